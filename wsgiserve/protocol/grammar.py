@@ -1,0 +1,52 @@
+r"""The grammar of HTTP/1.1 messages as patterns, each below the rule of RFC 9110 or RFC 9112 it stands for.
+
+Bytes are decoded as latin-1 before they are matched, so that a character is a byte and PEP 3333's native
+strings fall out of the match. Every class is disjoint from the character that ends it: no pattern backtracks.
+
+Where we are stricter than the RFC: only CRLF ends a line (9112 §2.2 would let a bare LF pass). Where we are
+more lenient: a target may hold the visible ASCII characters that RFC 3986 wants percent-encoded, such as ``|``
+and ``{``, because browsers send them so; never a space, a control, ``#`` or a byte above 0x7E.
+"""
+
+from __future__ import annotations
+
+import re
+
+# RFC 9110 §5.6.2: tchar
+TCHAR = r"!#$%&'*+\-.^_`|~0-9A-Za-z"
+TOKEN = re.compile(rf"[{TCHAR}]+")
+
+# RFC 9112 §3: request-line = method SP request-target SP HTTP-version, here with the target in origin-form
+# (RFC 9112 §3.2.1: absolute-path [ "?" query ]): the shape of nearly every request.
+ORIGIN_FORM_LINE = re.compile(
+    rf"([{TCHAR}]+) "
+    r"((/[\x21\x22\x24-\x3e\x40-\x7e]*)(?:\?([\x21\x22\x24-\x7e]*))?) "
+    r"HTTP/1\.([0-9])"
+)
+# The same line with a target of any form and any version.
+REQUEST_LINE = re.compile(rf"([{TCHAR}]+) ([\x21\x22\x24-\x7e]+) HTTP/([0-9])\.([0-9])")
+
+# RFC 9112 §3.2.2: absolute-form, for the two schemes an origin server of HTTP can be asked for.
+# RFC 9110 §4.2.4: userinfo in it is an error, hence no "@".
+ABSOLUTE_FORM = re.compile(r"(?i:https?)://([^/?@]+)(/[^?]*)?(?:\?(.*))?")
+
+# RFC 9110 §7.2: Host = uri-host [ ":" port ]; RFC 3986 §3.2.2: IP-literal, IPv4address or reg-name.
+HOST = re.compile(
+    r"(?:\[(?:[0-9A-Fa-f:.]+|v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+)\]"
+    r"|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)"
+    r"(?::[0-9]*)?"
+)
+
+# RFC 9112 §5: field-line = field-name ":" OWS field-value OWS, each ended by CRLF;
+# RFC 9110 §5.5: field-value of VCHAR, obs-text, SP and HTAB. Folding (9112 §5.2) does not match: a line
+# that begins with white space has no name.
+FIELD_LINES = re.compile(rf"(?:[{TCHAR}]+:[\t\x20-\x7e\x80-\xff]*\r\n)*")
+
+# RFC 9112 §6.2 with the bound that keeps a length in 64 bits on every peer: 1 to 18 ASCII digits.
+CONTENT_LENGTH = re.compile(r"[0-9]{1,18}")
+
+# RFC 9112 §7.1: chunk-size [ chunk-ext ] CRLF; at most 16 hex digits; chunk-ext begins with BWS ";".
+CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+
+# RFC 9112 §4: status-line = HTTP-version SP status-code SP [ reason-phrase ]; the app gives the last two.
+STATUS = re.compile(r"([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")

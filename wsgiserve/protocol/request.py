@@ -1,0 +1,335 @@
+"""Requests: bytes in, :class:`RequestHead` values out, for one connection after another request on it.
+
+Strategy. ``RequestReader`` keeps the bytes that no request has taken yet. ``next_head`` looks for the end of
+the head with one C-speed search, matches the request line against one pattern and the field lines against
+another, and only when one of them fails looks for the reason.
+
+Rules
+- The verdict depends on the bytes alone, never on how they were split: what refuses a prefix refuses every
+  continuation of it. So limits are judged on a window of the buffer, a line once it is complete.
+- On a kept-alive connection the field lines are usually those of the request before. The last block and what
+  it meant are kept; equal bytes mean the same, so the strict reading is paid for once per distinct block.
+- After an error there is no next request: nobody can say where it would begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from wsgiserve.protocol import grammar
+from wsgiserve.protocol.errors import RemoteProtocolError
+
+# RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one
+# empty line (CRLF) received prior to the request-line".
+MAX_EMPTY_LINES = 4
+
+BARE_LINE_FEED = "a line feed without a carriage return"
+
+# Field names whose repetition leaves two readings of the request: RFC 9112 §3.2 (Host), §6.3 (Content-Length,
+# Transfer-Encoding), RFC 9110 §8.3 (Content-Type), §11.6.2 (Authorization).
+SINGLE = frozenset({"host", "content-length", "transfer-encoding", "content-type", "authorization"})
+
+
+class FieldBlock:
+    """The field lines of one head: ``pairs`` as sent, and what they mean for framing and persistence."""
+
+    __slots__ = ("chunked", "connection", "content_length", "expects", "host", "pairs")
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        decisive: dict[str, str] = {}
+        connection: list[str] = []
+        expects: list[str] = []
+        for name, value in pairs:
+            lower = name.lower()
+            if lower in SINGLE:
+                if lower in decisive:
+                    raise RemoteProtocolError(400, f"more than one {name} field")
+                decisive[lower] = value
+            elif lower == "connection":
+                connection.append(value)
+            elif lower == "expect":
+                expects.append(value)
+        self.pairs = pairs
+        self.host = decisive.get("host")
+        self.connection = frozenset(_list_items(connection))
+        self.expects = _expects_continue(expects)
+        self.content_length, self.chunked = body_framing(
+            decisive.get("content-length"), decisive.get("transfer-encoding")
+        )
+        if self.host is not None and not grammar.HOST.fullmatch(self.host):
+            raise RemoteProtocolError(400, "the Host field is not host[:port]")
+
+
+class RequestHead:
+    """One request's head.
+
+    ``target`` is as sent; ``path`` and ``query`` are its parts, still percent-encoded, ``query`` without
+    "?"; ``minor`` is 0 for HTTP/1.0 and 1 for any later 1.x; ``authority`` is that of an absolute-form
+    target, else None. All are ``str`` of latin-1.
+    """
+
+    __slots__ = ("authority", "block", "method", "minor", "path", "query", "target")
+
+    def __init__(
+        self, method: str, target: str, path: str, query: str, minor: int, authority: str | None
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.minor = minor
+        self.authority = authority
+        self.block: FieldBlock
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the client lets the connection persist (RFC 9112 §9.3)."""
+        options = self.block.connection
+        if self.minor:
+            return "close" not in options
+        return "keep-alive" in options and "close" not in options
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body of at least one byte, or of unknown length, follows."""
+        return self.block.chunked or bool(self.block.content_length)
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for ``100 Continue`` before it sends the body (RFC 9110 §10.1.1)."""
+        return self.block.expects and self.minor > 0 and self.has_body
+
+
+class RequestReader:
+    """Cut a stream of bytes into request heads.
+
+    ``max_line``, ``max_head`` (the field lines) and ``max_body`` are bytes, 0 for no limit on the body;
+    ``max_fields`` counts field lines. What follows a head is left in ``buffer`` for the body's reader.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_line: int = 8192,
+        max_head: int = 65536,
+        max_fields: int = 100,
+        max_body: int = 1 << 30,
+    ) -> None:
+        # the connection's lifetime
+        self.max_line = max_line
+        self.max_head = max_head
+        self.max_fields = max_fields
+        self.max_body = max_body
+        self.failed = False
+        self._last_lines = b""
+        self._last_block = FieldBlock([])
+        # until the next head is complete
+        self.buffer: bytes | bytearray = b""
+        self.method = ""
+        self._head: RequestHead | None = None
+        self._scanned = 0
+        self._empty_lines = 0
+
+    def receive_data(self, data: bytes) -> None:
+        """Add bytes from the peer."""
+        if self.failed:
+            return
+        if not self.buffer:
+            self.buffer = data
+        elif isinstance(self.buffer, bytearray):
+            self.buffer += data
+        else:  # A head in many pieces: from here on, adding a piece costs only its own length.
+            self.buffer = bytearray(self.buffer) + data
+
+    def next_head(self) -> RequestHead | None:
+        """Return the next head once it is complete, else None; raise RemoteProtocolError to refuse."""
+        if not self.buffer:
+            return None
+        try:
+            return self._next_head()
+        except RemoteProtocolError:
+            self.failed = True
+            self.buffer = b""
+            raise
+
+    def _next_head(self) -> RequestHead | None:
+        if self.buffer[0] <= 13 and not self._skip_empty_lines():
+            return None
+        end = self.buffer.find(b"\r\n\r\n", self._scanned)
+        if end < 0:
+            self._judge_partial()
+            return None
+        buffer = self.buffer = bytes(self.buffer)  # No copy of what already is bytes.
+        line_end = buffer.find(b"\r\n")
+        lines = buffer[line_end + 2 : end + 2]
+        head = self._head or self._read_line(buffer, line_end)
+        if lines == self._last_lines:
+            head.block = self._last_block
+        else:
+            if len(lines) > self.max_head:
+                _judge_window(buffer, 0, line_end + 2, self.max_head, 431)
+            head.block = FieldBlock(read_fields(lines, self.max_fields))
+            self._last_lines, self._last_block = lines, head.block
+        self._judge_head(head)
+        self.buffer = buffer[end + 4 :]
+        self._head = None
+        self._scanned = self._empty_lines = 0
+        return head
+
+    def _skip_empty_lines(self) -> bool:
+        """Drop CRLFs before the request line; tell whether anything is left to read."""
+        while self.buffer[:2] == b"\r\n":
+            self.buffer = self.buffer[2:]
+            self._empty_lines += 1
+            if self._empty_lines > MAX_EMPTY_LINES:
+                raise RemoteProtocolError(400, "too many empty lines before the request line")
+        return bool(self.buffer) and self.buffer != b"\r"
+
+    def _judge_partial(self) -> None:
+        """Refuse a head that no continuation could complete."""
+        buffer = self.buffer
+        line_end = buffer.find(b"\r\n")
+        if line_end < 0:
+            _judge_window(buffer, self._scanned, 0, self.max_line, 414)
+        else:
+            if self._head is None:
+                self._head = self._read_line(bytes(buffer), line_end)
+            _judge_window(buffer, self._scanned, line_end + 2, self.max_head, 431)
+        self._scanned = max(0, len(buffer) - 3)
+
+    def _read_line(self, buffer: bytes, line_end: int) -> RequestHead:
+        self.method = ""
+        if line_end > self.max_line:
+            _judge_window(buffer, 0, 0, self.max_line, 414)
+        line = buffer[:line_end].decode("latin-1")
+        match = grammar.ORIGIN_FORM_LINE.fullmatch(line)
+        if match is None:
+            head = _read_unusual_line(line)
+        else:
+            method, target, path, query, minor = match.groups()
+            head = RequestHead(method, target, path, query or "", 1 if minor != "0" else 0, None)
+        self.method = head.method
+        return head
+
+    def _judge_head(self, head: RequestHead) -> None:
+        """Refuse what the request line and the fields only say together."""
+        block = head.block
+        if head.minor == 0:
+            if block.chunked:  # RFC 9112 §6.1: framing faulty, the connection to be closed
+                raise RemoteProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request")
+        elif block.host is None:  # RFC 9112 §3.2
+            raise RemoteProtocolError(400, "an HTTP/1.1 request without a Host field")
+        if self.max_body and (block.content_length or 0) > self.max_body:
+            raise RemoteProtocolError(413, f"a body of more than {self.max_body} bytes")
+
+
+def read_fields(lines: bytes, max_fields: int) -> list[tuple[str, str]]:
+    """Read field lines, each with its CRLF, into (name, value) pairs; the order is kept.
+
+    Values lose the white space around them (RFC 9112 §5.1). Used for heads and for trailers alike.
+    """
+    if not lines:
+        return []
+    if lines.count(b"\n") != lines.count(b"\r\n"):
+        raise RemoteProtocolError(400, BARE_LINE_FEED)
+    if lines.count(b"\r\n") > max_fields:
+        raise RemoteProtocolError(431, f"more than {max_fields} fields")
+    text = lines.decode("latin-1")
+    if not grammar.FIELD_LINES.fullmatch(text):
+        raise RemoteProtocolError(400, _why_no_field(text))
+    pairs = []
+    for line in text[:-2].split("\r\n"):
+        name, _, value = line.partition(":")
+        pairs.append((name, value.strip(" \t")))
+    return pairs
+
+
+def body_framing(content_length: str | None, transfer_encoding: str | None) -> tuple[int | None, bool]:
+    """Decide where a request's body ends: (length or None, chunked) (RFC 9112 §6.3).
+
+    Anything that two parties on the path might read differently is refused: RFC 9112 §6.1 and §11.2.
+    """
+    if transfer_encoding is not None:
+        if content_length is not None:
+            raise RemoteProtocolError(400, "both Content-Length and Transfer-Encoding")
+        if transfer_encoding.lower() != "chunked":
+            raise _bad_coding(transfer_encoding)
+        return None, True
+    if content_length is None:
+        return None, False
+    if not grammar.CONTENT_LENGTH.fullmatch(content_length):
+        raise RemoteProtocolError(400, "the Content-Length field is not a number of 1 to 18 digits")
+    return int(content_length), False
+
+
+def _bad_coding(value: str) -> RemoteProtocolError:
+    """Tell a transfer-coding that we do not have (501) from a field that makes no sense (400)."""
+    codings = [item.strip(" \t").lower() for item in value.split(",")]
+    sound = all(grammar.TOKEN.fullmatch(coding) for coding in codings)
+    if sound and "chunked" not in codings[:-1] and "identity" not in codings:
+        return RemoteProtocolError(501, "a transfer-coding other than chunked")
+    return RemoteProtocolError(400, "a Transfer-Encoding field that leaves the body's end in doubt")
+
+
+def _read_unusual_line(line: str) -> RequestHead:
+    """Read a request line whose target is not in origin-form, or say why it is none (RFC 9112 §3.2)."""
+    match = grammar.REQUEST_LINE.fullmatch(line)
+    if match is None:
+        detail = BARE_LINE_FEED if "\n" in line else "the request line is not 'method target HTTP/1.1'"
+        raise RemoteProtocolError(400, detail)
+    method, target, major, minor_digit = match.groups()
+    if major != "1":
+        raise RemoteProtocolError(505, "HTTP/1.1 and HTTP/1.0 are served here, no other version")
+    minor = 1 if minor_digit != "0" else 0
+    if method == "CONNECT":
+        raise RemoteProtocolError(501, "CONNECT: this is an origin server and opens no tunnels")
+    if target == "*" and method == "OPTIONS":
+        return RequestHead(method, target, "", "", minor, None)
+    absolute = grammar.ABSOLUTE_FORM.fullmatch(target)
+    if absolute is None or not grammar.HOST.fullmatch(absolute[1]) or absolute[1].startswith(":"):
+        raise RemoteProtocolError(400, "the request target is in none of the forms for this method")
+    path = absolute[2] or ("" if method == "OPTIONS" else "/")  # RFC 9112 §3.2.4
+    return RequestHead(method, target, path, absolute[3] or "", minor, absolute[1])
+
+
+def _judge_window(buffer: bytes | bytearray, start: int, base: int, limit: int, status: int) -> None:
+    """Refuse a part of a head that begins at ``base`` and has no end in sight.
+
+    Either for a bare line feed among its first ``limit`` bytes, of which those before ``start`` were
+    judged already, or for being longer.
+    """
+    position = buffer.find(b"\n", start, base + limit + 1)
+    while position >= 0:
+        if position == 0 or buffer[position - 1] != 13:
+            raise RemoteProtocolError(400, BARE_LINE_FEED)
+        position = buffer.find(b"\n", position + 1, base + limit + 1)
+    if len(buffer) - base > limit + 1:  # The byte after the limit may be the first of a CRLF.
+        raise RemoteProtocolError(status, f"more than {limit} bytes")
+
+
+def _why_no_field(text: str) -> str:
+    for line in text.split("\r\n"):
+        name, colon, _ = line.partition(":")
+        if not grammar.FIELD_LINES.fullmatch(line + "\r\n") and line:
+            if line[0] in " \t":
+                return "a field line that begins with white space (line folding)"
+            if not colon:
+                return "a field line without a colon"
+            if not grammar.TOKEN.fullmatch(name):
+                return "a field name that is not a token directly before its colon"
+            return f"a control character in the value of {name}"
+    return "an empty line among the fields"
+
+
+def _list_items(values: Iterable[str]) -> list[str]:
+    """Split comma-separated fields into lower-case items; empty items do not count (RFC 9110 §5.6.1)."""
+    items = (item.strip(" \t").lower() for value in values for item in value.split(","))
+    return [item for item in items if item]
+
+
+def _expects_continue(values: list[str]) -> bool:
+    """RFC 9110 §10.1.1: the one expectation there is; any other may be answered 417."""
+    expectations = set(_list_items(values))
+    if expectations - {"100-continue"}:
+        raise RemoteProtocolError(417, "an expectation other than 100-continue")
+    return bool(expectations)

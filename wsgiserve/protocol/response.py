@@ -1,0 +1,199 @@
+"""Responses: what the app asked for, checked, and the bytes that say it.
+
+Strategy. ``response_head`` turns a status string and a header list into a :class:`ResponseHead`, validated
+as one block with one pattern and rendered once, so that equal responses can share the value.
+``response_framing`` decides how the client will know where the body ends. ``render_head`` joins both with
+the few fields that differ each time.
+
+Rules
+- Nothing that the app gave is repaired, split or half sent: it is valid as a whole or refused as a whole.
+- The fields that frame bytes on this connection are the server's (PEP 3333, "Other HTTP Features").
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from wsgiserve.protocol import grammar
+from wsgiserve.protocol.errors import LocalProtocolError
+
+# RFC 2616 §13.5.1, to which PEP 3333 refers: "applications … may not use hop-by-hop features".
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+_HEADER_LINES = re.compile(rf"(?:[{grammar.TCHAR}]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
+
+
+class Framing(enum.Enum):
+    """How the client knows where the response's body ends (RFC 9112 §6.3)."""
+
+    NONE = enum.auto()  # there is no body, and no field speaks of one
+    LENGTH = enum.auto()  # Content-Length
+    HEAD = enum.auto()  # no body, but the Content-Length that it would have, where that is known
+    CHUNKED = enum.auto()
+    CLOSE = enum.auto()  # the body ends where the connection does
+
+
+class ResponseHead:
+    """What the app passed to ``start_response``, valid and rendered.
+
+    ``block`` is the status line and the app's header lines, without Content-Length; ``content_length`` is
+    the app's own, else None; ``status`` is the code; ``has_date`` and ``has_server`` tell what the app set.
+    """
+
+    __slots__ = ("block", "content_length", "has_date", "has_server", "status")
+
+    def __init__(
+        self,
+        status: int,
+        block: bytes,
+        content_length: int | None,
+        has_date: bool,
+        has_server: bool,
+    ) -> None:
+        self.status = status
+        self.block = block
+        self.content_length = content_length
+        self.has_date = has_date
+        self.has_server = has_server
+
+
+def response_head(status: str, headers: Iterable[tuple[str, str]]) -> ResponseHead:
+    """Check and render what an app passed to ``start_response``; raise LocalProtocolError to refuse it."""
+    match = grammar.STATUS.fullmatch(status) if isinstance(status, str) else None
+    if match is None:
+        raise LocalProtocolError(f"the status must be a string such as '200 OK', not {status!r}")
+    code = int(match[1])
+    if code < 200:
+        raise LocalProtocolError(f"{status!r} is not a final status; an app cannot send it")
+    content_length: int | None = None
+    names = set()
+    lines = []
+    for name, value in _checked(headers):
+        lower = name.lower()
+        if lower in HOP_BY_HOP:
+            raise LocalProtocolError(f"the header {name} is the server's own (PEP 3333); leave it out")
+        if lower == "content-length":
+            content_length = _content_length(value, content_length)
+        else:
+            lines.append(f"{name}: {value}\r\n")
+        names.add(lower)
+    text = "".join(lines)
+    if not _HEADER_LINES.fullmatch(text) or text.count("\r\n") != len(lines):
+        raise LocalProtocolError(_why_no_header(lines))
+    status_line = f"HTTP/1.1 {match[1]} {match[2] or ''}\r\n"
+    block = (status_line + text).encode("latin-1")
+    return ResponseHead(code, block, content_length, "date" in names, "server" in names)
+
+
+def response_framing(
+    method: str, status: int, minor: int, content_length: int | None
+) -> tuple[Framing, int | None]:
+    """Decide how the body ends: (framing, the length to announce or None).
+
+    ``minor`` is the request's version, ``content_length`` what the app announced or the server knows,
+    else None. RFC 9112 §6.3, RFC 9110 §8.6 (no Content-Length on 204), §15.3.6 (205 has no content).
+    """
+    if status == 204:
+        return Framing.NONE, None
+    if status == 304 or method == "HEAD":
+        return Framing.HEAD, content_length
+    if status == 205:
+        return Framing.NONE, 0
+    if content_length is not None:
+        return Framing.LENGTH, content_length
+    return (Framing.CHUNKED if minor else Framing.CLOSE), None
+
+
+def render_head(
+    head: ResponseHead, framing: Framing, length: int | None, standing: bytes, persistence: bytes
+) -> bytes:
+    """Join the bytes of a response head.
+
+    ``standing`` is the Date and Server lines still missing, ``persistence`` the Connection line or nothing.
+    """
+    if length is not None:
+        return b"%bContent-Length: %d\r\n%b%b\r\n" % (head.block, length, standing, persistence)
+    if framing is Framing.CHUNKED:
+        return b"%bTransfer-Encoding: chunked\r\n%b%b\r\n" % (head.block, standing, persistence)
+    return b"%b%b%b\r\n" % (head.block, standing, persistence)
+
+
+def chunk(data: bytes) -> bytes:
+    """Wrap a block that is not empty as one chunk (RFC 9112 §7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def error_response(status: int, detail: str, standing: bytes, *, with_body: bool) -> bytes:
+    """Render the server's own answer to what it refuses; the connection closes behind it.
+
+    ``detail`` is our own words and never repeats what the client sent.
+    """
+    phrase = REASONS[status]
+    body = f"{status} {phrase}: {detail}\n".encode("latin-1")
+    retry = b"Retry-After: 1\r\n" if status == 503 else b""
+    lines = (
+        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n"
+    )
+    head = lines.encode("latin-1") + retry + standing + b"\r\n"
+    return head + body if with_body else head
+
+
+def _checked(headers: Any) -> Sequence[tuple[str, str]]:
+    pairs = list(headers)
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise LocalProtocolError(f"a header must be a tuple (name, value), not {pair!r}")
+        name, value = pair
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise LocalProtocolError(f"a header's name and value must be str, not {pair!r}")
+    return pairs
+
+
+def _content_length(value: str, earlier: int | None) -> int:
+    if earlier is not None:
+        raise LocalProtocolError("two Content-Length headers; send one")
+    if not grammar.CONTENT_LENGTH.fullmatch(value):
+        raise LocalProtocolError(f"Content-Length must be a number in digits, not {value!r}")
+    return int(value)
+
+
+def _why_no_header(lines: list[str]) -> str:
+    for line in lines:
+        name, _, value = line[:-2].partition(": ")
+        if not grammar.TOKEN.fullmatch(name):
+            return f"{name!r} cannot be a header's name"
+        if not _HEADER_LINES.fullmatch(line) or line.count("\r\n") != 1:
+            return f"the header {name} has a value that cannot be sent: {value!r}"
+    return "a header that cannot be sent"
