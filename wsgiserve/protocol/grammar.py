@@ -4,7 +4,7 @@ Bytes are decoded as latin-1 before they are matched, so that a character is a b
 strings fall out of the match. Every class is disjoint from the character that ends it: no pattern backtracks.
 
 Where we are stricter than the RFC: only CRLF ends a line (9112 §2.2 would let a bare LF pass). Where we are
-more lenient: a target may hold the visible ASCII characters that RFC 3986 wants percent-encoded, such as ``|``
+more lenient: a target may hold visible ASCII characters that RFC 3986 wants percent-encoded, such as ``|``
 and ``{``, because browsers send them so; never a space, a control, ``#`` or a byte above 0x7E.
 """
 

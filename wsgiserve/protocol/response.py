@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from wsgiserve.protocol import grammar
@@ -88,7 +87,7 @@ class ResponseHead:
         self.has_server = has_server
 
 
-def response_head(status: str, headers: Iterable[tuple[str, str]]) -> ResponseHead:
+def response_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
     """Check and render what an app passed to ``start_response``; raise LocalProtocolError to refuse it."""
     match = grammar.STATUS.fullmatch(status) if isinstance(status, str) else None
     if match is None:
@@ -154,31 +153,36 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def error_response(status: int, detail: str, standing: bytes, *, with_body: bool) -> bytes:
-    """Render the server's own answer to what it refuses; the connection closes behind it.
+def error_response(
+    status: int, detail: str, standing: bytes, *, with_body: bool = True, close: bool = True
+) -> bytes:
+    """Render the server's own answer where no app's answer is to be had.
 
-    ``detail`` is our own words and never repeats what the client sent.
+    ``detail`` is our own words and never repeats what the client sent; ``close`` announces that the
+    connection ends, as it does behind everything that was refused.
     """
     phrase = REASONS[status]
     body = f"{status} {phrase}: {detail}\n".encode("latin-1")
     retry = b"Retry-After: 1\r\n" if status == 503 else b""
     lines = (
         f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n"
+        f"Content-Length: {len(body)}\r\n"
     )
-    head = lines.encode("latin-1") + retry + standing + b"\r\n"
+    closing = b"Connection: close\r\n" if close else b""
+    head = lines.encode("latin-1") + retry + standing + closing + b"\r\n"
     return head + body if with_body else head
 
 
-def _checked(headers: Any) -> Sequence[tuple[str, str]]:
-    pairs = list(headers)
-    for pair in pairs:
+def _checked(headers: Any) -> list[tuple[str, str]]:
+    if not isinstance(headers, list):
+        raise LocalProtocolError(f"the headers must be a list of tuples, not {type(headers).__name__}")
+    for pair in headers:
         if not (isinstance(pair, tuple) and len(pair) == 2):
             raise LocalProtocolError(f"a header must be a tuple (name, value), not {pair!r}")
         name, value = pair
         if not (isinstance(name, str) and isinstance(value, str)):
             raise LocalProtocolError(f"a header's name and value must be str, not {pair!r}")
-    return pairs
+    return headers
 
 
 def _content_length(value: str, earlier: int | None) -> int:

@@ -1,0 +1,73 @@
+"""Every option of the server, declared once: type, default, help, least value.
+
+The command line, the environment variables ``WSGISERVE_*``, ``serve(app, **options)`` and the reference in
+the docs derive from the fields of :class:`Config`, or are tested against them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """An option that does not exist or has a value that cannot be; the text is one plain line."""
+
+
+def _option(default: Any, text: str, *, metavar: str | None = None, least: int | None = None) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text, "metavar": metavar, "least": least})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The options in force. Times are seconds, sizes are bytes."""
+
+    bind: tuple[str, ...] = _option(
+        ("127.0.0.1:8000",),
+        "Where to listen; may be given several times. Port 0 lets the system choose, [::1]:8000 is IPv6, "
+        ":8000 is every address of this machine.",
+        metavar="HOST:PORT",
+    )
+    threads: int = _option(
+        64, "How many calls of the app may run at once; threads are started as needed.", least=1
+    )
+    access_log: bool = _option(True, "Write a line to standard output for each request answered.")
+    backlog: int = _option(2048, "How many connections the system may hold ready to be accepted.", least=1)
+    keep_alive: float = _option(
+        75.0, "Seconds an idle connection is kept. Longer than a load balancer's, or it answers 502.", least=0
+    )
+    head_timeout: float = _option(10.0, "Seconds a client has to send a whole request head.", least=1)
+    stall_timeout: float = _option(
+        30.0, "Seconds without a byte after which a body or a response is given up.", least=1
+    )
+    graceful_timeout: float = _option(
+        30.0, "Seconds that running requests have to finish when the server stops.", least=0
+    )
+    max_line: int = _option(8192, "Longest request line.", least=64)
+    max_head: int = _option(65536, "Most bytes of header fields.", least=1024)
+    max_fields: int = _option(100, "Most header fields.", least=1)
+    max_body: int = _option(1 << 30, "Longest request body; 0 is no limit.", least=0)
+
+    def __post_init__(self) -> None:
+        if not self.bind:
+            raise ConfigError("bind: name at least one HOST:PORT")
+        for field in dataclasses.fields(self):
+            least = field.metadata["least"]
+            value = getattr(self, field.name)
+            if least is not None and not (isinstance(value, int | float) and value >= least):
+                raise ConfigError(f"{field.name}: {value!r} is not a number of at least {least}")
+
+
+def make_config(**options: Any) -> Config:
+    """Build a :class:`Config`; an unknown name is a ConfigError that lists the known ones.
+
+    ``bind`` may be one string or several.
+    """
+    known = {field.name for field in dataclasses.fields(Config)}
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        raise ConfigError(f"unknown option {', '.join(unknown)}; the options are {', '.join(sorted(known))}")
+    bind = options.get("bind")
+    if bind is not None:
+        options["bind"] = (bind,) if isinstance(bind, str) else tuple(bind)
+    return Config(**options)

@@ -1,0 +1,64 @@
+"""The access log: one line for each answer, in the combined format that every log tool reads.
+
+``host - user [time] "request line" status bytes "referer" "user agent" seconds``. Lines are collected and
+written once a turn of the loop. Nothing that a client sent can forge a line or reach a terminal's controls.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from wsgiserve.server.exchange import Exchange
+
+# Control characters do not come this far through the parser. The quote and the backslash would end a field,
+# and what is not ASCII may not be printable in the log's encoding.
+_ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {c: f"\\x{c:02x}" for c in [*range(32), *range(127, 256)]}
+
+
+class AccessLog:
+    """Write to ``stream``, standard output by default; a stream that fails ends the log, not the server."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+        self._lock = threading.Lock()
+        self._second = 0
+        self._time = ""
+        self._failed = False
+
+    def add(self, exchange: Exchange) -> None:
+        """Add the line of an exchange that is over."""
+        now = time.time()
+        if int(now) != self._second:
+            self._time = time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(now))
+            self._second = int(now)
+        head = exchange.request
+        layer = exchange.layer
+        request_line = f"{head.method} {head.target} HTTP/1.{head.minor}".translate(_ESCAPES)
+        referer = layer.get("HTTP_REFERER", "-").translate(_ESCAPES)
+        agent = layer.get("HTTP_USER_AGENT", "-").translate(_ESCAPES)
+        self._lines.append(
+            f'{exchange.connection.peer or "-"} - - [{self._time}] "{request_line}" {exchange.status} '
+            f'{exchange.sent} "{referer}" "{agent}" {now - exchange.started:.6f}\n'
+        )
+
+    def flush(self) -> None:
+        """Write the collected lines."""
+        if not self._lines:
+            return
+        with self._lock:
+            count = len(self._lines)  # Other threads may add more meanwhile.
+            lines = self._lines[:count]
+            del self._lines[:count]
+            if self._failed:
+                return
+            try:
+                stream = self._stream or sys.stdout
+                stream.write("".join(lines))
+                stream.flush()
+            except (OSError, ValueError):
+                self._failed = True  # Nobody reads it.

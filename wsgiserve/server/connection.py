@@ -1,0 +1,287 @@
+"""One connection: its socket, what was read and not used yet, what is to be sent and was not taken yet.
+
+A connection has one owner at any time, the loop or one exchange, and only the owner touches it. Nothing in
+here blocks except the two ``wait_`` methods, which are for an exchange on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+import logging
+import math
+import os
+import select
+import socket
+from collections import deque
+
+from wsgiserve.config import Config
+from wsgiserve.protocol import BodyReader, FieldBlock, RequestHead, RequestReader, body_reader
+from wsgiserve.server.environ import Environ, block_environ
+from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.file_wrapper import FileWrapper
+
+logger = logging.getLogger("wsgiserve")
+
+RECEIVE_SIZE = 65536
+# A body up to this size is read by the loop, before the app is called.
+BODY_IN_MEMORY = 1 << 20
+# A response that is produced faster than the client reads it waits above this many unsent bytes.
+HIGH_WATER = 1 << 18
+# The loop sends at most this much of a file before it looks after other connections.
+FILE_BURST = 1 << 20
+
+
+class Phase(enum.Enum):
+    """What the loop does with bytes that arrive."""
+
+    HEAD = enum.auto()  # the next request's head
+    BODY = enum.auto()  # a body that is kept in memory until the app is called
+    DISCARD = enum.auto()  # a body that the app did not read to its end
+    LINGER = enum.auto()  # everything is answered: read and forget until the client has seen it
+
+
+class FileSegment:
+    """The part of a file that is still to be sent."""
+
+    __slots__ = ("count", "descriptor", "offset", "wrapper")
+
+    def __init__(self, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> None:
+        self.wrapper = wrapper
+        self.descriptor = descriptor
+        self.offset = offset
+        self.count = count
+
+    def close(self) -> None:
+        """Close the file; an app's error in that has nobody to go to but the log."""
+        try:
+            self.wrapper.close()
+        except Exception:
+            logger.exception("closing a file that was sent")
+
+
+class Connection:
+    """State of one accepted socket; see the headings for how long each part lives."""
+
+    __slots__ = (
+        "block_layer",
+        "body",
+        "body_reader",
+        "broken",
+        "closing",
+        "config",
+        "deadline",
+        "fd",
+        "head",
+        "last_block",
+        "layer",
+        "outgoing",
+        "peer",
+        "phase",
+        "reader",
+        "reading_head",
+        "reset",
+        "sock",
+        "unsent",
+        "watched",
+    )
+
+    def __init__(self, sock: socket.socket, peer: str, layer: Environ, config: Config) -> None:
+        # the connection's lifetime
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.peer = peer
+        self.config = config
+        self.reader = RequestReader(
+            max_line=config.max_line,
+            max_head=config.max_head,
+            max_fields=config.max_fields,
+            max_body=config.max_body,
+        )
+        self.layer = layer
+        self.last_block: FieldBlock | None = None
+        self.block_layer: Environ = layer
+        # the loop's book-keeping
+        self.watched = 0  # events the poller reports
+        self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
+        # the request being read, or being discarded
+        self.phase = Phase.HEAD
+        self.reading_head = True  # its deadline runs; a new connection is not idle
+        self.head: RequestHead | None = None
+        self.body_reader: BodyReader | None = None
+        self.body = bytearray()
+        # the response being sent
+        self.outgoing: deque[memoryview | FileSegment] = deque()
+        self.unsent = 0
+        self.closing = False  # no further request: close once everything is sent
+        self.broken = False  # the client must not take what it got for whole: close at once
+        self.reset = False  # and the end of the connection alone would look regular
+
+    # -- reading
+
+    def receive(self) -> bytes | None:
+        """Read what is there: None if nothing is, b"" at the end or when the client is gone."""
+        try:
+            return self.sock.recv(RECEIVE_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""
+
+    def next_request(self) -> tuple[RequestHead, io.BytesIO | None, BodyReader | None] | None:
+        """Cut the next request off what was read.
+
+        (head, body, None) once the whole body is in memory; (head, None, reader) when the app is to be called
+        before it, with what came so far in ``self.body``; None while bytes are missing.
+        """
+        if self.phase is Phase.DISCARD and not self._discarded():
+            return None
+        head = self.head
+        if head is None:
+            head = self.reader.next_head()
+            if head is None:
+                return None
+            if not head.has_body:
+                return head, io.BytesIO(), None
+            self.head, self.phase = head, Phase.BODY
+            self.body_reader = body_reader(
+                head, max_body=self.config.max_body, max_fields=self.config.max_fields
+            )
+        reader = self.body_reader
+        assert reader is not None
+        self.body += self.take(reader)
+        if reader.done:
+            body = io.BytesIO(self.body)
+            self.body = bytearray()
+            self._forget_request()
+            return head, body, None
+        if (
+            head.expects_continue
+            or (head.block.content_length or 0) > BODY_IN_MEMORY
+            or len(self.body) > BODY_IN_MEMORY
+        ):
+            self._forget_request()
+            return head, None, reader
+        return None
+
+    def _discarded(self) -> bool:
+        """Read on through a body that nobody wants; True at its end."""
+        assert self.body_reader is not None
+        self.take(self.body_reader)
+        if self.body_reader.done:
+            self._forget_request()
+        return self.phase is Phase.HEAD
+
+    def _forget_request(self) -> None:
+        self.head = self.body_reader = None
+        self.phase = Phase.HEAD
+
+    def take(self, reader: BodyReader) -> bytes:
+        """Move bytes from the request reader's buffer through a body's reader."""
+        data, self.reader.buffer = bytes(self.reader.buffer), b""
+        body, self.reader.buffer = reader.receive_data(data)
+        return body
+
+    def request_layer(self, block: FieldBlock) -> Environ:
+        """Return the environ layer of ``block``, kept for as long as requests repeat it."""
+        if block is not self.last_block:
+            self.block_layer = block_environ(self.layer, block)
+            self.last_block = block
+        return self.block_layer
+
+    # -- sending
+
+    def send(self, data: bytes) -> None:
+        """Send ``data``, after what is unsent; keep what the socket does not take."""
+        sent = 0
+        if not self.outgoing:
+            try:
+                sent = self.sock.send(data)
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                self.broken = True
+                raise ClientDisconnected("the client closed the connection") from error
+            if sent == len(data):
+                return
+        self.outgoing.append(memoryview(data)[sent:])
+        self.unsent += len(data) - sent
+
+    def send_file(self, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> None:
+        """Send a part of a file after what is unsent; ``wrapper`` is closed when it has left."""
+        self.outgoing.append(FileSegment(wrapper, descriptor, offset, count))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the socket takes now."""
+        outgoing = self.outgoing
+        try:
+            while outgoing:
+                segment = outgoing[0]
+                if isinstance(segment, FileSegment):
+                    if not self._flush_file(segment):
+                        return
+                    outgoing.popleft()
+                    segment.close()
+                    continue
+                sent = self.sock.send(segment)
+                self.unsent -= sent
+                if sent < len(segment):
+                    outgoing[0] = segment[sent:]
+                    return
+                outgoing.popleft()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.broken = True
+            raise ClientDisconnected("the client closed the connection") from error
+
+    def _flush_file(self, segment: FileSegment) -> bool:
+        """Send from a file; True when its part has left, False to come back later."""
+        burst = FILE_BURST
+        while segment.count and burst > 0:
+            sent = os.sendfile(self.fd, segment.descriptor, segment.offset, min(segment.count, burst))
+            if sent == 0:  # The file shrank: the announced length cannot be kept.
+                self.broken = True
+                raise ClientDisconnected("the file became shorter while it was sent")
+            segment.offset += sent
+            segment.count -= sent
+            burst -= sent
+        return segment.count == 0
+
+    # -- waiting, on an exchange's own thread
+
+    def wait_readable(self, seconds: float) -> bool:
+        """Wait until there is something to receive, or a hang-up."""
+        return self._wait(select.POLLIN, seconds)
+
+    def wait_writable(self, seconds: float) -> bool:
+        """Wait until the socket takes bytes, or a hang-up."""
+        return self._wait(select.POLLOUT, seconds)
+
+    def _wait(self, event: int, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self.fd, event)
+        return bool(poll.poll(seconds * 1000))
+
+    # -- the end
+
+    def end_of_output(self) -> None:
+        """Tell the client that nothing follows, while its own last bytes may still arrive."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # It is gone already.
+
+    def close(self) -> None:
+        """Close the socket, and what was not sent with it."""
+        if self.reset:
+            try:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            except OSError:
+                pass  # It is gone already.
+        self.sock.close()
+        for segment in self.outgoing:
+            if isinstance(segment, FileSegment):
+                segment.close()
+        self.outgoing.clear()

@@ -1,0 +1,97 @@
+"""The WSGI environ (PEP 3333 "environ Variables", RFC 3875), in three layers of one lifetime each.
+
+The server's layer is built once, the connection's once per connection, the header block's once per distinct
+block of fields on it; a request copies the last and adds its line and its body. So a kept-alive connection
+pays for a dict copy and a few stores.
+
+Rules: no field can become a key that is not its own. A name with an underscore would pass for the one with
+a hyphen and is dropped; ``Proxy`` would pass for HTTP_PROXY in CGI code (httpoxy) and is dropped.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import wsgiserve
+from wsgiserve.protocol import FieldBlock, RequestHead
+from wsgiserve.server.file_wrapper import FileWrapper
+
+Environ = dict[str, Any]
+
+_MAX_KEYS = 1000
+_keys: dict[str, str | None] = {}
+
+
+def server_environ(*, multithread: bool) -> Environ:
+    """Make the layer that every request of a server shares."""
+    return {
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "SERVER_SOFTWARE": f"wsgiserve/{wsgiserve.__version__}",
+        "SCRIPT_NAME": "",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.input_terminated": True,
+    }
+
+
+def connection_environ(layer: Environ, host: str, port: int, peer: tuple[Any, ...]) -> Environ:
+    """Add what a connection adds: the listener's name and the peer's address, IPv4 in IPv6 shown as IPv4."""
+    remote: str = peer[0].removeprefix("::ffff:") if "." in peer[0] else peer[0]
+    return layer | {
+        "SERVER_NAME": host or "localhost",
+        "SERVER_PORT": str(port),
+        "REMOTE_ADDR": remote,
+        "REMOTE_PORT": str(peer[1]),
+    }
+
+
+def block_environ(layer: Environ, block: FieldBlock) -> Environ:
+    """Add a block of fields; equal names are joined in order (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3)."""
+    environ = layer.copy()
+    for name, value in block.pairs:
+        key = _environ_key(name)
+        if key is None:
+            continue
+        if key in environ and key.startswith("HTTP_"):
+            value = environ[key] + ("; " if key == "HTTP_COOKIE" else ", ") + value
+        environ[key] = value
+    return environ
+
+
+def request_environ(layer: Environ, head: RequestHead, body: io.BufferedIOBase) -> Environ:
+    """Make one request's environ from its block's layer."""
+    environ = layer.copy()
+    path = head.path
+    environ["REQUEST_METHOD"] = head.method
+    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+    environ["QUERY_STRING"] = head.query
+    environ["RAW_URI"] = environ["REQUEST_URI"] = head.target
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.minor else "HTTP/1.0"
+    environ["wsgi.input"] = body
+    if head.authority is not None:  # RFC 9112 §3.2.2: it replaces the Host field
+        environ["HTTP_HOST"] = head.authority
+    return environ
+
+
+def _environ_key(name: str) -> str | None:
+    try:
+        return _keys[name]
+    except KeyError:
+        pass
+    upper = name.upper()
+    key: str | None = "HTTP_" + upper.replace("-", "_")
+    if "_" in name or upper == "PROXY":
+        key = None
+    elif upper in ("CONTENT-TYPE", "CONTENT-LENGTH"):
+        key = upper.replace("-", "_")
+    if len(_keys) < _MAX_KEYS:  # Bounded: a client may send a new name each time.
+        _keys[name] = key
+    return key

@@ -1,0 +1,14 @@
+"""What goes wrong between the app and its client, and between the server and the system."""
+
+from __future__ import annotations
+
+
+class ClientDisconnected(ConnectionError):
+    """The client went away, or stopped sending or reading, before its exchange was over.
+
+    Raised into the app by ``wsgi.input`` and ``write()``. An ``OSError``, since that is what a file gives.
+    """
+
+
+class ListenError(OSError):
+    """An address that cannot be listened on; the text is one plain line that says what to do."""

@@ -1,0 +1,359 @@
+"""One request and its response: the call of the app, as PEP 3333 wants it.
+
+The app's status and headers wait in ``head`` until the first byte of the body, so that an error before it is
+still a clean 500. From then on the framing is fixed and every block leaves as it is produced.
+
+Rules
+- ``close()`` of what the app returned is called exactly once, also after errors and when the client left.
+- What the client gets is whole or visibly cut: after an error behind the head there is no last chunk, no
+  filling up, no second response; the connection ends.
+- The thread that runs the exchange owns the connection; before it waits, it tells the leadership.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from wsgiserve.protocol import (
+    CONTINUE,
+    LAST_CHUNK,
+    BodyReader,
+    Framing,
+    LocalProtocolError,
+    RemoteProtocolError,
+    RequestHead,
+    ResponseHead,
+    chunk,
+    error_response,
+    render_head,
+    response_framing,
+)
+from wsgiserve.server.connection import HIGH_WATER, Connection, Phase
+from wsgiserve.server.environ import request_environ
+from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.file_wrapper import FileWrapper
+from wsgiserve.server.gateway import Gateway
+from wsgiserve.server.input import BodyStream
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+
+logger = logging.getLogger("wsgiserve")
+
+# An unread rest of a request body up to this size is read and forgotten; behind a longer one the connection
+# closes.
+MAX_DISCARD = 65536
+
+
+class Exchange:
+    """One call of the app. ``detach`` is called with the exchange before its thread waits for the client."""
+
+    __slots__ = (
+        "body",
+        "connection",
+        "deferred_close",
+        "detach",
+        "detached",
+        "framing",
+        "gateway",
+        "head",
+        "head_sent",
+        "keep_alive",
+        "layer",
+        "reader",
+        "remaining",
+        "request",
+        "sent",
+        "started",
+        "status",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        connection: Connection,
+        request: RequestHead,
+        body: io.BytesIO | None,
+        reader: BodyReader | None,
+        detach: Callable[[Exchange], None],
+    ) -> None:
+        self.gateway = gateway
+        self.connection = connection
+        self.request = request
+        self.layer = connection.request_layer(request.block)
+        self.body = body
+        self.reader = reader  # of a body that is still arriving, else None
+        self.stream: BodyStream | None = None
+        self.detach = detach
+        self.detached = False  # guarded by the leadership: not the loop's any more
+        # the response
+        self.head: ResponseHead | None = None
+        self.head_sent = False
+        self.framing = Framing.NONE
+        self.remaining = 0  # bytes still missing to the Content-Length
+        self.keep_alive = request.keep_alive
+        self.deferred_close = False  # the connection closes the result, once the file has left
+        self.status = 0
+        self.sent = 0  # bytes of the body
+        self.started = time.time() if gateway.access_log else 0.0
+
+    # -- the call
+
+    def run(self) -> None:
+        """Call the app and send what it answers; the connection is left ready for what comes next."""
+        try:
+            self._call()
+        except ClientDisconnected as error:
+            logger.debug("%s: %s", self.connection.peer, error)
+            self.connection.broken = True
+        except BaseException as error:  # noqa: BLE001 - whatever the app raises, SystemExit included
+            self._fail(error)
+        self._finish()
+
+    def _call(self) -> None:
+        body = self.body if self.reader is None else self._stream_body(self.reader)
+        environ = request_environ(self.layer, self.request, body)  # type: ignore[arg-type]
+        result = self.gateway.app(environ, self.start_response)
+        if type(result) is list or type(result) is tuple:
+            self._send_whole(result)
+            return
+        try:
+            if type(result) is FileWrapper:
+                self._send_file(result)
+            else:
+                self._send_blocks(result)
+        finally:
+            if hasattr(result, "close") and not self.deferred_close:
+                result.close()
+
+    def _stream_body(self, reader: BodyReader) -> io.BufferedReader:
+        self.stream = BodyStream(self.connection, reader, self._continue, self._before_wait)
+        return io.BufferedReader(self.stream, 65536)
+
+    def _continue(self) -> None:
+        """RFC 9110 §10.1.1: only when the app wants the body, and not once an answer has left."""
+        if self.request.expects_continue and not self.head_sent:
+            self.connection.send(CONTINUE)
+
+    def _before_wait(self) -> None:
+        self.detach(self)
+
+    # -- what the app calls
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
+        """Take the status and headers (PEP 3333, "The start_response() Callable")."""
+        if exc_info is not None and exc_info[1] is not None:
+            try:
+                if self.head_sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # PEP 3333: no circular reference through the traceback
+        elif self.head is not None:
+            raise LocalProtocolError(
+                "start_response was called twice; a second call is for errors and passes exc_info"
+            )
+        self.head = self.gateway.response_head(status, headers)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send a block now (PEP 3333, "The write() Callable")."""
+        if not isinstance(data, bytes):
+            raise LocalProtocolError(f"the app wrote {type(data).__name__}; a body is made of bytes")
+        if data:
+            self._send_block(data)
+
+    # -- the three shapes of a result
+
+    def _send_whole(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
+        """All blocks are there: their length is known, and they leave in one send."""
+        try:
+            data = b"".join(blocks)
+        except TypeError:
+            wrong = next(type(b).__name__ for b in blocks if not isinstance(b, bytes))
+            raise LocalProtocolError(f"the app returned {wrong}; a body is made of bytes") from None
+        if self.head_sent:
+            if data:
+                self._send_block(data)
+            self._end_body()
+            return
+        start = self._start(len(data))
+        framing = self.framing
+        if framing is Framing.LENGTH:
+            if len(data) != self.remaining:
+                data = self._cut(data)
+            self.remaining -= len(data)
+            self.sent += len(data)
+            self.connection.send(start + data)
+        else:
+            self.connection.send(start)
+        self._end_body()
+
+    def _send_file(self, wrapper: FileWrapper) -> None:
+        """A regular file goes from the disk to the socket; anything else is a result like any other."""
+        segment = wrapper.segment()
+        if segment is None or self.head_sent:
+            self._send_blocks(wrapper)
+            return
+        descriptor, offset, count = segment
+        start = self._start(count)
+        self.connection.send(start)
+        if self.framing is Framing.LENGTH:
+            if count < self.remaining:
+                logger.error("the app announced %d bytes, but its file has %d", self.remaining, count)
+                self.keep_alive = False
+                self.connection.closing = True
+            count = min(count, self.remaining)
+            self.remaining = 0
+            self.sent += count
+            self.deferred_close = True
+            self.connection.send_file(wrapper, descriptor, offset, count)
+
+    def _send_blocks(self, result: Iterable[bytes]) -> None:
+        """Anything iterable: each block leaves when it is produced."""
+        if type(result) in (str, bytes) or not hasattr(type(result), "__iter__"):
+            raise LocalProtocolError(
+                f"the app returned {type(result).__name__}; return an iterable of bytes, such as [b'text']"
+            )
+        for block in result:
+            if not isinstance(block, bytes):
+                raise LocalProtocolError(f"the app yielded {type(block).__name__}; a body is made of bytes")
+            if block:
+                self._send_block(block)
+                if self.framing is Framing.NONE or self.framing is Framing.HEAD:
+                    break  # Nobody will see more of it.
+        if not self.head_sent:
+            self.connection.send(self._start(0))
+        self._end_body()
+
+    # -- onto the wire
+
+    def _start(self, known_length: int | None) -> bytes:
+        """Fix the framing and render the head; ``known_length`` is the whole body's, None if unknown."""
+        head = self.head
+        if head is None:
+            raise LocalProtocolError("the app returned without calling start_response")
+        announced = head.content_length if head.content_length is not None else known_length
+        if self.request.method == "HEAD" and head.content_length is None and not known_length:
+            announced = None  # An app may leave the body out for HEAD: zero would be an invention.
+        self.framing, length = response_framing(
+            self.request.method, head.status, self.request.minor, announced
+        )
+        self.remaining = length or 0
+        self._decide_persistence()
+        persistence = b""
+        if not self.keep_alive:
+            persistence = b"Connection: close\r\n"
+        elif not self.request.minor:
+            persistence = b"Connection: keep-alive\r\n"
+        self.head_sent = True
+        self.status = head.status
+        return render_head(head, self.framing, length, self.gateway.standing(head), persistence)
+
+    def _decide_persistence(self) -> None:
+        if self.framing is Framing.CLOSE or self.gateway.stopping:
+            self.keep_alive = False
+        reader = self.reader
+        if reader is not None and not reader.done:
+            unread = getattr(reader, "remaining", MAX_DISCARD + 1)
+            unasked = self.request.expects_continue and self.stream is not None and not self.stream.begun
+            if unasked or unread > MAX_DISCARD:
+                self.keep_alive = False
+
+    def _send_block(self, data: bytes) -> None:
+        start = b"" if self.head_sent else self._start(None)
+        framing = self.framing
+        if framing is Framing.LENGTH:
+            if len(data) > self.remaining:
+                data = self._cut(data)
+            self.remaining -= len(data)
+        elif framing is Framing.NONE or framing is Framing.HEAD:
+            data = b""
+        self.sent += len(data)
+        if framing is Framing.CHUNKED and data:
+            data = chunk(data)
+        self._send(start + data if start else data)
+
+    def _send(self, data: bytes) -> None:
+        connection = self.connection
+        if data:
+            connection.send(data)
+        if connection.unsent > HIGH_WATER:
+            self.detach(self)
+            while connection.unsent:
+                if not connection.wait_writable(connection.config.stall_timeout):
+                    raise ClientDisconnected("the client stopped reading the response")
+                connection.flush()
+
+    def _cut(self, data: bytes) -> bytes:
+        """RFC 9110 §8.6: the announced length is what the client believes."""
+        if len(data) > self.remaining:
+            logger.error("the app sent more than its Content-Length of bytes; the rest was cut off")
+            self.keep_alive = False
+            self.connection.closing = True
+            return data[: self.remaining]
+        return data
+
+    def _end_body(self) -> None:
+        if self.framing is Framing.CHUNKED:
+            self.connection.send(LAST_CHUNK)
+        elif self.framing is Framing.LENGTH and self.remaining:
+            logger.error("the app sent %d bytes fewer than its Content-Length", self.remaining)
+            self.connection.broken = True
+
+    # -- the end
+
+    def _fail(self, error: BaseException) -> None:
+        """Answer for an error that the app let through; behind a head that has left, cut the connection."""
+        connection = self.connection
+        status, detail = 500, "the application failed; its log says why"
+        if isinstance(error, RemoteProtocolError):
+            status, detail = error.status, error.detail
+            self.keep_alive = False
+            logger.info("%s: %d, %s", connection.peer, status, detail)
+        elif isinstance(error, LocalProtocolError):
+            logger.error("%s %s: %s", self.request.method, self.request.target, error)
+        else:
+            logger.error("%s %s raised", self.request.method, self.request.target, exc_info=error)
+        if self.head_sent:
+            connection.broken = True
+            connection.reset = self.framing is Framing.CLOSE
+            return
+        self.status = status
+        self.head_sent = True
+        self.framing = Framing.NONE
+        self._decide_persistence()
+        self.keep_alive = self.keep_alive and self.request.minor > 0
+        response = error_response(
+            status,
+            detail,
+            self.gateway.standing(),
+            with_body=self.request.method != "HEAD",
+            close=not self.keep_alive,
+        )
+        try:
+            connection.send(response)
+        except ClientDisconnected:
+            pass  # Its own flag is set.
+
+    def _finish(self) -> None:
+        """Leave the connection as the next owner expects it."""
+        connection = self.connection
+        if not self.keep_alive:
+            connection.closing = True
+        reader = self.reader
+        if reader is not None and not reader.done:
+            if self.stream is not None and self.stream.failed:
+                connection.closing = True
+            connection.body_reader = reader
+            connection.phase = Phase.DISCARD
+        if self.gateway.access_log:
+            self.gateway.access_log.add(self)

@@ -1,0 +1,45 @@
+"""``wsgi.file_wrapper`` (PEP 3333, "Optional Platform-Specific File Handling").
+
+An app returns the wrapper as its result. If it wraps a real file, the loop sends that with ``sendfile`` and
+no thread waits for a slow reader; anything else with a ``read`` is iterated like any other result.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any
+
+
+class FileWrapper:
+    """Iterate a file-like object in blocks of ``block_size`` bytes; ``close`` closes it."""
+
+    def __init__(self, file: Any, block_size: int = 65536) -> None:
+        self.file = file
+        self.block_size = block_size
+
+    def __iter__(self) -> FileWrapper:
+        return self
+
+    def __next__(self) -> bytes:
+        block: bytes = self.file.read(self.block_size)
+        if block:
+            return block
+        raise StopIteration
+
+    def close(self) -> None:
+        """Close the file, if it can be closed."""
+        if hasattr(self.file, "close"):
+            self.file.close()
+
+    def segment(self) -> tuple[int, int, int] | None:
+        """Return (descriptor, offset, bytes to the end) of a regular file, None for anything else."""
+        try:
+            descriptor = self.file.fileno()
+            status = os.fstat(descriptor)
+            offset = self.file.tell()
+        except (AttributeError, OSError, ValueError):
+            return None
+        if not stat.S_ISREG(status.st_mode) or not hasattr(os, "sendfile"):
+            return None
+        return descriptor, offset, max(0, status.st_size - offset)

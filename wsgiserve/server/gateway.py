@@ -1,0 +1,61 @@
+"""What every exchange of a server shares: the app, the environ's first layer, response heads, Date lines.
+
+PEP 3333 calls this side the gateway. Nothing in here changes once the server runs, except caches.
+"""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import wsgiserve
+from wsgiserve.config import Config
+from wsgiserve.protocol import ResponseHead, response_head
+from wsgiserve.server.access_log import AccessLog
+from wsgiserve.server.environ import server_environ
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+_MAX_HEADS = 256
+_SERVER_LINE = f"Server: wsgiserve/{wsgiserve.__version__}\r\n".encode()
+
+
+class Gateway:
+    """The WSGI side of one server."""
+
+    def __init__(self, app: WSGIApplication, config: Config) -> None:
+        self.app = app
+        self.config = config
+        self.environ = server_environ(multithread=config.threads > 1)
+        self.access_log = AccessLog() if config.access_log else None
+        self.stopping = False
+        self._heads: dict[tuple[object, ...], ResponseHead] = {}
+        self._second = 0
+        self._date_line = self._standing = b""
+
+    def response_head(self, status: str, headers: list[tuple[str, str]]) -> ResponseHead:
+        """Check and render a response head, or find it among those that were equal."""
+        try:
+            key = (status, *headers)
+            head = self._heads.get(key)
+        except TypeError:  # Not hashable or not a list, hence not valid: the check says why.
+            return response_head(status, headers)
+        if head is None:
+            head = response_head(status, headers)
+            if len(self._heads) >= _MAX_HEADS:
+                self._heads.clear()
+            self._heads[key] = head
+        return head
+
+    def standing(self, head: ResponseHead | None = None) -> bytes:
+        """Return the Date and Server lines, without those the app set itself."""
+        now = int(time.time())
+        if now != self._second:
+            self._date_line = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
+            self._standing = self._date_line + _SERVER_LINE
+            self._second = now
+        if head is None or not (head.has_date or head.has_server):
+            return self._standing
+        return (b"" if head.has_date else self._date_line) + (b"" if head.has_server else _SERVER_LINE)

@@ -1,0 +1,339 @@
+"""Who runs the loop: leader/followers with lazy promotion.
+
+The thread that holds the **loop lock** is the leader. It waits for sockets and calls the app itself, on the
+thread that read the request: no queue, no second thread. Just before the call it lets the lock go, just
+after it takes it back. Only when a call turns out to be slow does anyone else come into it:
+
+- The **sentinel** looks every few milliseconds. Same exchange still in the app and the lock free: it
+  promotes a **follower**, which takes the lock, *deposes* the exchange (takes its connection off the poller)
+  and leads.
+- A deposed thread finishes its exchange alone, gives the connection back, and becomes a follower.
+- An exchange that is about to wait for its client deposes itself and promotes a follower at once.
+- A request that :class:`Forecast` expects to be slow is dispatched to a follower before the call.
+- At the cap of concurrent calls the loop goes on without calling the app; requests wait in line.
+
+Invariants
+1. A connection has one owner, the loop or one exchange; watching it is the last step of giving it back.
+2. The lock is only let go into a call of the app.
+3. Whoever gets the lock leads. So a promotion that comes too late, or twice, is harmless.
+4. ``mutex`` guards ``inline``, every ``detached`` flag and the counts. Whether the taker or the one that came
+   back deposes an exchange, it happens once, and before either of them goes on.
+5. At most ``cap`` calls of the app run at once: a slot is taken before a call is handed on or deposed, and
+   the leader calls inline only while a slot is left for it.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import math
+import queue
+import threading
+import time
+from collections import deque
+from typing import Protocol
+
+from wsgiserve.server.exchange import Exchange
+
+logger = logging.getLogger("wsgiserve")
+
+TICK = 0.005  # seconds between two looks of the sentinel: a longer call is slow
+CALM_TICKS = 20  # looks without a call in progress after which the sentinel sleeps
+SLOW = 0.002  # seconds: a dispatched call that took less would better have run inline
+IDLE_SECONDS = 30.0  # a follower without work for so long retires
+
+
+class Standing(enum.Enum):
+    """What a thread is to the loop after a call of the app."""
+
+    LEADING = enum.auto()
+    ANEW = enum.auto()  # leading again, after another thread did: what it knew of the sockets is stale
+    DEPOSED = enum.auto()
+    OVER = enum.auto()  # there is nothing left to lead
+
+
+class Loop(Protocol):
+    """What the leadership asks of the event loop."""
+
+    def turn(self) -> Standing:
+        """Wait for sockets once and serve them."""
+
+    def settle(self, exchange: Exchange) -> Exchange | None:
+        """Give the connection of a finished exchange back, or return its next exchange."""
+
+    def unwatch(self, exchange: Exchange) -> None:
+        """Take the exchange's connection off the poller."""
+
+
+class Forecast:
+    """Which requests were slow lately, by method and first two path segments. Bounded."""
+
+    CREDIT = 8  # so many fast calls in a row make a slow route fast again
+    SIZE = 256
+
+    def __init__(self) -> None:
+        self._credits: dict[str, int] = {}
+
+    def expects_slow(self, exchange: Exchange) -> bool:
+        """Tell whether to dispatch the exchange instead of calling it inline."""
+        return bool(self._credits) and _route(exchange) in self._credits
+
+    def learn(self, exchange: Exchange, *, slow: bool) -> None:
+        """Remember how a call went that did not run inline to its end."""
+        route = _route(exchange)
+        credit = self.CREDIT if slow else self._credits.get(route, 0) - 1
+        if credit > 0 and (route in self._credits or len(self._credits) < self.SIZE):
+            self._credits[route] = credit
+        else:
+            self._credits.pop(route, None)
+
+
+def _route(exchange: Exchange) -> str:
+    return exchange.request.method + "/".join(exchange.request.path.split("/", 3)[:3])
+
+
+class Leadership:
+    """The threads of one server. ``cap`` is how many calls of the app may run at once."""
+
+    def __init__(self, loop: Loop, cap: int) -> None:
+        self.loop = loop
+        self.cap = cap
+        self.lock = threading.Lock()  # the loop lock
+        self.forecast = Forecast()
+        self.stopped = threading.Event()
+        # guarded by the mutex
+        self.mutex = threading.Lock()
+        self.inline: Exchange | None = None  # the leader's call in progress
+        self.detached = 0  # slots taken by exchanges that are not the leader's
+        self.idle = 0  # followers without work that nobody has counted on yet
+        self.promoting = False
+        self.waiting: deque[Exchange] = deque()  # for a slot
+        # what wakes whom
+        self._mailbox: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()  # None: lead
+        self._alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._asleep = False
+        self._give_up_at = math.inf
+
+    # -- the leader
+
+    def lead(self) -> None:
+        """Run the loop until deposed or stopped; the lock is held."""
+        standing = Standing.ANEW
+        while standing is Standing.ANEW:
+            with self.mutex:
+                if self.inline is not None:
+                    self._depose(self.inline)
+            standing = Standing.LEADING
+            while standing is Standing.LEADING:
+                standing = self.loop.turn()
+        if standing is Standing.OVER:
+            self._send_home()
+
+    def call(self, exchange: Exchange) -> Standing:
+        """Run an exchange on the leader's thread; unless it still leads after it, all is done for it."""
+        self.inline = exchange
+        self.lock.release()
+        if self._asleep:  # Looked at behind the release, which is a memory barrier; see watch().
+            self._alarm.put(None)
+        exchange.run()
+        if not exchange.detached and self.lock.acquire(blocking=False):
+            if self.inline is exchange:
+                self.inline = None
+                return Standing.LEADING
+            # Deposed between the two looks, and the new leader is in the app already: rule 3.
+            self._settle_leading(exchange)
+            return Standing.ANEW
+        with self.mutex:
+            if not exchange.detached:  # Somebody has the lock and is about to depose us: be first.
+                self._depose(exchange)
+        self.forecast.learn(exchange, slow=True)
+        self._finish(exchange)
+        return Standing.DEPOSED
+
+    def _settle_leading(self, exchange: Exchange) -> None:
+        """Give back what a deposed exchange holds, on a thread that leads: no call of the app in here."""
+        following = self.loop.settle(exchange) or self._next_waiting()
+        if following is not None:
+            following.detached = True
+            self._post(following)  # It inherits the slot.
+
+    def must_dispatch(self, exchange: Exchange) -> bool:
+        """Tell whether the leader may not, or had better not, call the app for this exchange itself."""
+        return (
+            self.detached >= self.cap or exchange.reader is not None or self.forecast.expects_slow(exchange)
+        )
+
+    def dispatch(self, exchange: Exchange) -> None:
+        """Let a follower run an exchange, as soon as there is a slot; its connection is not watched."""
+        with self.mutex:
+            exchange.detached = True
+            if self.detached >= self.cap:
+                self.waiting.append(exchange)
+                return
+            self.detached += 1
+        self._post(exchange)
+
+    # -- followers
+
+    def start(self) -> None:
+        """Start the first leader."""
+        self._post(None)
+
+    def give_up(self, seconds: float) -> None:
+        """Let the sentinel end in ``seconds`` even if the loop is not over; safe in a signal handler."""
+        self._give_up_at = time.monotonic() + seconds
+        self._alarm.put(None)
+
+    def _send_home(self) -> None:
+        """The loop is over: end the followers and the sentinel."""
+        self.stopped.set()
+        self._alarm.put(None)
+        with self.mutex:
+            idle, self.idle = self.idle, 0
+        for _ in range(idle):
+            self._mailbox.put(None)
+
+    def detach(self, exchange: Exchange) -> None:
+        """Depose an exchange that is about to wait for its client; called on its own thread."""
+        if exchange.detached:
+            return
+        with self.mutex:
+            if not exchange.detached:
+                self._depose(exchange)
+        self.promote()
+
+    def promote(self) -> None:
+        """Let a follower lead, unless somebody does."""
+        with self.mutex:
+            if self.promoting or self.lock.locked():
+                return
+            self.promoting = True
+        self._post(None)
+
+    def _depose(self, exchange: Exchange) -> None:
+        """Make an inline exchange its thread's own affair; the mutex is held."""
+        self.inline = None
+        exchange.detached = True
+        self.detached += 1
+        self.loop.unwatch(exchange)
+
+    def _post(self, task: Exchange | None) -> None:
+        """Give a task to an idle follower, or to a new one."""
+        with self.mutex:
+            if self.idle:
+                self.idle -= 1
+                self._mailbox.put(task)
+                return
+        thread = threading.Thread(target=self._follow, args=(task,), name="wsgiserve", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._do_without(task)
+
+    def _do_without(self, task: Exchange | None) -> None:
+        """The system refuses another thread: live with those there are."""
+        with self.mutex:
+            if task is None:
+                self.promoting = False  # The sentinel tries again.
+                return
+            self.detached -= 1
+            self.cap = max(1, self.detached)
+            self.waiting.append(task)
+        logger.error("the system refuses another thread; from now on at most %d calls run at once", self.cap)
+
+    def next_inline(self) -> Exchange | None:
+        """Return an exchange that waits although there is a slot, for the leader to call; else None.
+
+        That happens only where the system refused a thread.
+        """
+        if not self.waiting:
+            return None
+        with self.mutex:
+            if self.detached >= self.cap:
+                return None
+            exchange = self.waiting.popleft()
+            exchange.detached = False
+            return exchange
+
+    def _follow(self, task: Exchange | None) -> None:
+        """Work for one thread: tasks, until there were none for a while or the server stopped."""
+        while True:
+            if task is None:
+                self.promoting = False
+                if self.lock.acquire(blocking=False):
+                    self.lead()
+            else:
+                self._finish(task, run=True)
+            if self.stopped.is_set():
+                return
+            try:
+                task = self._park()
+            except queue.Empty:
+                return
+
+    def _park(self) -> Exchange | None:
+        with self.mutex:
+            if self.stopped.is_set():
+                raise queue.Empty
+            self.idle += 1
+        while True:
+            try:
+                return self._mailbox.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                with self.mutex:
+                    if self.idle:  # Nobody counts on us: retire.
+                        self.idle -= 1
+                        raise
+
+    def _finish(self, exchange: Exchange, *, run: bool = False) -> None:
+        """Finish a detached exchange, what is pipelined behind it, and then whatever waits for the slot."""
+        task: Exchange | None = exchange
+        while task is not None:
+            if run:
+                started = time.monotonic()
+                task.run()
+                self.forecast.learn(task, slow=time.monotonic() - started > SLOW)
+            run = True
+            task = self.loop.settle(task)
+            if task is None:
+                task = self._next_waiting()
+
+    def _next_waiting(self) -> Exchange | None:
+        """Pass the slot on to the next in line, or give it back."""
+        with self.mutex:
+            if self.waiting:
+                return self.waiting.popleft()
+            self.detached -= 1
+            return None
+
+    # -- the sentinel
+
+    def watch(self) -> None:
+        """Be the sentinel, until the server has stopped. On the main thread, signals are handled in here."""
+        seen: Exchange | None = None
+        calm = 0
+        while not self.stopped.is_set() and time.monotonic() < self._give_up_at:
+            exchange = self.inline
+            if exchange is not None and exchange is seen:
+                self.promote()
+            calm = calm + 1 if exchange is None else 0
+            seen = exchange
+            if calm < CALM_TICKS:
+                self._sleep(TICK)
+            else:
+                self._sleep_until_called()
+                calm = 0
+
+    def _sleep_until_called(self) -> None:
+        with self.mutex:  # A memory barrier between the two: either we see the call, or it sees us asleep.
+            self._asleep = True
+        if self.inline is None:
+            waits = self._give_up_at < math.inf
+            self._sleep(max(0.0, self._give_up_at - time.monotonic()) if waits else None)
+        self._asleep = False
+
+    def _sleep(self, seconds: float | None) -> None:
+        try:
+            self._alarm.get(timeout=seconds)
+        except queue.Empty:
+            pass

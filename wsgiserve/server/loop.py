@@ -1,0 +1,344 @@
+"""The event loop: accepts, reads heads and small bodies, sends what is left over, keeps deadlines.
+
+Run by one thread at a time, the leader (see ``leadership``), one ``turn`` after the other. A connection stays
+watched from one request to the next, so a request on a kept-alive connection costs one receive and one send.
+
+Rules
+- Nothing in here blocks but the poller.
+- An event is a hint; what the socket gives is the truth. Stale events and reused descriptors do no harm.
+- ``settle`` and what it calls may run on the thread of a detached exchange, which owns the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+from collections import deque
+from time import monotonic
+
+from wsgiserve.config import Config
+from wsgiserve.protocol import RemoteProtocolError, error_response
+from wsgiserve.server.connection import Connection, Phase
+from wsgiserve.server.environ import connection_environ
+from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.exchange import Exchange
+from wsgiserve.server.gateway import Gateway
+from wsgiserve.server.leadership import Leadership, Standing
+from wsgiserve.server.listener import Listener
+from wsgiserve.server.poller import READ, WRITE, make_poller
+
+logger = logging.getLogger("wsgiserve")
+
+ACCEPT_BURST = 64  # connections accepted before others are looked after
+PIPELINE_BURST = 16  # pipelined requests of one connection served before others are looked after
+LINGER_SECONDS = 2.0
+SWEEP_SECONDS = 1.0
+STOP_SECONDS = 1.0  # for a head that is half received when the server stops
+
+
+class EventLoop:
+    """The connections of one server."""
+
+    def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config) -> None:
+        # the server's lifetime
+        self.gateway = gateway
+        self.config = config
+        self.leadership = Leadership(self, config.threads)
+        self.poller = make_poller()
+        self.listeners = {listener.fd: listener for listener in listeners}
+        self._bell, self._ringer = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ringer.setblocking(False)
+        self.poller.watch(self._bell.fileno(), 0, READ)
+        self._watch_listeners()
+        # the connections
+        self.connections: dict[int, Connection] = {}
+        self._unserved: deque[Connection] = deque()  # with requests in the buffer that had to wait
+        self._next_sweep = 0.0
+        self._winding_down = 0  # turns since the server was asked to stop
+
+    # -- one turn
+
+    def turn(self) -> Standing:
+        """Wait for events once and serve them."""
+        if self.gateway.stopping and self._wind_down():
+            return Standing.OVER
+        if self.gateway.access_log:
+            self.gateway.access_log.flush()
+        connections = self.connections
+        for fd, _ in self.poller.poll(self._timeout()):
+            connection = connections.get(fd)
+            if connection is None:
+                self._own_event(fd)
+                continue
+            standing = self._on_event(connection)
+            if standing is not Standing.LEADING:
+                return standing
+        for _ in range(len(self._unserved)):
+            standing = self._serve_rest(self._unserved.popleft())
+            if standing is not Standing.LEADING:
+                return standing
+        exchange = self.leadership.next_inline()
+        if exchange is not None:
+            standing = self._serve(exchange)
+            if standing is not Standing.LEADING:
+                return standing
+        if monotonic() >= self._next_sweep:
+            self._sweep()
+        return Standing.LEADING
+
+    def _timeout(self) -> float | None:
+        if self._unserved or self._winding_down == 1:
+            return 0
+        if self.connections or not self._listening:
+            return max(0.0, self._next_sweep - monotonic())
+        return None
+
+    def _own_event(self, fd: int) -> None:
+        listener = self.listeners.get(fd)
+        if listener is not None:
+            self._accept(listener)
+        elif fd == self._bell.fileno():
+            try:
+                self._bell.recv(4096)
+            except BlockingIOError:
+                pass  # A hint; see the rules.
+
+    def _on_event(self, connection: Connection) -> Standing:
+        if connection.watched & WRITE:
+            return self._on_writable(connection)
+        data = connection.receive()
+        if data is None:
+            return Standing.LEADING
+        if not data:
+            self._drop(connection)
+            return Standing.LEADING
+        if connection.phase is Phase.LINGER:
+            return Standing.LEADING
+        connection.reader.receive_data(data)
+        return self._advance(connection)
+
+    def _on_writable(self, connection: Connection) -> Standing:
+        before = connection.unsent
+        try:
+            connection.flush()
+        except ClientDisconnected:
+            self._drop(connection)
+            return Standing.LEADING
+        if not connection.outgoing:
+            return self._advance(connection)
+        if connection.unsent != before or not before:
+            connection.deadline = monotonic() + self.config.stall_timeout
+        return Standing.LEADING
+
+    # -- requests
+
+    def _advance(self, connection: Connection) -> Standing:
+        """Serve the requests that are complete."""
+        for _ in range(PIPELINE_BURST):
+            exchange = self._settle(connection)
+            if exchange is None:
+                return Standing.LEADING
+            if self.leadership.must_dispatch(exchange):
+                self.unwatch(exchange)
+                self.leadership.dispatch(exchange)
+                return Standing.LEADING
+            standing = self.leadership.call(exchange)
+            if standing is not Standing.LEADING:
+                return standing
+        self._unserved.append(connection)
+        return Standing.LEADING
+
+    def _serve_rest(self, connection: Connection) -> Standing:
+        if self.connections.get(connection.fd) is connection and connection.watched:
+            return self._advance(connection)
+        return Standing.LEADING
+
+    def _serve(self, exchange: Exchange) -> Standing:
+        standing = self.leadership.call(exchange)
+        return self._advance(exchange.connection) if standing is Standing.LEADING else standing
+
+    def settle(self, exchange: Exchange) -> Exchange | None:
+        """Give the connection of a finished exchange back, or return its next exchange.
+
+        For the thread of a detached exchange, which owns the connection until this returns None.
+        """
+        if self.gateway.access_log:
+            self.gateway.access_log.flush()
+        following = self._settle(exchange.connection)
+        if following is not None:
+            following.detached = True
+        return following
+
+    def unwatch(self, exchange: Exchange) -> None:
+        """Take a connection off the poller: its exchange owns it now."""
+        connection = exchange.connection
+        connection.deadline = math.inf
+        if connection.watched:
+            connection.watched = 0
+            self.poller.forget(connection.fd)
+
+    def _settle(self, connection: Connection) -> Exchange | None:
+        """Do what the state of a connection asks for; return the next exchange once it is complete."""
+        if connection.broken:
+            self._drop(connection)
+        elif connection.outgoing:
+            connection.deadline = monotonic() + self.config.stall_timeout
+            self._watch(connection, WRITE)
+        elif connection.closing:
+            self._close(connection)
+        else:
+            try:
+                request = connection.next_request()
+            except RemoteProtocolError as error:
+                self._refuse(connection, error)
+                return self._settle(connection)
+            if request is not None:
+                connection.reading_head = False
+                return Exchange(self.gateway, connection, *request, self.leadership.detach)
+            self._await_bytes(connection)
+        return None
+
+    def _await_bytes(self, connection: Connection) -> None:
+        if connection.phase is not Phase.HEAD:
+            connection.deadline = monotonic() + self.config.stall_timeout
+        elif not connection.reader.buffer:
+            if not connection.reading_head:
+                connection.deadline = monotonic() + self.config.keep_alive
+        elif not connection.reading_head:  # Absolute: more bytes do not buy more time.
+            connection.reading_head = True
+            connection.deadline = monotonic() + self.config.head_timeout
+        if self.gateway.stopping:
+            connection.deadline = min(connection.deadline, monotonic() + STOP_SECONDS)
+        self._watch(connection, READ)
+
+    def _refuse(self, connection: Connection, error: RemoteProtocolError) -> None:
+        """Answer what may not be served; nothing is served on the connection after it."""
+        logger.info("%s: %d, %s", connection.peer, error.status, error.detail)
+        connection.closing = True
+        with_body = connection.reader.method != "HEAD"
+        try:
+            connection.send(
+                error_response(error.status, error.detail, self.gateway.standing(), with_body=with_body)
+            )
+        except ClientDisconnected:
+            pass  # Its flag is set.
+
+    # -- connections
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        """Have events reported. For an exchange's thread the last step: the loop may act at once."""
+        before = connection.watched
+        if before != events:
+            connection.watched = events
+            self.poller.watch(connection.fd, before, events)
+
+    def _accept(self, listener: Listener) -> None:
+        for _ in range(ACCEPT_BURST):
+            try:
+                sock, address = listener.sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # Out of descriptors or memory: those who wait are served later.
+                logger.error("cannot accept connections for a second: %s", error)
+                self._pause_listeners()
+                return
+            sock.setblocking(False)
+            layer = connection_environ(self.gateway.environ, listener.host, listener.port, address)
+            connection = Connection(sock, layer["REMOTE_ADDR"], layer, self.config)
+            connection.deadline = monotonic() + self.config.head_timeout
+            self.connections[connection.fd] = connection
+            self._watch(connection, READ)
+
+    def _watch_listeners(self) -> None:
+        for fd in self.listeners:
+            self.poller.watch(fd, 0, READ)
+        self._listening = True
+
+    def _pause_listeners(self) -> None:
+        for fd in self.listeners:
+            self.poller.forget(fd)
+        self._listening = False
+        self._next_sweep = monotonic() + SWEEP_SECONDS
+
+    def _close(self, connection: Connection) -> None:
+        """Close a connection whose last response has left.
+
+        Closing a socket with unread bytes resets it, which may destroy the response before the client has
+        read it (RFC 9112 §9.6): then close for writing first, and read until the client has closed.
+        """
+        if connection.reader.failed or connection.reader.buffer or connection.phase is not Phase.HEAD:
+            connection.phase = Phase.LINGER
+            connection.end_of_output()
+            connection.closing = False
+            connection.deadline = monotonic() + LINGER_SECONDS
+            self._watch(connection, READ)
+        else:
+            self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        if connection.watched:
+            self.poller.closing(connection.fd)
+        self.connections.pop(connection.fd, None)
+        connection.close()
+        if self.gateway.stopping:
+            self.wake()  # It may have been the last one.
+
+    def _sweep(self) -> None:
+        """End what took too long; listen again after a pause."""
+        now = monotonic()
+        self._next_sweep = now + SWEEP_SECONDS
+        if not self._listening and self.listeners:
+            self._watch_listeners()
+        for connection in list(self.connections.values()):
+            if connection.deadline <= now:
+                self._expire(connection)
+
+    def _expire(self, connection: Connection) -> None:
+        unfinished = connection.phase is Phase.BODY or connection.reader.buffer
+        if unfinished and connection.phase is not Phase.LINGER and not connection.outgoing:
+            self._refuse(connection, RemoteProtocolError(408, "the request did not arrive in time"))
+            self._settle(connection)
+        else:
+            self._drop(connection)
+
+    # -- the end
+
+    def wake(self) -> None:
+        """End the poller's wait; safe from any thread and from a signal handler."""
+        try:
+            self._ringer.send(b".")
+        except (BlockingIOError, OSError):
+            pass  # Enough rings are waiting, or the loop is over.
+
+    def _wind_down(self) -> bool:
+        """Stop listening, let go of idle connections; True once there is no connection left."""
+        if self._winding_down == 0:
+            for listener in self.listeners.values():
+                self._accept(listener)  # The system has accepted them for us.
+                self.poller.closing(listener.fd)
+                listener.close()
+            self.listeners.clear()
+        elif self._winding_down == 1:  # What had been sent before is served by now.
+            for connection in list(self.connections.values()):
+                if connection.deadline < math.inf and not connection.outgoing:
+                    self._await_stop(connection)
+        self._winding_down += 1
+        return not self.connections
+
+    def _await_stop(self, connection: Connection) -> None:
+        if connection.phase is Phase.HEAD and not connection.reader.buffer:
+            self._drop(connection)
+        elif connection.phase is Phase.HEAD:
+            connection.deadline = min(connection.deadline, monotonic() + STOP_SECONDS)
+
+    def close(self) -> None:
+        """Close everything; the loop is over."""
+        for connection in list(self.connections.values()):
+            connection.close()
+        for listener in self.listeners.values():
+            listener.close()
+        self._bell.close()
+        self._ringer.close()
+        self.poller.close()

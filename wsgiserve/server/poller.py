@@ -1,0 +1,140 @@
+"""Waiting for sockets: one small interface over epoll, and over ``selectors`` where there is no epoll.
+
+An event is a hint. Whoever gets one tries the socket and believes the result, so an event that is stale, or
+meant for an earlier owner of the same descriptor, does no harm.
+
+``watch`` and ``forget`` may be called from any thread while another one is in ``poll``.
+"""
+
+from __future__ import annotations
+
+import select
+import selectors
+import threading
+from typing import Protocol
+
+READ = 1
+WRITE = 4
+
+
+class Poller(Protocol):
+    """What the loop asks of the system."""
+
+    def watch(self, fd: int, before: int, events: int) -> None:
+        """Report ``events`` of ``fd`` from now on, instead of ``before`` (0: not watched yet)."""
+
+    def forget(self, fd: int) -> None:
+        """Report nothing of ``fd`` any more."""
+
+    def closing(self, fd: int) -> None:
+        """Take note that ``fd``, which is watched, is about to be closed."""
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        """Wait for events, at most ``timeout`` seconds: [(fd, events)]."""
+
+    def close(self) -> None:
+        """Give up the system's resources."""
+
+
+class EpollPoller:
+    """Linux."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+
+    def watch(self, fd: int, before: int, events: int) -> None:
+        """Level-triggered: a socket with unread bytes is reported again."""
+        if before:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+
+    def forget(self, fd: int) -> None:
+        """Removed, not set to no events: epoll reports a hang-up whatever was asked for."""
+        self._epoll.unregister(fd)
+
+    def closing(self, fd: int) -> None:
+        """The kernel forgets a closed descriptor by itself."""
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        """See the protocol."""
+        return self._epoll.poll(timeout, 256)
+
+    def close(self) -> None:
+        """See the protocol."""
+        self._epoll.close()
+
+
+class SelectorsPoller:
+    """Anywhere else: kqueue, poll or select, as ``selectors`` finds them.
+
+    Its book-keeping is not safe between threads, so changes are queued and made before the next wait; the
+    socket pair ends a wait that began before the change.
+    """
+
+    def __init__(self) -> None:
+        import socket
+
+        self._selector = selectors.DefaultSelector()
+        self._changes: list[tuple[int, int]] = []
+        self._lock = threading.Lock()
+        self._bell, self._ringer = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ringer.setblocking(False)
+        self._selector.register(self._bell, selectors.EVENT_READ)
+
+    def watch(self, fd: int, before: int, events: int) -> None:
+        """See the protocol."""
+        with self._lock:
+            self._changes.append((fd, events))
+        self._ring()
+
+    def forget(self, fd: int) -> None:
+        """See the protocol."""
+        with self._lock:
+            self._changes.append((fd, 0))
+        self._ring()
+
+    closing = forget
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        """See the protocol."""
+        self._make_changes()
+        events = []
+        for key, mask in self._selector.select(timeout):
+            if key.fileobj is self._bell:
+                self._bell.recv(4096)
+            else:
+                read = READ if mask & selectors.EVENT_READ else 0
+                events.append((key.fd, read | (WRITE if mask & selectors.EVENT_WRITE else 0)))
+        return events
+
+    def close(self) -> None:
+        """See the protocol."""
+        self._selector.close()
+        self._bell.close()
+        self._ringer.close()
+
+    def _ring(self) -> None:
+        try:
+            self._ringer.send(b".")
+        except BlockingIOError:
+            pass  # Enough rings are waiting.
+
+    def _make_changes(self) -> None:
+        with self._lock:
+            changes, self._changes = self._changes, []
+        registered = self._selector.get_map()
+        for fd, events in changes:
+            if fd in registered:
+                self._selector.unregister(fd)
+            if events:
+                mask = (selectors.EVENT_READ if events & READ else 0) | (
+                    selectors.EVENT_WRITE if events & WRITE else 0
+                )
+                self._selector.register(fd, mask)
+
+
+def make_poller() -> Poller:
+    """Choose the best that the platform has."""
+    return EpollPoller() if hasattr(select, "epoll") else SelectorsPoller()

@@ -1,0 +1,145 @@
+"""A server from outside: make it, serve, stop it.
+
+The thread that calls ``serve`` becomes the sentinel; the loop and the app run on threads that are started
+as needed. On the main thread SIGINT and SIGTERM stop the server: once to let running requests finish, twice
+to end at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from wsgiserve.config import Config, make_config
+from wsgiserve.server.gateway import Gateway
+from wsgiserve.server.listener import Listener, open_listeners
+from wsgiserve.server.loop import EventLoop
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+    from _typeshed.wsgi import WSGIApplication
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Server:
+    """Serve a WSGI application.
+
+    ``host`` and ``port`` name one address, or ``bind`` several as ``HOST:PORT``; port 0 lets the system
+    choose. The other options are the fields of :class:`wsgiserve.config.Config`. A wrong option raises
+    ``ConfigError`` (a ValueError), an address that cannot be had ``ListenError`` (an OSError).
+
+    As a context manager the server runs in background threads, and stops at the end of the block::
+
+        with Server(app, port=0) as server:
+            urllib.request.urlopen(server.url)
+    """
+
+    def __init__(
+        self, app: WSGIApplication, host: str = "127.0.0.1", port: int = 8000, **options: Any
+    ) -> None:
+        if "bind" not in options:
+            options["bind"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.config: Config = make_config(**options)
+        self.app = app
+        self.listeners: list[Listener] = []
+        self._loop: EventLoop | None = None
+        self._background: threading.Thread | None = None
+
+    @property
+    def urls(self) -> list[str]:
+        """One URL for each address listened on, with the real port; empty before ``open``."""
+        return [listener.url for listener in self.listeners]
+
+    @property
+    def url(self) -> str:
+        """The first of ``urls``."""
+        return self.listeners[0].url
+
+    @property
+    def port(self) -> int:
+        """The real port of the first address."""
+        return self.listeners[0].port
+
+    def open(self) -> None:
+        """Listen, without serving yet: clients that connect from now on are answered once it runs."""
+        if not self.listeners:
+            self.listeners = open_listeners(self.config.bind, self.config.backlog)
+
+    def serve(self) -> bool:
+        """Serve until stopped; True if every request was finished, False if some were cut at the end."""
+        with self._signals():
+            return self._run()
+
+    def stop(self) -> None:
+        """Stop accepting, finish running requests; a second call ends at once. Safe from any thread."""
+        loop = self._loop
+        if loop is None:
+            return
+        hurry = loop.gateway.stopping
+        loop.gateway.stopping = True
+        loop.leadership.give_up(0 if hurry else self.config.graceful_timeout)
+        loop.wake()
+
+    def __enter__(self) -> Server:
+        self._prepare()
+        self._background = threading.Thread(target=self._run, name="wsgiserve-sentinel", daemon=True)
+        self._background.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        assert self._background is not None
+        self._background.join()
+
+    def _prepare(self) -> EventLoop:
+        self.open()
+        gateway = Gateway(self.app, self.config)
+        self._loop = EventLoop(gateway, self.listeners, self.config)
+        return self._loop
+
+    def _run(self) -> bool:
+        loop = self._loop or self._prepare()
+        loop.leadership.start()
+        loop.leadership.watch()
+        finished = loop.leadership.stopped.is_set()
+        if finished:
+            loop.close()
+        if loop.gateway.access_log:
+            loop.gateway.access_log.flush()
+        self._loop = None
+        self.listeners = []
+        return finished
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Have the stop signals call ``stop``, on the main thread; elsewhere Python allows no handlers."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            self.stop()
+
+        before: list[tuple[signal.Signals, Callable[..., Any] | int | None]] = [
+            (number, signal.signal(number, on_signal)) for number in STOP_SIGNALS
+        ]
+        try:
+            yield
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)
+
+
+def serve(app: WSGIApplication, **options: Any) -> bool:
+    """Serve ``app`` until SIGINT or SIGTERM; see :class:`Server` for options, errors and the result."""
+    return Server(app, **options).serve()
