@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import logging
 from http import HTTPStatus
+from wsgiref.validate import validator
 
 import pytest
 from webtest import TestApp
+from webtest.app import TestRequest
 
 from wsgiserve.web import App, Response
 
@@ -124,20 +126,24 @@ def test_a_generator_view_streams_with_status_and_headers():
     assert (answer.status_int, answer.content_type, answer.text) == (203, "text/csv", "0\n1\n2\n")
 
 
+def start(view):
+    """Call a view's application as a server would; give the body and the headers so far."""
+    app, headers = App(), {}
+    app.get("/")(view)
+    environ = TestRequest.blank("/").environ
+    body = validator(app)(environ, lambda status, fields: headers.update(fields))
+    return body, headers
+
+
 def test_a_stream_is_lazy_and_closed_when_the_client_leaves():
     source = Source(b"first", b"second", b"third")
-    app = App()
-    app.get("/")(lambda request: source)
-    started = {}
-    environ = TestApp(app).get("/").request.environ  # a complete environ to call by hand
-    source.items, source.closed = [b"first", b"second", b"third"], 0
 
-    body = app(dict(environ), lambda status, headers: started.update(headers))
+    body, headers = start(lambda request: source)
     assert next(iter(body)) == b"first"
     assert source.items == [b"second", b"third"]
     body.close()
 
-    assert started == {"Content-Type": BYTES}  # and no Content-Length
+    assert headers == {"Content-Type": BYTES}  # and no Content-Length
     assert source.closed == 1
 
 
@@ -167,14 +173,21 @@ def test_a_failure_before_the_first_item_is_an_ordinary_500_and_closes_the_sourc
 
 def test_a_failure_after_the_first_item_reaches_the_server():
     source = Source(b"first", 2)
-    app = App()
-    app.get("/")(lambda request: source)
 
+    body, _ = start(lambda request: source)
+    items = iter(body)
+    assert next(items) == b"first"
     with pytest.raises(
         TypeError, match=r"view .*<lambda>.*yielded int; a stream yields bytes or str"
     ):
-        assert not TestApp(app).get("/").body
+        next(items)
+    body.close()
+
     assert source.closed == 1
+
+
+def test_an_iterator_without_close_is_streamed():
+    assert client_of(lambda request: map(str, range(3))).get("/").text == "012"
 
 
 def view_under_test(request):
