@@ -153,6 +153,27 @@ def test_converters_make_values(rule, path, value):
 
 
 @pytest.mark.parametrize(
+    ("rule", "path"),
+    [
+        ("/{x:float}", "/1."),
+        ("/{x:float}", "/.5"),
+        ("/{x:float}", "/1"),
+        ("/{x:int(max=5)}", "/6"),
+        ("/{x:int}", "/1_0"),
+        ("/{x:any(about, help)}", "/helper"),
+        ("/{x:str(length=2)}", "/abc"),
+        ("/{x:uuid}", "/0"),
+        ("/{x:path}/edit", "/edit"),
+    ],
+)
+def test_converters_refuse(rule, path):
+    app = App()
+    app.get(rule)(lambda request, x: "taken")
+
+    assert TestApp(app).get(path, status=404)
+
+
+@pytest.mark.parametrize(
     "path",
     [
         b"/nothing",

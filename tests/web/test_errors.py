@@ -215,6 +215,12 @@ def test_a_405_keeps_its_allow_under_a_handler(app, client):
     assert (answer.text, answer.headers["Allow"]) == ("no", "GET, HEAD, OPTIONS")
 
 
+def test_a_header_of_the_handler_wins_over_the_errors_own(app, client):
+    app.errorhandler(429)(lambda request, error: ("wait", 429, {"Retry-After": "60"}))
+
+    assert client.get("/busy", status=429).headers.getall("Retry-After") == ["60"]
+
+
 def test_every_challenge_is_kept_under_a_handler(app, client):
     from werkzeug.datastructures import WWWAuthenticate
 
