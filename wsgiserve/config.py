@@ -26,27 +26,30 @@ class Config:
         ("127.0.0.1:8000",),
         "Where to listen; may be given several times. Port 0 lets the system choose, [::1]:8000 is IPv6, "
         ":8000 is every address of this machine.",
-        metavar="HOST:PORT",
+        "HOST:PORT",
     )
     threads: int = _option(
-        64, "How many calls of the app may run at once; threads are started as needed.", least=1
+        64, "How many calls of the app may run at once; threads are started as needed.", "N", least=1
     )
     access_log: bool = _option(True, "Write a line to standard output for each request answered.")
-    backlog: int = _option(2048, "How many connections the system may hold ready to be accepted.", least=1)
+    backlog: int = _option(2048, "How many new connections the system may hold ready.", "N", least=1)
     keep_alive: float = _option(
-        75.0, "Seconds an idle connection is kept. Longer than a load balancer's, or it answers 502.", least=0
+        75.0,
+        "How long an idle connection is kept. Longer than a load balancer keeps it, or clients get 502.",
+        "SECONDS",
+        least=0,
     )
-    head_timeout: float = _option(10.0, "Seconds a client has to send a whole request head.", least=1)
+    head_timeout: float = _option(10.0, "Time a client has to send a request head.", "SECONDS", least=1)
     stall_timeout: float = _option(
-        30.0, "Seconds without a byte after which a body or a response is given up.", least=1
+        30.0, "A body or response that does not move for so long is given up.", "SECONDS", least=1
     )
     graceful_timeout: float = _option(
-        30.0, "Seconds that running requests have to finish when the server stops.", least=0
+        30.0, "Time running requests have to finish when the server stops.", "SECONDS", least=0
     )
-    max_line: int = _option(8192, "Longest request line.", least=64)
-    max_head: int = _option(65536, "Most bytes of header fields.", least=1024)
-    max_fields: int = _option(100, "Most header fields.", least=1)
-    max_body: int = _option(1 << 30, "Longest request body; 0 is no limit.", least=0)
+    max_line: int = _option(8192, "Longest request line.", "BYTES", least=64)
+    max_head: int = _option(65536, "Most header fields, in bytes.", "BYTES", least=1024)
+    max_fields: int = _option(100, "Most header fields, counted.", "N", least=1)
+    max_body: int = _option(1 << 30, "Longest request body; 0 is no limit.", "BYTES", least=0)
 
     def __post_init__(self) -> None:
         if not self.bind:

@@ -210,18 +210,14 @@ def test_an_empty_path_is_the_root(app, send):
     assert send(app, b"").text == "home"
 
 
-@pytest.mark.parametrize(
-    "path", [b"/echo/\xff", b"/\xc3", b"/echo/\xed\xa0\x80", b"/echo/\xc0\xaf"]
-)
+@pytest.mark.parametrize("path", [b"/echo/\xff", b"/\xc3", b"/echo/\xed\xa0\x80", b"/echo/\xc0\xaf"])
 def test_a_path_that_is_not_utf8_is_400(app, send, path):
     reply = send(app, path)
 
     assert (reply.status, reply.text) == ("400 Bad Request", "The path is not valid UTF-8.\n")
 
 
-@pytest.mark.parametrize(
-    ("query", "value"), [("q=%FF", "%FF"), ("q=%", "%"), ("q", ""), ("%FF&&=&q=1", "1")]
-)
+@pytest.mark.parametrize(("query", "value"), [("q=%FF", "%FF"), ("q=%", "%"), ("q", ""), ("%FF&&=&q=1", "1")])
 def test_a_bad_query_reaches_the_view_in_some_form(client, query, value):
     assert client.get(f"/query?{query}").text == value
 
@@ -295,9 +291,7 @@ def test_options_of_nothing_is_404(client):
 
 def test_options_may_be_a_view_of_its_own():
     app = App()
-    app.route("/x", methods=["OPTIONS"])(
-        lambda request: ("", 204, {"Allow": "OPTIONS", "Via": "me"})
-    )
+    app.route("/x", methods=["OPTIONS"])(lambda request: ("", 204, {"Allow": "OPTIONS", "Via": "me"}))
     app.get("/x")(lambda request: "x")
 
     assert TestApp(app).options("/x").headers["Via"] == "me"

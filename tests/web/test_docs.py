@@ -11,9 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "framework.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 EXAMPLES = [
     pytest.param(match[2], TEXT.count("\n", 0, match.start(2)), id=match[1].strip("# \n"))
-    for match in re.finditer(
-        r"^(#+ [^\n]+)(?:(?!^#|^```).)*?^```python\n(.*?)^```$", TEXT, re.M | re.S
-    )
+    for match in re.finditer(r"^(#+ [^\n]+)(?:(?!^#|^```).)*?^```python\n(.*?)^```$", TEXT, re.M | re.S)
 ]
 
 

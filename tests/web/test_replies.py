@@ -177,9 +177,7 @@ def test_a_failure_after_the_first_item_reaches_the_server():
     body, _ = start(lambda request: source)
     items = iter(body)
     assert next(items) == b"first"
-    with pytest.raises(
-        TypeError, match=r"view .*<lambda>.*yielded int; a stream yields bytes or str"
-    ):
+    with pytest.raises(TypeError, match=r"view .*<lambda>.*yielded int; a stream yields bytes or str"):
         next(items)
     body.close()
 

@@ -11,7 +11,12 @@ class ProtocolError(Exception):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The client sent what may not be served: answer ``status``, then close the connection."""
+    """The client sent what may not be served: answer ``status``, then close the connection.
+
+    ``client_fault`` tells an app, into which ``wsgi.input`` may raise this, that it is not its own failure.
+    """
+
+    client_fault = True
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)

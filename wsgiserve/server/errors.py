@@ -7,7 +7,10 @@ class ClientDisconnected(ConnectionError):
     """The client went away, or stopped sending or reading, before its exchange was over.
 
     Raised into the app by ``wsgi.input`` and ``write()``. An ``OSError``, since that is what a file gives.
+    ``client_fault`` tells an app that catches everything that this is not its own failure: let it through.
     """
+
+    client_fault = True
 
 
 class ListenError(OSError):

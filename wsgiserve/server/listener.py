@@ -35,7 +35,7 @@ class Listener:
 
 
 def parse_bind(text: str) -> tuple[str, int]:
-    """Split ``HOST:PORT``, ``[IPv6]:PORT``, ``:PORT`` or ``*:PORT`` into (host, port), "" for every address."""
+    """Split ``HOST:PORT``, ``[IPv6]:PORT``, ``:PORT`` or ``*:PORT`` into (host, port), "" for every one."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ListenError(f"cannot listen on {text!r}: write it as HOST:PORT, such as 127.0.0.1:8000")

@@ -44,6 +44,7 @@ class Server:
     ) -> None:
         if "bind" not in options:
             options["bind"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        options.setdefault("access_log", False)  # A library writes nothing that was not asked for.
         self.config: Config = make_config(**options)
         self.app = app
         self.listeners: list[Listener] = []
@@ -70,10 +71,16 @@ class Server:
         if not self.listeners:
             self.listeners = open_listeners(self.config.bind, self.config.backlog)
 
-    def serve(self) -> bool:
-        """Serve until stopped; True if every request was finished, False if some were cut at the end."""
+    def serve(self, *, ready: Callable[[], None] | None = None) -> bool:
+        """Serve until stopped; True if every request was finished, False if some were cut at the end.
+
+        ``ready`` is called once the addresses are listened on and the stop signals are heeded.
+        """
         with self._signals():
-            return self._run()
+            loop = self._prepare()
+            if ready is not None:
+                ready()
+            return self._run(loop)
 
     def stop(self) -> None:
         """Stop accepting, finish running requests; a second call ends at once. Safe from any thread."""
@@ -86,8 +93,10 @@ class Server:
         loop.wake()
 
     def __enter__(self) -> Server:
-        self._prepare()
-        self._background = threading.Thread(target=self._run, name="wsgiserve-sentinel", daemon=True)
+        loop = self._prepare()
+        self._background = threading.Thread(
+            target=self._run, args=(loop,), name="wsgiserve-sentinel", daemon=True
+        )
         self._background.start()
         return self
 
@@ -107,8 +116,7 @@ class Server:
         self._loop = EventLoop(gateway, self.listeners, self.config)
         return self._loop
 
-    def _run(self) -> bool:
-        loop = self._loop or self._prepare()
+    def _run(self, loop: EventLoop) -> bool:
         loop.leadership.start()
         loop.leadership.watch()
         finished = loop.leadership.stopped.is_set()
@@ -141,5 +149,8 @@ class Server:
 
 
 def serve(app: WSGIApplication, **options: Any) -> bool:
-    """Serve ``app`` until SIGINT or SIGTERM; see :class:`Server` for options, errors and the result."""
+    """Serve ``app`` until SIGINT or SIGTERM: ``Server(app, **options).serve()``.
+
+    Prints nothing and logs no access unless asked; ``wsgiserve.server.program.run`` is for programs.
+    """
     return Server(app, **options).serve()

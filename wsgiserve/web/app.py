@@ -77,16 +77,21 @@ class App:
         return register
 
     def run(self, bind: str | Sequence[str] = "127.0.0.1:8000", **options: Any) -> None:
-        """Serve this application with the production server, until it is told to stop."""
-        from wsgiserve.server import serve  # the one arrow across: see docs/design.md
+        """Serve this application with the production server, until it is told to stop.
 
-        serve(self, bind=bind, **options)
+        The options are those of :class:`wsgiserve.Server`; SystemExit says why it cannot serve.
+        """
+        from wsgiserve.server.program import run  # the one arrow across: see docs/design.md
+
+        run(self, bind=bind, **options)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
         try:
             response = self._dispatch(request)
-        except Exception as error:  # noqa: BLE001 -- the boundary: every error becomes an answer
+        except Exception as error:
+            if getattr(error, "client_fault", False):  # from wsgi.input: the server knows the answer
+                raise
             response = self._errors.answer(request, error)
         if response.status_code == 204:
             response.headers.remove("Content-Type")  # there is no content to have a type

@@ -70,8 +70,7 @@ def _unpack(reply: object, view: View, status: int | None) -> tuple[object, int,
     body, status, *rest = reply
     if not isinstance(status, int) or not 200 <= status <= 599:
         raise TypeError(
-            f"view {describe(view)} returned the status {status!r}; "
-            "a status is an int from 200 to 599"
+            f"view {describe(view)} returned the status {status!r}; a status is an int from 200 to 599"
         )
     try:
         return body, status, Headers(*rest) if rest else None
@@ -142,6 +141,5 @@ class _Stream:
             case str():
                 return _encode(item)
         raise TypeError(
-            f"view {describe(self._view)} yielded {type(item).__name__}; "
-            "a stream yields bytes or str"
+            f"view {describe(self._view)} yielded {type(item).__name__}; a stream yields bytes or str"
         )

@@ -180,9 +180,7 @@ def parse(rule: str) -> Iterator[Parameter]:
                 f"rule {rule!r} has two parameters {parameter.name!r}; write two different names"
             )
         if parameter.converter == "path" and rule.endswith(f"{{{inside}}}/"):
-            raise ValueError(
-                f"rule {rule!r}: a path takes the final slash itself; write {rule[:-1]!r}"
-            )
+            raise ValueError(f"rule {rule!r}: a path takes the final slash itself; write {rule[:-1]!r}")
         seen.add(parameter.name)
         yield parameter
 
@@ -190,9 +188,7 @@ def parse(rule: str) -> Iterator[Parameter]:
 def _parse_parameter(rule: str, inside: str) -> Parameter:
     match = _INSIDE_BRACES.fullmatch(inside)
     if match is None:
-        raise ValueError(
-            f"rule {rule!r}: {{{inside}}} is not a parameter; write {{name}} or {{name:int}}"
-        )
+        raise ValueError(f"rule {rule!r}: {{{inside}}} is not a parameter; write {{name}} or {{name:int}}")
     name, converter, arguments = match.groups()
     if converter is None:
         return Parameter(name)

@@ -37,9 +37,7 @@ def check(view: View, purpose: str, names: Iterable[str], form: str, positional:
     if not callable(view):
         raise TypeError(f"{purpose}: {view!r} is not callable; write {form}")
     if inspect.iscoroutinefunction(view):
-        raise TypeError(
-            f"{purpose}: view {describe(view)} is async, and WSGI is synchronous; write {form}"
-        )
+        raise TypeError(f"{purpose}: view {describe(view)} is async, and WSGI is synchronous; write {form}")
     try:
         signature = inspect.signature(view, **_AS_WRITTEN)
     except ValueError:  # a callable written in C may have no signature to read

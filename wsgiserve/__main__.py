@@ -1,0 +1,5 @@
+"""``python -m wsgiserve`` is the command ``wsgiserve``."""
+
+from wsgiserve.cli import main
+
+main(prog_name="wsgiserve")

@@ -1,0 +1,66 @@
+"""Serving as a program: what a terminal sees, and what the program's parent learns from its exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from wsgiserve.config import ConfigError
+from wsgiserve.server.errors import ListenError
+from wsgiserve.server.server import Server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+# What a program that serves may end with; 2 and 3 are also the command line's for its own faults.
+EXIT_STOPPED = 0
+EXIT_CUT = 1
+EXIT_USAGE = 2
+EXIT_NO_APP = 3
+EXIT_CANNOT_LISTEN = 4
+
+
+def run(app: WSGIApplication, **options: Any) -> None:
+    """Serve until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
+
+    Announces the URL on standard output, logs to standard error. What prevents serving is one line there and
+    a SystemExit with a code of its own, also requests that had to be cut at the end.
+    """
+    _log_to_stderr()
+    options.setdefault("access_log", True)
+    try:
+        server = Server(app, **options)
+        server.open()
+    except ConfigError as error:
+        fail(str(error), EXIT_USAGE)
+    except ListenError as error:
+        fail(str(error), EXIT_CANNOT_LISTEN)
+    finished = server.serve(ready=lambda: _announce(server))
+    if not finished:
+        seconds = server.config.graceful_timeout
+        fail(f"stopped with requests still running after {seconds:g} s; they were cut", EXIT_CUT)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say on standard error why the program ends, and end it."""
+    sys.stderr.write(f"wsgiserve: {message}\n")
+    raise SystemExit(code)
+
+
+def _announce(server: Server) -> None:
+    try:
+        sys.stdout.write(f"Serving on {', '.join(server.urls)} (Ctrl+C to stop)\n")
+        sys.stdout.flush()
+    except OSError:
+        pass  # Nobody reads it.
+
+
+def _log_to_stderr() -> None:
+    """Have log lines seen, unless the app has configured logging its own way."""
+    logger = logging.getLogger("wsgiserve")
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)

@@ -1,0 +1,105 @@
+"""The app a command line names: ``module:name``, ``module:factory()`` or ``module`` alone.
+
+Whose fault a failure is decides what a person sees. A name that leads nowhere is one plain line. An error
+that the user's own code raises while it is imported is *their* traceback, without the frames of the import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+DEFAULT_NAMES = ("application", "app")
+
+
+class TargetError(Exception):
+    """No app is where the target points; the text is one plain line."""
+
+
+class UserCodeError(TargetError):
+    """The user's own code raised; the text is their traceback."""
+
+
+def load_app(target: str) -> WSGIApplication:
+    """Import the WSGI application that ``target`` names; TargetError says why it cannot be had."""
+    module_name, _, name = target.partition(":")
+    if module_name.endswith(".py"):
+        stem = module_name[:-3].replace("/", ".")
+        raise TargetError(f"{target!r} is a file; name the module: {stem}:{name or DEFAULT_NAMES[0]}")
+    module = _import(module_name, target)
+    app = _attribute(module, name, target) if name else _default(module)
+    if not callable(app):
+        kind = type(app).__name__
+        raise TargetError(f"{target!r} is of type {kind} and cannot be called; a WSGI app is a callable")
+    return app  # type: ignore[no-any-return]  # callable is all that can be known before a request
+
+
+def _import(name: str, target: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name != missing and not name.startswith(f"{missing}."):
+            raise UserCodeError(_their_traceback(error)) from error  # Something that their module imports.
+        raise TargetError(
+            f"no module named {missing!r} here; looked in this folder and in sys.path"
+        ) from error
+    except (ValueError, TypeError) as error:
+        if _frames_of_theirs(error) is not None:
+            raise UserCodeError(_their_traceback(error)) from error
+        raise TargetError(
+            f"{target!r} names no app; write it as module:name, such as app:application"
+        ) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise UserCodeError(_their_traceback(error)) from error
+
+
+def _default(module: ModuleType) -> Any:
+    for name in DEFAULT_NAMES:
+        if hasattr(module, name):
+            return getattr(module, name)
+    known = ", ".join(sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_")))
+    raise TargetError(
+        f"the module {module.__name__!r} has neither {' nor '.join(DEFAULT_NAMES)}; "
+        f"name the app as {module.__name__}:NAME, where NAME may be {known or '(nothing in it is callable)'}"
+    )
+
+
+def _attribute(module: ModuleType, name: str, target: str) -> Any:
+    factory = name.endswith("()")
+    value: Any = module
+    for part in name.removesuffix("()").split("."):
+        try:
+            value = getattr(value, part)
+        except AttributeError:
+            raise TargetError(f"the module {module.__name__!r} has no {part!r} (from {target!r})") from None
+    if not factory:
+        return value
+    if not callable(value):
+        raise TargetError(f"{target!r}: {name.removesuffix('()')!r} cannot be called, so it is no factory")
+    try:
+        return value()
+    except Exception as error:
+        raise UserCodeError(_their_traceback(error)) from error
+
+
+def _frames_of_theirs(error: BaseException) -> Any:
+    """Return the traceback from the first frame that is neither ours nor the import system's."""
+    frame = error.__traceback__
+    while frame is not None:
+        name = frame.tb_frame.f_code.co_filename
+        if name != __file__ and not name.startswith("<frozen importlib") and name != importlib.__file__:
+            return frame
+        frame = frame.tb_next
+    return None
+
+
+def _their_traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(type(error), error, _frames_of_theirs(error))).rstrip("\n")
