@@ -2,4 +2,4 @@
 
 from wsgiserve.cli import main
 
-main(prog_name="wsgiserve")
+main()

@@ -16,7 +16,7 @@ import click
 import wsgiserve
 from wsgiserve.config import Config
 from wsgiserve.server.program import EXIT_NO_APP, fail, run
-from wsgiserve.target import TargetError, load_app
+from wsgiserve.target import TargetError, UserCodeError, load_app
 
 EXAMPLES = """
 \b
@@ -46,21 +46,33 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
             flag, multiple=True, default=default, show_default=True, metavar=metavar, help=text
         )
     kind = click.INT if isinstance(default, int) else click.FLOAT
-    return click.option(flag, type=kind, default=default, show_default=True, metavar="N", help=text)
+    return click.option(flag, type=kind, default=default, show_default=True, metavar=metavar, help=text)
 
 
 @click.command(
+    "wsgiserve",
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "WSGISERVE"},
     epilog=EXAMPLES,
 )
 @click.argument("app", metavar="MODULE:NAME")
 @_options
 @click.version_option(wsgiserve.__version__, "-V", "--version", message="wsgiserve %(version)s")
-def main(app: str, **options: Any) -> None:
+def command(app: str, **options: Any) -> None:
     """Serve the WSGI application that MODULE:NAME names, until Ctrl+C or SIGTERM."""
     sys.path.insert(0, "")
     try:
         application = load_app(app)
+    except UserCodeError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(EXIT_NO_APP) from None
     except TargetError as error:
         fail(str(error), EXIT_NO_APP)
     run(application, **options)
+
+
+def main() -> None:
+    """Run the command; what click finds wrong with the arguments is one plain line."""
+    try:
+        command.main(prog_name="wsgiserve", standalone_mode=False)
+    except click.ClickException as error:
+        fail(f"{error.format_message()} See wsgiserve --help.", error.exit_code)

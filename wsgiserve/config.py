@@ -14,7 +14,7 @@ class ConfigError(ValueError):
     """An option that does not exist or has a value that cannot be; the text is one plain line."""
 
 
-def _option(default: Any, text: str, *, metavar: str | None = None, least: int | None = None) -> Any:
+def _option(default: Any, text: str, metavar: str = "", *, least: int | None = None) -> Any:
     return dataclasses.field(default=default, metadata={"help": text, "metavar": metavar, "least": least})
 
 

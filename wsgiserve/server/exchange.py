@@ -219,7 +219,7 @@ class Exchange:
 
     def _send_blocks(self, result: Iterable[bytes]) -> None:
         """Anything iterable: each block leaves when it is produced."""
-        if isinstance(result, (str, bytes)) or not hasattr(type(result), "__iter__"):
+        if not hasattr(type(result), "__iter__"):
             raise LocalProtocolError(
                 f"the app returned {type(result).__name__}; return an iterable of bytes, such as [b'text']"
             )
