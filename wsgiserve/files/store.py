@@ -29,8 +29,8 @@ from typing import IO, ClassVar
 from wsgiserve.files.beneath import open_beneath, open_beneath_stepwise
 from wsgiserve.files.draft import HIDDEN, Draft
 
-# NUL and other controls, the other system's separator, and what stands for bytes that are not
-# UTF-8: werkzeug decodes such a path with U+FFFD, so that many names would become one.
+# NUL and other controls, the other system's separator, and what decoders put for bytes that are
+# not UTF-8: with U+FFFD many names would become one.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff\ufffd]")
 
 _OUR_FAULT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
@@ -139,7 +139,7 @@ class Store:
 
 
 def open_regular(name: str, opener: Callable[[str, int], int]) -> StoredFile:
-    """Open ``name`` through ``opener`` for reading; raise ``OSError`` unless it is a regular file."""
+    """Open ``name`` through ``opener``; raise ``OSError`` unless it is a regular file."""
     with contextlib.ExitStack() as on_error:
         file = on_error.enter_context(builtins.open(name, "rb", buffering=0, opener=opener))
         status = os.fstat(file.fileno())
