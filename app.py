@@ -61,7 +61,7 @@ def create_app(directory: str | os.PathLike[str]) -> App:
             "Transfer-Encoding" in request.headers
             and "wsgi.input_terminated" not in request.environ
         ):
-            abort(411)  # chunked, and the server does not tell where the body ends
+            abort(411, "Send the file with a Content-Length.")  # this server cannot unchunk
         if store.save(name, request.stream, request.content_length):
             return "Created\n", 201, {"Location": quote(request.root_path + request.path)}
         return "Replaced\n", 200

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
+from wsgiref.util import FileWrapper
 
 import pytest
-from webtest import TestApp
+from webtest import TestApp, TestRequest
 
+import app
 from app import create_app
 
 SECRET = b"the sentinel outside"
@@ -48,6 +53,12 @@ def test_home_takes_no_markup_and_no_command_from_the_host(client: TestApp, host
     page = client.get("/", headers={"Host": host})
     assert host not in page.text
     assert host not in page.html.get_text()
+
+
+def test_home_escapes_what_it_shows(client: TestApp) -> None:
+    page = client.get("/", extra_environ={"SCRIPT_NAME": "/a&b"})
+    assert "/a&amp;b" in page.text
+    assert "/a&b" not in page.text
 
 
 def test_home_below_a_mount_point(client: TestApp) -> None:
@@ -331,21 +342,42 @@ def test_other_methods_are_405_and_options_tells(client: TestApp, path: str, all
 
 def test_the_file_is_closed_with_the_response(client: TestApp) -> None:
     client.post("/files/a", b"1" * 100_000)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(os.listdir("/dev/fd"))
     client.get("/files/a")
     client.head("/files/a")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/dev/fd")) == before
 
 
-def test_the_servers_file_wrapper_gets_the_file(client: TestApp) -> None:
-    wrapped = []
-
-    def file_wrapper(file, size):
-        wrapped.append(file)
-        return [file.read()]
-
+def test_the_servers_file_wrapper_gets_the_file_and_its_result_goes_back(client: TestApp) -> None:
+    """Only so can a server see that it may send the file itself."""
     client.post("/files/a", b"12345")
-    response = client.get("/files/a", extra_environ={"wsgi.file_wrapper": file_wrapper})
-    assert response.body == b"12345"
-    assert [file.fileno() >= 0 for file in wrapped] == [True]
-    wrapped.pop().close()
+    environ = {**TestRequest.blank("/files/a").environ, "wsgi.file_wrapper": FileWrapper}
+    result = client.app(environ, lambda status, headers, exc_info=None: None)
+    assert isinstance(result, FileWrapper)
+    assert result.filelike.read() == b"12345"
+    result.close()
+    assert result.filelike.closed
+
+
+def test_a_disk_that_holds_no_more_is_507(client: TestApp, directory: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        response = client.post("/files/a", b"1" * 5000, status=507)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert response.text == "The file is larger than the disk's file system can hold.\n"
+    assert os.listdir(directory) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "default"), [({"FILES_DIRECTORY": "/srv/shared"}, "/srv/shared"), ({}, "files")]
+)
+def test_the_command_takes_its_folder_from_the_environment(
+    variables: dict[str, str], default: str
+) -> None:
+    shown = subprocess.run(
+        [sys.executable, app.__file__, "--help"], env=variables, capture_output=True, text=True
+    )
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert f"default: {default}" in shown.stdout

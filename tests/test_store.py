@@ -9,6 +9,7 @@ import resource
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsgiserve.files import InvalidName, NotStored, Store
+from wsgiserve.files.draft import Draft
 
 SECRET = b"the sentinel outside"
 MIB = 1024 * 1024
@@ -67,7 +69,7 @@ def names(directory: Path) -> list[str]:
 
 
 def open_descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
+    return set(os.listdir("/dev/fd"))
 
 
 class Faulty(RawIOBase):
@@ -174,7 +176,7 @@ def test_a_large_file_takes_little_memory(tmp_path: Path) -> None:
         sys.stdout.write(str(peak() - before))
     """
     shown = subprocess.run(
-        [shutil.which("python3") or "python3", "-c", program, tmp_path / "files"],
+        [sys.executable, "-c", program, tmp_path / "files"],
         capture_output=True,
         check=True,
     )
@@ -422,6 +424,22 @@ def test_a_body_of_another_length_than_announced_leaves_nothing(store: Store, le
     assert caught.value.status == 400
     assert names(store.directory) == []
     assert store.save("a", BytesIO(b"hello"), 5) is True
+
+
+@pytest.mark.parametrize("unnamed", [True, False], ids=["unnamed", "hidden"])
+@pytest.mark.parametrize("before", [None, b"old"], ids=["new", "replacing"])
+def test_a_file_is_whole_the_moment_it_has_its_name(
+    tmp_path: Path, unnamed: bool, before: bytes | None
+) -> None:
+    if before is not None:
+        (tmp_path / "a").write_bytes(before)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with Draft(folder, unnamed=unnamed) as draft:
+        draft.write_all(BytesIO(b"12345"))
+        assert draft.publish("a") is (before is None)
+        assert (tmp_path / "a").read_bytes() == b"12345"
+    os.close(folder)
+    assert names(tmp_path) == ["a"]
 
 
 def test_of_racing_creators_exactly_one_created(store: Store) -> None:
