@@ -93,10 +93,11 @@ class App:
         return response(environ, start_response)
 
     def _dispatch(self, request: Request) -> Response:
+        method = request.environ["REQUEST_METHOD"]  # as sent: request.method is in upper case
         try:
-            route, values = self._routes.match(_path(request.environ), request.method)
+            route, values = self._routes.match(_path(request.environ), method)
         except MethodNotAllowed as error:
-            if request.method != "OPTIONS":
+            if method != "OPTIONS":
                 raise
             allow = ", ".join(error.valid_methods or ())
             return Response(status=status_line(204), headers={"Allow": allow})

@@ -12,8 +12,7 @@ content type, and a generator may still ``abort()``, or fail as any view fails, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
@@ -31,11 +30,9 @@ _MAY_RETURN = (
     "(body, status) or (body, status, headers)"
 )
 
-HeaderFields = Mapping[str, Any] | Iterable[tuple[str, Any]]
-
 
 def make_response(
-    reply: object, view: View, status: int | None = None, extra: HeaderFields = ()
+    reply: object, view: View, status: int | None = None, extra: Headers | None = None
 ) -> Response:
     """Turn what a view returned into a response.
 
@@ -47,14 +44,16 @@ def make_response(
     if isinstance(reply, HTTPException):
         raise reply
     body, status, headers = _unpack(reply, view, status)
+    content: bytes | _Stream
     if isinstance(body, Iterator):
-        response = _stream(body, view)
+        content = _Stream(body, view)
+        content_type = content.content_type
     else:
         content, content_type = _render(body, view)
-        response = Response(content, content_type=content_type)
-    response.status = status_line(status)
-    response.headers.update(Headers(extra))
-    response.headers.update(headers)
+    response = Response(content, status_line(status), content_type=content_type)
+    for fields in (extra, headers):
+        if fields:
+            response.headers.update(fields)
     return response
 
 
@@ -63,9 +62,9 @@ def status_line(code: int) -> str:
     return f"{code} {HTTP_STATUS_CODES.get(code, 'Unknown')}"
 
 
-def _unpack(reply: object, view: View, status: int | None) -> tuple[object, int, Headers]:
+def _unpack(reply: object, view: View, status: int | None) -> tuple[object, int, Headers | None]:
     if not isinstance(reply, tuple):
-        return reply, status or (204 if reply is None else 200), Headers()
+        return reply, status or (204 if reply is None else 200), None
     if len(reply) not in (2, 3):
         raise TypeError(f"view {describe(view)} returned a tuple of {len(reply)}; {_MAY_RETURN}")
     body, status, *rest = reply
@@ -75,7 +74,7 @@ def _unpack(reply: object, view: View, status: int | None) -> tuple[object, int,
             "a status is an int from 200 to 599"
         )
     try:
-        return body, status, Headers(*rest)
+        return body, status, Headers(*rest) if rest else None
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"view {describe(view)} returned headers {rest[0]!r} ({error}); "
@@ -112,34 +111,37 @@ def _dump(body: object, view: View) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _stream(items: Iterator[object], view: View) -> Response:
-    """Answer with the items as they come; the source is closed with the response."""
-    close = getattr(items, "close", None)
-    try:
-        first = next(items, b"")
-        head = _encode_item(first, view)
-    except BaseException:
+class _Stream:
+    """The encoded items of a view's iterator, which is closed with the response."""
+
+    def __init__(self, items: Iterator[object], view: View) -> None:
+        self._items = items
+        self._view = view
+        try:
+            first = next(items, b"")
+            self._first = self._encode(first)
+        except BaseException:
+            self.close()
+            raise
+        self.content_type = TEXT if isinstance(first, str) else BYTES
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._first
+        for item in self._items:
+            yield self._encode(item)
+
+    def close(self) -> None:
+        close = getattr(self._items, "close", None)
         if close is not None:
             close()
-        raise
-    content_type = TEXT if isinstance(first, str) else BYTES
-    response = Response(_chunks(head, items, view), content_type=content_type)
-    if close is not None:
-        response.call_on_close(close)
-    return response
 
-
-def _chunks(head: bytes, rest: Iterator[object], view: View) -> Iterator[bytes]:
-    yield head
-    for item in rest:
-        yield _encode_item(item, view)
-
-
-def _encode_item(item: object, view: View) -> bytes:
-    if isinstance(item, bytes):
-        return item
-    if isinstance(item, str):
-        return _encode(item)
-    raise TypeError(
-        f"view {describe(view)} yielded {type(item).__name__}; a stream yields bytes or str"
-    )
+    def _encode(self, item: object) -> bytes:
+        match item:
+            case bytes():
+                return item
+            case str():
+                return _encode(item)
+        raise TypeError(
+            f"view {describe(self._view)} yielded {type(item).__name__}; "
+            "a stream yields bytes or str"
+        )

@@ -1,0 +1,20 @@
+"""One way to send what a well-behaved client library would not."""
+
+from __future__ import annotations
+
+import pytest
+from webtest import TestApp
+from webtest.app import TestRequest
+
+
+@pytest.fixture(scope="session")
+def send():
+    """Call an application with exactly this path, as bytes, decoded from nothing."""
+
+    def send(app, path, method="GET", query="", lint=True, **headers):
+        request = TestRequest.blank("/", method=method, headers=headers)
+        request.environ["PATH_INFO"] = path.decode("latin-1")
+        request.environ["QUERY_STRING"] = query
+        return TestApp(app, lint=lint).do_request(request, status="*")
+
+    return send

@@ -1,0 +1,236 @@
+"""Mistakes are errors at registration, and say what to write."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from webtest import TestApp
+from werkzeug.exceptions import HTTPException
+
+from wsgiserve.web import App
+
+if TYPE_CHECKING:
+    from nowhere import Missing
+
+
+@pytest.mark.parametrize(
+    ("rule", "instead"),
+    [
+        ("echo/{text}", "'/echo/{text}'"),
+        ("", "'/'"),
+        ("/users/<int:id>", "'/users/{id:int}'"),
+        ("/users/<id>/<string:name>", "'/users/{id}/{name}'"),
+        ("/users/{id", "{name}"),
+        ("/users/id}", "{name}"),
+        ("/users/{{id}}", "{name}"),
+        ("/users/{}", "{name}"),
+        ("/users/{1st}", "{name}"),
+        ("/users/{user id}", "{name}"),
+        ("/users/{id:}", "{name}"),
+        ("/users/{int:id}", "{id:int}"),
+        ("/users/{id:number}", "str, int, float, uuid, path, any"),
+        ("/users/{id:int(}", "{name:int}"),
+        ("/users/{id:int(a b)}", "{id:int(min=1)}"),
+        ("/users/{id:int(nonsense=1)}", "{id:int(min=1)}"),
+        ("/users/{None}", "{id:int(min=1)}"),
+        ("/a//b", "'/a/b'"),
+        ("/{a}/{a}", "two different names"),
+        ("/{rest:path}/", "'/{rest:path}'"),
+    ],
+)
+def test_a_malformed_rule_is_named_and_answered_with_the_right_form(rule, instead):
+    with pytest.raises(ValueError, match=re.escape(repr(rule))) as raised:
+        App().get(rule)(lambda request, **values: "")
+
+    assert instead in str(raised.value)
+
+
+def test_a_decorator_without_its_rule_says_so():
+    with pytest.raises(TypeError, match=re.escape("@app.get('/path')")):
+        App().get(lambda request: "")(lambda request: "")
+
+
+@pytest.mark.parametrize(
+    ("methods", "error", "instead"),
+    [
+        ("POST", TypeError, "methods=['POST']"),
+        ([], ValueError, "methods=['GET']"),
+        (["GET POST"], ValueError, "'GET'"),
+        ([""], ValueError, "'GET'"),
+    ],
+)
+def test_wrong_methods(methods, error, instead):
+    with pytest.raises(error, match=re.escape(instead)):
+        App().route("/x", methods=methods)(lambda request: "")
+
+
+def test_methods_may_be_in_lower_case():
+    app = App()
+    app.route("/x", methods=["post"])(lambda request: request.method)
+
+    assert TestApp(app).post("/x").text == "POST"
+
+
+def first_view(request, **values):
+    return "first"
+
+
+def second_view(request, **values):
+    return "second"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("/a", ["GET"]), ("/a", ["POST", "GET"])),
+        (("/a", ["GET"]), ("/a", ["HEAD"])),
+        (("/a/{x}", ["PUT"]), ("/a/{y:str}", ["put"])),
+        (("/{x:int(min=1)}", ["PUT"]), ("/{y:int(min=1)}", ["PUT"])),
+    ],
+)
+def test_a_duplicate_names_both_views_with_file_and_line(first, second):
+    app = App()
+    app.route(first[0], methods=first[1])(first_view)
+
+    with pytest.raises(ValueError, match="is already answered by") as raised:
+        app.route(second[0], methods=second[1])(second_view)
+
+    for view in (first_view, second_view):
+        place = f"{view.__name__} ({view.__code__.co_filename}:{view.__code__.co_firstlineno})"
+        assert place in str(raised.value)
+    assert first[0] in str(raised.value)
+    assert second[0] in str(raised.value)
+
+
+def test_one_view_may_answer_several_rules_and_one_rule_may_have_several_views():
+    app = App()
+    app.get("/a")(app.get("/b")(first_view))
+    app.post("/a")(second_view)
+    client = TestApp(app)
+
+    assert [client.get("/a").text, client.get("/b").text] == ["first", "first"]
+    assert client.post("/a").text == "second"
+    assert client.options("/a").headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+def takes_nothing():
+    return ""
+
+
+def takes_no_parameter(request):
+    return ""
+
+
+def takes_other(request, other):
+    return ""
+
+
+def takes_too_much(request, name, more):
+    return ""
+
+
+def forgets_the_request(name):
+    return ""
+
+
+async def is_async(request, name):
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("view", "complaint"),
+    [
+        (takes_nothing, "too many positional arguments"),
+        (takes_no_parameter, "'name'"),
+        (takes_other, "'other'"),
+        (takes_too_much, "'more'"),
+        (forgets_the_request, "'name'"),
+        (is_async, "async"),
+    ],
+)
+def test_a_view_that_cannot_take_the_rule_is_a_type_error(view, complaint):
+    with pytest.raises(TypeError) as raised:
+        App().get("/{name}")(view)
+
+    message = str(raised.value)
+    assert "'/{name}'" in message
+    assert f"{view.__name__} ({__file__}:{view.__code__.co_firstlineno})" in message
+    assert complaint in message
+    assert "def view(request, name)" in message
+
+
+def test_what_cannot_be_called_is_no_view():
+    with pytest.raises(TypeError, match="'text' is not callable"):
+        App().get("/x")("text")
+
+
+class Greeter:
+    def __call__(self, request, name="you"):
+        return f"hello {name}"
+
+    def method(self, request, *, name):
+        return f"method {name}"
+
+
+@pytest.mark.parametrize(
+    ("view", "text"),
+    [
+        (Greeter(), "hello me"),
+        (Greeter().method, "method me"),
+        (lambda request, /, **values: f"{values}", "{'name': 'me'}"),
+        (lambda *anything, **values: f"{len(anything)} {values}", "1 {'name': 'me'}"),
+    ],
+    ids=["object", "bound-method", "keywords", "anything"],
+)
+def test_every_callable_that_fits_is_a_view(view, text):
+    app = App()
+    app.get("/{name}")(view)
+
+    assert TestApp(app).get("/me").text == text
+
+
+def test_annotations_that_exist_only_for_the_type_checker_are_left_alone():
+    app = App()
+
+    @app.get("/{name}")
+    def view(request: Missing, name: Missing) -> Missing:
+        return name
+
+    assert TestApp(app).get("/me").text == "me"
+
+
+def test_a_callable_without_a_readable_signature_is_taken_at_its_word():
+    app = App()
+    app.get("/x")(type)  # inspect.signature(type) raises ValueError
+
+    assert TestApp(app).get("/x", status=500)
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        (200, ValueError),
+        (600, ValueError),
+        ("404", TypeError),
+        (object, TypeError),
+        (KeyboardInterrupt, TypeError),
+    ],
+)
+def test_errorhandler_takes_error_statuses_and_exception_classes(key, error):
+    with pytest.raises(error, match=r"errorhandler\(.*write a status"):
+        App().errorhandler(key)(lambda request, error: "")
+
+
+def test_an_errorhandler_takes_the_request_and_the_error():
+    with pytest.raises(TypeError, match=r"def handler\(request, error\)"):
+        App().errorhandler(404)(lambda error: "")
+
+
+def test_a_second_handler_for_the_same_error_is_refused():
+    app = App()
+    app.errorhandler(HTTPException)(lambda request, error: "")
+
+    with pytest.raises(ValueError, match=r"already answered by .*<lambda>.*remove one"):
+        app.errorhandler(HTTPException)(lambda request, error: "")

@@ -1,0 +1,234 @@
+"""What a view returns, and what the client gets."""
+
+from __future__ import annotations
+
+import io
+import logging
+from http import HTTPStatus
+from wsgiref.validate import validator
+
+import pytest
+from webtest import TestApp
+from webtest.app import TestRequest
+
+from wsgiserve.web import App, Response
+
+TEXT = "text/plain; charset=utf-8"
+BYTES = "application/octet-stream"
+
+
+def client_of(view):
+    app = App()
+    app.get("/")(view)
+    return TestApp(app)
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "content_type", "body"),
+    [
+        ("grüße", "200 OK", TEXT, "grüße".encode()),
+        ("", "200 OK", TEXT, b""),
+        ("lone \ud800", "200 OK", TEXT, b"lone ?"),
+        (b"\x00\xff", "200 OK", BYTES, b"\x00\xff"),
+        (bytearray(b"ab"), "200 OK", BYTES, b"ab"),
+        (memoryview(b"ab"), "200 OK", BYTES, b"ab"),
+        ({"é": [1, None]}, "200 OK", "application/json", '{"é":[1,null]}'.encode()),
+        ([], "200 OK", "application/json", b"[]"),
+        (["\ud800"], "200 OK", "application/json", b'["\\ud800"]'),
+        (("made", 201), "201 Created", TEXT, b"made"),
+        (({}, HTTPStatus.ACCEPTED), "202 Accepted", "application/json", b"{}"),
+        ((None, 201), "201 Created", TEXT, b""),
+        (("x", 299), "299 Unknown", TEXT, b"x"),
+        (("<b>", 200, {"Content-Type": "text/html"}), "200 OK", "text/html", b"<b>"),
+        (("<b>", 200, [("content-type", "text/html")]), "200 OK", "text/html", b"<b>"),
+    ],
+    ids=repr,
+)
+def test_replies(reply, status, content_type, body):
+    answer = client_of(lambda request: reply).get("/")
+
+    assert (answer.status, answer.headers["Content-Type"], answer.body) == (
+        status,
+        content_type,
+        body,
+    )
+    assert answer.headers["Content-Length"] == str(len(body))
+
+
+@pytest.mark.parametrize("reply", [None, (None, 204), ("text", 204), Response(status=204)])
+def test_204_has_neither_body_nor_its_headers(reply):
+    answer = client_of(lambda request: reply).get("/")
+
+    assert (answer.status_int, answer.body) == (204, b"")
+    assert not {"Content-Type", "Content-Length"} & set(answer.headers)
+
+
+def test_equal_headers_are_all_kept():
+    cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Number", 3)]
+    answer = client_of(lambda request: ("", 200, cookies)).get("/")
+
+    assert answer.headers.getall("Set-Cookie") == ["a=1", "b=2"]
+    assert answer.headers["X-Number"] == "3"
+
+
+def test_a_response_goes_out_as_it_is():
+    reply = Response("<b>", 418, {"X-A": "1"}, mimetype="text/html")
+    answer = client_of(lambda request: reply).get("/", status=418)
+
+    assert (answer.text, answer.headers["X-A"], answer.content_type) == ("<b>", "1", "text/html")
+
+
+class Source:
+    """An iterator that tells whether it was closed."""
+
+    def __init__(self, *items):
+        self.items = list(items)
+        self.closed = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self.items:
+            raise StopIteration
+        item = self.items.pop(0)
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.mark.parametrize(
+    ("items", "content_type", "body"),
+    [
+        (["é", b"\xff", "b"], TEXT, b"\xc3\xa9\xffb"),
+        ([b"a", "é"], BYTES, b"a\xc3\xa9"),
+        ([b"", b""], BYTES, b""),
+        ([], BYTES, b""),
+    ],
+)
+def test_an_iterator_is_streamed_and_closed(items, content_type, body):
+    source = Source(*items)
+    answer = client_of(lambda request: source).get("/")
+
+    assert (answer.body, answer.headers["Content-Type"]) == (body, content_type)
+    assert source.closed == 1
+
+
+def test_a_generator_view_streams_with_status_and_headers():
+    def view(request):
+        return (f"{number}\n" for number in range(3)), 203, {"Content-Type": "text/csv"}
+
+    answer = client_of(view).get("/")
+
+    assert (answer.status_int, answer.content_type, answer.text) == (203, "text/csv", "0\n1\n2\n")
+
+
+def start(view):
+    """Call a view's application as a server would; give the body and the headers so far."""
+    app, headers = App(), {}
+    app.get("/")(view)
+    environ = TestRequest.blank("/").environ
+    body = validator(app)(environ, lambda status, fields: headers.update(fields))
+    return body, headers
+
+
+def test_a_stream_is_lazy_and_closed_when_the_client_leaves():
+    source = Source(b"first", b"second", b"third")
+
+    body, headers = start(lambda request: source)
+    assert next(iter(body)) == b"first"
+    assert source.items == [b"second", b"third"]
+    body.close()
+
+    assert headers == {"Content-Type": BYTES}  # and no Content-Length
+    assert source.closed == 1
+
+
+def test_head_of_a_stream_closes_it_unread():
+    source = Source(b"first", b"second")
+    answer = client_of(lambda request: source).head("/")
+
+    assert answer.body == b""
+    assert source.items == [b"second"]
+    assert source.closed == 1
+
+
+def test_an_open_file_is_streamed_and_closed():
+    file = io.BytesIO(b"line\n\x00line")
+    answer = client_of(lambda request: file).get("/")
+
+    assert answer.body == b"line\n\x00line"
+    assert file.closed
+
+
+def test_a_failure_before_the_first_item_is_an_ordinary_500_and_closes_the_source():
+    source = Source(RuntimeError("early"))
+
+    assert client_of(lambda request: source).get("/", status=500)
+    assert source.closed == 1
+
+
+def test_a_failure_after_the_first_item_reaches_the_server():
+    source = Source(b"first", 2)
+
+    body, _ = start(lambda request: source)
+    items = iter(body)
+    assert next(items) == b"first"
+    with pytest.raises(
+        TypeError, match=r"view .*<lambda>.*yielded int; a stream yields bytes or str"
+    ):
+        next(items)
+    body.close()
+
+    assert source.closed == 1
+
+
+def test_an_iterator_without_close_is_streamed():
+    assert client_of(lambda request: map(str, range(3))).get("/").text == "012"
+
+
+def view_under_test(request):
+    return REPLY
+
+
+REPLY: object = None
+
+
+@pytest.mark.parametrize(
+    ("reply", "complaint"),
+    [
+        (5, "returned int; a view returns str, bytes"),
+        ({1, 2}, "returned set; a view returns"),
+        (object(), "returned object; a view returns"),
+        (range(3), "returned range; a view returns"),
+        ((), "returned a tuple of 0; a view returns"),
+        (("a", 200, {}, "b"), "returned a tuple of 4; a view returns"),
+        ((5, 200), "returned int; a view returns"),
+        ((Response("x"), 200), "returned Response; a view returns"),
+        (("a", "b"), "returned the status 'b'; a status is an int from 200 to 599"),
+        (("a", 99), "returned the status 99"),
+        (("a", 101), "returned the status 101"),
+        (("a", True), "returned the status True"),
+        (("a", 200, 5), "headers are a dict or a list"),
+        (("a", 200, "ab"), "headers are a dict or a list"),
+        (("a", 200, {"X-A": "b\r\nX-C: d"}), "headers are a dict or a list"),
+        ({"when": object()}, "returned a dict that is not JSON: Object of type object"),
+        ([float("nan")], "returned a list that is not JSON"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_nonsense_is_a_500_that_names_the_view_in_the_log(caplog, reply, complaint):
+    global REPLY
+    REPLY = reply
+    answer = client_of(view_under_test).get("/", status=500)
+
+    (record,) = caplog.records
+    code = view_under_test.__code__
+    place = f"view view_under_test ({code.co_filename}:{code.co_firstlineno}) "
+    assert (record.name, record.levelno) == ("wsgiserve.app", logging.ERROR)
+    assert record.getMessage().startswith(f"GET /: TypeError: {place}")
+    assert complaint in record.getMessage()
+    assert "view_under_test" not in answer.text
