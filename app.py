@@ -56,15 +56,12 @@ def create_app(directory: str | os.PathLike[str]) -> App:
         )
 
     @app.post("/files/{name:path}")
-    def upload(request: Request, name: str) -> tuple[str, int] | tuple[str, int, dict[str, str]]:
-        if (
-            "Transfer-Encoding" in request.headers
-            and "wsgi.input_terminated" not in request.environ
-        ):
-            abort(411, "Send the file with a Content-Length.")  # this server cannot unchunk
+    def upload(request: Request, name: str) -> tuple[str, int, dict[str, str]]:
+        if request.content_length is None and "wsgi.input_terminated" not in request.environ:
+            abort(411, "Send the file with a Content-Length.")  # the server cannot tell its end
         if store.save(name, request.stream, request.content_length):
             return "Created\n", 201, {"Location": quote(request.root_path + request.path)}
-        return "Replaced\n", 200
+        return "Replaced\n", 200, {}
 
     @app.errorhandler(NotStored)
     def not_stored(request: Request, error: NotStored) -> tuple[str, int]:
