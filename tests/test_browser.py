@@ -1,0 +1,136 @@
+"""The demo's page as a person sees it: in a real browser, light and dark, wide and on a phone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from app import create_app
+
+if TYPE_CHECKING:
+    from tests.conftest import ServeApp
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        missing = "chromium and chromedriver are not on the PATH"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    options = ChromeOptions()
+    options.binary_location = chromium
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = Chrome(options, ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def home(browser: Chrome, serve_app: ServeApp, tmp_path: Path) -> str:
+    """Serve the demo and open its page; return its URL."""
+    url = serve_app(create_app(tmp_path / "files"))
+    browser.get(url)
+    return url
+
+
+def prefer(browser: Chrome, scheme: str) -> None:
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance, 0 to 1, of a computed color (WCAG 2.2)."""
+    channels = [int(channel) / 255 for channel in re.findall(r"\d+", color)[:3]]
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted([luminance(one), luminance(other)])
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_the_page_says_hello_and_has_no_fault(browser: Chrome, home: str) -> None:
+    assert browser.find_element(By.TAG_NAME, "h1").text == "Hello!"
+    assert f"curl {home}/echo/hello" in browser.find_element(By.TAG_NAME, "body").text
+    assert browser.get_log("browser") == []
+
+
+def test_a_click_leads_to_the_echo(browser: Chrome, home: str) -> None:
+    browser.find_element(By.LINK_TEXT, "/echo/hello").click()
+    WebDriverWait(browser, 10).until(lambda browser: browser.current_url == f"{home}/echo/hello")
+    assert browser.find_element(By.TAG_NAME, "body").text == "hello"
+
+
+def test_a_click_tells_the_browsers_name(browser: Chrome, home: str) -> None:
+    agent = browser.execute_script("return navigator.userAgent")
+    browser.find_element(By.LINK_TEXT, "/user-agent").click()
+    WebDriverWait(browser, 10).until(lambda browser: browser.current_url == f"{home}/user-agent")
+    assert browser.find_element(By.TAG_NAME, "body").text == agent
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_in_either_scheme(browser: Chrome, home: str, scheme: str) -> None:
+    prefer(browser, scheme)
+    ground = browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+    assert (luminance(ground) > 0.5) == (scheme == "light")
+    for selector in ("body", "section p", "a", "h2 span", "h2 .post", ".try code", "button"):
+        color = browser.find_element(By.CSS_SELECTOR, selector).value_of_css_property("color")
+        assert contrast(color, ground) >= 4.5, selector
+
+
+def test_the_page_fits_a_phone(browser: Chrome, home: str) -> None:
+    phone = {"width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        width = browser.execute_script("return document.documentElement.scrollWidth")
+        assert width == 320
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_button_copies_the_line_beside_it(browser: Chrome, home: str) -> None:
+    grant = {"origin": home, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    browser.execute_cdp_cmd("Browser.grantPermissions", grant)
+    button = browser.find_element(By.CSS_SELECTOR, ".try button")
+    button.click()
+    WebDriverWait(browser, 10).until(lambda _: button.text == "Copied")
+    copied = browser.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
+    assert copied == f"curl {home}/echo/hello"
+
+
+def test_the_page_needs_no_script(browser: Chrome, home: str) -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(home)
+        assert browser.find_elements(By.TAG_NAME, "button") == []
+        assert len(browser.find_elements(By.CSS_SELECTOR, ".try code")) == 4
+        browser.find_element(By.LINK_TEXT, "/echo/hello").click()
+        WebDriverWait(browser, 10).until(lambda browser: browser.current_url.endswith("/hello"))
+        assert browser.find_element(By.TAG_NAME, "body").text == "hello"
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
