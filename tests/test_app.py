@@ -92,17 +92,13 @@ def test_echo(client: TestApp) -> None:
         ("<b>", "<b>"),
     ],
 )
-def test_echo_gives_back_everything_behind_it_decoded(
-    client: TestApp, path: str, body: str
-) -> None:
+def test_echo_gives_back_everything_behind_it_decoded(client: TestApp, path: str, body: str) -> None:
     response = client.get(f"/echo/{path}")
     assert response.text == body
     assert response.content_type == "text/plain"
 
 
-@pytest.mark.parametrize(
-    ("path", "length"), [("%C3%BC", 2), ("%E6%97%A5%E6%9C%AC", 6), ("%F0%9F%8E%89", 4)]
-)
+@pytest.mark.parametrize(("path", "length"), [("%C3%BC", 2), ("%E6%97%A5%E6%9C%AC", 6), ("%F0%9F%8E%89", 4)])
 def test_echo_counts_bytes_not_characters(client: TestApp, path: str, length: int) -> None:
     response = client.get(f"/echo/{path}")
     assert response.content_length == len(response.body) == length
@@ -274,9 +270,7 @@ def test_traversal_reads_nothing_outside(client: TestApp, outside: Path, path: s
 
 
 @pytest.mark.parametrize("path", TRAVERSALS.values(), ids=TRAVERSALS)
-def test_traversal_writes_nothing_outside(
-    client: TestApp, outside: Path, tmp_path: Path, path: str
-) -> None:
+def test_traversal_writes_nothing_outside(client: TestApp, outside: Path, tmp_path: Path, path: str) -> None:
     before = sorted(tmp_path.rglob("*"))
     client.post("/files/" + path.format(outside=outside), b"overwritten", status=400)
     assert sorted(tmp_path.rglob("*")) == before
@@ -315,9 +309,7 @@ def test_a_chunked_upload_where_the_server_ends_the_stream(client: TestApp) -> N
     assert client.get("/files/a").body == b"12345"
 
 
-def test_a_chunked_upload_where_the_server_does_not_is_411(
-    client: TestApp, directory: Path
-) -> None:
+def test_a_chunked_upload_where_the_server_does_not_is_411(client: TestApp, directory: Path) -> None:
     """Better than to keep an empty file."""
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked"}
     client.post("/files/a", b"12345", extra_environ=chunked, status=411)
@@ -373,9 +365,7 @@ def test_a_disk_that_holds_no_more_is_507(client: TestApp, directory: Path) -> N
 @pytest.mark.parametrize(
     ("variables", "default"), [({"FILES_DIRECTORY": "/srv/shared"}, "/srv/shared"), ({}, "files")]
 )
-def test_the_command_takes_its_folder_from_the_environment(
-    variables: dict[str, str], default: str
-) -> None:
+def test_the_command_takes_its_folder_from_the_environment(variables: dict[str, str], default: str) -> None:
     shown = subprocess.run(
         [sys.executable, app.__file__, "--help"], env=variables, capture_output=True, text=True
     )

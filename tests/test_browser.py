@@ -63,9 +63,7 @@ def prefer(browser: Chrome, scheme: str) -> None:
 def luminance(color: str) -> float:
     """Return the relative luminance, 0 to 1, of a computed color (WCAG 2.2)."""
     channels = [int(channel) / 255 for channel in re.findall(r"\d+", color)[:3]]
-    red, green, blue = (
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
-    )
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 

@@ -88,9 +88,7 @@ class Faulty(RawIOBase):
 # What is saved can be opened
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"text\n", bytes(range(256)), b"\r\n\x00\xff" * MIB], ids=len
-)
+@pytest.mark.parametrize("content", [b"", b"text\n", bytes(range(256)), b"\r\n\x00\xff" * MIB], ids=len)
 def test_a_saved_file_is_read_back_byte_for_byte(store: Store, content: bytes) -> None:
     assert store.save("a.bin", BytesIO(content)) is True
     assert read(store, "a.bin") == content
@@ -131,9 +129,7 @@ def test_a_relative_directory_does_not_move_with_the_current_folder(
     assert read(store, "a") == b"1"
 
 
-def test_the_folder_itself_may_be_a_link_that_is_switched(
-    tmp_path: Path, store_class: type[Store]
-) -> None:
+def test_the_folder_itself_may_be_a_link_that_is_switched(tmp_path: Path, store_class: type[Store]) -> None:
     for version in ("v1", "v2"):
         (tmp_path / version).mkdir()
         (tmp_path / version / "a").write_text(version)
@@ -300,9 +296,7 @@ def test_links_that_stay_inside_are_followed(furnished: Store) -> None:
     assert read(furnished, "sub/a") == read(furnished, "folder-inside/a") == b"1"
 
 
-def test_a_folder_outside_is_like_a_folder_that_is_not_there(
-    furnished: Store, outside: Path
-) -> None:
+def test_a_folder_outside_is_like_a_folder_that_is_not_there(furnished: Store, outside: Path) -> None:
     """Else the answers would tell which folders there are outside."""
     reasons = set()
     for parent in ("folder-outside", "folder-outside/none", "folder-root/etc", "folder-root/none"):
@@ -403,9 +397,7 @@ def test_whatever_the_name_nothing_outside_is_read_or_written(
 @pytest.mark.parametrize(
     "error", [ConnectionResetError(), ValueError("cut off"), KeyboardInterrupt()], ids=repr
 )
-def test_a_body_that_raises_leaves_nothing(
-    store: Store, error: BaseException, before: bytes | None
-) -> None:
+def test_a_body_that_raises_leaves_nothing(store: Store, error: BaseException, before: bytes | None) -> None:
     if before is not None:
         store.save("a", BytesIO(before))
     there, descriptors = names(store.directory), open_descriptors()

@@ -88,9 +88,7 @@ class Draft:
 
     def _open_hidden(self) -> int:
         hidden = HIDDEN + secrets.token_hex(8)
-        descriptor = os.open(
-            hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666, dir_fd=self._folder
-        )
+        descriptor = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666, dir_fd=self._folder)
         self._hidden = hidden
         return descriptor
 

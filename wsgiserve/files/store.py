@@ -45,7 +45,7 @@ _REFUSALS = {
 }
 
 
-class NotStored(Exception):  # noqa: N818 - it reads as what happened
+class NotStored(Exception):
     """Say why a file was not stored; ``status`` is the HTTP status that tells a client."""
 
     def __init__(self, reason: str, status: int) -> None:
@@ -53,7 +53,7 @@ class NotStored(Exception):  # noqa: N818 - it reads as what happened
         self.status = status
 
 
-class InvalidName(NotStored, ValueError):  # noqa: N818 - likewise
+class InvalidName(NotStored, ValueError):
     """Say why a name cannot be a file of the store."""
 
     def __init__(self, name: str, reason: str) -> None:
