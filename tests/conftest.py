@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 from wsgiref.types import WSGIApplication
 from wsgiref.validate import validator
 
@@ -11,11 +12,18 @@ import pytest
 
 from wsgiserve import Server
 
-ServeApp = Callable[[WSGIApplication], str]
+
+class ServeApp(Protocol):
+    """Serve an application, behind the validator, for the time of the test; return its URL."""
+
+    def __call__(self, app: WSGIApplication, *, validated: bool = True) -> str: ...
 
 
 @pytest.fixture
 def serve_app() -> Iterator[ServeApp]:
-    """Give ``serve_app(app)``: serve an application for the time of the test, return its URL."""
     with contextlib.ExitStack() as running:
-        yield lambda app: running.enter_context(Server(validator(app), port=0)).url
+
+        def serve(app: WSGIApplication, *, validated: bool = True) -> str:
+            return running.enter_context(Server(validator(app) if validated else app, port=0)).url
+
+        yield serve
