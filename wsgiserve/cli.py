@@ -7,6 +7,7 @@ variable ``WSGISERVE_NAME``. Exit codes are in ``wsgiserve.server.program``.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -59,7 +60,7 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
 @click.version_option(wsgiserve.__version__, "-V", "--version", message="wsgiserve %(version)s")
 def command(app: str, **options: Any) -> None:
     """Serve the WSGI application that MODULE:NAME names, until Ctrl+C or SIGTERM."""
-    sys.path.insert(0, "")
+    sys.path.insert(0, os.getcwd())
     try:
         application = load_app(app)
     except UserCodeError as error:

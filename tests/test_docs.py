@@ -1,0 +1,113 @@
+"""What the documents say is so: commands, examples, options, exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import wsgiserve.server.program
+from tests.test_live import announced_port
+from wsgiserve.config import Config
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def without_date(text: str) -> str:
+    return re.sub(r"Date: [^\n]*", "Date: …", text)
+
+
+def test_the_readme_s_curl_lines_answer_as_printed(tmp_path: Path) -> None:
+    script = blocks(README, "console")[0]
+    environment = os.environ | {"FILES_DIRECTORY": str(tmp_path / "files")}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "wsgiserve", "app:application", "--bind", "127.0.0.1:0"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    try:
+        port = announced_port(server.stdout)
+        for step in script.removeprefix("$ ").split("\n$ "):
+            command, _, expected = step.partition("\n")
+            command = command.replace("localhost:8000", f"127.0.0.1:{port}").replace("curl", "curl -s")
+            shown = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, check=True)
+            answer = shown.stdout.decode().replace("\r\n", "\n")
+            assert without_date(answer).strip() == without_date(expected).strip(), command
+    finally:
+        server.terminate()
+        assert server.wait(20) == 0
+        server.stdout.close()
+
+
+def test_the_readme_s_app_and_its_tests_pass(tmp_path: Path) -> None:
+    for code in blocks(README, "python"):
+        name = re.match(r"# (\w+\.py)\n", code)
+        assert name is not None
+        (tmp_path / name[1]).write_text(code)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
+    assert "2 passed" in result.stdout
+
+
+def test_the_readme_s_app_is_eight_lines() -> None:
+    code = [line for line in blocks(README, "python")[0].splitlines() if line and not line.startswith("#")]
+    assert len(code) <= 8
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda field: field.name)
+def test_every_option_is_in_the_reference(field: dataclasses.Field[object]) -> None:
+    flag = "--" + field.name.replace("_", "-")
+    row = next((line for line in REFERENCE.splitlines() if line.startswith(f"| `{flag}")), None)
+    assert row is not None, f"{flag} has no row"
+    metavar, default = field.metadata["metavar"], field.default
+    if metavar:
+        assert f"`{flag} {metavar}`" in row
+        shown = (
+            default[0]
+            if isinstance(default, tuple)
+            else f"{default:g}"
+            if isinstance(default, float)
+            else default
+        )
+        assert f"| `{shown}` |" in row
+
+
+def test_the_reference_has_no_option_that_is_not_there() -> None:
+    known = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(Config)}
+    known |= {"--no-access-log", "--version", "--help"}
+    table = "\n".join(line for line in REFERENCE.splitlines() if line.startswith("| `-"))
+    assert set(re.findall(r"--[a-z-]+", table.split("### Output")[0])) == known
+
+
+def test_every_exit_code_is_in_the_reference() -> None:
+    table = REFERENCE.split("### Exit codes")[1].split("##")[0]
+    documented = {int(code) for code in re.findall(r"^\| (\d) \|", table, re.MULTILINE)}
+    program = wsgiserve.server.program
+    assert documented == {getattr(program, name) for name in dir(program) if name.startswith("EXIT_")}
+
+
+def test_the_reference_s_examples_run() -> None:
+    for code in blocks(REFERENCE, "python"):
+        result = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.startswith("http://127.0.0.1:")
