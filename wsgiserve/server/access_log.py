@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-if TYPE_CHECKING:
-    from wsgiserve.server.exchange import Exchange
+from wsgiserve.protocol import RequestHead
+from wsgiserve.server.environ import Environ
 
 # Control characters do not come this far through the parser. The quote and the backslash would end a field,
 # and what is not ASCII may not be printable in the log's encoding.
@@ -30,20 +30,24 @@ class AccessLog:
         self._time = ""
         self._failed = False
 
-    def add(self, exchange: Exchange) -> None:
-        """Add the line of an exchange that is over."""
+    def add(
+        self, peer: str, head: RequestHead, fields: Environ, status: int, size: int, started: float
+    ) -> None:
+        """Add the line of an exchange that is over.
+
+        ``fields`` is the environ layer with the header fields, ``size`` the bytes of the body that were sent,
+        ``started`` the ``time.time()`` at which the request was complete.
+        """
         now = time.time()
         if int(now) != self._second:
             self._time = time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(now))
             self._second = int(now)
-        head = exchange.request
-        layer = exchange.layer
         request_line = f"{head.method} {head.target} HTTP/1.{head.minor}".translate(_ESCAPES)
-        referer = layer.get("HTTP_REFERER", "-").translate(_ESCAPES)
-        agent = layer.get("HTTP_USER_AGENT", "-").translate(_ESCAPES)
+        referer = fields.get("HTTP_REFERER", "-").translate(_ESCAPES)
+        agent = fields.get("HTTP_USER_AGENT", "-").translate(_ESCAPES)
         self._lines.append(
-            f'{exchange.connection.peer or "-"} - - [{self._time}] "{request_line}" {exchange.status} '
-            f'{exchange.sent} "{referer}" "{agent}" {now - exchange.started:.6f}\n'
+            f'{peer or "-"} - - [{self._time}] "{request_line}" {status} {size} '
+            f'"{referer}" "{agent}" {now - started:.6f}\n'
         )
 
     def flush(self) -> None:

@@ -356,4 +356,6 @@ class Exchange:
             connection.body_reader = reader
             connection.phase = Phase.DISCARD
         if self.gateway.access_log:
-            self.gateway.access_log.add(self)
+            self.gateway.access_log.add(
+                connection.peer, self.request, self.layer, self.status, self.sent, self.started
+            )
