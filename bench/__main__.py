@@ -5,6 +5,7 @@ It needs Linux and wrk. A peer that is not installed is a row that says so.
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import tempfile
@@ -30,9 +31,7 @@ OPENING_SECONDS = 0.0015  # one connection of a crowd
 @click.option("--seconds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--list", "listing", is_flag=True, help="Show the names and versions, run nothing.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write this Markdown page.")
-def main(
-    contenders: str, loads: str, rounds: int, seconds: int, listing: bool, output: Path | None
-) -> None:
+def main(contenders: str, loads: str, rounds: int, seconds: int, listing: bool, output: Path | None) -> None:
     """Measure wsgiserve and its peers on this machine."""
     servers = _chosen(field.CONTENDERS, contenders)
     chosen = _chosen(scenarios.SCENARIOS, loads)
@@ -70,21 +69,20 @@ def _run(
     seconds: int,
 ) -> report.Run:
     pairs = [(server, load) for server in servers for load in loads]
-    _tell(f"about {_minutes(pairs, rounds, seconds):.0f} minutes")
+    _tell(f"about {math.ceil(_minutes(pairs, rounds, seconds))} min")
     signal.signal(signal.SIGTERM, _leave)
     crowd.raise_descriptor_limit()
+    cores = measure.pick_cores()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         scratch = Path(name)
         (scratch / "files").mkdir()
         (scratch / "files" / "16k").write_bytes(scenarios.DEMO_FILE)
         field.compile_floor(scratch)
-        table = measure.measure(servers, loads, rounds, seconds, scratch, _tell)
-    return report.Run(servers, loads, rounds, seconds, table, sys.argv[1:])
+        table = measure.measure(servers, loads, rounds, seconds, cores, scratch, _tell)
+    return report.Run(servers, loads, rounds, seconds, cores, table, sys.argv[1:])
 
 
-def _minutes(
-    pairs: list[tuple[field.Contender, scenarios.Scenario]], rounds: int, seconds: int
-) -> float:
+def _minutes(pairs: list[tuple[field.Contender, scenarios.Scenario]], rounds: int, seconds: int) -> float:
     fit = [load for server, load in pairs if not measure.unfit(server, load)]
     crowds = sum(load.crowd.size for load in fit if load.crowd)
     overhead = len(fit) * OVERHEAD_SECONDS + crowds * OPENING_SECONDS

@@ -79,11 +79,11 @@ def measure(
     scenarios: Sequence[Scenario],
     rounds: int,
     seconds: int,
+    cores: Cores,
     scratch: Path,
     tell: Callable[[str], None],
 ) -> Table:
     """Fill every cell; a contender that fails one leaves a note there and goes on."""
-    cores = pick_cores()
     os.sched_setaffinity(0, {cores.load})
     outcomes: dict[tuple[str, str], list[Outcome]] = {}
     for turn in range(rounds):
@@ -94,9 +94,7 @@ def measure(
                 tell(f"{turn + 1}/{rounds} {scenario.name} {contender.name}: {_brief(outcome)}")
     return {
         scenario.name: {
-            contender.name: _medians(
-                outcomes[scenario.name, contender.name], command(contender, scenario)
-            )
+            contender.name: _medians(outcomes[scenario.name, contender.name], command(contender, scenario))
             for contender in contenders
         }
         for scenario in scenarios
@@ -122,9 +120,7 @@ def unfit(contender: Contender, scenario: Scenario) -> str:
     return ""
 
 
-def _cell(
-    contender: Contender, scenario: Scenario, seconds: int, cores: Cores, scratch: Path
-) -> Outcome:
+def _cell(contender: Contender, scenario: Scenario, seconds: int, cores: Cores, scratch: Path) -> Outcome:
     if reason := unfit(contender, scenario):
         return reason
     port = server.free_port()

@@ -21,9 +21,7 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "bench",  # the same figures give the same file
     "font.size": 9,
-    **dict.fromkeys(
-        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), GREY
-    ),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), GREY),
 }
 
 
@@ -31,8 +29,7 @@ def draw(run: Run, directory: Path) -> dict[str, Path]:
     """Write the pictures into `directory`, made if need be; return them by scenario."""
     directory.mkdir(parents=True, exist_ok=True)
     return {
-        scenario.name: _figure(scenario, run.table[scenario.name], directory)
-        for scenario in run.scenarios
+        scenario.name: _figure(scenario, run.table[scenario.name], directory) for scenario in run.scenarios
     }
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contenders import FLOOR, ROOT, Contender
-from bench.measure import Cell, Table, pick_cores
+from bench.measure import Cell, Cores, Table
 from bench.scenarios import Scenario
 
 HEADINGS = (
@@ -34,6 +34,7 @@ class Run:
     scenarios: Sequence[Scenario]
     rounds: int
     seconds: int
+    cores: Cores
     table: Table
     arguments: Sequence[str]
 
@@ -68,13 +69,13 @@ def markdown(run: Run, plots: dict[str, str]) -> str:
 
 
 def _preface(run: Run) -> Iterator[str]:
-    cores = pick_cores()
     yield f"Written by `python -m bench {shlex.join(run.arguments)}`; run it to get your own."
     yield ""
-    yield f"- Machine: {_processor()}, {os.cpu_count()} cores, {platform.system()} "
-    yield f"  {platform.release()}, Python {platform.python_version()}"
-    yield f"- Server on core {cores.server}, wrk (one thread, 16 connections) on core {cores.load}"
-    yield f"- Medians of {run.rounds} rounds of {run.seconds} s, contenders taking turns"
+    yield f"- Machine: {_processor()}, {os.cpu_count()} cores; {platform.system()} {_kernel()};"
+    yield f"  Python {platform.python_version()}"
+    yield f"- Server on core {run.cores.server}, wrk on core {run.cores.load}; 16 connections where"
+    yield "  nothing else is said"
+    yield f"- Medians over {run.rounds} round(s) of {run.seconds} s, contenders taking turns"
     yield "- CPU: microseconds of processor time, user and system, of the server's whole process"
     yield "  tree for one answer of any load; answers/s, p50 and p99: of the first-named load"
     yield "- / floor: against a C program that sends fixed bytes and parses nothing; / best peer:"
@@ -90,6 +91,10 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def _kernel() -> str:
+    return platform.release().partition("-")[0]
 
 
 def _versions(run: Run) -> Iterator[str]:
@@ -135,8 +140,7 @@ def _rows(run: Run, scenario: Scenario) -> list[Row]:
     marks = _marks(run.contenders, cells)
     against = run.table.get(scenario.against or "", {})
     return [
-        _row(name, cell, marks, _notes(scenario, cell, against.get(name)))
-        for name, cell in cells.items()
+        _row(name, cell, marks, _notes(scenario, cell, against.get(name))) for name, cell in cells.items()
     ]
 
 

@@ -86,9 +86,7 @@ def _demo(path: str, answer: bytes, headers: Headers = ()) -> Load:
 
 SCENARIOS = [
     Scenario("minimal", "Minimal GET, keep-alive", floor=True),
-    Scenario(
-        "browser", "GET with a browser's 12 headers", Load(Request(headers=BROWSER)), floor=True
-    ),
+    Scenario("browser", "GET with a browser's 12 headers", Load(Request(headers=BROWSER)), floor=True),
     Scenario(
         "connect",
         "One connection per request",
@@ -132,9 +130,7 @@ SCENARIOS = [
         against="minimal",
         floor=True,
     ),
-    Scenario(
-        "demo-echo", "The demo: /echo/hello", _demo("/echo/hello", b"hello"), app="app:application"
-    ),
+    Scenario("demo-echo", "The demo: /echo/hello", _demo("/echo/hello", b"hello"), app="app:application"),
     Scenario(
         "demo-user-agent",
         "The demo: /user-agent",

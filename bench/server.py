@@ -44,9 +44,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(
-    command: list[str], port: int, core: int, directory: Path, log: Path
-) -> Iterator[Running]:
+def running(command: list[str], port: int, core: int, directory: Path, log: Path) -> Iterator[Running]:
     """Start `command` on `core`, wait for its first answer, end it and its children."""
     with log.open("wb") as output:
         began = time.perf_counter()
