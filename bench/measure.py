@@ -20,6 +20,7 @@ from bench.contenders import ROOT, Contender, Launch
 from bench.scenarios import Scenario
 
 WARM_UP = 200
+FEWEST = 100  # answers; below that the kernel's ticks of 10 ms are too coarse to divide
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _sample(running: server.Running, scenario: Scenario, seconds: int) -> Sample
     total = sum(result.requests for result in results)
     main = results[0]
     return Sample(
-        cpu=(after.cpu - before.cpu) * 1e6 / total if total else None,
+        cpu=(after.cpu - before.cpu) * 1e6 / total if total >= FEWEST else None,
         rate=main.rate,
         p50=main.p50,
         p99=main.p99,
