@@ -103,7 +103,7 @@ def measure(
 
 
 def command(
-    contender: Contender, scenario: Scenario, port: int = 8000, scratch: Path = Path("/tmp")
+    contender: Contender, scenario: Scenario, port: int = 8000, scratch: Path = Path()
 ) -> tuple[str, ...]:
     threads = contender.threads and (scenario.threads or contender.threads)
     launch = Launch(port, scenario.app, threads, scenario.access_log, scenario.one_shot, scratch)
