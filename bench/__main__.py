@@ -1,0 +1,112 @@
+"""The one command: `python -m bench`. Prints tables; writes the page and its pictures when asked.
+
+It needs Linux and wrk. A peer that is not installed is a row that says so.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+import click
+
+from bench import contenders as field
+from bench import crowd, measure, report, scenarios, wrk
+
+Named = TypeVar("Named", field.Contender, scenarios.Scenario)
+OVERHEAD_SECONDS = 1.0  # start, check, warm-up and stop of one server
+OPENING_SECONDS = 0.0015  # one connection of a crowd
+
+
+@click.command()
+@click.option("--contenders", default="", help="Names, separated by commas; all when not given.")
+@click.option("--scenarios", "loads", default="", help="Names, separated by commas.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--seconds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--list", "listing", is_flag=True, help="Show the names and versions, run nothing.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write this Markdown page.")
+def main(contenders: str, loads: str, rounds: int, seconds: int, listing: bool, output: Path | None) -> None:
+    """Measure wsgiserve and its peers on this machine."""
+    servers = _chosen(field.CONTENDERS, contenders)
+    chosen = _chosen(scenarios.SCENARIOS, loads)
+    if listing:
+        _list(servers, chosen)
+        return
+    if sys.platform != "linux" or wrk.find() is None:
+        raise click.ClickException("the benchmarks need Linux and wrk")
+    run = _run(servers, chosen, rounds, seconds)
+    print(report.terminal(run))
+    if output:
+        _write(run, output)
+
+
+def _chosen(table: list[Named], names: str) -> list[Named]:
+    known = {entry.name: entry for entry in table}
+    wanted = [name.strip() for name in names.split(",")] if names else list(known)
+    if unknown := [name for name in wanted if name not in known]:
+        raise click.UsageError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
+    return [known[name] for name in wanted]
+
+
+def _list(servers: Sequence[field.Contender], loads: Sequence[scenarios.Scenario]) -> None:
+    for contender in servers:
+        print(f"{contender.name:20} {contender.version() or 'not installed'}")
+    print()
+    for scenario in loads:
+        print(f"{scenario.name:20} {scenario.title}")
+
+
+def _run(
+    servers: Sequence[field.Contender],
+    loads: Sequence[scenarios.Scenario],
+    rounds: int,
+    seconds: int,
+) -> report.Run:
+    pairs = [(server, load) for server in servers for load in loads]
+    _tell(f"about {math.ceil(_minutes(pairs, rounds, seconds))} min")
+    signal.signal(signal.SIGTERM, _leave)
+    crowd.raise_descriptor_limit()
+    cores = measure.pick_cores()
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        scratch = Path(name)
+        (scratch / "files").mkdir()
+        (scratch / "files" / "16k").write_bytes(scenarios.DEMO_FILE)
+        field.compile_floor(scratch)
+        table = measure.measure(servers, loads, rounds, seconds, cores, scratch, _tell)
+    return report.Run(servers, loads, rounds, seconds, cores, table, sys.argv[1:])
+
+
+def _minutes(pairs: list[tuple[field.Contender, scenarios.Scenario]], rounds: int, seconds: int) -> float:
+    fit = [load for server, load in pairs if not measure.unfit(server, load)]
+    crowds = sum(load.crowd.size for load in fit if load.crowd)
+    overhead = len(fit) * OVERHEAD_SECONDS + crowds * OPENING_SECONDS
+    return rounds * (len(fit) * seconds + overhead) / 60
+
+
+def _write(run: report.Run, output: Path) -> None:
+    # Imported here: matplotlib is needed for the pictures only.
+    from bench import plots
+
+    pictures = plots.draw(run, output.with_suffix(""))
+    names = {name: f"{path.parent.name}/{path.name}" for name, path in pictures.items()}
+    output.write_text(report.markdown(run, names))
+    _tell(f"wrote {output} and {len(pictures)} pictures")
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Turn the signal into an exception, so that every `finally` runs and no server is left."""
+    raise SystemExit(128 + number)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench")
