@@ -14,10 +14,13 @@ from wsgiserve.protocol.response import (
     Framing,
     ResponseHead,
     chunk,
+    early_hints,
     error_response,
     render_head,
     response_framing,
     response_head,
+    switching_protocols,
+    trailer_lines,
 )
 
 __all__ = [
@@ -38,8 +41,11 @@ __all__ = [
     "body_framing",
     "body_reader",
     "chunk",
+    "early_hints",
     "error_response",
     "render_head",
     "response_framing",
     "response_head",
+    "switching_protocols",
+    "trailer_lines",
 ]

@@ -95,6 +95,11 @@ class RequestHead:
         return self.block.chunked or bool(self.block.content_length)
 
     @property
+    def asks_upgrade(self) -> bool:
+        """Whether the client would go on in another protocol (RFC 9110 §7.8), and nothing is in between."""
+        return "upgrade" in self.block.connection and self.minor > 0 and not self.has_body
+
+    @property
     def expects_continue(self) -> bool:
         """Whether the client waits for ``100 Continue`` before it sends the body (RFC 9110 §10.1.1)."""
         return self.block.expects and self.minor > 0 and self.has_body

@@ -27,7 +27,6 @@ HOP_BY_HOP = frozenset(
         "proxy-authenticate",
         "proxy-authorization",
         "te",
-        "trailer",
         "trailers",
         "transfer-encoding",
         "upgrade",
@@ -47,8 +46,29 @@ REASONS = {
     505: "HTTP Version Not Supported",
 }
 
+# RFC 9110 §6.5.1: what must be known before the body, and so cannot come behind it.
+NOT_IN_TRAILERS = frozenset(
+    {
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "date",
+        "expires",
+        "host",
+        "location",
+        "retry-after",
+        "set-cookie",
+        "trailer",
+        "vary",
+        "www-authenticate",
+    }
+)
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK = b"0\r\n%b\r\n"  # with the trailer lines
 
 _HEADER_LINES = re.compile(rf"(?:[{grammar.TCHAR}]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
 
@@ -107,12 +127,41 @@ def response_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
         else:
             lines.append(f"{name}: {value}\r\n")
         names.add(lower)
+    status_line = f"HTTP/1.1 {match[1]} {match[2] or ''}\r\n"
+    block = status_line.encode("latin-1") + _render_lines(lines)
+    return ResponseHead(code, block, content_length, "date" in names, "server" in names)
+
+
+def early_hints(fields: list[tuple[str, str]]) -> bytes:
+    """Render ``103 Early Hints`` (RFC 8297 §2)."""
+    return b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % _field_lines(fields)
+
+
+def switching_protocols(protocol: str, fields: list[tuple[str, str]]) -> bytes:
+    """Render ``101 Switching Protocols`` (RFC 9110 §15.2.2 and §7.8)."""
+    lines = _field_lines([("Upgrade", protocol)], frozenset()) + _field_lines(fields)
+    return b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n%b\r\n" % lines
+
+
+def trailer_lines(fields: list[tuple[str, str]]) -> bytes:
+    """Render trailer fields (RFC 9112 §7.1.2)."""
+    return _field_lines(fields, HOP_BY_HOP | NOT_IN_TRAILERS)
+
+
+def _field_lines(fields: Any, refused: frozenset[str] = HOP_BY_HOP) -> bytes:
+    pairs = _checked(fields)
+    for name, _ in pairs:
+        if name.lower() in refused:
+            raise LocalProtocolError(f"the field {name} cannot be sent here; leave it out")
+    return _render_lines([f"{name}: {value}\r\n" for name, value in pairs])
+
+
+def _render_lines(lines: list[str]) -> bytes:
+    """Join header lines, each ended by CRLF, and check them as one block."""
     text = "".join(lines)
     if not _HEADER_LINES.fullmatch(text) or text.count("\r\n") != len(lines):
         raise LocalProtocolError(_why_no_header(lines))
-    status_line = f"HTTP/1.1 {match[1]} {match[2] or ''}\r\n"
-    block = (status_line + text).encode("latin-1")
-    return ResponseHead(code, block, content_length, "date" in names, "server" in names)
+    return text.encode("latin-1")
 
 
 def response_framing(

@@ -14,6 +14,8 @@ import os
 import select
 import socket
 from collections import deque
+from collections.abc import Callable
+from typing import Protocol
 
 from wsgiserve.config import Config
 from wsgiserve.protocol import BodyReader, FieldBlock, RequestHead, RequestReader, body_reader
@@ -39,6 +41,22 @@ class Phase(enum.Enum):
     BODY = enum.auto()  # a body that is kept in memory until the app is called
     DISCARD = enum.auto()  # a body that the app did not read to its end
     LINGER = enum.auto()  # everything is answered: read and forget until the client has seen it
+
+
+class Running(Protocol):
+    """What a connection's extensions ask of the exchange that runs on it."""
+
+    request: RequestHead
+    head_sent: bool
+    trailers: bytes
+
+    def upgrade(
+        self,
+        protocol: str,
+        handler: Callable[[socket.socket, bytes], object],
+        fields: list[tuple[str, str]],
+    ) -> None:
+        """Answer 101 in place of a response, and hand the socket over."""
 
 
 class FileSegment:
@@ -71,9 +89,12 @@ class Connection:
         "closing",
         "config",
         "deadline",
+        "exchange",
         "fd",
+        "handler",
         "head",
         "last_block",
+        "last_body_reader",
         "layer",
         "outgoing",
         "peer",
@@ -100,7 +121,7 @@ class Connection:
         )
         self.layer = layer
         self.last_block: FieldBlock | None = None
-        self.block_layer: Environ = layer
+        self.block_layer = layer
         # the loop's book-keeping
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
@@ -110,6 +131,10 @@ class Connection:
         self.head: RequestHead | None = None
         self.body_reader: BodyReader | None = None
         self.body = bytearray()
+        # the exchange that runs, or ran last
+        self.exchange: Running | None = None
+        self.last_body_reader: BodyReader | None = None
+        self.handler: Callable[[socket.socket, bytes], object] | None = None  # takes the socket over
         # the response being sent
         self.outgoing: deque[memoryview | FileSegment] = deque()
         self.unsent = 0
@@ -144,7 +169,7 @@ class Connection:
             if not head.has_body:
                 return head, io.BytesIO(), None
             self.head, self.phase = head, Phase.BODY
-            self.body_reader = body_reader(
+            self.body_reader = self.last_body_reader = body_reader(
                 head, max_body=self.config.max_body, max_fields=self.config.max_fields
             )
         reader = self.body_reader
@@ -285,3 +310,10 @@ class Connection:
             if isinstance(segment, FileSegment):
                 segment.close()
         self.outgoing.clear()
+        self.forget_exchange()
+
+    def forget_exchange(self) -> None:
+        """Let go of what refers back to us, so that the collector need not come for it."""
+        self.exchange = None
+        self.layer.clear()
+        self.block_layer = self.layer

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from wsgiserve.protocol import (
     error_response,
     render_head,
     response_framing,
+    switching_protocols,
 )
 from wsgiserve.server.connection import HIGH_WATER, Connection, Phase
 from wsgiserve.server.environ import request_environ
@@ -73,6 +75,8 @@ class Exchange:
         "started",
         "status",
         "stream",
+        "switching",
+        "trailers",
     )
 
     def __init__(
@@ -99,7 +103,9 @@ class Exchange:
         self.framing = Framing.NONE
         self.remaining = 0  # bytes still missing to the Content-Length
         self.keep_alive = request.keep_alive
+        self.switching = b""  # the 101 that takes the place of a response
         self.deferred_close = False  # the connection closes the result, once the file has left
+        self.trailers = b""
         self.status = 0
         self.sent = 0  # bytes of the body
         self.started = time.time() if gateway.access_log else 0.0
@@ -121,6 +127,9 @@ class Exchange:
         body = self.body if self.reader is None else self._stream_body(self.reader)
         environ = request_environ(self.layer, self.request, body)  # type: ignore[arg-type]
         result = self.gateway.app(environ, self.start_response)
+        if self.switching:
+            self._switch(result)
+            return
         if type(result) is list or type(result) is tuple:
             self._send_whole(result)
             return
@@ -170,6 +179,21 @@ class Exchange:
             raise LocalProtocolError(f"the app wrote {type(data).__name__}; a body is made of bytes")
         if data:
             self._send_block(data)
+
+    def upgrade(
+        self, protocol: str, handler: Callable[[socket.socket, bytes], object], fields: list[tuple[str, str]]
+    ) -> None:
+        """Answer 101 in place of a response, and hand the socket over (RFC 9110 §7.8)."""
+        self.switching = switching_protocols(protocol, fields)
+        self.connection.handler = handler
+
+    def _switch(self, result: object) -> None:
+        if hasattr(result, "close"):
+            result.close()
+        self.head_sent = True
+        self.status = 101
+        self.keep_alive = False
+        self.connection.send(self.switching)
 
     # -- the three shapes of a result
 
@@ -304,7 +328,8 @@ class Exchange:
 
     def _end_body(self) -> None:
         if self.framing is Framing.CHUNKED:
-            self.connection.send(LAST_CHUNK)
+            wanted = self.trailers and "trailers" in self.layer.get("HTTP_TE", "").lower()
+            self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
         elif self.framing is Framing.LENGTH and self.remaining:
             logger.error("the app sent %d bytes fewer than its Content-Length", self.remaining)
             self.connection.broken = True
@@ -327,6 +352,7 @@ class Exchange:
             connection.broken = True
             connection.reset = self.framing is Framing.CLOSE
             return
+        connection.handler = None
         self.status = status
         self.head_sent = True
         self.framing = Framing.NONE

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import math
 import socket
+import threading
 from collections import deque
 from time import monotonic
 
@@ -23,6 +24,7 @@ from wsgiserve.server.connection import Connection, Phase
 from wsgiserve.server.environ import connection_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.exchange import Exchange
+from wsgiserve.server.extensions import Extensions
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.leadership import Leadership, Standing
 from wsgiserve.server.listener import Listener
@@ -196,7 +198,9 @@ class EventLoop:
                 return self._settle(connection)
             if request is not None:
                 connection.reading_head = False
-                return Exchange(self.gateway, connection, *request, self.leadership.detach)
+                exchange = Exchange(self.gateway, connection, *request, self.leadership.detach)
+                connection.exchange = exchange
+                return exchange
             self._await_bytes(connection)
         return None
 
@@ -247,6 +251,7 @@ class EventLoop:
             sock.setblocking(False)
             layer = connection_environ(self.gateway.environ, listener.host, listener.port, address)
             connection = Connection(sock, layer["REMOTE_ADDR"], layer, self.config)
+            layer.update(Extensions(connection).environ())
             connection.deadline = monotonic() + self.config.head_timeout
             self.connections[connection.fd] = connection
             self._watch(connection, READ)
@@ -268,7 +273,9 @@ class EventLoop:
         Closing a socket with unread bytes resets it, which may destroy the response before the client has
         read it (RFC 9112 §9.6): then close for writing first, and read until the client has closed.
         """
-        if connection.reader.failed or connection.reader.buffer or connection.phase is not Phase.HEAD:
+        if connection.handler is not None:
+            self._hand_over(connection)
+        elif connection.reader.failed or connection.reader.buffer or connection.phase is not Phase.HEAD:
             connection.phase = Phase.LINGER
             connection.end_of_output()
             connection.closing = False
@@ -276,6 +283,23 @@ class EventLoop:
             self._watch(connection, READ)
         else:
             self._drop(connection)
+
+    def _hand_over(self, connection: Connection) -> None:
+        """Give a socket to the handler that an app named when it upgraded; it is ours no more."""
+        handler, data = connection.handler, bytes(connection.reader.buffer)
+        if connection.watched:
+            self.poller.forget(connection.fd)
+        self.connections.pop(connection.fd, None)
+        connection.sock.setblocking(True)
+        connection.forget_exchange()
+        thread = threading.Thread(target=handler, args=(connection.sock, data), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            logger.error("cannot hand a connection over: %s", error)
+            connection.close()
+        if self.gateway.stopping:
+            self.wake()
 
     def _drop(self, connection: Connection) -> None:
         if connection.watched:
