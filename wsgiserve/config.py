@@ -32,6 +32,7 @@ class Config:
         64, "How many calls of the app may run at once; threads are started as needed.", "N", least=1
     )
     access_log: bool = _option(True, "Write a line to standard output for each request answered.")
+    strict: bool = _option(False, "Check each call of the app against PEP 3333 and say what to change.")
     backlog: int = _option(2048, "How many new connections the system may hold ready.", "N", least=1)
     keep_alive: float = _option(
         75.0,

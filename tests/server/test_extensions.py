@@ -16,10 +16,10 @@ from wsgiserve import Server
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
-def talk(app: WSGIApplication, request: bytes, **options: Any) -> bytes:
+def talk(app: WSGIApplication, request: bytes, *, validated: bool = True, **options: Any) -> bytes:
     """Serve ``app``, send one request, read to the end of the connection."""
     with (
-        Server(validator(app), port=0, **options) as server,
+        Server(validator(app) if validated else app, port=0, **options) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock,
     ):
         sock.sendall(request)

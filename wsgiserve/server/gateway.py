@@ -14,6 +14,7 @@ from wsgiserve.config import Config
 from wsgiserve.protocol import ResponseHead, response_head
 from wsgiserve.server.access_log import AccessLog
 from wsgiserve.server.environ import server_environ
+from wsgiserve.server.strict import strict
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -26,7 +27,7 @@ class Gateway:
     """The WSGI side of one server."""
 
     def __init__(self, app: WSGIApplication, config: Config) -> None:
-        self.app = app
+        self.app = strict(app) if config.strict else app
         self.config = config
         self.environ = server_environ(multithread=config.threads > 1)
         self.access_log = AccessLog() if config.access_log else None

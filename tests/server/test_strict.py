@@ -1,0 +1,108 @@
+"""``--strict``: each wrong use is a 500 whose log line says what to change, and right use passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from tests.server.test_extensions import REQUEST, talk
+from wsgiserve.web import App
+
+TEXT = ("Content-Type", "text/plain")
+
+
+def answering(status: Any, headers: Any, result: Any = (b"x",), **keywords: Any) -> Callable[..., Any]:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        start_response(status, headers, **keywords)
+        return result
+
+    return app
+
+
+def reading(read: Callable[[Any], object]) -> Callable[..., Any]:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        read(environ["wsgi.input"])
+        start_response("200 OK", [TEXT])
+        return [b"x"]
+
+    return app
+
+
+class Text(str):
+    """Not exactly a str."""
+
+    __slots__ = ()
+
+
+WRONG = {
+    "no-phrase": (answering("200", [TEXT]), "no reason phrase"),
+    "status-subclass": (answering(Text("200 OK"), [TEXT]), "must be a str"),
+    "no-content-type": (answering("200 OK", []), "no Content-Type"),
+    "content-type-of-204": (answering("204 No Content", [TEXT], []), "leave the Content-Type"),
+    "body-of-204": (answering("204 No Content", [], [b"x"]), "gave a body"),
+    "headers-tuple": (answering("200 OK", (TEXT,)), "must be a list"),
+    "pair-list": (answering("200 OK", [list(TEXT)]), "tuple of two str"),
+    "status-header": (answering("200 OK", [TEXT, ("Status", "200")]), "CGI"),
+    "underscore": (answering("200 OK", [TEXT, ("X_A", "1")]), "underscore"),
+    "blank-value": (answering("200 OK", [TEXT, ("X-A", " 1")]), "white space"),
+    "keyword": (answering("200 OK", [TEXT], exc_info=None), "by position"),
+    "bytes": (answering("200 OK", [TEXT], b"x"), "return [data]"),
+    "text-in-list": (answering("200 OK", [TEXT], ["x"]), "returned str"),
+    "bytearray": (answering("200 OK", [TEXT], [bytearray(b"x")]), "returned bytearray"),
+    "yields-text": (answering("200 OK", [TEXT], iter(["x"])), "yielded str"),
+    "returns-none": (answering("200 OK", [TEXT], None), "returned NoneType"),
+    "too-short": (answering("200 OK", [TEXT, ("Content-Length", "2")]), "announced 2 bytes"),
+    "exc-info": (
+        lambda environ, start_response: [start_response("200 OK", [TEXT], ValueError("x"))],
+        "sys.exc_info()",
+    ),
+    "closes-input": (reading(lambda stream: stream.close()), "closed wsgi.input"),
+    "seeks-input": (reading(lambda stream: stream.seek(0)), "wsgi.input.seek"),
+    "reads-text": (reading(lambda stream: stream.read("5")), "takes one number"),
+}
+
+
+@pytest.mark.parametrize(("app", "advice"), WRONG.values(), ids=WRONG)
+def test_a_wrong_use_is_a_500_that_says_what_to_change(
+    app: Any, advice: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert talk(app, REQUEST, validated=False, strict=True).startswith(b"HTTP/1.1 500 ")
+    assert advice in caplog.text
+
+
+def test_reading_and_writing_after_the_end_is_refused() -> None:
+    raised = []
+    kept: list[Callable[[], object]] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        for late in kept:
+            try:
+                late()
+            except Exception as error:  # noqa: BLE001 - to be looked at below
+                raised.append(str(error))
+        write = start_response("200 OK", [TEXT])
+        kept[:] = [
+            lambda: write(b"late"),
+            lambda: environ["wsgi.input"].read(),
+            lambda: start_response("200 OK", [TEXT]),
+        ]
+        return [b"x"]
+
+    talk(app, REQUEST.replace(b"close", b"keep-alive") + REQUEST, validated=False, strict=True)
+    assert len(raised) == 3
+    assert all("after the response was over" in text for text in raised)
+
+
+def test_what_is_right_passes() -> None:
+    app = App()
+
+    @app.post("/{name}")
+    def view(request: Any, name: str) -> Any:
+        return (line for line in [name, *request.stream.read(100).decode().splitlines()])
+
+    request = b"POST /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nb\nc\nd"
+    answer = talk(app, request, strict=True)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n1\r\nd\r\n0\r\n\r\n")
