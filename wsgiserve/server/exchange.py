@@ -343,7 +343,7 @@ class Exchange:
         if isinstance(error, RemoteProtocolError):
             status, detail = error.status, error.detail
             self.keep_alive = False
-            logger.info("%s: %d, %s", connection.peer, status, detail)
+            self.gateway.refusals.add(connection.peer, error)
         elif isinstance(error, LocalProtocolError):
             logger.error("%s %s: %s", self.request.method, self.request.target, error)
         else:

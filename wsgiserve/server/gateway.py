@@ -14,6 +14,7 @@ from wsgiserve.config import Config
 from wsgiserve.protocol import ResponseHead, response_head
 from wsgiserve.server.access_log import AccessLog
 from wsgiserve.server.environ import server_environ
+from wsgiserve.server.refusals import RefusalLog
 from wsgiserve.server.strict import strict
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Gateway:
         self.app = strict(app) if config.strict else app
         self.config = config
         self.environ = server_environ(multithread=config.threads > 1)
+        self.refusals = RefusalLog()
         self.access_log = AccessLog() if config.access_log else None
         self.stopping = False
         self._heads: dict[tuple[object, ...], ResponseHead] = {}

@@ -219,7 +219,7 @@ class EventLoop:
 
     def _refuse(self, connection: Connection, error: RemoteProtocolError) -> None:
         """Answer what may not be served; nothing is served on the connection after it."""
-        logger.info("%s: %d, %s", connection.peer, error.status, error.detail)
+        self.gateway.refusals.add(connection.peer, error)
         connection.closing = True
         with_body = connection.reader.method != "HEAD"
         try:
