@@ -286,7 +286,7 @@ def _read_unusual_line(line: str) -> RequestHead:
     if target == "*" and method == "OPTIONS":
         return RequestHead(method, target, "", "", minor, None)
     absolute = grammar.ABSOLUTE_FORM.fullmatch(target)
-    if absolute is None or not grammar.HOST.fullmatch(absolute[1]) or absolute[1].startswith(":"):
+    if absolute is None or not grammar.HOST.fullmatch(absolute[1]):
         raise RemoteProtocolError(400, "the request target is in none of the forms for this method")
     path = absolute[2] or ("" if method == "OPTIONS" else "/")  # RFC 9112 §3.2.4
     return RequestHead(method, target, path, absolute[3] or "", minor, absolute[1])
