@@ -217,8 +217,11 @@ class RequestReader:
         if head.minor == 0:
             if block.chunked:  # RFC 9112 §6.1: framing faulty, the connection to be closed
                 raise RemoteProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request")
-        elif block.host is None:  # RFC 9112 §3.2
-            raise RemoteProtocolError(400, "an HTTP/1.1 request without a Host field")
+        elif not block.host:  # RFC 9112 §3.2: empty only where the target has no authority
+            if block.host is None:
+                raise RemoteProtocolError(400, "an HTTP/1.1 request without a Host field")
+            if head.authority is not None:
+                raise RemoteProtocolError(400, "an empty Host field, though the target has an authority")
         if self.max_body and (block.content_length or 0) > self.max_body:
             raise RemoteProtocolError(413, f"a body of more than {self.max_body} bytes")
 
