@@ -291,8 +291,10 @@ def _read_unusual_line(line: str) -> RequestHead:
     absolute = grammar.ABSOLUTE_FORM.fullmatch(target)
     if absolute is None or not grammar.HOST.fullmatch(absolute[1]):
         raise RemoteProtocolError(400, "the request target is in none of the forms for this method")
-    path = absolute[2] or ("" if method == "OPTIONS" else "/")  # RFC 9112 §3.2.4
-    return RequestHead(method, target, path, absolute[3] or "", minor, absolute[1])
+    authority, path, query = absolute.groups()
+    if path is None:  # RFC 9112 §3.2.4: without a query either, OPTIONS means the server as a whole
+        path = "" if method == "OPTIONS" and query is None else "/"
+    return RequestHead(method, target, path, query or "", minor, authority)
 
 
 def _judge_window(buffer: bytes | bytearray, start: int, base: int, limit: int, status: int) -> None:
