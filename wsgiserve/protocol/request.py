@@ -127,6 +127,7 @@ class RequestReader:
         self.buffer: bytes | bytearray = b""
         self.method = ""
         self._head: RequestHead | None = None
+        self._fields_start = 0  # in the buffer, once _head is known
         self._scanned = 0
         self._empty_lines = 0
 
@@ -188,13 +189,15 @@ class RequestReader:
     def _judge_partial(self) -> None:
         """Refuse a head that no continuation could complete."""
         buffer = self.buffer
-        line_end = buffer.find(b"\r\n")
-        if line_end < 0:
+        if self._head is None:
+            line_end = buffer.find(b"\r\n", self._scanned)
+            if line_end >= 0:
+                self._head = self._read_line(bytes(buffer), line_end)
+                self._fields_start = line_end + 2
+        if self._head is None:
             _judge_window(buffer, self._scanned, 0, self.max_line, 414)
         else:
-            if self._head is None:
-                self._head = self._read_line(bytes(buffer), line_end)
-            _judge_window(buffer, self._scanned, line_end + 2, self.max_head, 431)
+            _judge_window(buffer, self._scanned, self._fields_start, self.max_head, 431)
         self._scanned = max(0, len(buffer) - 3)
 
     def _read_line(self, buffer: bytes, line_end: int) -> RequestHead:
