@@ -43,7 +43,7 @@ class FieldBlock:
             lower = name.lower()
             if lower in SINGLE:
                 if lower in decisive:
-                    raise RemoteProtocolError(400, f"more than one {name} field")
+                    raise RemoteProtocolError(400, f"more than one field {lower}")
                 decisive[lower] = value
             elif lower == "connection":
                 connection.append(value)
@@ -325,7 +325,7 @@ def _why_no_field(text: str) -> str:
                 return "a field line without a colon"
             if not grammar.TOKEN.fullmatch(name):
                 return "a field name that is not a token directly before its colon"
-            return f"a control character in the value of {name}"
+            return "a control character in the value of a field"
     return "an empty line among the fields"
 
 
