@@ -182,6 +182,8 @@ def _checked(headers: Any) -> list[tuple[str, str]]:
         name, value = pair
         if not (isinstance(name, str) and isinstance(value, str)):
             raise LocalProtocolError(f"a header's name and value must be str, not {pair!r}")
+        if not grammar.TOKEN.fullmatch(name):  # With ": " in it, it would pass for another header's.
+            raise LocalProtocolError(f"{name!r} cannot be a header's name")
     return headers
 
 
@@ -196,8 +198,6 @@ def _content_length(value: str, earlier: int | None) -> int:
 def _why_no_header(lines: list[str]) -> str:
     for line in lines:
         name, _, value = line[:-2].partition(": ")
-        if not grammar.TOKEN.fullmatch(name):
-            return f"{name!r} cannot be a header's name"
         if not _HEADER_LINES.fullmatch(line) or line.count("\r\n") != 1:
             return f"the header {name} has a value that cannot be sent: {value!r}"
     return "a header that cannot be sent"
