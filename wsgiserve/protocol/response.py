@@ -19,13 +19,15 @@ from typing import Any
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import LocalProtocolError
 
-# RFC 2616 §13.5.1, to which PEP 3333 refers: "applications … may not use hop-by-hop features".
+# RFC 2616 §13.5.1, to which PEP 3333 refers: "applications … may not use hop-by-hop features"; RFC 9110
+# §7.6.1 adds Proxy-Connection.
 HOP_BY_HOP = frozenset(
     {
         "connection",
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
+        "proxy-connection",
         "te",
         "trailer",
         "trailers",
@@ -162,7 +164,7 @@ def error_response(
     connection ends, as it does behind everything that was refused.
     """
     phrase = REASONS[status]
-    body = f"{status} {phrase}: {detail}\n".encode("latin-1")
+    body = f"{status} {phrase}: {detail}\n".encode()
     retry = b"Retry-After: 1\r\n" if status == 503 else b""
     lines = (
         f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
