@@ -1,7 +1,8 @@
 r"""The grammar of HTTP/1.1 messages as patterns, each below the rule of RFC 9110 or RFC 9112 it stands for.
 
 Bytes are decoded as latin-1 before they are matched, so that a character is a byte and PEP 3333's native
-strings fall out of the match. Every class is disjoint from the character that ends it: no pattern backtracks.
+strings fall out of the match. Every class is disjoint from the character that ends it: no pattern backtracks
+(an IPv6 address does, within the 45 characters it can have).
 
 Where we are stricter than the RFC: only CRLF ends a line (9112 §2.2 would let a bare LF pass). Where we are
 more lenient: a target may hold visible ASCII characters that RFC 3986 wants percent-encoded, such as ``|``
@@ -17,9 +18,10 @@ TCHAR = r"!#$%&'*+\-.^_`|~0-9A-Za-z"
 TOKEN = re.compile(rf"[{TCHAR}]+")
 
 # RFC 9112 §3: request-line = method SP request-target SP HTTP-version, here with the target in origin-form
-# (RFC 9112 §3.2.1: absolute-path [ "?" query ]): the shape of nearly every request.
+# (RFC 9112 §3.2.1: absolute-path [ "?" query ]): the shape of nearly every request. CONNECT has no such
+# target (RFC 9110 §9.3.6), and a 2xx to it would be the start of a tunnel for whoever stands between.
 ORIGIN_FORM_LINE = re.compile(
-    rf"([{TCHAR}]+) "
+    rf"(?!CONNECT )([{TCHAR}]+) "
     r"((/[\x21\x22\x24-\x3e\x40-\x7e]*)(?:\?([\x21\x22\x24-\x7e]*))?) "
     r"HTTP/1\.([0-9])"
 )
@@ -30,11 +32,26 @@ REQUEST_LINE = re.compile(rf"([{TCHAR}]+) ([\x21\x22\x24-\x7e]+) HTTP/([0-9])\.(
 # RFC 9110 §4.2.4: userinfo in it is an error, hence no "@".
 ABSOLUTE_FORM = re.compile(r"(?i:https?)://([^/?@]+)(/[^?]*)?(?:\?(.*))?")
 
-# RFC 9110 §7.2: Host = uri-host [ ":" port ]; RFC 3986 §3.2.2: IP-literal, IPv4address or reg-name.
+# RFC 3986 §3.2.2: IPv6address, which is up to n groups, "::", and the rest of eight.
+_H16 = "[0-9A-Fa-f]{1,4}"
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_LS32 = rf"(?:{_H16}:{_H16}|{_OCTET}(?:\.{_OCTET}){{3}})"
+_UP_TO = ["", *(f"(?:(?:{_H16}:){{0,{n}}}{_H16})?" for n in range(7))]
+_IPV6 = "|".join(
+    [
+        f"(?:{_H16}:){{6}}{_LS32}",
+        *(f"{_UP_TO[n]}::(?:{_H16}:){{{5 - n}}}{_LS32}" for n in range(6)),
+        f"{_UP_TO[6]}::{_H16}",
+        f"{_UP_TO[7]}::",
+    ]
+)
+
+# RFC 9110 §7.2: Host = uri-host [ ":" port ]; RFC 3986 §3.2.2: IP-literal, IPv4address or reg-name. The whole
+# may be empty, but not the host before a port: RFC 9110 §4.2.1 wants such a URI rejected.
 HOST = re.compile(
-    r"(?:\[(?:[0-9A-Fa-f:.]+|v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+)\]"
-    r"|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)"
-    r"(?::[0-9]*)?"
+    rf"(?:(?:\[(?:{_IPV6}|v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+)\]"
+    r"|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)"
+    r"(?::[0-9]*)?)?"
 )
 
 # RFC 9112 §5: field-line = field-name ":" OWS field-value OWS, each ended by CRLF;

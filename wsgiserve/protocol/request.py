@@ -43,7 +43,7 @@ class FieldBlock:
             lower = name.lower()
             if lower in SINGLE:
                 if lower in decisive:
-                    raise RemoteProtocolError(400, f"more than one {name} field")
+                    raise RemoteProtocolError(400, f"more than one field {lower}")
                 decisive[lower] = value
             elif lower == "connection":
                 connection.append(value)
@@ -132,6 +132,7 @@ class RequestReader:
         self.buffer: bytes | bytearray = b""
         self.method = ""
         self._head: RequestHead | None = None
+        self._fields_start = 0  # in the buffer, once _head is known
         self._scanned = 0
         self._empty_lines = 0
 
@@ -193,13 +194,15 @@ class RequestReader:
     def _judge_partial(self) -> None:
         """Refuse a head that no continuation could complete."""
         buffer = self.buffer
-        line_end = buffer.find(b"\r\n")
-        if line_end < 0:
+        if self._head is None:
+            line_end = buffer.find(b"\r\n", self._scanned)
+            if line_end >= 0:
+                self._head = self._read_line(bytes(buffer), line_end)
+                self._fields_start = line_end + 2
+        if self._head is None:
             _judge_window(buffer, self._scanned, 0, self.max_line, 414)
         else:
-            if self._head is None:
-                self._head = self._read_line(bytes(buffer), line_end)
-            _judge_window(buffer, self._scanned, line_end + 2, self.max_head, 431)
+            _judge_window(buffer, self._scanned, self._fields_start, self.max_head, 431)
         self._scanned = max(0, len(buffer) - 3)
 
     def _read_line(self, buffer: bytes, line_end: int) -> RequestHead:
@@ -222,8 +225,11 @@ class RequestReader:
         if head.minor == 0:
             if block.chunked:  # RFC 9112 §6.1: framing faulty, the connection to be closed
                 raise RemoteProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request")
-        elif block.host is None:  # RFC 9112 §3.2
-            raise RemoteProtocolError(400, "an HTTP/1.1 request without a Host field")
+        elif not block.host:  # RFC 9112 §3.2: empty only where the target has no authority
+            if block.host is None:
+                raise RemoteProtocolError(400, "an HTTP/1.1 request without a Host field")
+            if head.authority is not None:
+                raise RemoteProtocolError(400, "an empty Host field, though the target has an authority")
         if self.max_body and (block.content_length or 0) > self.max_body:
             raise RemoteProtocolError(413, f"a body of more than {self.max_body} bytes")
 
@@ -291,10 +297,12 @@ def _read_unusual_line(line: str) -> RequestHead:
     if target == "*" and method == "OPTIONS":
         return RequestHead(method, target, "", "", minor, None)
     absolute = grammar.ABSOLUTE_FORM.fullmatch(target)
-    if absolute is None or not grammar.HOST.fullmatch(absolute[1]) or absolute[1].startswith(":"):
+    if absolute is None or not grammar.HOST.fullmatch(absolute[1]):
         raise RemoteProtocolError(400, "the request target is in none of the forms for this method")
-    path = absolute[2] or ("" if method == "OPTIONS" else "/")  # RFC 9112 §3.2.4
-    return RequestHead(method, target, path, absolute[3] or "", minor, absolute[1])
+    authority, path, query = absolute.groups()
+    if path is None:  # RFC 9112 §3.2.4: without a query either, OPTIONS means the server as a whole
+        path = "" if method == "OPTIONS" and query is None else "/"
+    return RequestHead(method, target, path, query or "", minor, authority)
 
 
 def _judge_window(buffer: bytes | bytearray, start: int, base: int, limit: int, status: int) -> None:
@@ -322,7 +330,7 @@ def _why_no_field(text: str) -> str:
                 return "a field line without a colon"
             if not grammar.TOKEN.fullmatch(name):
                 return "a field name that is not a token directly before its colon"
-            return f"a control character in the value of {name}"
+            return "a control character in the value of a field"
     return "an empty line among the fields"
 
 

@@ -19,13 +19,15 @@ from typing import Any
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import LocalProtocolError
 
-# RFC 2616 §13.5.1, to which PEP 3333 refers: "applications … may not use hop-by-hop features".
+# RFC 2616 §13.5.1, to which PEP 3333 refers: "applications … may not use hop-by-hop features"; RFC 9110
+# §7.6.1 adds Proxy-Connection.
 HOP_BY_HOP = frozenset(
     {
         "connection",
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
+        "proxy-connection",
         "te",
         "trailers",
         "transfer-encoding",
@@ -211,7 +213,7 @@ def error_response(
     connection ends, as it does behind everything that was refused.
     """
     phrase = REASONS[status]
-    body = f"{status} {phrase}: {detail}\n".encode("latin-1")
+    body = f"{status} {phrase}: {detail}\n".encode()
     retry = b"Retry-After: 1\r\n" if status == 503 else b""
     lines = (
         f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -231,6 +233,8 @@ def _checked(headers: Any) -> list[tuple[str, str]]:
         name, value = pair
         if not (isinstance(name, str) and isinstance(value, str)):
             raise LocalProtocolError(f"a header's name and value must be str, not {pair!r}")
+        if not grammar.TOKEN.fullmatch(name):  # With ": " in it, it would pass for another header's.
+            raise LocalProtocolError(f"{name!r} cannot be a header's name")
     return headers
 
 
@@ -245,8 +249,6 @@ def _content_length(value: str, earlier: int | None) -> int:
 def _why_no_header(lines: list[str]) -> str:
     for line in lines:
         name, _, value = line[:-2].partition(": ")
-        if not grammar.TOKEN.fullmatch(name):
-            return f"{name!r} cannot be a header's name"
         if not _HEADER_LINES.fullmatch(line) or line.count("\r\n") != 1:
             return f"the header {name} has a value that cannot be sent: {value!r}"
     return "a header that cannot be sent"

@@ -1,0 +1,211 @@
+"""What holds of every request, not only of those in the table.
+
+``written`` is this test's own writer of requests: whatever it writes is within the grammar of RFC 9112 and
+our limits. ``damaged`` are such bytes, broken at random.
+
+What h11 and httptools refuse though we accept it, and why we do, is listed in ``STRICTER``; where they go on
+or stop behind a request and we do not, in ``oracles.OTHER_PERSISTENCE``. There is no third kind.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import re
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from wsgiserve.protocol import grammar
+
+from . import fuzz
+from .driver import random_split, read, single_bytes
+from .oracles import ORACLES, disagreement
+
+LLHTTP_METHODS = {
+    *("ACL", "BIND", "CHECKOUT", "COPY", "DELETE", "DESCRIBE", "GET", "HEAD"),
+    *("LINK", "LOCK", "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE"),
+    *("NOTIFY", "OPTIONS", "PATCH", "POST", "PROPFIND", "PROPPATCH", "PURGE", "PUT"),
+    *("QUERY", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND"),
+    *("UNLINK", "UNLOCK", "UNSUBSCRIBE"),
+}
+EMPTY_LINE = re.compile(rb"(?:\A|\r\n\r\n|[^\n])\r\n[^ \r\n]+ [^ \r\n]+ HTTP/1")
+
+# Where an oracle refuses what we accept: a predicate on the bytes and on the request as we read it.
+STRICTER = {
+    "h11": [
+        # No empty line before a request line; RFC 9112 §2.2: a server SHOULD ignore at least one.
+        lambda data, request: EMPTY_LINE.search(data),
+        # No white space before the ";" of a chunk extension; RFC 9112 §7.1.1 has BWS there.
+        lambda data, request: re.search(rb"\r\n[0-9A-Fa-f]+[ \t]+;", data),
+    ],
+    "httptools": [
+        # llhttp knows a list of methods; RFC 9110 §9.1: what a method means is not the parser's to say.
+        lambda data, request: request.method not in LLHTTP_METHODS,
+        # It knows 1.0 and 1.1; RFC 9110 §2.5: a higher minor version is to be read as the highest known.
+        lambda data, request: re.search(rb"HTTP/1\.[2-9]\r\n", data),
+        # It reads inside chunk extensions, and allows no BWS; we look only for what could end the line.
+        lambda data, request: re.search(rb"\r\n[0-9A-Fa-f]+[ \t]*;", data),
+        # It frames by trailers too; RFC 9110 §6.5.1 wants framing fields in them ignored.
+        lambda data, request: request.trailers,
+        # White space behind "chunked" is part of the value for it; RFC 9112 §5.1 excludes it.
+        lambda data, request: re.search(rb"(?i)transfer-encoding:[^\r]*[ \t]\r\n", data),
+    ],
+}
+
+TCHARS = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+RESERVED = {
+    *("host", "content-length", "transfer-encoding", "content-type", "authorization", "connection", "expect"),
+    *("upgrade", "proxy-connection"),
+}
+
+methods = st.sampled_from(["GET", "POST", "HEAD", "PUT", "OPTIONS", "QUERY"]) | st.text(
+    TCHARS, min_size=1
+).filter(lambda method: method != "CONNECT")
+target_text = st.text("".join(map(chr, range(0x21, 0x7F))).replace("#", ""), max_size=20)
+targets = st.builds("/{}".format, target_text) | st.builds(
+    "http://{}/{}".format, st.sampled_from(["a", "a.example:80", "[::1]"]), target_text
+)
+values = st.text([*map(chr, range(0x20, 0x7F)), "\t", *map(chr, range(0x80, 0x100))], max_size=20)
+names = st.text(TCHARS, min_size=1, max_size=12).filter(lambda name: name.lower() not in RESERVED)
+field_lists = st.lists(st.tuples(names, values), max_size=6)
+spaces = st.text(" \t", max_size=2)
+cases_of_letters = st.sampled_from([str, str.lower, str.upper])
+extensions = st.sampled_from(["", ";a", ";a=b", '; a = "b;c"', " ;a", "\t;"])
+
+
+@st.composite
+def written(draw):
+    """Bytes of one request, and what must be read of them: (data, method, target, fields, body, trailers)."""
+    method, target, fields = draw(methods), draw(targets), draw(field_lists)
+    own = [("Host", draw(st.sampled_from(["a", "a.example:80", "[::1]:8000", "1.2.3.4"])))]
+    blocks = draw(st.lists(st.binary(min_size=1, max_size=60), max_size=4))
+    trailers = []
+    framing = draw(st.sampled_from(["none", "length", "chunked"]))
+    if framing == "none":
+        payload = body = b""
+    elif framing == "length":
+        payload = body = b"".join(blocks)
+        own.append(("Content-Length", str(len(body)).zfill(draw(st.integers(1, 18)))))
+    else:
+        body = b"".join(blocks)
+        own.append(("Transfer-Encoding", draw(cases_of_letters)("Chunked")))
+        trailers = draw(st.just([]) | field_lists)
+        payload = draw(chunks(blocks)) + write_lines(draw, trailers) + b"\r\n"
+    for name, value in own:
+        fields.insert(draw(st.integers(0, len(fields))), (draw(cases_of_letters)(name), value))
+    minor = draw(st.sampled_from([1, 1, 1, 2, 9]))
+    lines = write_lines(draw, fields)
+    data = f"{method} {target} HTTP/1.{minor}\r\n".encode() + lines + b"\r\n" + payload
+    data = b"\r\n" * draw(st.sampled_from([0, 0, 0, 1, 4])) + data
+    return data, method, target, trimmed(fields), body, trimmed(trailers)
+
+
+def write_lines(draw, fields):
+    """Write field lines, each with white space of its own around the value."""
+    lines = [f"{name}:{draw(spaces)}{value}{draw(spaces)}\r\n" for name, value in fields]
+    return "".join(lines).encode("latin-1")
+
+
+def trimmed(fields):
+    return tuple((name, value.strip(" \t")) for name, value in fields)
+
+
+@st.composite
+def chunks(draw, blocks):
+    """Write ``blocks`` as chunks, and the last chunk."""
+    sizes = [f"{len(block):{draw(st.sampled_from('xX'))}}" for block in blocks] + ["0"]
+    lines = [
+        f"{size.zfill(draw(st.sampled_from([1, 2, 16])))}{draw(extensions)}\r\n".encode() for size in sizes
+    ]
+    return b"".join(line + block + b"\r\n" for line, block in zip(lines, blocks, strict=False)) + lines[-1]
+
+
+sources = st.integers(0, 1 << 32).map(random.Random)
+damaged = st.builds(
+    lambda requests, source: fuzz.mutate(b"".join(request[0] for request in requests), source),
+    st.lists(written(), min_size=1, max_size=2),
+    sources,
+)
+
+
+@given(st.lists(written(), min_size=1, max_size=3), sources)
+def test_written_requests_are_read_back(requests, source):
+    data = b"".join(request[0] for request in requests)
+    for pieces in ([data], single_bytes(data), random_split(data, source)):
+        stream = read(pieces)
+        assert stream.refusal is None
+        seen = [(*request.plain, request.trailers) for request in stream.requests]
+        assert seen == [tuple(request[1:]) for request in requests]
+        assert not stream.waiting
+
+
+@pytest.mark.parametrize("name", ORACLES)
+@given(request=written())
+def test_written_requests_are_read_the_same_by_others(name, request):
+    data = request[0]
+    stream = read([data])
+    assert disagreement(name, data, stream) is None
+    theirs, refused = ORACLES[name](data)
+    if not any(excuse(data, stream.requests[0]) for excuse in STRICTER[name]):
+        assert not refused
+        assert len(theirs) == 1
+
+
+@pytest.mark.parametrize("name", ORACLES)
+@given(data=damaged)
+def test_damaged_requests_are_read_the_same_by_others_or_refused(name, data):
+    stream = read([data])
+    assert disagreement(name, data, stream) is None
+    theirs, refused = ORACLES[name](data)
+    if refused and len(theirs) < len(stream.requests):
+        request = stream.requests[len(theirs)]
+        assert any(excuse(data, request) for excuse in STRICTER[name])
+
+
+@given(data=damaged, source=sources)
+def test_verdict_does_not_depend_on_the_split(data, source):
+    whole = read([data]).verdict
+    assert read(single_bytes(data)).verdict == whole
+    assert read(random_split(data, source)).verdict == whole
+
+
+@given(data=damaged, source=sources)
+def test_verdict_at_small_limits_does_not_depend_on_the_split(data, source):
+    whole = read([data], **fuzz.SMALL_LIMITS).verdict
+    assert read(single_bytes(data), **fuzz.SMALL_LIMITS).verdict == whole
+    assert read(random_split(data, source), **fuzz.SMALL_LIMITS).verdict == whole
+
+
+@given(data=damaged | st.binary(max_size=200), behind=written())
+def test_nothing_is_read_behind_a_refusal(data, behind):
+    stream = read([data])
+    assume(stream.refusal)
+    before = stream.verdict
+    stream.receive_data(behind[0])
+    assert stream.verdict == before
+    assert read([data + behind[0]]).verdict == before
+
+
+@given(st.ip_addresses(v=6), st.sampled_from(["compressed", "exploded"]))
+def test_every_ipv6_address_is_a_host(address, form):
+    assert grammar.HOST.fullmatch(f"[{getattr(address, form)}]:80")
+
+
+@given(st.text("0123456789abF:.", max_size=20) | st.from_regex(r"\A[0-9a-f:]{2,39}\Z"))
+def test_nothing_else_in_brackets_is_a_host(text):
+    try:
+        ipaddress.IPv6Address(text)
+        valid = True
+    except ValueError:
+        valid = False
+    assert bool(grammar.HOST.fullmatch(f"[{text}]")) == valid
+
+
+def test_fuzzer_finds_nothing():
+    tried, data, broken = fuzz.fuzz(seconds=60, seed=9112, count=6000)
+    assert broken is None, data
+    assert tried["inputs"] == 6000
+    assert tried["requests"] > 500
+    assert tried["answered 400"] > 500
