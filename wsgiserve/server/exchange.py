@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from wsgiserve.protocol import (
@@ -219,11 +219,7 @@ class Exchange:
 
     def _send_blocks(self, result: Iterable[bytes]) -> None:
         """Anything iterable: each block leaves when it is produced."""
-        if not hasattr(type(result), "__iter__"):
-            raise LocalProtocolError(
-                f"the app returned {type(result).__name__}; return an iterable of bytes, such as [b'text']"
-            )
-        for block in result:
+        for block in _iterate(result):
             if not isinstance(block, bytes):
                 raise LocalProtocolError(f"the app yielded {type(block).__name__}; a body is made of bytes")
             if block:
@@ -242,8 +238,8 @@ class Exchange:
         if head is None:
             raise LocalProtocolError("the app returned without calling start_response")
         announced = head.content_length if head.content_length is not None else known_length
-        if self.request.method == "HEAD" and head.content_length is None and not known_length:
-            announced = None  # An app may leave the body out for HEAD: zero would be an invention.
+        if not announced and head.content_length is None and self._may_omit_body(head):
+            announced = None  # Zero would be an invention.
         self.framing, length = response_framing(
             self.request.method, head.status, self.request.minor, announced
         )
@@ -257,6 +253,10 @@ class Exchange:
         self.head_sent = True
         self.status = head.status
         return render_head(head, self.framing, length, self.gateway.standing(head), persistence)
+
+    def _may_omit_body(self, head: ResponseHead) -> bool:
+        """Whether an app may leave out the body whose length the response would announce."""
+        return self.request.method == "HEAD" or head.status == 304
 
     def _decide_persistence(self) -> None:
         if self.framing is Framing.CLOSE or self.gateway.stopping:
@@ -357,3 +357,15 @@ class Exchange:
             connection.phase = Phase.DISCARD
         if self.gateway.access_log:
             self.gateway.access_log.add(self)
+
+
+def _iterate(result: Iterable[bytes]) -> Iterator[bytes]:
+    """Iterate what the app returned; text and bytes are iterable too, but never what the app means."""
+    if not isinstance(result, str | bytes):
+        try:
+            return iter(result)
+        except TypeError:
+            pass
+    raise LocalProtocolError(
+        f"the app returned {type(result).__name__}; return an iterable of bytes, such as [b'text']"
+    )

@@ -26,7 +26,7 @@ from wsgiserve.server.exchange import Exchange
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.leadership import Leadership, Standing
 from wsgiserve.server.listener import Listener
-from wsgiserve.server.poller import READ, WRITE, make_poller
+from wsgiserve.server.poller import READ, WRITE, Poller
 
 logger = logging.getLogger("wsgiserve")
 
@@ -40,12 +40,14 @@ STOP_SECONDS = 1.0  # for a head that is half received when the server stops
 class EventLoop:
     """The connections of one server."""
 
-    def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config) -> None:
+    def __init__(
+        self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller
+    ) -> None:
         # the server's lifetime
         self.gateway = gateway
         self.config = config
         self.leadership = Leadership(self, config.threads)
-        self.poller = make_poller()
+        self.poller = poller
         self.listeners = {listener.fd: listener for listener in listeners}
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)
