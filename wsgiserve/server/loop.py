@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import math
 import socket
-from collections import deque
 from time import monotonic
 
 from wsgiserve.config import Config
@@ -56,7 +55,7 @@ class EventLoop:
         self._watch_listeners()
         # the connections
         self.connections: dict[int, Connection] = {}
-        self._unserved: deque[Connection] = deque()  # with requests in the buffer that had to wait
+        self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
         self._next_sweep = 0.0
         self._winding_down = 0  # turns since the server was asked to stop
 
@@ -77,8 +76,9 @@ class EventLoop:
             standing = self._on_event(connection)
             if standing is not Standing.LEADING:
                 return standing
-        for _ in range(len(self._unserved)):
-            standing = self._serve_rest(self._unserved.popleft())
+        for connection in tuple(self._unserved):
+            del self._unserved[connection]
+            standing = self._advance(connection)
             if standing is not Standing.LEADING:
                 return standing
         exchange = self.leadership.next_inline()
@@ -108,6 +108,8 @@ class EventLoop:
                 pass  # A hint; see the rules.
 
     def _on_event(self, connection: Connection) -> Standing:
+        if self._unserved and connection in self._unserved:
+            return Standing.LEADING  # First what it sent before; this is reported again.
         if connection.watched & WRITE:
             return self._on_writable(connection)
         data = connection.receive()
@@ -149,12 +151,8 @@ class EventLoop:
             standing = self.leadership.call(exchange)
             if standing is not Standing.LEADING:
                 return standing
-        self._unserved.append(connection)
-        return Standing.LEADING
-
-    def _serve_rest(self, connection: Connection) -> Standing:
-        if self.connections.get(connection.fd) is connection and connection.watched:
-            return self._advance(connection)
+        connection.deadline = math.inf  # It waits for us, not for its client.
+        self._unserved[connection] = None
         return Standing.LEADING
 
     def _serve(self, exchange: Exchange) -> Standing:
