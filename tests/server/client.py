@@ -47,6 +47,15 @@ def wait_until(condition, seconds=SECONDS):
         time.sleep(0.002)
 
 
+def refuses(port):
+    """Whether nobody listens on the port (any more)."""
+    try:
+        Client(port=port).close()
+    except (ConnectionRefusedError, ConnectionResetError):
+        return True
+    return False
+
+
 class Response(NamedTuple):
     """One response: ``raw`` is all its bytes with the Date masked, ``body`` is without the framing."""
 
@@ -59,12 +68,16 @@ class Response(NamedTuple):
 class Client:
     """One connection to a server."""
 
-    def __init__(self, server, *, port=None, receive_buffer=0):
+    def __init__(self, server=None, *, port=None, receive_buffer=0):
         self.sock = socket.socket()
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(SECONDS)
-        self.sock.connect(("127.0.0.1", port or server.port))
+        try:
+            self.sock.connect(("127.0.0.1", port or server.port))
+        except OSError:
+            self.sock.close()
+            raise
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.unread = b""
 

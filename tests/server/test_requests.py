@@ -130,7 +130,12 @@ READINGS = {
     "readlines": lambda stream: stream.readlines(),
     "readlines(hint)": lambda stream: [stream.readlines(10), stream.readlines(80_000)],
     "iteration": list,
-    "line, then rest": lambda stream: [stream.readline(), stream.read(3), next(iter(stream), None), stream.read(-1)],
+    "line, then rest": lambda stream: [
+        stream.readline(),
+        stream.read(3),
+        next(iter(stream), None),
+        stream.read(-1),
+    ],
 }
 
 
@@ -505,7 +510,12 @@ def test_environ_whole(serving):
         ("/a?b?c=%c3%a9", {"QUERY_STRING": "b?c=%c3%a9"}),
         (
             "http://other:81/a?b",
-            {"PATH_INFO": "/a", "QUERY_STRING": "b", "HTTP_HOST": "other:81", "RAW_URI": "http://other:81/a?b"},
+            {
+                "PATH_INFO": "/a",
+                "QUERY_STRING": "b",
+                "HTTP_HOST": "other:81",
+                "RAW_URI": "http://other:81/a?b",
+            },
         ),
         ("HTTP://other", {"PATH_INFO": "/", "HTTP_HOST": "other"}),
         ("https://other/", {"HTTP_HOST": "other", "wsgi.url_scheme": "http"}),

@@ -97,9 +97,7 @@ WHOLE = [
     case("1.0 keep-alive sized", SIZED_STREAM, GET_1_0_KEPT, *LENGTH_5, KEEP_ALIVE, body=b"hello"),
     # persistence
     case("close", HELLO, get("/", "Connection: close"), *LENGTH_5, CLOSE, body=b"hello"),
-    case(
-        "close in a list", HELLO, get("/", "Connection: te, Close"), *LENGTH_5, CLOSE, body=b"hello"
-    ),
+    case("close in a list", HELLO, get("/", "Connection: te, Close"), *LENGTH_5, CLOSE, body=b"hello"),
     case(
         "close chunked",
         STREAM,
@@ -234,7 +232,7 @@ def test_result_is_closed_once(serving, request_bytes, status, headers, blocks):
         # An app that meets a refusal with a shrug: its result is to be closed all the same.
         try:
             start_response(status, list(headers))
-        except Exception:
+        except Exception:  # noqa: BLE001 - an app may
             return result
         return result
 
@@ -535,8 +533,22 @@ BROKEN = [
 @pytest.mark.parametrize(
     ("app", "said"),
     BROKEN,
-    ids=["twice", "never", "never, generator", "raises", "exits", "writes text"]
-    + ["None", "str", "bytes", "int", "list of str", "tuple with None", "yields str", "yields bytearray"],
+    ids=[
+        "twice",
+        "never",
+        "never, generator",
+        "raises",
+        "exits",
+        "writes text",
+        "None",
+        "str",
+        "bytes",
+        "int",
+        "list of str",
+        "tuple with None",
+        "yields str",
+        "yields bytearray",
+    ],
 )
 def test_app_that_breaks_the_rules_is_a_clean_500(serving, log, app, said):
     # Bare: the validator would be first to complain.

@@ -16,7 +16,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wsgiserve.protocol import (
     CONTINUE,
@@ -359,7 +359,7 @@ class Exchange:
             self.gateway.access_log.add(self)
 
 
-def _iterate(result: Iterable[bytes]) -> Iterator[bytes]:
+def _iterate(result: Any) -> Iterator[Any]:
     """Iterate what the app returned; text and bytes are iterable too, but never what the app means."""
     if not isinstance(result, str | bytes):
         try:

@@ -39,9 +39,7 @@ STOP_SECONDS = 1.0  # for a head that is half received when the server stops
 class EventLoop:
     """The connections of one server."""
 
-    def __init__(
-        self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller
-    ) -> None:
+    def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller) -> None:
         # the server's lifetime
         self.gateway = gateway
         self.config = config
@@ -57,7 +55,8 @@ class EventLoop:
         self.connections: dict[int, Connection] = {}
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
         self._next_sweep = 0.0
-        self._winding_down = 0  # turns since the server was asked to stop
+        self._winding_down = False  # the server was asked to stop
+        self._idle_let_go = False
 
     # -- one turn
 
@@ -86,12 +85,14 @@ class EventLoop:
             standing = self._serve(exchange)
             if standing is not Standing.LEADING:
                 return standing
+        if self._winding_down and not self._idle_let_go:  # What had been sent before is served by now.
+            self._let_go_of_idle()
         if monotonic() >= self._next_sweep:
             self._sweep()
         return Standing.LEADING
 
     def _timeout(self) -> float | None:
-        if self._unserved or self._winding_down == 1:
+        if self._unserved or (self._winding_down and not self._idle_let_go):
             return 0
         if self.connections or not self._listening:
             return max(0.0, self._next_sweep - monotonic())
@@ -313,19 +314,21 @@ class EventLoop:
             pass  # Enough rings are waiting, or the loop is over.
 
     def _wind_down(self) -> bool:
-        """Stop listening, let go of idle connections; True once there is no connection left."""
-        if self._winding_down == 0:
+        """Stop listening; True once there is no connection left."""
+        if not self._winding_down:
             for listener in self.listeners.values():
                 self._accept(listener)  # The system has accepted them for us.
                 self.poller.closing(listener.fd)
                 listener.close()
             self.listeners.clear()
-        elif self._winding_down == 1:  # What had been sent before is served by now.
-            for connection in list(self.connections.values()):
-                if connection.deadline < math.inf and not connection.outgoing:
-                    self._await_stop(connection)
-        self._winding_down += 1
+            self._winding_down = True
         return not self.connections
+
+    def _let_go_of_idle(self) -> None:
+        self._idle_let_go = True
+        for connection in list(self.connections.values()):
+            if connection.deadline < math.inf and not connection.outgoing:
+                self._await_stop(connection)
 
     def _await_stop(self, connection: Connection) -> None:
         if connection.phase is Phase.HEAD and not connection.reader.buffer:
