@@ -125,6 +125,8 @@ class Server:
         finished = loop.leadership.stopped.is_set()
         if finished:
             loop.close()
+        else:  # It goes on for the threads that are still in the app.
+            threading.Thread(target=_close_when_over, args=(loop,), daemon=True).start()
         if loop.gateway.access_log:
             loop.gateway.access_log.flush()
         self._loop = None
@@ -149,6 +151,11 @@ class Server:
         finally:
             for number, handler in before:
                 signal.signal(number, handler)
+
+
+def _close_when_over(loop: EventLoop) -> None:
+    loop.leadership.stopped.wait()
+    loop.close()
 
 
 def serve(app: WSGIApplication, **options: Any) -> bool:
