@@ -1,4 +1,4 @@
-"""``wsgi.file_wrapper``: files go from the disk to the socket, whole, without a thread, and are closed once."""
+"""``wsgi.file_wrapper``: files go from the disk to the socket, whole, on no thread, and are closed once."""
 
 from __future__ import annotations
 
