@@ -64,5 +64,5 @@ class AccessLog:
                 stream = self._stream or sys.stdout
                 stream.write("".join(lines))
                 stream.flush()
-            except (OSError, ValueError):
-                self._failed = True  # Nobody reads it.
+            except (AttributeError, OSError, ValueError):
+                self._failed = True  # Nobody reads it; standard output that was closed at the start is None.

@@ -16,8 +16,8 @@ import io
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from wsgiserve.protocol import (
     CONTINUE,
@@ -243,11 +243,7 @@ class Exchange:
 
     def _send_blocks(self, result: Iterable[bytes]) -> None:
         """Anything iterable: each block leaves when it is produced."""
-        if not hasattr(type(result), "__iter__"):
-            raise LocalProtocolError(
-                f"the app returned {type(result).__name__}; return an iterable of bytes, such as [b'text']"
-            )
-        for block in result:
+        for block in _iterate(result):
             if not isinstance(block, bytes):
                 raise LocalProtocolError(f"the app yielded {type(block).__name__}; a body is made of bytes")
             if block:
@@ -266,8 +262,8 @@ class Exchange:
         if head is None:
             raise LocalProtocolError("the app returned without calling start_response")
         announced = head.content_length if head.content_length is not None else known_length
-        if self.request.method == "HEAD" and head.content_length is None and not known_length:
-            announced = None  # An app may leave the body out for HEAD: zero would be an invention.
+        if not announced and head.content_length is None and self._may_omit_body(head):
+            announced = None  # Zero would be an invention.
         self.framing, length = response_framing(
             self.request.method, head.status, self.request.minor, announced
         )
@@ -281,6 +277,10 @@ class Exchange:
         self.head_sent = True
         self.status = head.status
         return render_head(head, self.framing, length, self.gateway.standing(head), persistence)
+
+    def _may_omit_body(self, head: ResponseHead) -> bool:
+        """Whether an app may leave out the body whose length the response would announce."""
+        return self.request.method == "HEAD" or head.status == 304
 
     def _decide_persistence(self) -> None:
         if self.framing is Framing.CLOSE or self.gateway.stopping:
@@ -385,3 +385,15 @@ class Exchange:
             self.gateway.access_log.add(
                 connection.peer, self.request, self.layer, self.status, self.sent, self.started
             )
+
+
+def _iterate(result: Any) -> Iterator[Any]:
+    """Iterate what the app returned; text and bytes are iterable too, but never what the app means."""
+    if not isinstance(result, str | bytes):
+        try:
+            return iter(result)
+        except TypeError:
+            pass
+    raise LocalProtocolError(
+        f"the app returned {type(result).__name__}; return an iterable of bytes, such as [b'text']"
+    )

@@ -6,6 +6,7 @@ no thread waits for a slow reader; anything else with a ``read`` is iterated lik
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from typing import Any
@@ -34,6 +35,8 @@ class FileWrapper:
 
     def segment(self) -> tuple[int, int, int] | None:
         """Return (descriptor, offset, bytes to the end) of a regular file, None for anything else."""
+        if not isinstance(getattr(self.file, "raw", self.file), io.FileIO):
+            return None  # What it reads may not be what its descriptor has: gzip.open() gives such a file.
         try:
             descriptor = self.file.fileno()
             status = os.fstat(descriptor)

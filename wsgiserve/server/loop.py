@@ -15,7 +15,6 @@ import logging
 import math
 import socket
 import threading
-from collections import deque
 from time import monotonic
 
 from wsgiserve.config import Config
@@ -28,7 +27,7 @@ from wsgiserve.server.extensions import Extensions
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.leadership import Leadership, Standing
 from wsgiserve.server.listener import Listener
-from wsgiserve.server.poller import READ, WRITE, make_poller
+from wsgiserve.server.poller import READ, WRITE, Poller
 
 logger = logging.getLogger("wsgiserve")
 
@@ -42,12 +41,12 @@ STOP_SECONDS = 1.0  # for a head that is half received when the server stops
 class EventLoop:
     """The connections of one server."""
 
-    def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config) -> None:
+    def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller) -> None:
         # the server's lifetime
         self.gateway = gateway
         self.config = config
         self.leadership = Leadership(self, config.threads)
-        self.poller = make_poller()
+        self.poller = poller
         self.listeners = {listener.fd: listener for listener in listeners}
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)
@@ -56,9 +55,10 @@ class EventLoop:
         self._watch_listeners()
         # the connections
         self.connections: dict[int, Connection] = {}
-        self._unserved: deque[Connection] = deque()  # with requests in the buffer that had to wait
+        self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
         self._next_sweep = 0.0
-        self._winding_down = 0  # turns since the server was asked to stop
+        self._winding_down = False  # the server was asked to stop
+        self._idle_let_go = False
 
     # -- one turn
 
@@ -77,8 +77,9 @@ class EventLoop:
             standing = self._on_event(connection)
             if standing is not Standing.LEADING:
                 return standing
-        for _ in range(len(self._unserved)):
-            standing = self._serve_rest(self._unserved.popleft())
+        for connection in tuple(self._unserved):
+            del self._unserved[connection]
+            standing = self._advance(connection)
             if standing is not Standing.LEADING:
                 return standing
         exchange = self.leadership.next_inline()
@@ -86,12 +87,14 @@ class EventLoop:
             standing = self._serve(exchange)
             if standing is not Standing.LEADING:
                 return standing
+        if self._winding_down and not self._idle_let_go:  # What had been sent before is served by now.
+            self._let_go_of_idle()
         if monotonic() >= self._next_sweep:
             self._sweep()
         return Standing.LEADING
 
     def _timeout(self) -> float | None:
-        if self._unserved or self._winding_down == 1:
+        if self._unserved or (self._winding_down and not self._idle_let_go):
             return 0
         if self.connections or not self._listening:
             return max(0.0, self._next_sweep - monotonic())
@@ -108,6 +111,8 @@ class EventLoop:
                 pass  # A hint; see the rules.
 
     def _on_event(self, connection: Connection) -> Standing:
+        if self._unserved and connection in self._unserved:
+            return Standing.LEADING  # First what it sent before; this is reported again.
         if connection.watched & WRITE:
             return self._on_writable(connection)
         data = connection.receive()
@@ -149,12 +154,8 @@ class EventLoop:
             standing = self.leadership.call(exchange)
             if standing is not Standing.LEADING:
                 return standing
-        self._unserved.append(connection)
-        return Standing.LEADING
-
-    def _serve_rest(self, connection: Connection) -> Standing:
-        if self.connections.get(connection.fd) is connection and connection.watched:
-            return self._advance(connection)
+        connection.deadline = math.inf  # It waits for us, not for its client.
+        self._unserved[connection] = None
         return Standing.LEADING
 
     def _serve(self, exchange: Exchange) -> Standing:
@@ -337,19 +338,21 @@ class EventLoop:
             pass  # Enough rings are waiting, or the loop is over.
 
     def _wind_down(self) -> bool:
-        """Stop listening, let go of idle connections; True once there is no connection left."""
-        if self._winding_down == 0:
+        """Stop listening; True once there is no connection left."""
+        if not self._winding_down:
             for listener in self.listeners.values():
                 self._accept(listener)  # The system has accepted them for us.
                 self.poller.closing(listener.fd)
                 listener.close()
             self.listeners.clear()
-        elif self._winding_down == 1:  # What had been sent before is served by now.
-            for connection in list(self.connections.values()):
-                if connection.deadline < math.inf and not connection.outgoing:
-                    self._await_stop(connection)
-        self._winding_down += 1
+            self._winding_down = True
         return not self.connections
+
+    def _let_go_of_idle(self) -> None:
+        self._idle_let_go = True
+        for connection in list(self.connections.values()):
+            if connection.deadline < math.inf and not connection.outgoing:
+                self._await_stop(connection)
 
     def _await_stop(self, connection: Connection) -> None:
         if connection.phase is Phase.HEAD and not connection.reader.buffer:

@@ -76,7 +76,7 @@ class SelectorsPoller:
         import socket
 
         self._selector = selectors.DefaultSelector()
-        self._changes: list[tuple[int, int]] = []
+        self._changes: dict[int, int] = {}  # by descriptor: the last one counts, an earlier may be closed
         self._lock = threading.Lock()
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)
@@ -86,13 +86,13 @@ class SelectorsPoller:
     def watch(self, fd: int, before: int, events: int) -> None:
         """See the protocol."""
         with self._lock:
-            self._changes.append((fd, events))
+            self._changes[fd] = events
         self._ring()
 
     def forget(self, fd: int) -> None:
         """See the protocol."""
         with self._lock:
-            self._changes.append((fd, 0))
+            self._changes[fd] = 0
         self._ring()
 
     closing = forget
@@ -123,9 +123,9 @@ class SelectorsPoller:
 
     def _make_changes(self) -> None:
         with self._lock:
-            changes, self._changes = self._changes, []
+            changes, self._changes = self._changes, {}
         registered = self._selector.get_map()
-        for fd, events in changes:
+        for fd, events in changes.items():
             if fd in registered:
                 self._selector.unregister(fd)
             if events:

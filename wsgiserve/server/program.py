@@ -38,8 +38,7 @@ def run(app: WSGIApplication, **options: Any) -> None:
         fail(str(error), EXIT_CANNOT_LISTEN)
     finished = server.serve(ready=lambda: _announce(server))
     if not finished:
-        seconds = server.config.graceful_timeout
-        fail(f"stopped with requests still running after {seconds:g} s; they were cut", EXIT_CUT)
+        fail("stopped with requests still running; they were cut", EXIT_CUT)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -49,6 +48,8 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def _announce(server: Server) -> None:
+    if sys.stdout is None:  # Closed by whoever started us.
+        return
     try:
         sys.stdout.write(f"Serving on {', '.join(server.urls)} (Ctrl+C to stop)\n")
         sys.stdout.flush()

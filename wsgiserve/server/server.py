@@ -17,6 +17,7 @@ from wsgiserve.config import Config, make_config
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.listener import Listener, open_listeners
 from wsgiserve.server.loop import EventLoop
+from wsgiserve.server.poller import make_poller
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -38,6 +39,8 @@ class Server:
         with Server(app, port=0) as server:
             urllib.request.urlopen(server.url)
     """
+
+    make_poller = staticmethod(make_poller)  # a subclass may have another one
 
     def __init__(
         self, app: WSGIApplication, host: str = "127.0.0.1", port: int = 8000, **options: Any
@@ -113,7 +116,7 @@ class Server:
     def _prepare(self) -> EventLoop:
         self.open()
         gateway = Gateway(self.app, self.config)
-        self._loop = EventLoop(gateway, self.listeners, self.config)
+        self._loop = EventLoop(gateway, self.listeners, self.config, self.make_poller())
         return self._loop
 
     def _run(self, loop: EventLoop) -> bool:
@@ -122,6 +125,8 @@ class Server:
         finished = loop.leadership.stopped.is_set()
         if finished:
             loop.close()
+        else:  # It goes on for the threads that are still in the app.
+            threading.Thread(target=_close_when_over, args=(loop,), daemon=True).start()
         if loop.gateway.access_log:
             loop.gateway.access_log.flush()
         self._loop = None
@@ -146,6 +151,11 @@ class Server:
         finally:
             for number, handler in before:
                 signal.signal(number, handler)
+
+
+def _close_when_over(loop: EventLoop) -> None:
+    loop.leadership.stopped.wait()
+    loop.close()
 
 
 def serve(app: WSGIApplication, **options: Any) -> bool:

@@ -1,0 +1,24 @@
+"""Every test of the server in this process runs with each of the pollers."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsgiserve import Server
+from wsgiserve.server.poller import SelectorsPoller
+
+
+class SelectorsServer(Server):
+    """A server as it is where there is no epoll."""
+
+    make_poller = staticmethod(SelectorsPoller)
+
+
+@pytest.fixture(params=[Server, SelectorsServer], ids=["epoll", "selectors"])
+def serving(request):
+    """Return ``serving(app, **options)``: a server in the background on a free port, for a with block."""
+
+    def serving(app, **options):
+        return request.param(app, port=0, **{"graceful_timeout": 5, **options})
+
+    return serving

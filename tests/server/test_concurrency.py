@@ -1,0 +1,464 @@
+"""Who waits for whom: the invariants of ``wsgiserve.server.leadership``, seen from outside.
+
+A call is held in the app by a gate, not by a time; that it was deposed shows in another request's answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from wsgiref.validate import validator
+
+import pytest
+
+from tests.server.apps import TEXT, Blocks, Gate, checked
+from tests.server.client import SECONDS, Client, get, refuses, wait_until
+
+
+@pytest.fixture(autouse=True)
+def log(caplog):
+    caplog.set_level(logging.INFO, "wsgiserve")
+    return caplog
+
+
+@pytest.fixture
+def gate():
+    gate = Gate()
+    yield gate
+    gate.opened.set()
+
+
+def connections(server):
+    """The server's own table, which nobody else can see."""
+    return server._loop.connections
+
+
+def ask_fast(server, count=3):
+    """Have a few fast requests answered."""
+    with Client(server) as client:
+        for number in range(count):
+            assert client.ask(get(f"/fast/{number}")).body == b"/fast/%d" % number
+
+
+def depose(server, gate, client, path="/slow"):
+    """Send a request that stays in the app; return once somebody else leads."""
+    before = gate.inside
+    client.send(get(path))
+    wait_until(lambda: gate.inside == before + 1)
+    ask_fast(server)
+
+
+# -- fast and slow
+
+
+def test_slow_calls_do_not_stop_fast_ones(serving, gate):
+    with serving(checked(gate)) as server, ExitStack() as stack:
+        slow = [stack.enter_context(Client(server)) for _ in range(10)]
+        for number, client in enumerate(slow):
+            depose(server, gate, client, f"/slow/{number}")
+        assert gate.inside == 10
+        gate.opened.set()
+        assert [client.response().body for client in slow] == [b"/slow/%d" % n for n in range(10)]
+        assert [client.ask(get("/slow/x")).body for client in slow] == [b"/slow/x"] * 10
+
+
+def test_slow_call_after_the_server_was_idle(serving, gate):
+    """The sentinel sleeps while nothing is called, and has to wake up for the slow call."""
+    with serving(checked(gate)) as server, Client(server) as client:
+        ask_fast(server)
+        wait_until(lambda: server._loop.leadership._asleep)
+        depose(server, gate, client)
+        gate.opened.set()
+        assert client.response().body == b"/slow"
+
+
+def test_promotion_deep_in_a_batch(serving, gate):
+    """The rest of the deposed leader's batch is served by the next one."""
+    with serving(checked(gate)) as server, ExitStack() as stack:
+        clients = [stack.enter_context(Client(server)) for _ in range(60)]
+        for client in clients:
+            client.ask(get("/warm"))
+        for number, client in enumerate(clients):
+            client.send(get(f"/slow/{number}" if number % 10 == 3 else f"/fast/{number}"))
+        for number, client in enumerate(clients):
+            if number % 10 != 3:
+                assert client.response().body == b"/fast/%d" % number
+        gate.opened.set()
+        for number, client in enumerate(clients):
+            if number % 10 == 3:
+                assert client.response().body == b"/slow/%d" % number
+
+
+# -- the cap
+
+
+@pytest.mark.parametrize("cap", [1, 2, 5])
+def test_no_more_calls_at_once_than_threads(serving, gate, cap):
+    with serving(checked(gate), threads=cap) as server, ExitStack() as stack:
+        clients = [stack.enter_context(Client(server)) for _ in range(30)]
+        for number, client in enumerate(clients):
+            client.send(get(f"/slow/{number}"))
+        wait_until(lambda: gate.inside == cap)
+        with Client(server) as refused:  # The loop goes on without calling the app.
+            assert refused.ask(b"GET / HTTP/1.1\r\n\r\n").status == 400
+        gate.opened.set()
+        assert [client.response().body for client in clients] == [b"/slow/%d" % n for n in range(30)]
+    assert gate.most == cap
+
+
+@pytest.mark.parametrize("cap", [1, 3])
+def test_cap_holds_for_calls_of_every_length(serving, cap):
+    """Calls around the length at which the sentinel takes notice, whose promotions come too late or twice."""
+    gate = Gate()
+
+    @validator
+    def app(environ, start_response):
+        def blocks():
+            with gate.lock:
+                gate.inside += 1
+                gate.most = max(gate.most, gate.inside)
+            yield b"x" * 10
+            time.sleep(float(environ["QUERY_STRING"]))
+            yield environ["PATH_INFO"].encode()
+            with gate.lock:
+                gate.inside -= 1
+
+        start_response("200 OK", [TEXT])
+        return blocks()
+
+    def run(number):
+        dice = random.Random(number)
+        with Client(server) as client:
+            for turn in range(15):
+                seconds = dice.choice([0, 0.001, 0.004, 0.005, 0.006, 0.01])
+                path = f"/route/{dice.randrange(3)}/{number}/{turn}"
+                assert client.ask(get(f"{path}?{seconds}")).body == b"x" * 10 + path.encode()
+
+    with serving(app, threads=cap) as server:
+        run_all(run, 12)
+    assert gate.most == cap
+    assert gate.inside == 0
+
+
+def run_all(run, count):
+    """Call ``run(0)`` … ``run(count - 1)``, each in a thread; raise what the first of them raised."""
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(run, range(count)))
+
+
+# -- a deposed exchange
+
+
+def test_pipelined_bytes_that_arrive_while_deposed(serving, gate):
+    with serving(checked(gate)) as server, Client(server) as client:
+        depose(server, gate, client)
+        for number in range(40):
+            client.send(get(f"/{number}"))
+        ask_fast(server)
+        gate.opened.set()
+        assert client.response().body == b"/slow"
+        assert [client.response().body for _ in range(40)] == [b"/%d" % n for n in range(40)]
+        assert client.ask(get("/again")).body == b"/again"
+
+
+def test_connection_is_used_again_after_it_was_deposed(serving, gate):
+    with serving(checked(gate)) as server, Client(server) as client:
+        for turn in range(5):
+            depose(server, gate, client)
+            gate.opened.set()
+            assert client.response().body == b"/slow"
+            gate.opened.clear()
+            for number in range(20):
+                assert client.ask(get(f"/{turn}/{number}")).body == b"/%d/%d" % (turn, number)
+
+
+@pytest.mark.parametrize("leave", [Client.close, Client.reset, Client.half_close])
+def test_client_leaves_while_deposed(serving, log, gate, leave):
+    with serving(checked(gate)) as server:
+        clients = [Client(server) for _ in range(5)]
+        for client in clients:
+            depose(server, gate, client)
+            leave(client)
+        ask_fast(server)
+        gate.opened.set()
+        for client in clients:
+            if leave is Client.half_close:
+                assert client.response().body == b"/slow"
+                client.close()
+        wait_until(lambda: not connections(server))
+        wait_until(lambda: not gate.inside)
+    assert not log.records
+
+
+def test_result_is_closed_once_when_the_client_leaves_while_deposed(serving, gate):
+    result = Blocks([b"x" * 1000] * 10)
+
+    @validator
+    def app(environ, start_response):
+        body = checked(gate)(environ, start_response)
+        return result if environ["PATH_INFO"] == "/slow" else body
+
+    with serving(app) as server:
+        client = Client(server)
+        depose(server, gate, client)
+        client.reset()
+        gate.opened.set()
+        wait_until(lambda: not connections(server))
+        assert result.closings == 1
+
+
+def test_app_raises_after_it_was_deposed(serving, log, gate):
+    def app(environ, start_response):
+        body = gate(environ, start_response)
+        if environ["PATH_INFO"] == "/slow":
+            raise RuntimeError("the app has a bug")
+        return body
+
+    with serving(checked(app)) as server, Client(server) as client:
+        depose(server, gate, client)
+        gate.opened.set()
+        assert client.response().status == 500
+        assert client.ask(get("/fast")).body == b"/fast"
+    assert [record.getMessage() for record in log.records] == ["GET /slow raised"]
+
+
+# -- slow clients
+
+
+@pytest.mark.parametrize("threads", [2, 64])
+def test_slow_reader_of_a_generator_does_not_block_others(serving, threads):
+    size, count = 65536, 100
+
+    @validator
+    def app(environ, start_response):
+        start_response("200 OK", [TEXT])
+        if environ["PATH_INFO"] == "/large":
+            return (bytes([number]) * size for number in range(count))
+        return iter([environ["PATH_INFO"].encode()])
+
+    with serving(app, threads=threads) as server, Client(server, receive_buffer=4096) as reader:
+        reader.send(get("/large"))
+        assert reader.sock.recv(1) == b"H"
+        reader.unread = b"H"
+        ask_fast(server, 20)
+        assert reader.response().body == b"".join(bytes([number]) * size for number in range(count))
+        assert reader.ask(get("/fast")).body == b"/fast"
+
+
+def test_slow_readers_of_lists_hold_no_thread(serving):
+    body = bytes(range(256)) * 80_000
+
+    @checked
+    def app(environ, start_response):
+        start_response("200 OK", [TEXT])
+        return [body if environ["PATH_INFO"] == "/large" else environ["PATH_INFO"].encode()]
+
+    with serving(app, threads=1) as server, ExitStack() as stack:
+        readers = [stack.enter_context(Client(server, receive_buffer=4096)) for _ in range(5)]
+        for reader in readers:
+            reader.send(get("/large"))
+            assert reader.sock.recv(1) == b"H"
+            reader.unread = b"H"
+        ask_fast(server, 20)
+        for reader in readers:
+            assert reader.response().body == body
+
+
+def test_reader_that_stalls_is_given_up(serving):
+    result = Blocks([b"x" * 65536] * 1000)
+
+    @validator
+    def app(environ, start_response):
+        start_response("200 OK", [TEXT])
+        return result
+
+    with serving(app, stall_timeout=1) as server, Client(server, receive_buffer=4096) as reader:
+        reader.send(get())
+        wait_until(lambda: result.closings)
+        wait_until(lambda: not connections(server))
+    assert result.closings == 1
+
+
+def test_slow_uploader_does_not_block_others(serving):
+    @checked
+    def app(environ, start_response):
+        body = environ["wsgi.input"].read(-1)
+        start_response("200 OK", [TEXT])
+        return [hashlib.md5(body).hexdigest().encode() if body else environ["PATH_INFO"].encode()]
+
+    body = random.Random(1).randbytes(2_000_000)
+    request = get(method="POST", body=body)
+    with serving(app, threads=2) as server, Client(server) as small, Client(server) as large:
+        small.send(get("/", "Content-Length: 9", method="POST"))
+        for start in range(0, len(request), 300_000):
+            large.send(request[start : start + 300_000])
+            ask_fast(server)
+        assert large.response().body == hashlib.md5(body).hexdigest().encode()
+        small.send(b"some body")
+        assert small.response().body == hashlib.md5(b"some body").hexdigest().encode()
+
+
+# -- the end
+
+
+def test_stop_finishes_what_is_in_the_app(serving, gate):
+    with ExitStack() as stack:
+        with serving(checked(gate), threads=4) as server:
+            clients = [stack.enter_context(Client(server)) for _ in range(8)]
+            for number, client in enumerate(clients):
+                client.send(get(f"/slow/{number}"))
+            wait_until(lambda: gate.inside == 4)  # The other four wait for a thread.
+            opener = threading.Thread(target=open_when_stopping, args=(gate, server.port))
+            opener.start()
+        opener.join(SECONDS)
+        for number, client in enumerate(clients):
+            response = client.response()
+            assert response.body == b"/slow/%d" % number
+            assert response.headers["connection"] == "close"
+            assert client.rest() == b""
+
+
+def open_when_stopping(gate, port):
+    wait_until(lambda: refuses(port))
+    gate.opened.set()
+
+
+def test_stop_lets_idle_connections_go(serving, gate):
+    with ExitStack() as stack:
+        started = time.monotonic()
+        with serving(checked(gate)) as server:
+            clients = [stack.enter_context(Client(server)) for _ in range(5)]
+            for client in clients:
+                assert client.ask(get()).body == b"/"
+        assert time.monotonic() - started < 3
+        assert [client.rest() for client in clients] == [b""] * 5
+
+
+def test_stop_answers_what_had_arrived(serving, gate):
+    with ExitStack() as stack:
+        with serving(checked(gate)) as server:
+            clients = [stack.enter_context(Client(server)) for _ in range(20)]
+            for client in clients:
+                client.send(get("/fast"))
+        assert [client.response().body for client in clients] == [b"/fast"] * 20
+
+
+# -- everything at once
+
+
+class Work:
+    """An app whose answer is a function of its request; its paces and shapes are as mixed as they come."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.inside = self.most = 0
+
+    def __call__(self, environ, start_response):
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        try:
+            _, seed, milliseconds, size, shape = environ["PATH_INFO"].split("/")
+            time.sleep(int(milliseconds) / 1000)
+            body = answer_to(int(seed), int(size), environ["wsgi.input"].read(-1))
+            return getattr(self, shape)(body, start_response)
+        finally:
+            with self.lock:
+                self.inside -= 1
+
+    def list(self, body, start_response):
+        start_response("200 OK", [TEXT])
+        return [body]
+
+    def generator(self, body, start_response):
+        start_response("200 OK", [TEXT])
+        return (body[start : start + 5000] for start in range(0, len(body), 5000))
+
+    def write(self, body, start_response):
+        start_response("200 OK", [TEXT])(body[:100])
+        return [body[100:]]
+
+    def error(self, body, start_response):
+        start_response("500 Oh", [TEXT, ("Content-Length", str(len(body)))])
+        return iter([body])
+
+
+def answer_to(seed, size, upload):
+    return hashlib.md5(upload).digest() + random.Random(seed).randbytes(size)
+
+
+class Visitor:
+    """A client that does as it likes for a while, and compares every byte."""
+
+    def __init__(self, server, number, until):
+        self.server = server
+        self.dice = random.Random(number)
+        self.until = until
+        self.answers = 0
+
+    def run(self):
+        while time.monotonic() < self.until:
+            with Client(self.server, receive_buffer=self.dice.choice([0, 4096])) as client:
+                while self.visit(client):
+                    pass
+
+    def visit(self, client):
+        """Send some requests at once, read their answers; False to go, maybe in the middle of it."""
+        dice = self.dice
+        requests = [self.request() for _ in range(dice.choice([1, 1, 1, 2, 5, 20]))]
+        sender = threading.Thread(target=self.send, args=(client, b"".join(r for r, _, _ in requests)))
+        sender.start()
+        leaving = dice.random() < 0.1
+        try:
+            for _, method, expected in requests:
+                if leaving and dice.random() < 0.5:
+                    return False
+                response = client.response(method)
+                assert response.body == (b"" if method == "HEAD" else expected)
+                self.answers += 1
+        finally:
+            if leaving:
+                client.reset() if dice.random() < 0.5 else client.close()
+            sender.join(SECONDS)
+        return time.monotonic() < self.until and not leaving
+
+    def send(self, client, data):
+        cut = self.dice.randrange(len(data))
+        try:
+            client.send(data[:cut])
+            client.send(data[cut:])
+        except OSError:
+            pass  # We left.
+
+    def request(self):
+        dice = self.dice
+        seed = dice.randrange(1 << 30)
+        milliseconds = dice.choice([0] * 12 + [1, 3, 5, 6, 20])
+        size = dice.choice([0, 10, 10, 1000, 70_000, 600_000])
+        shape = dice.choice(["list", "generator", "write", "error"])
+        upload = dice.choice([b"", b"", b"", b"small", b"m" * 80_000, b"l" * 1_200_000])
+        method = "POST" if upload else dice.choice(["GET", "GET", "HEAD"])
+        path = f"/{seed}/{milliseconds}/{size}/{shape}"
+        return get(path, method=method, body=upload), method, answer_to(seed, size, upload)
+
+
+@pytest.mark.parametrize("threads", [3, 64])
+def test_fifty_clients_at_random(serving, log, threads):
+    work = Work()
+    with serving(checked(work), threads=threads) as server:
+        until = time.monotonic() + 2.5
+        visitors = [Visitor(server, number, until) for number in range(50)]
+        run_all(lambda number: visitors[number].run(), 50)
+        wait_until(lambda: not connections(server))
+        wait_until(lambda: not work.inside)
+        ask = get("/1/0/10/list")
+        with Client(server) as client:
+            assert client.ask(ask).body == answer_to(1, 10, b"")
+    assert sum(visitor.answers for visitor in visitors) > 200
+    assert 1 < work.most <= threads
+    assert not log.records

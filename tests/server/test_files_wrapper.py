@@ -1,0 +1,347 @@
+"""``wsgi.file_wrapper``: files go from the disk to the socket, whole, on no thread, and are closed once."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import os
+import random
+import tempfile
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from tests.server.apps import TEXT, checked
+from tests.server.client import STANDING, Client, get, masked, wait_until, whole
+
+OK = ("HTTP/1.1 200 OK", "Content-Type: text/plain")
+DIGITS = b"0123456789"
+
+
+@pytest.fixture(autouse=True)
+def log(caplog):
+    caplog.set_level(logging.INFO, "wsgiserve")
+    return caplog
+
+
+class CountedFile(io.FileIO):
+    """A file that counts how often it is closed."""
+
+    closings = 0
+
+    def close(self):
+        self.closings += 1
+        super().close()
+
+
+class Counted(io.BytesIO):
+    """A file in memory that counts likewise."""
+
+    closings = 0
+
+    def close(self):
+        self.closings += 1
+        super().close()
+
+
+class Files:
+    """Send what ``open_file()`` returns; ``/hello`` is no file."""
+
+    def __init__(self, open_file, *headers):
+        self.open_file = open_file
+        self.headers = headers
+        self.opened = []
+
+    def __call__(self, environ, start_response):
+        if environ["PATH_INFO"] == "/hello":
+            start_response("200 OK", [TEXT])
+            return [b"hello"]
+        file = self.open_file()
+        self.opened.append(file)
+        start_response("200 OK", [TEXT, *self.headers])
+        return environ["wsgi.file_wrapper"](file, 1000)
+
+    def closed_once(self):
+        wait_until(lambda: all(file.closings for file in self.opened))
+        return self.opened and all(file.closings == 1 for file in self.opened)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "digits"
+    path.write_bytes(DIGITS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """50 MB in which no two blocks are alike."""
+    path = tmp_path_factory.mktemp("files") / "large"
+    path.write_bytes(random.Random(1).randbytes(50_000_000))
+    return path
+
+
+def test_file_whole(serving, log, path):
+    app = Files(lambda: CountedFile(path))
+    with serving(checked(app)) as server, Client(server) as client:
+        for _ in range(2):
+            expected = whole(*OK, "Content-Length: 10", STANDING, body=DIGITS)
+            assert client.ask(get()).raw == expected
+        expected = whole(*OK, "Content-Length: 10", STANDING, "Connection: close", body=DIGITS)
+        assert client.ask(get(minor=0)).raw == expected
+        assert client.rest() == b""
+        assert app.closed_once()
+    assert not log.records
+
+
+def test_large_file_byte_for_byte(serving, large):
+    with serving(checked(Files(lambda: open(large, "rb")))) as server, Client(server) as client:
+        assert client.ask(get()).body == large.read_bytes()
+        assert client.ask(get("/hello")).body == b"hello"
+
+
+def test_pipelined_files_in_order(serving, path):
+    with serving(checked(Files(lambda: open(path, "rb")))) as server, Client(server) as client:
+        client.send((get() + get("/hello")) * 30)
+        assert [client.response().body for _ in range(60)] == [DIGITS, b"hello"] * 30
+
+
+def test_file_from_where_it_was_read_to(serving, path):
+    def open_file():
+        file = open(path, "rb")  # noqa: SIM115 - the server closes it
+        assert file.read(3) == b"012"  # Buffered: the descriptor is further on.
+        return file
+
+    with serving(checked(Files(open_file))) as server, Client(server) as client:
+        assert client.ask(get()).body == b"3456789"
+
+
+@pytest.mark.parametrize("position", [0, 4, 10, 20])
+def test_file_from_an_offset(serving, path, position):
+    def open_file():
+        file = CountedFile(path)
+        file.seek(position)
+        return file
+
+    app = Files(open_file)
+    with serving(checked(app)) as server, Client(server) as client:
+        for _ in range(2):
+            assert client.ask(get()).body == DIGITS[position:]
+        assert app.closed_once()
+
+
+def test_empty_file(serving, tmp_path):
+    (tmp_path / "empty").touch()
+    app = Files(lambda: CountedFile(tmp_path / "empty"))
+    with serving(checked(app)) as server, Client(server) as client:
+        for _ in range(2):
+            assert client.ask(get()).raw == whole(*OK, "Content-Length: 0", STANDING)
+        assert app.closed_once()
+
+
+@pytest.mark.parametrize("kind", [CountedFile, Counted], ids=["file", "memory"])
+def test_file_longer_than_its_length_is_cut(serving, path, kind):
+    app = Files(lambda: kind(path) if kind is CountedFile else kind(DIGITS), ("Content-Length", "4"))
+    with serving(checked(app)) as server, Client(server) as client:
+        assert client.ask(get()).raw.startswith(whole(*OK, "Content-Length: 4", STANDING, body=b"0123"))
+        assert app.closed_once()
+
+
+@pytest.mark.parametrize("kind", [CountedFile, Counted], ids=["file", "memory"])
+def test_file_shorter_than_its_length_ends_the_connection(serving, log, path, kind):
+    app = Files(lambda: kind(path) if kind is CountedFile else kind(DIGITS), ("Content-Length", "20"))
+    with serving(checked(app)) as server, Client(server) as client:
+        client.send(get() + get())
+        assert masked(client.rest()) == whole(*OK, "Content-Length: 20", STANDING, body=DIGITS)
+        assert app.closed_once()
+    assert [record.levelname for record in log.records] == ["ERROR"]
+
+
+def test_file_that_shrinks_ends_the_connection(serving, tmp_path):
+    path = tmp_path / "shrinking"
+    path.write_bytes(b"x" * 20_000_000)
+    app = Files(lambda: CountedFile(path))
+    with serving(checked(app)) as server, Client(server, receive_buffer=4096) as client:
+        client.send(get() + get("/hello"))
+        assert client.sock.recv(1) == b"H"
+        os.truncate(path, 0)
+        client.unread = b"H"
+        received = client.rest()
+        assert b"Content-Length: 20000000\r\n" in received
+        assert len(received) < 20_000_000
+        assert b"hello" not in received
+        assert app.closed_once()
+
+
+def test_file_that_grows_keeps_its_length(serving, tmp_path):
+    path = tmp_path / "growing"
+    path.write_bytes(b"x" * 10_000_000)
+    with (
+        serving(checked(Files(lambda: open(path, "rb")))) as server,
+        Client(server, receive_buffer=4096) as client,
+    ):
+        client.send(get() + get("/hello"))
+        assert client.sock.recv(1) == b"H"
+        with open(path, "ab") as file:
+            file.write(b"y" * 1000)
+        client.unread = b"H"
+        assert client.response().body == b"x" * 10_000_000
+        assert client.response().body == b"hello"
+
+
+# -- what is no regular file is iterated
+
+
+def test_bytes_in_memory(serving):
+    app = Files(lambda: Counted(DIGITS * 500))
+    with serving(checked(app)) as server, Client(server) as client:
+        for _ in range(2):
+            response = client.ask(get())
+            assert response.body == DIGITS * 500
+            assert response.headers["transfer-encoding"] == "chunked"
+        assert app.closed_once()
+
+
+def test_pipe(serving):
+    def open_file():
+        reading, writing = os.pipe()
+        os.write(writing, DIGITS)
+        os.close(writing)
+        return CountedFile(reading)
+
+    app = Files(open_file)
+    with serving(checked(app)) as server, Client(server) as client:
+        for _ in range(2):
+            assert client.ask(get()).body == DIGITS
+        assert app.closed_once()
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_compressed_file_is_sent_as_it_reads(serving, tmp_path, layers):
+    """Its descriptor is that of the compressed bytes."""
+    path = tmp_path / "digits.gz"
+    path.write_bytes(gzip.compress(DIGITS * 500))
+
+    def open_file():
+        file = gzip.open(path)  # noqa: SIM115 - the server closes it
+        return file if layers == 1 else io.BufferedReader(file)
+
+    with serving(checked(Files(open_file))) as server, Client(server) as client:
+        assert client.ask(get()).body == DIGITS * 500
+
+
+@pytest.mark.parametrize("make", [tempfile.TemporaryFile, tempfile.NamedTemporaryFile])
+def test_temporary_file(serving, make):
+    def open_file():
+        file = make()
+        file.write(DIGITS)
+        file.seek(0)
+        return file
+
+    with serving(checked(Files(open_file))) as server, Client(server) as client:
+        response = client.ask(get())
+        assert (response.body, response.headers.get("content-length")) == (DIGITS, "10")
+
+
+def test_object_that_has_only_read(serving):
+    class Reader:
+        def __init__(self):
+            self.blocks = [b"01234", b"56789", b""]
+
+        def read(self, size):
+            return self.blocks.pop(0)
+
+    with serving(checked(Files(Reader))) as server, Client(server) as client:
+        assert client.ask(get()).body == DIGITS
+
+
+def test_wrapper_inside_another_iterable(serving, path):
+    @checked
+    def app(environ, start_response):
+        start_response("200 OK", [TEXT])
+        return iter(environ["wsgi.file_wrapper"](opened, 4))
+
+    with CountedFile(path) as opened, serving(app) as server, Client(server) as client:
+        assert client.ask(get()).body == DIGITS
+
+
+# -- no body, no client
+
+
+@pytest.mark.parametrize("kind", [CountedFile, Counted], ids=["file", "memory"])
+def test_head_closes_the_file_unsent(serving, path, kind):
+    app = Files(lambda: kind(path) if kind is CountedFile else kind(DIGITS))
+    with serving(checked(app)) as server, Client(server) as client:
+        length = ["Content-Length: 10"] if kind is CountedFile else []
+        for _ in range(2):
+            assert client.ask(get(method="HEAD")).raw == whole(*OK, *length, STANDING)
+        assert app.closed_once()
+
+
+def test_slow_readers_of_files_hold_no_thread(serving, large):
+    app = Files(lambda: CountedFile(large))
+    with serving(checked(app), threads=1) as server, ExitStack() as stack:
+        readers = [stack.enter_context(Client(server, receive_buffer=4096)) for _ in range(3)]
+        for reader in readers:
+            reader.send(get())
+            assert reader.sock.recv(1) == b"H"
+            reader.unread = b"H"
+        with Client(server) as other:
+            for _ in range(20):
+                assert other.ask(get("/hello")).body == b"hello"
+        assert not any(file.closings for file in app.opened)
+        assert readers[0].response().body == large.read_bytes()
+        for reader in readers:
+            reader.close()
+        assert app.closed_once()
+
+
+@pytest.mark.parametrize("leave", [Client.close, Client.reset])
+def test_file_is_closed_once_when_the_client_leaves(serving, log, large, leave):
+    app = Files(lambda: CountedFile(large))
+    with serving(checked(app)) as server:
+        for _ in range(5):
+            client = Client(server, receive_buffer=4096)
+            client.send(get())
+            assert client.sock.recv(1) == b"H"
+            leave(client)
+        assert app.closed_once()
+    assert len(app.opened) == 5
+    assert not log.records
+
+
+def test_reader_of_a_file_that_stalls_is_given_up(serving, large):
+    app = Files(lambda: CountedFile(large))
+    with serving(checked(app), stall_timeout=1) as server, Client(server, receive_buffer=4096) as client:
+        client.send(get())
+        assert client.sock.recv(1) == b"H"
+        assert app.closed_once()
+
+
+def test_stop_sends_the_rest_of_a_file(serving, large):
+    with ExitStack() as stack:
+        with serving(checked(Files(lambda: open(large, "rb")))) as server:
+            client = stack.enter_context(Client(server))
+            client.send(get("/", "Connection: close"))
+            assert client.sock.recv(1) == b"H"
+            client.unread = b"H"
+            bodies = []
+            reader = threading.Thread(target=lambda: bodies.append(client.response().body))
+            reader.start()
+        reader.join()
+        assert bodies == [large.read_bytes()]
+
+
+def test_error_in_closing_a_sent_file_is_logged(serving, log, path):
+    class Faulty(CountedFile):
+        def close(self):
+            super().close()
+            raise RuntimeError("cannot close")
+
+    app = Files(lambda: Faulty(path))
+    with serving(checked(app)) as server, Client(server) as client:
+        assert client.ask(get()).body == DIGITS
+        assert client.ask(get("/hello")).body == b"hello"
+    assert [record.exc_info[0] for record in log.records] == [RuntimeError]

@@ -1,0 +1,225 @@
+"""Requests that are refused: the status, that the answer arrives, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+
+import pytest
+
+from tests.server.apps import answer, checked
+from tests.server.client import SECONDS, Client, get, wait_until
+
+LIMITS = {"max_line": 200, "max_head": 1024, "max_fields": 10, "max_body": 1_000_000}
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+@pytest.fixture(autouse=True)
+def log(caplog):
+    caplog.set_level(logging.INFO, "wsgiserve")
+    return caplog
+
+
+def connections(server):
+    """The server's own table, which nobody else can see."""
+    return server._loop.connections
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+HELLO = checked(answer(b"hello"))
+
+REFUSED = {
+    "400 no request line": (400, b"hello\r\n\r\n"),
+    "400 bare LF": (400, b"GET / HTTP/1.1\nHost: x\n\n"),
+    "400 NUL": (400, get("/", "X: a\0b")),
+    "400 no Host": (400, b"GET / HTTP/1.1\r\n\r\n"),
+    "400 two Hosts": (400, get("/", "Host: b")),
+    "400 folding": (400, get("/", "X: a", " b")),
+    "400 space before colon": (400, get("/", "X : a")),
+    "400 two lengths": (400, get("/", "Content-Length: 1", "Content-Length: 1") + b"x"),
+    "400 length and chunked": (400, get("/", "Content-Length: 1", CHUNKED) + b"0\r\n\r\n"),
+    "400 chunked on 1.0": (400, get("/", CHUNKED, minor=0) + b"0\r\n\r\n"),
+    "400 chunk size": (400, get("/", CHUNKED) + b"0x5\r\nhello\r\n0\r\n\r\n"),
+    "400 chunk end": (400, get("/", CHUNKED) + b"5\r\nhelloX\r\n0\r\n\r\n"),
+    "400 TLS": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+    "413 length": (413, get("/", "Content-Length: 1000001")),
+    "413 chunked": (413, get("/", CHUNKED) + b"F4241\r\n"),
+    "414": (414, get("/" + "x" * 200)),
+    "414 no end": (414, b"GET /" + b"x" * 300),
+    "417": (417, get("/", "Expect: 200-ok", "Content-Length: 5")),
+    "431 bytes": (431, get("/", "X: " + "y" * 1024)),
+    "431 no end": (431, get()[:-2] + b"X: " + b"y" * 2000),
+    "431 count": (431, get("/", *[f"X{n}: y" for n in range(10)])),
+    "431 trailers": (431, get("/", CHUNKED) + b"0\r\n" + b"X: y\r\n" * 4000),
+    "501 coding": (501, get("/", "Transfer-Encoding: gzip")),
+    "501 CONNECT": (501, b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"),
+    "505": (505, b"GET / HTTP/2.0\r\nHost: x\r\n\r\n"),
+}
+
+
+def assert_refused(client, status):
+    response = client.response()
+    assert response.status == status
+    assert response.headers["connection"] == "close"
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.body.startswith(b"%d " % status)
+    assert client.rest() == b""
+
+
+def assert_logged_once(log, status):
+    assert len(log.records) == 1
+    assert log.records[0].levelname == "INFO"
+    assert f"127.0.0.1: {status}, " in log.records[0].getMessage()
+    assert log.records[0].exc_info is None
+
+
+@pytest.mark.parametrize(("status", "request_bytes"), REFUSED.values(), ids=REFUSED)
+def test_request_is_refused(serving, log, status, request_bytes):
+    with serving(HELLO, **LIMITS) as server:
+        with Client(server) as client:
+            assert client.ask(get()).body == b"hello"
+            client.send(request_bytes)
+            assert_refused(client, status)
+        assert_logged_once(log, status)
+        wait_until(lambda: not connections(server))
+
+
+def test_refusal_of_head_has_no_body(serving):
+    with serving(HELLO) as server, Client(server) as client:
+        client.send(b"HEAD / HTTP/1.1\r\n\r\n")
+        response = client.response("HEAD")
+        assert (response.status, client.rest()) == (400, b"")
+
+
+def test_nothing_is_answered_behind_a_refusal(serving):
+    with serving(HELLO) as server, Client(server) as client:
+        client.send(get() + b"GET / HTTP/1.1\r\n\r\n" + get())
+        assert client.response().status == 200
+        assert_refused(client, 400)
+
+
+def test_request_that_does_not_arrive_is_408(serving, log):
+    beginnings = [b"GET / HTTP", get()[:-2], get("/", "Content-Length: 5", method="POST") + b"hel"]
+    with serving(HELLO, head_timeout=1, stall_timeout=1) as server:
+        clients = [Client(server) for _ in beginnings]
+        for client, beginning in zip(clients, beginnings, strict=True):
+            client.send(beginning)
+        for client in clients:
+            assert_refused(client, 408)
+            client.close()
+        wait_until(lambda: not connections(server))
+    assert {record.getMessage() for record in log.records} == {
+        "127.0.0.1: 408, the request did not arrive in time"
+    }
+    assert len(log.records) == 3
+
+
+def test_head_deadline_is_absolute(serving):
+    """A byte now and then does not buy time."""
+    with serving(HELLO, head_timeout=1) as server, Client(server) as client:
+        client.send(get()[:-2])
+        client.sock.settimeout(0.1)
+        for _ in range(100):
+            try:
+                received = client.sock.recv(65536)
+                break
+            except TimeoutError:
+                client.send(b"X: y\r\n")
+        assert received.startswith(b"HTTP/1.1 408 ")
+
+
+def test_silent_connection_is_closed_without_a_word(serving, log):
+    with serving(HELLO, head_timeout=1) as server, Client(server) as client:
+        assert client.rest() == b""
+    assert not log.records
+
+
+def test_idle_connection_is_closed_without_a_word(serving, log):
+    with serving(HELLO, keep_alive=0.2) as server, Client(server) as client:
+        assert client.ask(get()).body == b"hello"
+        assert client.rest() == b""
+    assert not log.records
+
+
+def test_streamed_body_that_stops_arriving_is_408(serving, log):
+    @checked
+    def app(environ, start_response):
+        environ["wsgi.input"].read(-1)
+        raise AssertionError("the body is incomplete")
+
+    with serving(app, stall_timeout=1) as server, Client(server) as client:
+        client.send(get("/", "Content-Length: 2000000", method="POST") + b"x" * 1_500_000)
+        assert_refused(client, 408)
+    assert_logged_once(log, 408)
+
+
+@pytest.mark.parametrize(
+    ("status", "head"),
+    [
+        (400, b"POST / HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n"),
+        (413, get("/", "Content-Length: 5000000", method="POST")),
+        (413, get("/", CHUNKED, method="POST") + b"4C4B40\r\n"),
+        (417, get("/", "Content-Length: 5000000", "Expect: x", method="POST")),
+        (501, get("/", "Transfer-Encoding: gzip", method="POST")),
+    ],
+)
+def test_answer_arrives_although_a_large_body_is_being_sent(serving, log, status, head):
+    """Closing at once would reset the connection and destroy the answer on its way."""
+    with serving(HELLO, **LIMITS) as server:
+        with Client(server) as client:
+            client.send(head + b"x" * 5_000_000)
+            assert_refused(client, status)
+        assert_logged_once(log, status)
+        wait_until(lambda: not connections(server))
+
+
+def test_client_that_never_stops_sending_is_cut_off(serving):
+    with serving(HELLO, **LIMITS) as server, Client(server) as client:
+        client.send(b"GET / HTTP/1.1\r\n\r\n")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            send_on(client)
+        wait_until(lambda: not connections(server))
+
+
+def send_on(client):
+    for data in itertools.repeat(b"x" * 65536):
+        client.send(data)
+
+
+def test_nothing_is_left_behind(serving):
+    with serving(HELLO, **LIMITS) as server:
+        with Client(server) as client:
+            assert client.ask(get()).body == b"hello"
+        wait_until(lambda: not connections(server))
+        before, threads = descriptors(), threading.active_count()
+        for _ in range(5):
+            clients = [Client(server) for _ in REFUSED]
+            for client, (_, request_bytes) in zip(clients, REFUSED.values(), strict=True):
+                client.send(request_bytes)
+            for client, (status, _) in zip(clients, REFUSED.values(), strict=True):
+                assert_refused(client, status)
+                client.close()
+        wait_until(lambda: not connections(server))
+        wait_until(lambda: descriptors() == before)
+        assert threading.active_count() <= threads + 2
+        with Client(server) as client:
+            assert client.ask(get()).body == b"hello"
+
+
+def test_client_that_leaves_at_any_byte_leaves_nothing_behind(serving):
+    request_bytes = get("/", method="POST", body=b"hello")
+    with serving(HELLO) as server:
+        before = descriptors()
+        for end in range(len(request_bytes)):
+            client = Client(server)
+            client.send(request_bytes[:end])
+            client.close() if end % 2 else client.reset()
+        wait_until(lambda: not connections(server), SECONDS)
+        wait_until(lambda: descriptors() == before)
+        with Client(server) as client:
+            assert client.ask(get()).body == b"hello"
