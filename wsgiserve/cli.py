@@ -75,5 +75,7 @@ def main() -> None:
     """Run the command; what click finds wrong with the arguments is one plain line."""
     try:
         command.main(prog_name="wsgiserve", standalone_mode=False)
+    except click.Abort:  # Ctrl+C before anything is served
+        raise SystemExit(130) from None
     except click.ClickException as error:
         fail(f"{error.format_message()} See wsgiserve --help.", error.exit_code)

@@ -276,20 +276,23 @@ def test_result_is_closed_once_when_the_client_is_gone(serving, log, size):
     assert not log.records
 
 
-def test_error_in_close_is_logged_and_ends_the_connection(serving, log):
-    result = Blocks([b"hello"], at_close=fail)
+def test_error_in_close_is_logged_and_takes_nothing_from_the_response(serving, log):
+    """The body was whole before: whoever asks as HTTP/1.0 must not take it for cut."""
+    results = []
 
     @validator
     def app(environ, start_response):
         start_response("200 OK", [TEXT])
-        return result
+        results.append(Blocks([b"hello"], at_close=fail))
+        return results[-1]
 
     with serving(app) as server, Client(server) as client:
-        client.send(get() + get())
+        client.send(get() + b"GET / HTTP/1.0\r\n\r\n")
         assert client.response().body == b"hello"
-        assert client.rest() == b""
-    assert result.closings == 1
-    assert [(r.getMessage(), r.exc_info[0]) for r in log.records] == [("GET / raised", RuntimeError)]
+        assert client.rest().endswith(b"\r\n\r\nhello")
+    assert [result.closings for result in results] == [1, 1]
+    assert [(r.getMessage(), r.exc_info[0]) for r in log.records] == [("GET / raised", RuntimeError)] * 2
+    assert "exchange.py" not in log.text, "the traceback is the app's own"
 
 
 # -- when it leaves

@@ -58,6 +58,7 @@ class Exchange:
 
     __slots__ = (
         "body",
+        "complete",
         "connection",
         "deferred_close",
         "detach",
@@ -100,6 +101,7 @@ class Exchange:
         # the response
         self.head: ResponseHead | None = None
         self.head_sent = False
+        self.complete = False  # everything was given to the connection
         self.framing = Framing.NONE
         self.remaining = 0  # bytes still missing to the Content-Length
         self.keep_alive = request.keep_alive
@@ -288,8 +290,9 @@ class Exchange:
         reader = self.reader
         if reader is not None and not reader.done:
             unread = getattr(reader, "remaining", MAX_DISCARD + 1)
-            unasked = self.request.expects_continue and self.stream is not None and not self.stream.begun
-            if unasked or unread > MAX_DISCARD:
+            stream = self.stream
+            unasked = self.request.expects_continue and stream is not None and not stream.begun
+            if unasked or unread > MAX_DISCARD or (stream is not None and stream.failed):
                 self.keep_alive = False
 
     def _send_block(self, data: bytes) -> None:
@@ -327,6 +330,7 @@ class Exchange:
         return data
 
     def _end_body(self) -> None:
+        self.complete = True
         if self.framing is Framing.CHUNKED:
             wanted = self.trailers and "trailers" in self.layer.get("HTTP_TE", "").lower()
             self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
@@ -347,7 +351,10 @@ class Exchange:
         elif isinstance(error, LocalProtocolError):
             logger.error("%s %s: %s", self.request.method, self.request.target, error)
         else:
-            logger.error("%s %s raised", self.request.method, self.request.target, exc_info=error)
+            theirs = (type(error), error, _below_here(error.__traceback__))
+            logger.error("%s %s raised", self.request.method, self.request.target, exc_info=theirs)
+        if self.complete:
+            return  # The client has its whole response; only close() failed.
         if self.head_sent:
             connection.broken = True
             connection.reset = self.framing is Framing.CLOSE
@@ -385,6 +392,13 @@ class Exchange:
             self.gateway.access_log.add(
                 connection.peer, self.request, self.layer, self.status, self.sent, self.started
             )
+
+
+def _below_here(frames: TracebackType | None) -> TracebackType | None:
+    """Leave our own frames out of a traceback."""
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    return frames
 
 
 def _iterate(result: Any) -> Iterator[Any]:

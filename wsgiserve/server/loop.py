@@ -27,7 +27,7 @@ from wsgiserve.server.extensions import Extensions
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.leadership import Leadership, Standing
 from wsgiserve.server.listener import Listener
-from wsgiserve.server.poller import READ, WRITE, Poller
+from wsgiserve.server.poller import MAX_EVENTS, READ, WRITE, Poller
 
 logger = logging.getLogger("wsgiserve")
 
@@ -56,6 +56,7 @@ class EventLoop:
         # the connections
         self.connections: dict[int, Connection] = {}
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
+        self._giving_back = threading.Lock()
         self._next_sweep = 0.0
         self._winding_down = False  # the server was asked to stop
         self._idle_let_go = False
@@ -69,7 +70,8 @@ class EventLoop:
         if self.gateway.access_log:
             self.gateway.access_log.flush()
         connections = self.connections
-        for fd, _ in self.poller.poll(self._timeout()):
+        events = self.poller.poll(self._timeout())
+        for fd, _ in events:
             connection = connections.get(fd)
             if connection is None:
                 self._own_event(fd)
@@ -87,8 +89,8 @@ class EventLoop:
             standing = self._serve(exchange)
             if standing is not Standing.LEADING:
                 return standing
-        if self._winding_down and not self._idle_let_go:  # What had been sent before is served by now.
-            self._let_go_of_idle()
+        if self._winding_down and not self._idle_let_go and len(events) < MAX_EVENTS:
+            self._let_go_of_idle()  # All that had been sent before is served by now.
         if monotonic() >= self._next_sweep:
             self._sweep()
         return Standing.LEADING
@@ -235,20 +237,23 @@ class EventLoop:
     def _watch(self, connection: Connection, events: int) -> None:
         """Have events reported. For an exchange's thread the last step: the loop may act at once."""
         before = connection.watched
-        if before != events:
+        if before == events:
+            return
+        with self._giving_back:
             connection.watched = events
             self.poller.watch(connection.fd, before, events)
 
-    def _accept(self, listener: Listener) -> None:
+    def _accept(self, listener: Listener) -> bool:
+        """Take new connections in; True if there may be more."""
         for _ in range(ACCEPT_BURST):
             try:
                 sock, address = listener.sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                return False
             except OSError as error:  # Out of descriptors or memory: those who wait are served later.
                 logger.error("cannot accept connections for a second: %s", error)
                 self._pause_listeners()
-                return
+                return False
             sock.setblocking(False)
             layer = connection_environ(self.gateway.environ, listener.host, listener.port, address)
             connection = Connection(sock, layer["REMOTE_ADDR"], layer, self.config)
@@ -256,6 +261,7 @@ class EventLoop:
             connection.deadline = monotonic() + self.config.head_timeout
             self.connections[connection.fd] = connection
             self._watch(connection, READ)
+        return True
 
     def _watch_listeners(self) -> None:
         for fd in self.listeners:
@@ -316,9 +322,17 @@ class EventLoop:
         self._next_sweep = now + SWEEP_SECONDS
         if not self._listening and self.listeners:
             self._watch_listeners()
-        for connection in list(self.connections.values()):
+        for connection in self._own_connections():
             if connection.deadline <= now:
                 self._expire(connection)
+
+    def _own_connections(self) -> list[Connection]:
+        """Return the connections that no exchange owns.
+
+        The lock is that of ``_watch``: what an exchange gives back is ours once it is really watched.
+        """
+        with self._giving_back:
+            return [connection for connection in self.connections.values() if connection.watched]
 
     def _expire(self, connection: Connection) -> None:
         unfinished = connection.phase is Phase.BODY or connection.reader.buffer
@@ -341,7 +355,8 @@ class EventLoop:
         """Stop listening; True once there is no connection left."""
         if not self._winding_down:
             for listener in self.listeners.values():
-                self._accept(listener)  # The system has accepted them for us.
+                while self._accept(listener):  # The system has accepted them for us.
+                    pass
                 self.poller.closing(listener.fd)
                 listener.close()
             self.listeners.clear()
@@ -350,7 +365,7 @@ class EventLoop:
 
     def _let_go_of_idle(self) -> None:
         self._idle_let_go = True
-        for connection in list(self.connections.values()):
+        for connection in self._own_connections():
             if connection.deadline < math.inf and not connection.outgoing:
                 self._await_stop(connection)
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 READ = 1
 WRITE = 4
+MAX_EVENTS = 256  # a poll that gives fewer has told everything (selectors always does)
 
 
 class Poller(Protocol):
@@ -58,7 +59,7 @@ class EpollPoller:
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         """See the protocol."""
-        return self._epoll.poll(timeout, 256)
+        return self._epoll.poll(timeout, MAX_EVENTS)
 
     def close(self) -> None:
         """See the protocol."""

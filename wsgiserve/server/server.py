@@ -109,7 +109,8 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.stop()
+        if self._loop is not None and not self._loop.gateway.stopping:
+            self.stop()
         assert self._background is not None
         self._background.join()
 
