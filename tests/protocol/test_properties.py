@@ -30,7 +30,7 @@ LLHTTP_METHODS = {
     *("QUERY", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND"),
     *("UNLINK", "UNLOCK", "UNSUBSCRIBE"),
 }
-EMPTY_LINE = re.compile(rb"(?:\A|\r\n\r\n|[^\n])\r\n[^ \r\n]+ [^ \r\n]+ HTTP/1")
+EMPTY_LINE = re.compile(rb"(?:\A|\r\n\r\n|[^\n])(?:\r\n)+[^ \r\n]+ [^ \r\n]+ HTTP/1")
 
 # Where an oracle refuses what we accept: a predicate on the bytes and on the request as we read it.
 STRICTER = {

@@ -18,10 +18,9 @@ TCHAR = r"!#$%&'*+\-.^_`|~0-9A-Za-z"
 TOKEN = re.compile(rf"[{TCHAR}]+")
 
 # RFC 9112 §3: request-line = method SP request-target SP HTTP-version, here with the target in origin-form
-# (RFC 9112 §3.2.1: absolute-path [ "?" query ]): the shape of nearly every request. CONNECT has no such
-# target (RFC 9110 §9.3.6), and a 2xx to it would be the start of a tunnel for whoever stands between.
+# (RFC 9112 §3.2.1: absolute-path [ "?" query ]): the shape of nearly every request.
 ORIGIN_FORM_LINE = re.compile(
-    rf"(?!CONNECT )([{TCHAR}]+) "
+    rf"([{TCHAR}]+) "
     r"((/[\x21\x22\x24-\x3e\x40-\x7e]*)(?:\?([\x21\x22\x24-\x7e]*))?) "
     r"HTTP/1\.([0-9])"
 )

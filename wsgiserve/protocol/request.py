@@ -215,6 +215,8 @@ class RequestReader:
             head = _read_unusual_line(line)
         else:
             method, target, path, query, minor = match.groups()
+            if method == "CONNECT":  # RFC 9110 §9.3.6: has no such target; for others a 2xx opens a tunnel
+                return _read_unusual_line(line)
             head = RequestHead(method, target, path, query or "", 1 if minor != "0" else 0, None)
         self.method = head.method
         return head
