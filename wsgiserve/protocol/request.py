@@ -14,7 +14,9 @@ Rules
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
@@ -31,9 +33,22 @@ SINGLE = frozenset({"host", "content-length", "transfer-encoding", "content-type
 
 
 class FieldBlock:
-    """The field lines of one head: ``pairs`` as sent, and what they mean for framing and persistence."""
+    """The field lines of one head: ``pairs`` as sent, and what they mean for framing and persistence.
 
-    __slots__ = ("chunked", "connection", "content_length", "expects", "host", "pairs")
+    ``has_body`` tells whether a body of a byte or more, or of unknown length, follows; ``persists`` whether
+    the connection may go on after it, for HTTP/1.0 and for HTTP/1.1.
+    """
+
+    __slots__ = (
+        "chunked",
+        "connection",
+        "content_length",
+        "expects",
+        "has_body",
+        "host",
+        "pairs",
+        "persists",
+    )
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         decisive: dict[str, str] = {}
@@ -52,47 +67,50 @@ class FieldBlock:
         self.pairs = pairs
         self.host = decisive.get("host")
         self.connection = frozenset(_list_items(connection))
+        closes = "close" in self.connection
+        self.persists = ("keep-alive" in self.connection and not closes, not closes)
         self.expects = _expects_continue(expects)
         self.content_length, self.chunked = body_framing(
             decisive.get("content-length"), decisive.get("transfer-encoding")
         )
+        self.has_body = self.chunked or bool(self.content_length)
         if self.host is not None and not grammar.HOST.fullmatch(self.host):
             raise RemoteProtocolError(400, "the Host field is not host[:port]")
 
 
-class RequestHead:
-    """One request's head.
+class RequestLine(NamedTuple):
+    """A request line.
 
     ``target`` is as sent; ``path`` and ``query`` are its parts, still percent-encoded, ``query`` without
     "?"; ``minor`` is 0 for HTTP/1.0 and 1 for any later 1.x; ``authority`` is that of an absolute-form
     target, else None. All are ``str`` of latin-1.
     """
 
-    __slots__ = ("authority", "block", "method", "minor", "path", "query", "target")
+    method: str
+    target: str
+    path: str
+    query: str
+    minor: int
+    authority: str | None
 
-    def __init__(
-        self, method: str, target: str, path: str, query: str, minor: int, authority: str | None
-    ) -> None:
-        self.method = method
-        self.target = target
-        self.path = path
-        self.query = query
-        self.minor = minor
-        self.authority = authority
-        self.block: FieldBlock
 
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the client lets the connection persist (RFC 9112 §9.3)."""
-        options = self.block.connection
-        if self.minor:
-            return "close" not in options
-        return "keep-alive" in options and "close" not in options
+class RequestHead:
+    """One request's head: its line, see :class:`RequestLine`, and its block of fields.
+
+    ``keep_alive`` tells whether the client lets the connection persist (RFC 9112 §9.3).
+    """
+
+    __slots__ = ("authority", "block", "keep_alive", "method", "minor", "path", "query", "target")
+
+    def __init__(self, line: RequestLine, block: FieldBlock) -> None:
+        self.method, self.target, self.path, self.query, self.minor, self.authority = line
+        self.block = block
+        self.keep_alive = block.persists[self.minor]
 
     @property
     def has_body(self) -> bool:
-        """Whether a body of at least one byte, or of unknown length, follows."""
-        return self.block.chunked or bool(self.block.content_length)
+        """Whether a body follows; see :class:`FieldBlock`."""
+        return self.block.has_body
 
     @property
     def asks_upgrade(self) -> bool:
@@ -126,13 +144,14 @@ class RequestReader:
         self.max_fields = max_fields
         self.max_body = max_body
         self.failed = False
-        self._last_lines = b""
+        self._last_lines = b"?"  # no block: one is empty, or ends with a line's end
         self._last_block = FieldBlock([])
+        self._last_minor = 0
         # until the next head is complete
         self.buffer: bytes | bytearray = b""
         self.method = ""
-        self._head: RequestHead | None = None
-        self._fields_start = 0  # in the buffer, once _head is known
+        self._line: RequestLine | None = None
+        self._fields_start = 0  # in the buffer, once _line is known
         self._scanned = 0
         self._empty_lines = 0
 
@@ -149,37 +168,43 @@ class RequestReader:
 
     def next_head(self) -> RequestHead | None:
         """Return the next head once it is complete, else None; raise RemoteProtocolError to refuse."""
-        if not self.buffer:
+        buffer = self.buffer
+        if not buffer:
             return None
         try:
-            return self._next_head()
+            if buffer[0] <= 13:
+                if not self._skip_empty_lines():
+                    return None
+                buffer = self.buffer
+            end = buffer.find(b"\r\n\r\n", self._scanned)
+            if end < 0:
+                self._judge_partial()
+                return None
+            return self._read_head(bytes(buffer), end)  # No copy of what already is bytes.
         except RemoteProtocolError:
             self.failed = True
             self.buffer = b""
             raise
 
-    def _next_head(self) -> RequestHead | None:
-        if self.buffer[0] <= 13 and not self._skip_empty_lines():
-            return None
-        end = self.buffer.find(b"\r\n\r\n", self._scanned)
-        if end < 0:
-            self._judge_partial()
-            return None
-        buffer = self.buffer = bytes(self.buffer)  # No copy of what already is bytes.
+    def _read_head(self, buffer: bytes, end: int) -> RequestHead:
         line_end = buffer.find(b"\r\n")
+        line = self._line or self._read_line(buffer, line_end)
         lines = buffer[line_end + 2 : end + 2]
-        head = self._head or self._read_line(buffer, line_end)
         if lines == self._last_lines:
-            head.block = self._last_block
+            head = RequestHead(line, self._last_block)
+            judged = head.minor == self._last_minor and head.authority is None
         else:
             if len(lines) > self.max_head:
                 _judge_window(buffer, 0, line_end + 2, self.max_head, 431)
-            head.block = FieldBlock(read_fields(lines, self.max_fields))
-            self._last_lines, self._last_block = lines, head.block
-        self._judge_head(head)
+            head = RequestHead(line, FieldBlock(read_fields(lines, self.max_fields)))
+            judged = False
+        if not judged:
+            self._judge_head(head)
+            self._last_lines, self._last_block, self._last_minor = lines, head.block, head.minor
         self.buffer = buffer[end + 4 :]
-        self._head = None
-        self._scanned = self._empty_lines = 0
+        if self._scanned or self._empty_lines:
+            self._line = None
+            self._scanned = self._empty_lines = 0
         return head
 
     def _skip_empty_lines(self) -> bool:
@@ -194,32 +219,24 @@ class RequestReader:
     def _judge_partial(self) -> None:
         """Refuse a head that no continuation could complete."""
         buffer = self.buffer
-        if self._head is None:
+        if self._line is None:
             line_end = buffer.find(b"\r\n", self._scanned)
             if line_end >= 0:
-                self._head = self._read_line(bytes(buffer), line_end)
+                self._line = self._read_line(bytes(buffer), line_end)
                 self._fields_start = line_end + 2
-        if self._head is None:
+        if self._line is None:
             _judge_window(buffer, self._scanned, 0, self.max_line, 414)
         else:
             _judge_window(buffer, self._scanned, self._fields_start, self.max_head, 431)
         self._scanned = max(0, len(buffer) - 3)
 
-    def _read_line(self, buffer: bytes, line_end: int) -> RequestHead:
+    def _read_line(self, buffer: bytes, line_end: int) -> RequestLine:
         self.method = ""
         if line_end > self.max_line:
             _judge_window(buffer, 0, 0, self.max_line, 414)
-        line = buffer[:line_end].decode("latin-1")
-        match = grammar.ORIGIN_FORM_LINE.fullmatch(line)
-        if match is None:
-            head = _read_unusual_line(line)
-        else:
-            method, target, path, query, minor = match.groups()
-            if method == "CONNECT":  # RFC 9110 §9.3.6: has no such target; for others a 2xx opens a tunnel
-                return _read_unusual_line(line)
-            head = RequestHead(method, target, path, query or "", 1 if minor != "0" else 0, None)
-        self.method = head.method
-        return head
+        line = read_request_line(buffer[:line_end])
+        self.method = line[0]
+        return line
 
     def _judge_head(self, head: RequestHead) -> None:
         """Refuse what the request line and the fields only say together."""
@@ -234,6 +251,40 @@ class RequestReader:
                 raise RemoteProtocolError(400, "an empty Host field, though the target has an authority")
         if self.max_body and (block.content_length or 0) > self.max_body:
             raise RemoteProtocolError(413, f"a body of more than {self.max_body} bytes")
+
+
+@functools.lru_cache(maxsize=512)
+def read_request_line(line: bytes) -> RequestLine:
+    """Read a request line without its CRLF; those asked for most are kept."""
+    text = line.decode("latin-1")
+    match = grammar.ORIGIN_FORM_LINE.fullmatch(text)
+    if match is None or match[1] == "CONNECT":
+        return _read_unusual_line(text)
+    method, target, path, query, minor = match.groups()
+    return RequestLine(method, target, path, query or "", 1 if minor != "0" else 0, None)
+
+
+def _read_unusual_line(line: str) -> RequestLine:
+    """Read a request line whose target is not in origin-form, or say why it is none (RFC 9112 §3.2)."""
+    match = grammar.REQUEST_LINE.fullmatch(line)
+    if match is None:
+        detail = BARE_LINE_FEED if "\n" in line else "the request line is not 'method target HTTP/1.1'"
+        raise RemoteProtocolError(400, detail)
+    method, target, major, minor_digit = match.groups()
+    if major != "1":
+        raise RemoteProtocolError(505, "HTTP/1.1 and HTTP/1.0 are served here, no other version")
+    minor = 1 if minor_digit != "0" else 0
+    if method == "CONNECT":
+        raise RemoteProtocolError(501, "CONNECT: this is an origin server and opens no tunnels")
+    if target == "*" and method == "OPTIONS":
+        return RequestLine(method, target, "", "", minor, None)
+    absolute = grammar.ABSOLUTE_FORM.fullmatch(target)
+    if absolute is None or not grammar.HOST.fullmatch(absolute[1]):
+        raise RemoteProtocolError(400, "the request target is in none of the forms for this method")
+    authority, path, query = absolute.groups()
+    if path is None:  # RFC 9112 §3.2.4: without a query either, OPTIONS means the server as a whole
+        path = "" if method == "OPTIONS" and query is None else "/"
+    return RequestLine(method, target, path, query or "", minor, authority)
 
 
 def read_fields(lines: bytes, max_fields: int) -> list[tuple[str, str]]:
@@ -282,29 +333,6 @@ def _bad_coding(value: str) -> RemoteProtocolError:
     if sound and "chunked" not in codings[:-1] and "identity" not in codings:
         return RemoteProtocolError(501, "a transfer-coding other than chunked")
     return RemoteProtocolError(400, "a Transfer-Encoding field that leaves the body's end in doubt")
-
-
-def _read_unusual_line(line: str) -> RequestHead:
-    """Read a request line whose target is not in origin-form, or say why it is none (RFC 9112 §3.2)."""
-    match = grammar.REQUEST_LINE.fullmatch(line)
-    if match is None:
-        detail = BARE_LINE_FEED if "\n" in line else "the request line is not 'method target HTTP/1.1'"
-        raise RemoteProtocolError(400, detail)
-    method, target, major, minor_digit = match.groups()
-    if major != "1":
-        raise RemoteProtocolError(505, "HTTP/1.1 and HTTP/1.0 are served here, no other version")
-    minor = 1 if minor_digit != "0" else 0
-    if method == "CONNECT":
-        raise RemoteProtocolError(501, "CONNECT: this is an origin server and opens no tunnels")
-    if target == "*" and method == "OPTIONS":
-        return RequestHead(method, target, "", "", minor, None)
-    absolute = grammar.ABSOLUTE_FORM.fullmatch(target)
-    if absolute is None or not grammar.HOST.fullmatch(absolute[1]):
-        raise RemoteProtocolError(400, "the request target is in none of the forms for this method")
-    authority, path, query = absolute.groups()
-    if path is None:  # RFC 9112 §3.2.4: without a query either, OPTIONS means the server as a whole
-        path = "" if method == "OPTIONS" and query is None else "/"
-    return RequestHead(method, target, path, query or "", minor, authority)
 
 
 def _judge_window(buffer: bytes | bytearray, start: int, base: int, limit: int, status: int) -> None:

@@ -166,7 +166,7 @@ class Connection:
             head = self.reader.next_head()
             if head is None:
                 return None
-            if not head.has_body:
+            if not head.block.has_body:
                 return head, io.BytesIO(), None
             self.head, self.phase = head, Phase.BODY
             self.body_reader = self.last_body_reader = body_reader(
