@@ -12,9 +12,8 @@ Rules
 
 from __future__ import annotations
 
-import enum
 import re
-from typing import Any
+from typing import Any, Literal
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import LocalProtocolError
@@ -75,14 +74,9 @@ LAST_CHUNK = b"0\r\n%b\r\n"  # with the trailer lines
 _HEADER_LINES = re.compile(rf"(?:[{grammar.TCHAR}]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
 
 
-class Framing(enum.Enum):
-    """How the client knows where the response's body ends (RFC 9112 §6.3)."""
-
-    NONE = enum.auto()  # there is no body, and no field speaks of one
-    LENGTH = enum.auto()  # Content-Length
-    HEAD = enum.auto()  # no body, but the Content-Length that it would have, where that is known
-    CHUNKED = enum.auto()
-    CLOSE = enum.auto()  # the body ends where the connection does
+# How the client knows where the response's body ends (RFC 9112 §6.3). "none": there is no body, and no field
+# speaks of one. "head": no body either, but the Content-Length that it would have, where that is known.
+Framing = Literal["none", "length", "head", "chunked", "close"]
 
 
 class ResponseHead:
@@ -175,14 +169,14 @@ def response_framing(
     else None. RFC 9112 §6.3, RFC 9110 §8.6 (no Content-Length on 204), §15.3.6 (205 has no content).
     """
     if status == 204:
-        return Framing.NONE, None
+        return "none", None
     if status == 304 or method == "HEAD":
-        return Framing.HEAD, content_length
+        return "head", content_length
     if status == 205:
-        return Framing.NONE, 0
+        return "none", 0
     if content_length is not None:
-        return Framing.LENGTH, content_length
-    return (Framing.CHUNKED if minor else Framing.CLOSE), None
+        return "length", content_length
+    return ("chunked" if minor else "close"), None
 
 
 def render_head(
@@ -194,7 +188,7 @@ def render_head(
     """
     if length is not None:
         return b"%bContent-Length: %d\r\n%b%b\r\n" % (head.block, length, standing, persistence)
-    if framing is Framing.CHUNKED:
+    if framing == "chunked":
         return b"%bTransfer-Encoding: chunked\r\n%b%b\r\n" % (head.block, standing, persistence)
     return b"%b%b%b\r\n" % (head.block, standing, persistence)
 

@@ -6,7 +6,6 @@ here blocks except the two ``wait_`` methods, which are for an exchange on a thr
 
 from __future__ import annotations
 
-import enum
 import io
 import logging
 import math
@@ -15,7 +14,7 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from wsgiserve.config import Config
 from wsgiserve.protocol import BodyReader, FieldBlock, RequestHead, RequestReader, body_reader
@@ -34,13 +33,10 @@ HIGH_WATER = 1 << 18
 FILE_BURST = 1 << 20
 
 
-class Phase(enum.Enum):
-    """What the loop does with bytes that arrive."""
-
-    HEAD = enum.auto()  # the next request's head
-    BODY = enum.auto()  # a body that is kept in memory until the app is called
-    DISCARD = enum.auto()  # a body that the app did not read to its end
-    LINGER = enum.auto()  # everything is answered: read and forget until the client has seen it
+# What the loop does with bytes that arrive. "head" reads the next request's head, "body" a body that is kept
+# in memory until the app is called, "discard" a body that the app did not read to its end. In "linger"
+# everything is answered, and bytes are read and forgotten until the client has seen it.
+Phase = Literal["head", "body", "discard", "linger"]
 
 
 class Running(Protocol):
@@ -126,7 +122,7 @@ class Connection:
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
         # the request being read, or being discarded
-        self.phase = Phase.HEAD
+        self.phase: Phase = "head"
         self.reading_head = True  # its deadline runs; a new connection is not idle
         self.head: RequestHead | None = None
         self.body_reader: BodyReader | None = None
@@ -159,7 +155,7 @@ class Connection:
         (head, body, None) once the whole body is in memory; (head, None, reader) when the app is to be called
         before it, with what came so far in ``self.body``; None while bytes are missing.
         """
-        if self.phase is Phase.DISCARD and not self._discarded():
+        if self.phase == "discard" and not self._discarded():
             return None
         head = self.head
         if head is None:
@@ -168,7 +164,7 @@ class Connection:
                 return None
             if not head.block.has_body:
                 return head, io.BytesIO(), None
-            self.head, self.phase = head, Phase.BODY
+            self.head, self.phase = head, "body"
             self.body_reader = self.last_body_reader = body_reader(
                 head, max_body=self.config.max_body, max_fields=self.config.max_fields
             )
@@ -195,11 +191,11 @@ class Connection:
         self.take(self.body_reader)
         if self.body_reader.done:
             self._forget_request()
-        return self.phase is Phase.HEAD
+        return self.phase == "head"
 
     def _forget_request(self) -> None:
         self.head = self.body_reader = None
-        self.phase = Phase.HEAD
+        self.phase = "head"
 
     def take(self, reader: BodyReader) -> bytes:
         """Move bytes from the request reader's buffer through a body's reader."""

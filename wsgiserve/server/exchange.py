@@ -34,7 +34,7 @@ from wsgiserve.protocol import (
     response_framing,
     switching_protocols,
 )
-from wsgiserve.server.connection import HIGH_WATER, Connection, Phase
+from wsgiserve.server.connection import HIGH_WATER, Connection
 from wsgiserve.server.environ import request_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.file_wrapper import FileWrapper
@@ -54,31 +54,26 @@ MAX_DISCARD = 65536
 
 
 class Exchange:
-    """One call of the app. ``detach`` is called with the exchange before its thread waits for the client."""
+    """One call of the app.
 
-    __slots__ = (
-        "body",
-        "complete",
-        "connection",
-        "deferred_close",
-        "detach",
-        "detached",
-        "framing",
-        "gateway",
-        "head",
-        "head_sent",
-        "keep_alive",
-        "layer",
-        "reader",
-        "remaining",
-        "request",
-        "sent",
-        "started",
-        "status",
-        "stream",
-        "switching",
-        "trailers",
-    )
+    ``body`` is the whole body, or ``reader`` reads one that is still arriving. The class attributes are how
+    every exchange begins, so that making one costs no more than what it is made of.
+    """
+
+    detached = False  # guarded by the leadership: not the loop's any more
+    stream: BodyStream | None = None  # of the body that is still arriving, once the app is called
+    # the response
+    head: ResponseHead | None = None
+    head_sent = False
+    complete = False  # everything was given to the connection
+    framing: Framing = "none"
+    remaining = 0  # bytes still missing to the Content-Length
+    status = 0
+    sent = 0  # bytes of the body
+    trailers = b""
+    switching = b""  # the 101 that takes the place of a response
+    deferred_close = False  # the connection closes the result, once the file has left
+    started = 0.0
 
     def __init__(
         self,
@@ -87,30 +82,16 @@ class Exchange:
         request: RequestHead,
         body: io.BytesIO | None,
         reader: BodyReader | None,
-        detach: Callable[[Exchange], None],
     ) -> None:
         self.gateway = gateway
         self.connection = connection
         self.request = request
         self.layer = connection.request_layer(request.block)
         self.body = body
-        self.reader = reader  # of a body that is still arriving, else None
-        self.stream: BodyStream | None = None
-        self.detach = detach
-        self.detached = False  # guarded by the leadership: not the loop's any more
-        # the response
-        self.head: ResponseHead | None = None
-        self.head_sent = False
-        self.complete = False  # everything was given to the connection
-        self.framing = Framing.NONE
-        self.remaining = 0  # bytes still missing to the Content-Length
+        self.reader = reader
         self.keep_alive = request.keep_alive
-        self.switching = b""  # the 101 that takes the place of a response
-        self.deferred_close = False  # the connection closes the result, once the file has left
-        self.trailers = b""
-        self.status = 0
-        self.sent = 0  # bytes of the body
-        self.started = time.time() if gateway.access_log else 0.0
+        if gateway.access_log:
+            self.started = time.time()
 
     # -- the call
 
@@ -154,7 +135,7 @@ class Exchange:
             self.connection.send(CONTINUE)
 
     def _before_wait(self) -> None:
-        self.detach(self)
+        self.gateway.before_wait(self)
 
     # -- what the app calls
 
@@ -212,9 +193,8 @@ class Exchange:
             self._end_body()
             return
         start = self._start(len(data))
-        framing = self.framing
-        if framing is Framing.LENGTH:
-            if len(data) != self.remaining:
+        if self.framing == "length":
+            if len(data) > self.remaining:
                 data = self._cut(data)
             self.remaining -= len(data)
             self.sent += len(data)
@@ -232,7 +212,7 @@ class Exchange:
         descriptor, offset, count = segment
         start = self._start(count)
         self.connection.send(start)
-        if self.framing is Framing.LENGTH:
+        if self.framing == "length":
             if count < self.remaining:
                 logger.error("the app announced %d bytes, but its file has %d", self.remaining, count)
                 self.keep_alive = False
@@ -250,7 +230,7 @@ class Exchange:
                 raise LocalProtocolError(f"the app yielded {type(block).__name__}; a body is made of bytes")
             if block:
                 self._send_block(block)
-                if self.framing is Framing.NONE or self.framing is Framing.HEAD:
+                if self.framing == "none" or self.framing == "head":
                     break  # Nobody will see more of it.
         if not self.head_sent:
             self.connection.send(self._start(0))
@@ -271,13 +251,13 @@ class Exchange:
         )
         self.remaining = length or 0
         self._decide_persistence()
+        self.head_sent = True
+        self.status = head.status
         persistence = b""
         if not self.keep_alive:
             persistence = b"Connection: close\r\n"
         elif not self.request.minor:
             persistence = b"Connection: keep-alive\r\n"
-        self.head_sent = True
-        self.status = head.status
         return render_head(head, self.framing, length, self.gateway.standing(head), persistence)
 
     def _may_omit_body(self, head: ResponseHead) -> bool:
@@ -285,7 +265,7 @@ class Exchange:
         return self.request.method == "HEAD" or head.status == 304
 
     def _decide_persistence(self) -> None:
-        if self.framing is Framing.CLOSE or self.gateway.stopping:
+        if self.gateway.stopping or self.framing == "close":
             self.keep_alive = False
         reader = self.reader
         if reader is not None and not reader.done:
@@ -298,14 +278,14 @@ class Exchange:
     def _send_block(self, data: bytes) -> None:
         start = b"" if self.head_sent else self._start(None)
         framing = self.framing
-        if framing is Framing.LENGTH:
+        if framing == "length":
             if len(data) > self.remaining:
                 data = self._cut(data)
             self.remaining -= len(data)
-        elif framing is Framing.NONE or framing is Framing.HEAD:
+        elif framing == "none" or framing == "head":
             data = b""
         self.sent += len(data)
-        if framing is Framing.CHUNKED and data:
+        if framing == "chunked" and data:
             data = chunk(data)
         self._send(start + data if start else data)
 
@@ -314,7 +294,7 @@ class Exchange:
         if data:
             connection.send(data)
         if connection.unsent > HIGH_WATER:
-            self.detach(self)
+            self.gateway.before_wait(self)
             while connection.unsent:
                 if not connection.wait_writable(connection.config.stall_timeout):
                     raise ClientDisconnected("the client stopped reading the response")
@@ -322,19 +302,16 @@ class Exchange:
 
     def _cut(self, data: bytes) -> bytes:
         """RFC 9110 §8.6: the announced length is what the client believes."""
-        if len(data) > self.remaining:
-            logger.error("the app sent more than its Content-Length of bytes; the rest was cut off")
-            self.keep_alive = False
-            self.connection.closing = True
-            return data[: self.remaining]
-        return data
+        logger.error("the app sent more than its Content-Length of bytes; the rest was cut off")
+        self.keep_alive = False
+        return data[: self.remaining]
 
     def _end_body(self) -> None:
         self.complete = True
-        if self.framing is Framing.CHUNKED:
+        if self.framing == "chunked":
             wanted = self.trailers and "trailers" in self.layer.get("HTTP_TE", "").lower()
             self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
-        elif self.framing is Framing.LENGTH and self.remaining:
+        elif self.framing == "length" and self.remaining:
             logger.error("the app sent %d bytes fewer than its Content-Length", self.remaining)
             self.connection.broken = True
 
@@ -357,12 +334,12 @@ class Exchange:
             return  # The client has its whole response; only close() failed.
         if self.head_sent:
             connection.broken = True
-            connection.reset = self.framing is Framing.CLOSE
+            connection.reset = self.framing == "close"
             return
         connection.handler = None
         self.status = status
         self.head_sent = True
-        self.framing = Framing.NONE
+        self.framing = "none"
         self._decide_persistence()
         self.keep_alive = self.keep_alive and self.request.minor > 0
         response = error_response(
@@ -387,7 +364,7 @@ class Exchange:
             if self.stream is not None and self.stream.failed:
                 connection.closing = True
             connection.body_reader = reader
-            connection.phase = Phase.DISCARD
+            connection.phase = "discard"
         if self.gateway.access_log:
             self.gateway.access_log.add(
                 connection.peer, self.request, self.layer, self.status, self.sent, self.started

@@ -6,8 +6,9 @@ PEP 3333 calls this side the gateway. Nothing in here changes once the server ru
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import wsgiserve
 from wsgiserve.config import Config
@@ -34,6 +35,7 @@ class Gateway:
         self.refusals = RefusalLog()
         self.access_log = AccessLog() if config.access_log else None
         self.stopping = False
+        self.before_wait: Callable[[Any], None]  # set by the loop; an exchange calls it with itself
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
         self._second = 0
         self._date_line = self._standing = b""

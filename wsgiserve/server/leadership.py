@@ -24,14 +24,13 @@ Invariants
 
 from __future__ import annotations
 
-import enum
 import logging
 import math
 import queue
 import threading
 import time
 from collections import deque
-from typing import Protocol
+from typing import Literal, Protocol
 
 from wsgiserve.server.exchange import Exchange
 
@@ -43,13 +42,9 @@ SLOW = 0.002  # seconds: a dispatched call that took less would better have run 
 IDLE_SECONDS = 30.0  # a follower without work for so long retires
 
 
-class Standing(enum.Enum):
-    """What a thread is to the loop after a call of the app."""
-
-    LEADING = enum.auto()
-    ANEW = enum.auto()  # leading again, after another thread did: what it knew of the sockets is stale
-    DEPOSED = enum.auto()
-    OVER = enum.auto()  # there is nothing left to lead
+# What a thread is to the loop after an exchange. "anew" is leading again, after another thread did: what it
+# knew of the sockets is stale. "dispatched" is leading, while the exchange is with another thread.
+Standing = Literal["leading", "dispatched", "anew", "deposed", "over"]
 
 
 class Loop(Protocol):
@@ -72,20 +67,20 @@ class Forecast:
     SIZE = 256
 
     def __init__(self) -> None:
-        self._credits: dict[str, int] = {}
+        self.credits: dict[str, int] = {}
 
     def expects_slow(self, exchange: Exchange) -> bool:
         """Tell whether to dispatch the exchange instead of calling it inline."""
-        return bool(self._credits) and _route(exchange) in self._credits
+        return _route(exchange) in self.credits
 
     def learn(self, exchange: Exchange, *, slow: bool) -> None:
         """Remember how a call went that did not run inline to its end."""
         route = _route(exchange)
-        credit = self.CREDIT if slow else self._credits.get(route, 0) - 1
-        if credit > 0 and (route in self._credits or len(self._credits) < self.SIZE):
-            self._credits[route] = credit
+        credit = self.CREDIT if slow else self.credits.get(route, 0) - 1
+        if credit > 0 and (route in self.credits or len(self.credits) < self.SIZE):
+            self.credits[route] = credit
         else:
-            self._credits.pop(route, None)
+            self.credits.pop(route, None)
 
 
 def _route(exchange: Exchange) -> str:
@@ -118,16 +113,26 @@ class Leadership:
 
     def lead(self) -> None:
         """Run the loop until deposed or stopped; the lock is held."""
-        standing = Standing.ANEW
-        while standing is Standing.ANEW:
+        standing: Standing = "anew"
+        while standing == "anew":
             with self.mutex:
                 if self.inline is not None:
                     self._depose(self.inline)
-            standing = Standing.LEADING
-            while standing is Standing.LEADING:
+            standing = "leading"
+            while standing == "leading":
                 standing = self.loop.turn()
-        if standing is Standing.OVER:
+        if standing == "over":
             self._send_home()
+
+    def serve(self, exchange: Exchange) -> Standing:
+        """Run an exchange for the leader, on its own thread or, where it must not wait, on a follower's."""
+        if (
+            self.detached >= self.cap
+            or exchange.reader is not None
+            or (self.forecast.credits and self.forecast.expects_slow(exchange))
+        ):
+            return self._dispatch(exchange)
+        return self.call(exchange)
 
     def call(self, exchange: Exchange) -> Standing:
         """Run an exchange on the leader's thread; unless it still leads after it, all is done for it."""
@@ -139,16 +144,16 @@ class Leadership:
         if not exchange.detached and self.lock.acquire(blocking=False):
             if self.inline is exchange:
                 self.inline = None
-                return Standing.LEADING
+                return "leading"
             # Deposed between the two looks, and the new leader is in the app already: rule 3.
             self._settle_leading(exchange)
-            return Standing.ANEW
+            return "anew"
         with self.mutex:
             if not exchange.detached:  # Somebody has the lock and is about to depose us: be first.
                 self._depose(exchange)
         self.forecast.learn(exchange, slow=True)
         self._finish(exchange)
-        return Standing.DEPOSED
+        return "deposed"
 
     def _settle_leading(self, exchange: Exchange) -> None:
         """Give back what a deposed exchange holds, on a thread that leads: no call of the app in here."""
@@ -157,21 +162,17 @@ class Leadership:
             following.detached = True
             self._post(following)  # It inherits the slot.
 
-    def must_dispatch(self, exchange: Exchange) -> bool:
-        """Tell whether the leader may not, or had better not, call the app for this exchange itself."""
-        return (
-            self.detached >= self.cap or exchange.reader is not None or self.forecast.expects_slow(exchange)
-        )
-
-    def dispatch(self, exchange: Exchange) -> None:
-        """Let a follower run an exchange, as soon as there is a slot; its connection is not watched."""
+    def _dispatch(self, exchange: Exchange) -> Standing:
+        """Let a follower run an exchange, as soon as there is a slot."""
+        self.loop.unwatch(exchange)
         with self.mutex:
             exchange.detached = True
             if self.detached >= self.cap:
                 self.waiting.append(exchange)
-                return
+                return "dispatched"
             self.detached += 1
         self._post(exchange)
+        return "dispatched"
 
     # -- followers
 

@@ -19,7 +19,7 @@ from time import monotonic
 
 from wsgiserve.config import Config
 from wsgiserve.protocol import RemoteProtocolError, error_response
-from wsgiserve.server.connection import Connection, Phase
+from wsgiserve.server.connection import Connection
 from wsgiserve.server.environ import connection_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.exchange import Exchange
@@ -46,6 +46,7 @@ class EventLoop:
         self.gateway = gateway
         self.config = config
         self.leadership = Leadership(self, config.threads)
+        gateway.before_wait = self.leadership.detach
         self.poller = poller
         self.listeners = {listener.fd: listener for listener in listeners}
         self._bell, self._ringer = socket.socketpair()
@@ -66,7 +67,7 @@ class EventLoop:
     def turn(self) -> Standing:
         """Wait for events once and serve them."""
         if self.gateway.stopping and self._wind_down():
-            return Standing.OVER
+            return "over"
         if self.gateway.access_log:
             self.gateway.access_log.flush()
         connections = self.connections
@@ -77,23 +78,23 @@ class EventLoop:
                 self._own_event(fd)
                 continue
             standing = self._on_event(connection)
-            if standing is not Standing.LEADING:
+            if standing != "leading":
                 return standing
         for connection in tuple(self._unserved):
             del self._unserved[connection]
             standing = self._advance(connection)
-            if standing is not Standing.LEADING:
+            if standing != "leading":
                 return standing
         exchange = self.leadership.next_inline()
         if exchange is not None:
             standing = self._serve(exchange)
-            if standing is not Standing.LEADING:
+            if standing != "leading":
                 return standing
         if self._winding_down and not self._idle_let_go and len(events) < MAX_EVENTS:
             self._let_go_of_idle()  # All that had been sent before is served by now.
         if monotonic() >= self._next_sweep:
             self._sweep()
-        return Standing.LEADING
+        return "leading"
 
     def _timeout(self) -> float | None:
         if self._unserved or (self._winding_down and not self._idle_let_go):
@@ -114,17 +115,17 @@ class EventLoop:
 
     def _on_event(self, connection: Connection) -> Standing:
         if self._unserved and connection in self._unserved:
-            return Standing.LEADING  # First what it sent before; this is reported again.
+            return "leading"  # First what it sent before; this is reported again.
         if connection.watched & WRITE:
             return self._on_writable(connection)
         data = connection.receive()
         if data is None:
-            return Standing.LEADING
+            return "leading"
         if not data:
             self._drop(connection)
-            return Standing.LEADING
-        if connection.phase is Phase.LINGER:
-            return Standing.LEADING
+            return "leading"
+        if connection.phase == "linger":
+            return "leading"
         connection.reader.receive_data(data)
         return self._advance(connection)
 
@@ -134,12 +135,12 @@ class EventLoop:
             connection.flush()
         except ClientDisconnected:
             self._drop(connection)
-            return Standing.LEADING
+            return "leading"
         if not connection.outgoing:
             return self._advance(connection)
         if connection.unsent != before or not before:
             connection.deadline = monotonic() + self.config.stall_timeout
-        return Standing.LEADING
+        return "leading"
 
     # -- requests
 
@@ -148,21 +149,19 @@ class EventLoop:
         for _ in range(PIPELINE_BURST):
             exchange = self._settle(connection)
             if exchange is None:
-                return Standing.LEADING
-            if self.leadership.must_dispatch(exchange):
-                self.unwatch(exchange)
-                self.leadership.dispatch(exchange)
-                return Standing.LEADING
-            standing = self.leadership.call(exchange)
-            if standing is not Standing.LEADING:
+                return "leading"
+            standing = self.leadership.serve(exchange)
+            if standing == "dispatched":
+                return "leading"
+            if standing != "leading":
                 return standing
         connection.deadline = math.inf  # It waits for us, not for its client.
         self._unserved[connection] = None
-        return Standing.LEADING
+        return "leading"
 
     def _serve(self, exchange: Exchange) -> Standing:
         standing = self.leadership.call(exchange)
-        return self._advance(exchange.connection) if standing is Standing.LEADING else standing
+        return self._advance(exchange.connection) if standing == "leading" else standing
 
     def settle(self, exchange: Exchange) -> Exchange | None:
         """Give the connection of a finished exchange back, or return its next exchange.
@@ -201,14 +200,14 @@ class EventLoop:
                 return self._settle(connection)
             if request is not None:
                 connection.reading_head = False
-                exchange = Exchange(self.gateway, connection, *request, self.leadership.detach)
+                exchange = Exchange(self.gateway, connection, *request)
                 connection.exchange = exchange
                 return exchange
             self._await_bytes(connection)
         return None
 
     def _await_bytes(self, connection: Connection) -> None:
-        if connection.phase is not Phase.HEAD:
+        if connection.phase != "head":
             connection.deadline = monotonic() + self.config.stall_timeout
         elif not connection.reader.buffer:
             if not connection.reading_head:
@@ -282,8 +281,8 @@ class EventLoop:
         """
         if connection.handler is not None:
             self._hand_over(connection)
-        elif connection.reader.failed or connection.reader.buffer or connection.phase is not Phase.HEAD:
-            connection.phase = Phase.LINGER
+        elif connection.reader.failed or connection.reader.buffer or connection.phase != "head":
+            connection.phase = "linger"
             connection.end_of_output()
             connection.closing = False
             connection.deadline = monotonic() + LINGER_SECONDS
@@ -335,8 +334,8 @@ class EventLoop:
             return [connection for connection in self.connections.values() if connection.watched]
 
     def _expire(self, connection: Connection) -> None:
-        unfinished = connection.phase is Phase.BODY or connection.reader.buffer
-        if unfinished and connection.phase is not Phase.LINGER and not connection.outgoing:
+        unfinished = connection.phase == "body" or connection.reader.buffer
+        if unfinished and connection.phase != "linger" and not connection.outgoing:
             self._refuse(connection, RemoteProtocolError(408, "the request did not arrive in time"))
             self._settle(connection)
         else:
@@ -370,9 +369,9 @@ class EventLoop:
                 self._await_stop(connection)
 
     def _await_stop(self, connection: Connection) -> None:
-        if connection.phase is Phase.HEAD and not connection.reader.buffer:
+        if connection.phase == "head" and not connection.reader.buffer:
             self._drop(connection)
-        elif connection.phase is Phase.HEAD:
+        elif connection.phase == "head":
             connection.deadline = min(connection.deadline, monotonic() + STOP_SECONDS)
 
     def close(self) -> None:
