@@ -441,11 +441,13 @@ FIELDS = {
 
 
 def fields() -> Cases:
-    """Each field on a GET without a body, on a POST with a length, and on a chunked one."""
+    """Each field on a GET; what may change the framing also on a POST with a length and on a chunked one."""
     for name, raw in HEADS.items():
         yield name, raw
     for name, field in FIELDS.items():
         yield f"{name}-get", get(b"/case", field) + SMUGGLED
+        if name.startswith(("5-", "5.1-")):
+            continue
         yield f"{name}-length", request(field, b"Content-Length: 5", body=b"hello" + SMUGGLED)
         yield f"{name}-chunked", request(field, b"Transfer-Encoding: chunked", body=CHUNKED + SMUGGLED)
     for option in (b"Transfer-Encoding", b"close, Transfer-Encoding", b"keep-alive, transfer-encoding"):
