@@ -1,0 +1,96 @@
+"""Behind nginx, HAProxy and Caddy: each ambiguous request is read as the front end forwarded it.
+
+Whatever a front end makes of a case of ``ambiguous.CASES``, the requests that it forwarded are the requests
+that the app saw, or the server refused and closed; and every client gets the answers to its own requests,
+those that follow included (no desynchronized connection, no poisoned response queue).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.proxies.ambiguous import CASES
+from tests.proxies.front_ends import FRONT_ENDS, program_of, running
+from tests.proxies.recording import ANSWER, PATIENCE_SECONDS, Call, Recorder
+
+# A front end that waits for the rest of a request says nothing; then the client leaves.
+SILENCE_SECONDS = 0.15
+
+pytestmark = pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+
+
+class FrontEnd:
+    """A front end and the recorder behind it."""
+
+    def __init__(self, port: int, recorder: Recorder) -> None:
+        self.port = port
+        self.recorder = recorder
+        self.cases = 0
+        self.forwarded = 0  # cases of which something reached the app
+        self.followed = 0  # cases behind which the canary on the same connection was answered
+
+    def converse(self, data: bytes, last: Call, silence: float) -> list[bytes]:
+        """Send bytes on a new connection; return what was answered, in order, at most up to ``last``."""
+        received = b""
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS) as client:
+            try:
+                client.sendall(data)
+                client.settimeout(silence)
+                while last.token not in ANSWER.findall(received):
+                    more = client.recv(65536)
+                    if not more:
+                        break
+                    received += more
+            except OSError:
+                pass  # It says nothing more, or has cut the connection.
+        return ANSWER.findall(received)
+
+
+@pytest.fixture(scope="module", params=FRONT_ENDS)
+def front_end(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontEnd]:
+    if program_of(request.param) is None:
+        missing = f"{FRONT_ENDS[request.param][0]} is not installed"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    folder = tmp_path_factory.mktemp(request.param)
+    with Recorder() as recorder, running(request.param, recorder.port, folder) as port:
+        yield FrontEnd(port, recorder)
+
+
+def canary(path: str) -> tuple[bytes, Call]:
+    """Return a request that nobody can misread, and what the app sees of it."""
+    return f"GET {path} HTTP/1.1\r\nHost: canary\r\n\r\n".encode(), Call("GET", path, b"")
+
+
+def test_there_are_enough_cases_and_no_two_alike() -> None:
+    assert len(CASES) == len(set(CASES.values())) >= 200
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_app_sees_what_was_forwarded(front_end: FrontEnd, case: str) -> None:
+    recorder = front_end.recorder
+    before = len(recorder.calls)
+    bird, same = canary(f"/canary/same/{case}")
+    answers = front_end.converse(CASES[case] + bird, same, SILENCE_SECONDS)
+    differences = recorder.settle()
+    calls = recorder.calls[before:]
+    bird, fresh = canary(f"/canary/new/{case}")
+    answered = front_end.converse(bird, fresh, PATIENCE_SECONDS)
+    if differences:
+        recorder.disconnect()  # The next case starts afresh.
+    assert not differences
+    assert answers == [call.token for call in calls[: len(answers)]]
+    assert answered == [fresh.token]
+    front_end.cases += 1
+    front_end.forwarded += any(call != same for call in calls)
+    front_end.followed += same.token in answers
+
+
+def test_nothing_arrived_late_and_much_arrived(front_end: FrontEnd) -> None:
+    """The last for each front end: when all connections have ended, nothing more can reach the app."""
+    assert not front_end.recorder.disconnect()
+    assert front_end.forwarded >= front_end.cases // 5
+    assert front_end.followed >= front_end.cases // 5
