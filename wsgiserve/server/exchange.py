@@ -199,9 +199,12 @@ class Exchange:
             self.remaining -= len(data)
             self.sent += len(data)
             self.connection.send(start + data)
+            self.complete = True
+            if self.remaining:
+                self._end_body()
         else:
             self.connection.send(start)
-        self._end_body()
+            self._end_body()
 
     def _send_file(self, wrapper: FileWrapper) -> None:
         """A regular file goes from the disk to the socket; anything else is a result like any other."""
@@ -250,7 +253,8 @@ class Exchange:
             self.request.method, head.status, self.request.minor, announced
         )
         self.remaining = length or 0
-        self._decide_persistence()
+        if self.reader is not None or self.gateway.stopping or self.framing == "close":
+            self._decide_persistence()
         self.head_sent = True
         self.status = head.status
         persistence = b""
@@ -258,6 +262,8 @@ class Exchange:
             persistence = b"Connection: close\r\n"
         elif not self.request.minor:
             persistence = b"Connection: keep-alive\r\n"
+        if self.detached:
+            self.gateway.tick()
         return render_head(head, self.framing, length, self.gateway.standing(head), persistence)
 
     def _may_omit_body(self, head: ResponseHead) -> bool:

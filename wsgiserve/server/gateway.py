@@ -39,6 +39,7 @@ class Gateway:
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
         self._second = 0
         self._date_line = self._standing = b""
+        self.tick()
 
     def response_head(self, status: str, headers: list[tuple[str, str]]) -> ResponseHead:
         """Check and render a response head, or find it among those that were equal."""
@@ -54,13 +55,16 @@ class Gateway:
             self._heads[key] = head
         return head
 
-    def standing(self, head: ResponseHead | None = None) -> bytes:
-        """Return the Date and Server lines, without those the app set itself."""
+    def tick(self) -> None:
+        """Keep the Date line true: once a turn of the loop, and when an exchange took a while."""
         now = int(time.time())
         if now != self._second:
             self._date_line = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
             self._standing = self._date_line + _SERVER_LINE
             self._second = now
+
+    def standing(self, head: ResponseHead | None = None) -> bytes:
+        """Return the Date and Server lines, without those the app set itself."""
         if head is None or not (head.has_date or head.has_server):
             return self._standing
         return (b"" if head.has_date else self._date_line) + (b"" if head.has_server else _SERVER_LINE)

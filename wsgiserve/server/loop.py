@@ -72,6 +72,7 @@ class EventLoop:
             self.gateway.access_log.flush()
         connections = self.connections
         events = self.poller.poll(self._timeout())
+        self.gateway.tick()
         for fd, _ in events:
             connection = connections.get(fd)
             if connection is None:
