@@ -13,6 +13,7 @@ import shlex
 from pathlib import Path
 from string import Template
 from urllib.parse import quote
+from wsgiref.util import application_uri
 
 from werkzeug.wsgi import wrap_file
 
@@ -30,7 +31,7 @@ def create_app(directory: str | os.PathLike[str]) -> App:
 
     @app.get("/")
     def home(request: Request) -> Response:
-        url = shlex.quote(request.root_url.rstrip("/"))
+        url = shlex.quote(application_uri(request.environ).rstrip("/"))
         return Response(PAGE.substitute(url=html.escape(url)), mimetype="text/html")
 
     @app.get("/echo/{text:path}")
@@ -72,8 +73,8 @@ def create_app(directory: str | os.PathLike[str]) -> App:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Serve the demo: echo, user agent, files.")
-    parser.add_argument("-d", "--directory", default=DIRECTORY, help="default: %(default)s")
-    parser.add_argument("--bind", metavar="HOST:PORT", default="127.0.0.1:8000")
+    parser.add_argument("-d", "--directory", default=DIRECTORY, help="folder of the files (%(default)s)")
+    parser.add_argument("--bind", metavar="HOST:PORT", default="127.0.0.1:8000", help="(%(default)s)")
     options = parser.parse_args()
     create_app(options.directory).run(bind=options.bind)
 

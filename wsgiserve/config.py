@@ -7,11 +7,20 @@ the docs derive from the fields of :class:`Config`, or are tested against them.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 
 class ConfigError(ValueError):
-    """An option that does not exist or has a value that cannot be; the text is one plain line."""
+    """An option that does not exist or has a value that cannot be; the text is one plain line.
+
+    ``option`` is its name, "" for one that does not exist.
+    """
+
+    def __init__(self, option: str, text: str) -> None:
+        super().__init__(f"{option}: {text}" if option else text)
+        self.option = option
+        self.text = text
 
 
 def _option(default: Any, text: str, metavar: str = "", *, least: int | None = None) -> Any:
@@ -54,12 +63,19 @@ class Config:
 
     def __post_init__(self) -> None:
         if not self.bind:
-            raise ConfigError("bind: name at least one HOST:PORT")
+            raise ConfigError("bind", "name at least one HOST:PORT")
         for field in dataclasses.fields(self):
             least = field.metadata["least"]
-            value = getattr(self, field.name)
-            if least is not None and not (isinstance(value, int | float) and value >= least):
-                raise ConfigError(f"{field.name}: {value!r} is not a number of at least {least}")
+            if least is not None:
+                _check_number(field.name, getattr(self, field.name), type(field.default), least)
+
+
+def _check_number(name: str, value: object, kind: type, least: int) -> None:
+    allowed = int if kind is int else (int, float)
+    sound = isinstance(value, allowed) and not isinstance(value, bool) and least <= value < math.inf
+    if not sound:
+        noun = "whole number" if kind is int else "number"
+        raise ConfigError(name, f"{value!r} is not a {noun} of at least {least}")
 
 
 def make_config(**options: Any) -> Config:
@@ -70,7 +86,9 @@ def make_config(**options: Any) -> Config:
     known = {field.name for field in dataclasses.fields(Config)}
     unknown = sorted(options.keys() - known)
     if unknown:
-        raise ConfigError(f"unknown option {', '.join(unknown)}; the options are {', '.join(sorted(known))}")
+        raise ConfigError(
+            "", f"unknown option {', '.join(unknown)}; the options are {', '.join(sorted(known))}"
+        )
     bind = options.get("bind")
     if bind is not None:
         options["bind"] = (bind,) if isinstance(bind, str) else tuple(bind)

@@ -6,7 +6,9 @@ that the user's own code raises while it is imported is *their* traceback, witho
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import inspect
 import traceback
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -29,13 +31,14 @@ def load_app(target: str) -> WSGIApplication:
     """Import the WSGI application that ``target`` names; TargetError says why it cannot be had."""
     module_name, _, name = target.partition(":")
     if module_name.endswith(".py"):
-        stem = module_name[:-3].replace("/", ".")
+        stem = module_name[:-3].removeprefix("./").replace("/", ".")
         raise TargetError(f"{target!r} is a file; name the module: {stem}:{name or DEFAULT_NAMES[0]}")
     module = _import(module_name, target)
     app = _attribute(module, name, target) if name else _default(module)
     if not callable(app):
         kind = type(app).__name__
         raise TargetError(f"{target!r} is of type {kind} and cannot be called; a WSGI app is a callable")
+    _check_signature(app, target)
     return app  # type: ignore[no-any-return]  # callable is all that can be known before a request
 
 
@@ -72,14 +75,33 @@ def _default(module: ModuleType) -> Any:
     )
 
 
+def _check_signature(app: Any, target: str) -> None:
+    """Tell a factory, a view or an ASGI app from a WSGI app, before every request is a 500."""
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):  # Not every callable has one to look at.
+        return
+    try:
+        signature.bind("environ", "start_response")
+    except TypeError:
+        raise TargetError(
+            f"{target!r} cannot be called as app(environ, start_response), so it is no WSGI app; "
+            f"if it makes one, write {target}()"
+        ) from None
+
+
 def _attribute(module: ModuleType, name: str, target: str) -> Any:
     factory = name.endswith("()")
     value: Any = module
+    place = f"the module {module.__name__!r}"
     for part in name.removesuffix("()").split("."):
         try:
             value = getattr(value, part)
         except AttributeError:
-            raise TargetError(f"the module {module.__name__!r} has no {part!r} (from {target!r})") from None
+            close = difflib.get_close_matches(part, dir(value), 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TargetError(f"{place} has no {part!r}{hint}") from None
+        place = repr(part)
     if not factory:
         return value
     if not callable(value):
@@ -87,6 +109,8 @@ def _attribute(module: ModuleType, name: str, target: str) -> Any:
     try:
         return value()
     except Exception as error:
+        if _frames_of_theirs(error) is None:  # Calling it failed, not what it does.
+            raise TargetError(f"{target!r}: {type(error).__name__}: {error}") from error
         raise UserCodeError(_their_traceback(error)) from error
 
 

@@ -258,7 +258,7 @@ def test_graceful_timeout(folder):
 BAD_STARTS = [
     (3, ["missing:app"], "no module named 'missing' here; looked in this folder and in sys.path"),
     (3, ["app.sub:app"], "no module named 'app.sub' here; looked in this folder and in sys.path"),
-    (3, ["app:missing"], "the module 'app' has no 'missing' (from 'app:missing')"),
+    (3, ["app:missing"], "the module 'app' has no 'missing'"),
     (3, ["app:number"], "'app:number' is of type int and cannot be called; a WSGI app is a callable"),
     (3, ["app:number()"], "'app:number()': 'number' cannot be called, so it is no factory"),
     (3, ["app.py"], "'app.py' is a file; name the module: app:application"),
@@ -271,13 +271,19 @@ BAD_STARTS = [
     ),
     (2, ["app", "--wat"], "No such option '--wat'. See wsgiserve --help."),
     (2, [], "Missing argument 'MODULE:NAME'. See wsgiserve --help."),
-    (2, ["app", "--threads", "0"], "threads: 0 is not a number of at least 1"),
+    (2, ["app", "--threads", "0"], "--threads: 0 is not a whole number of at least 1. See wsgiserve --help."),
     (2, ["app", "--threads", "x"], "Invalid value for '--threads': 'x' is not a valid integer."),
-    (2, ["app", "--keep-alive", "-1"], "keep_alive: -1.0 is not a number of at least 0"),
-    (2, ["app", "--head-timeout", "nan"], "head_timeout: nan is not a number of at least 1"),
-    (4, ["app", "--bind", "8000"], "cannot listen on '8000': write it as HOST:PORT, such as 127.0.0.1:8000"),
-    (4, ["app", "--bind", "127.0.0.1:70000"], "cannot listen on '127.0.0.1:70000': write it as HOST:PORT"),
-    (4, ["app", "--bind", "::1:8000"], "cannot listen on '::1:8000': write an IPv6 address in brackets"),
+    (2, ["app", "--keep-alive", "-1"], "--keep-alive: -1.0 is not a number of at least 0"),
+    (2, ["app", "--head-timeout", "nan"], "--head-timeout: nan is not a number of at least 1"),
+    (2, ["app", "--bind", "8000"], "--bind: '8000' is not HOST:PORT, such as 127.0.0.1:8000."),
+    (2, ["app", "--bind", "127.0.0.1:70000"], "--bind: '127.0.0.1:70000' is not HOST:PORT"),
+    (
+        2,
+        ["app", "--bind", "::1:8000"],
+        "--bind: write the IPv6 address of '::1:8000' in brackets, as [::1]:8000.",
+    ),
+    (3, ["neither:create_app"], "'neither:create_app' cannot be called as app(environ, start_response)"),
+    (3, ["app:application.nope"], "'application' has no 'nope'"),
     (4, ["app", "--bind", "256.0.0.1:0"], "cannot listen on 256.0.0.1:0: "),
     (4, ["app", "--bind", "192.0.2.1:0"], "cannot listen on 192.0.2.1:0: not an address of this machine"),
 ]
@@ -484,12 +490,19 @@ def test_requests_that_had_to_be_cut_are_told():
 def test_wrong_options():
     with pytest.raises(ConfigError, match="unknown option thread; the options are access_log, backlog"):
         wsgiserve.Server(HELLO, thread=5)
-    with pytest.raises(ConfigError, match="threads: 0 is not a number of at least 1"):
+    with pytest.raises(ConfigError, match="threads: 0 is not a whole number of at least 1"):
         wsgiserve.Server(HELLO, threads=0)
+    for value in (2.5, True, float("inf"), "4"):
+        with pytest.raises(ConfigError, match="is not a whole number"):
+            wsgiserve.Server(HELLO, threads=value)
     with pytest.raises(ConfigError, match="name at least one"):
         wsgiserve.Server(HELLO, bind=[])
-    with pytest.raises(ListenError, match="write it as HOST:PORT"):
-        wsgiserve.Server(HELLO, bind="nowhere").open()
+    with pytest.raises(ConfigError, match="'nowhere' is not HOST:PORT"):
+        wsgiserve.Server(HELLO, bind="nowhere")
+    with pytest.raises(TypeError, match="a WSGI app is a callable"):
+        wsgiserve.Server("app")
+    with pytest.raises(RuntimeError, match="the server does not listen"):
+        _ = wsgiserve.Server(HELLO).url
 
 
 def test_all_addresses_or_none():

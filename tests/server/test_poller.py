@@ -34,7 +34,7 @@ def test_descriptor_closed_before_the_next_poll_does_no_harm(poller):
     left, right = socket.socketpair()
     with right:
         poller.watch(left.fileno(), 0, READ)
-        poller.closing(left.fileno())
+        poller.forget(left.fileno())
         left.close()
         assert poller.poll(0) == []
 
@@ -44,7 +44,7 @@ def test_descriptor_used_again_is_the_new_socket(poller):
     number = left.fileno()
     poller.watch(number, 0, READ)
     assert poller.poll(0) == []
-    poller.closing(number)
+    poller.forget(number)
     left.close()
     right.close()
     left, right = socket.socketpair()

@@ -212,6 +212,7 @@ def test_body_cut_short_raises(serving, log, reading, framing):
     with serving(app) as server, Client(server) as client:
         client.send(request)
         client.half_close()
+        assert client.response("POST").status == 400
         assert client.rest() == b""
         wait_until(lambda: outcome)
     assert isinstance(outcome[0], ConnectionError)
@@ -245,6 +246,7 @@ def test_small_body_cut_short_never_reaches_the_app(serving, request_bytes):
     with serving(recorder) as server, Client(server) as client:
         client.send(request_bytes + b"hel")
         client.half_close()
+        assert client.response().status == 400
         assert client.rest() == b""
     assert not recorder.environs
 

@@ -366,7 +366,7 @@ def test_more_than_the_announced_length_is_cut_and_the_connection_closed(serving
         assert client.response().body == b"hello"
         assert client.rest() == b""
     assert [r.levelname for r in log.records] == ["ERROR"]
-    assert "more than its Content-Length" in log.text
+    assert "more bytes than its Content-Length" in log.text
 
 
 def test_more_than_the_announced_length_by_write(serving, log):
@@ -375,7 +375,7 @@ def test_more_than_the_announced_length_by_write(serving, log):
         client.send(get() + get())
         assert client.response().body == b"hello"
         assert client.rest() == b""
-    assert "more than its Content-Length" in log.text
+    assert "more bytes than its Content-Length" in log.text
 
 
 @pytest.mark.parametrize("kind", [list, generator, Blocks])
@@ -384,7 +384,9 @@ def test_less_than_the_announced_length_ends_the_connection(serving, log, kind):
     with serving(app) as server, Client(server) as client:
         client.send(get() + get())
         assert masked(client.rest()) == whole(*LENGTH_5, body=b"hel")
-    assert [r.getMessage() for r in log.records] == ["the app sent 2 bytes fewer than its Content-Length"]
+    assert [r.getMessage() for r in log.records] == [
+        "GET /: 2 bytes fewer than its Content-Length; the connection was cut"
+    ]
 
 
 @pytest.mark.parametrize("value", ["+5", "5,5", "0x5", "5 5", "", "-1", "1" * 19, "\u0665"])

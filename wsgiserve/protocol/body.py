@@ -23,6 +23,10 @@ class BodyReader(Protocol):
 
     done: bool
 
+    @property
+    def remaining(self) -> int | None:
+        """Bytes still to come; None if only the end will tell."""
+
     def receive_data(self, data: bytes) -> tuple[bytes, bytes]:
         """Split ``data`` into (body, rest); raise RemoteProtocolError to refuse."""
 
@@ -31,7 +35,7 @@ class LengthReader:
     """A body of ``length`` bytes (RFC 9112 §6.2)."""
 
     def __init__(self, length: int) -> None:
-        self.remaining = length
+        self.remaining: int = length
         self.done = length == 0
 
     def receive_data(self, data: bytes) -> tuple[bytes, bytes]:
@@ -54,6 +58,7 @@ class ChunkedReader:
         self.max_body = max_body
         self.max_fields = max_fields
         self.done = False
+        self.remaining = None
         self.trailers: list[tuple[str, str]] = []
         self._total = 0
         self._extensions = 0
@@ -101,7 +106,7 @@ class ChunkedReader:
             raise RemoteProtocolError(400, f"more than {MAX_CHUNK_EXTENSIONS} bytes of chunk extensions")
         self._total += size
         if self.max_body and self._total > self.max_body:
-            raise RemoteProtocolError(413, f"a body of more than {self.max_body} bytes")
+            raise RemoteProtocolError(413, f"a body of more than {self.max_body} bytes (max_body)")
         self._missing = size
         self._expect = self._chunk_end if size else self._trailer_line
 

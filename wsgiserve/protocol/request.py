@@ -250,7 +250,7 @@ class RequestReader:
             if head.authority is not None:
                 raise RemoteProtocolError(400, "an empty Host field, though the target has an authority")
         if self.max_body and (block.content_length or 0) > self.max_body:
-            raise RemoteProtocolError(413, f"a body of more than {self.max_body} bytes")
+            raise RemoteProtocolError(413, f"a body of more than {self.max_body} bytes (max_body)")
 
 
 @functools.lru_cache(maxsize=512)

@@ -12,7 +12,6 @@ Rules
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 from wsgiserve.protocol import grammar
@@ -43,7 +42,6 @@ REASONS = {
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     501: "Not Implemented",
-    503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
 
@@ -70,9 +68,6 @@ NOT_IN_TRAILERS = frozenset(
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n%b\r\n"  # with the trailer lines
-
-_HEADER_LINES = re.compile(rf"(?:[{grammar.TCHAR}]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
-
 
 # How the client knows where the response's body ends (RFC 9112 §6.3). "none": there is no body, and no field
 # speaks of one. "head": no body either, but the Content-Length that it would have, where that is known.
@@ -155,7 +150,7 @@ def _field_lines(fields: Any, refused: frozenset[str] = HOP_BY_HOP) -> bytes:
 def _render_lines(lines: list[str]) -> bytes:
     """Join header lines, each ended by CRLF, and check them as one block."""
     text = "".join(lines)
-    if not _HEADER_LINES.fullmatch(text) or text.count("\r\n") != len(lines):
+    if not grammar.FIELD_LINES.fullmatch(text) or text.count("\r\n") != len(lines):
         raise LocalProtocolError(_why_no_header(lines))
     return text.encode("latin-1")
 
@@ -198,24 +193,20 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def error_response(
-    status: int, detail: str, standing: bytes, *, with_body: bool = True, close: bool = True
-) -> bytes:
-    """Render the server's own answer where no app's answer is to be had.
+def error_response(status: int, detail: str, standing: bytes, *, close: bool = True) -> tuple[bytes, bytes]:
+    """Render the server's own answer where no app's answer is to be had: (head, body).
 
     ``detail`` is our own words and never repeats what the client sent; ``close`` announces that the
-    connection ends, as it does behind everything that was refused.
+    connection ends, as it does behind everything that was refused. A response to HEAD is the head alone.
     """
     phrase = REASONS[status]
     body = f"{status} {phrase}: {detail}\n".encode()
-    retry = b"Retry-After: 1\r\n" if status == 503 else b""
     lines = (
         f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
         f"Content-Length: {len(body)}\r\n"
     )
     closing = b"Connection: close\r\n" if close else b""
-    head = lines.encode("latin-1") + retry + standing + closing + b"\r\n"
-    return head + body if with_body else head
+    return lines.encode("latin-1") + standing + closing + b"\r\n", body
 
 
 def _checked(headers: Any) -> list[tuple[str, str]]:
@@ -243,6 +234,6 @@ def _content_length(value: str, earlier: int | None) -> int:
 def _why_no_header(lines: list[str]) -> str:
     for line in lines:
         name, _, value = line[:-2].partition(": ")
-        if not _HEADER_LINES.fullmatch(line) or line.count("\r\n") != 1:
+        if not grammar.FIELD_LINES.fullmatch(line) or line.count("\r\n") != 1:
             return f"the header {name} has a value that cannot be sent: {value!r}"
     return "a header that cannot be sent"

@@ -54,6 +54,9 @@ class Running(Protocol):
     ) -> None:
         """Answer 101 in place of a response, and hand the socket over."""
 
+    def log(self) -> None:
+        """Write the access log's line."""
+
 
 class FileSegment:
     """The part of a file that is still to be sent."""
@@ -99,6 +102,7 @@ class Connection:
         "reading_head",
         "reset",
         "sock",
+        "unlogged",
         "unsent",
         "watched",
     )
@@ -133,7 +137,8 @@ class Connection:
         self.handler: Callable[[socket.socket, bytes], object] | None = None  # takes the socket over
         # the response being sent
         self.outgoing: deque[memoryview | FileSegment] = deque()
-        self.unsent = 0
+        self.unsent = 0  # bytes in outgoing, without those in files
+        self.unlogged: Running | None = None  # its line in the access log waits for what is unsent
         self.closing = False  # no further request: close once everything is sent
         self.broken = False  # the client must not take what it got for whole: close at once
         self.reset = False  # and the end of the connection alone would look regular
@@ -256,6 +261,11 @@ class Connection:
         except OSError as error:
             self.broken = True
             raise ClientDisconnected("the client closed the connection") from error
+
+    def left(self) -> int:
+        """Count the bytes that have not left yet."""
+        files = sum(segment.count for segment in self.outgoing if isinstance(segment, FileSegment))
+        return self.unsent + files
 
     def _flush_file(self, segment: FileSegment) -> bool:
         """Send from a file; True when its part has left, False to come back later."""

@@ -48,9 +48,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("wsgiserve")
 
-# An unread rest of a request body up to this size is read and forgotten; behind a longer one the connection
-# closes.
+# An unread rest of a request body up to this size is read and forgotten; behind a longer one, or one of
+# unknown length, the connection closes.
 MAX_DISCARD = 65536
+
+# What the access log shows where the client left before there was a response; as other servers do.
+CLIENT_CLOSED_REQUEST = 499
 
 
 class Exchange:
@@ -100,8 +103,7 @@ class Exchange:
         try:
             self._call()
         except ClientDisconnected as error:
-            logger.debug("%s: %s", self.connection.peer, error)
-            self.connection.broken = True
+            self._abandon(error)
         except BaseException as error:  # noqa: BLE001 - whatever the app raises, SystemExit included
             self._fail(error)
         self._finish()
@@ -143,6 +145,8 @@ class Exchange:
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
     ) -> Callable[[bytes], object]:
         """Take the status and headers (PEP 3333, "The start_response() Callable")."""
+        if self.switching:
+            raise LocalProtocolError("upgrade() was called; return [] without calling start_response")
         if exc_info is not None and exc_info[1] is not None:
             try:
                 if self.head_sent:
@@ -217,14 +221,14 @@ class Exchange:
         self.connection.send(start)
         if self.framing == "length":
             if count < self.remaining:
-                logger.error("the app announced %d bytes, but its file has %d", self.remaining, count)
+                self._complain(f"a file of {count} bytes for a Content-Length of {self.remaining}")
                 self.keep_alive = False
-                self.connection.closing = True
             count = min(count, self.remaining)
             self.remaining = 0
             self.sent += count
             self.deferred_close = True
             self.connection.send_file(wrapper, descriptor, offset, count)
+        self.complete = True
 
     def _send_blocks(self, result: Iterable[bytes]) -> None:
         """Anything iterable: each block leaves when it is produced."""
@@ -275,10 +279,10 @@ class Exchange:
             self.keep_alive = False
         reader = self.reader
         if reader is not None and not reader.done:
-            unread = getattr(reader, "remaining", MAX_DISCARD + 1)
             stream = self.stream
             unasked = self.request.expects_continue and stream is not None and not stream.begun
-            if unasked or unread > MAX_DISCARD or (stream is not None and stream.failed):
+            failed = stream is not None and stream.failed
+            if unasked or failed or reader.remaining is None or reader.remaining > MAX_DISCARD:
                 self.keep_alive = False
 
     def _send_block(self, data: bytes) -> None:
@@ -308,7 +312,7 @@ class Exchange:
 
     def _cut(self, data: bytes) -> bytes:
         """RFC 9110 §8.6: the announced length is what the client believes."""
-        logger.error("the app sent more than its Content-Length of bytes; the rest was cut off")
+        self._complain(f"more bytes than its Content-Length; {len(data) - self.remaining} were left out")
         self.keep_alive = False
         return data[: self.remaining]
 
@@ -318,10 +322,19 @@ class Exchange:
             wanted = self.trailers and "trailers" in self.layer.get("HTTP_TE", "").lower()
             self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
         elif self.framing == "length" and self.remaining:
-            logger.error("the app sent %d bytes fewer than its Content-Length", self.remaining)
+            self._complain(f"{self.remaining} bytes fewer than its Content-Length; the connection was cut")
             self.connection.broken = True
 
     # -- the end
+
+    def _abandon(self, error: ClientDisconnected) -> None:
+        """The client left; one that only ended its sending side too early can still be told."""
+        logger.debug("%s: %s", self.connection.peer, error)
+        self.status = self.status or CLIENT_CLOSED_REQUEST
+        if self.stream is not None and self.stream.failed and not self.head_sent:
+            self._answer(400, "the request body is incomplete", close=True)
+        else:
+            self.connection.broken = True
 
     def _fail(self, error: BaseException) -> None:
         """Answer for an error that the app let through; behind a head that has left, cut the connection."""
@@ -332,7 +345,7 @@ class Exchange:
             self.keep_alive = False
             self.gateway.refusals.add(connection.peer, error)
         elif isinstance(error, LocalProtocolError):
-            logger.error("%s %s: %s", self.request.method, self.request.target, error)
+            self._complain(str(error))
         else:
             theirs = (type(error), error, _below_here(error.__traceback__))
             logger.error("%s %s raised", self.request.method, self.request.target, exc_info=theirs)
@@ -343,22 +356,25 @@ class Exchange:
             connection.reset = self.framing == "close"
             return
         connection.handler = None
-        self.status = status
-        self.head_sent = True
+        self._answer(status, detail, close=not self.keep_alive or not self.request.minor)
+
+    def _answer(self, status: int, detail: str, *, close: bool) -> None:
+        """Send an answer of our own."""
         self.framing = "none"
+        self.head_sent = True
+        self.keep_alive = not close
         self._decide_persistence()
-        self.keep_alive = self.keep_alive and self.request.minor > 0
-        response = error_response(
-            status,
-            detail,
-            self.gateway.standing(),
-            with_body=self.request.method != "HEAD",
-            close=not self.keep_alive,
-        )
+        head, body = error_response(status, detail, self.gateway.standing(), close=not self.keep_alive)
+        if self.request.method == "HEAD":
+            body = b""
+        self.status, self.sent = status, len(body)
         try:
-            connection.send(response)
+            self.connection.send(head + body)
         except ClientDisconnected:
             pass  # Its own flag is set.
+
+    def _complain(self, text: str) -> None:
+        logger.error("%s %s: %s", self.request.method, self.request.target, text)
 
     def _finish(self) -> None:
         """Leave the connection as the next owner expects it."""
@@ -372,9 +388,18 @@ class Exchange:
             connection.body_reader = reader
             connection.phase = "discard"
         if self.gateway.access_log:
-            self.gateway.access_log.add(
-                connection.peer, self.request, self.layer, self.status, self.sent, self.started
-            )
+            if connection.outgoing:
+                connection.unlogged = self
+            else:
+                self.log()
+
+    def log(self) -> None:
+        """Write the access log's line, once the response has left or has been given up."""
+        log, connection = self.gateway.access_log, self.connection
+        connection.unlogged = None
+        if log is not None:
+            sent = max(0, self.sent - connection.left())
+            log.add(connection.peer, self.request, self.layer, self.status, sent, self.started)
 
 
 def _below_here(frames: TracebackType | None) -> TracebackType | None:

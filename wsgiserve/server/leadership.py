@@ -9,15 +9,18 @@ after it takes it back. Only when a call turns out to be slow does anyone else c
   and leads.
 - A deposed thread finishes its exchange alone, gives the connection back, and becomes a follower.
 - An exchange that is about to wait for its client deposes itself and promotes a follower at once.
-- A request that :class:`Forecast` expects to be slow is dispatched to a follower before the call.
+- A request that ``forecast`` expects to be slow is dispatched to a follower before the call. So is one whose
+  body is still arriving, or whose client waits for ``100 Continue``.
 - At the cap of concurrent calls the loop goes on without calling the app; requests wait in line.
 
 Invariants
 1. A connection has one owner, the loop or one exchange; watching it is the last step of giving it back.
 2. The lock is only let go into a call of the app.
 3. Whoever gets the lock leads. So a promotion that comes too late, or twice, is harmless.
-4. ``mutex`` guards ``inline``, every ``detached`` flag and the counts. Whether the taker or the one that came
-   back deposes an exchange, it happens once, and before either of them goes on.
+4. ``inline`` is set by who holds the lock, and cleared by the same thread or, under ``mutex``, by who
+   deposes. ``mutex`` guards the ``detached`` flag of an exchange that is inline, and the counts. The leader
+   reads the count of slots without it: nobody else raises it while it leads. A new leader passes through
+   ``mutex`` before its first turn, so an exchange is deposed once, and before either thread goes on.
 5. At most ``cap`` calls of the app run at once: a slot is taken before a call is handed on or deposed, and
    the leader calls inline only while a slot is left for it.
 """
@@ -33,6 +36,7 @@ from collections import deque
 from typing import Literal, Protocol
 
 from wsgiserve.server.exchange import Exchange
+from wsgiserve.server.forecast import Forecast
 
 logger = logging.getLogger("wsgiserve")
 
@@ -60,33 +64,6 @@ class Loop(Protocol):
         """Take the exchange's connection off the poller."""
 
 
-class Forecast:
-    """Which requests were slow lately, by method and first two path segments. Bounded."""
-
-    CREDIT = 8  # so many fast calls in a row make a slow route fast again
-    SIZE = 256
-
-    def __init__(self) -> None:
-        self.credits: dict[str, int] = {}
-
-    def expects_slow(self, exchange: Exchange) -> bool:
-        """Tell whether to dispatch the exchange instead of calling it inline."""
-        return _route(exchange) in self.credits
-
-    def learn(self, exchange: Exchange, *, slow: bool) -> None:
-        """Remember how a call went that did not run inline to its end."""
-        route = _route(exchange)
-        credit = self.CREDIT if slow else self.credits.get(route, 0) - 1
-        if credit > 0 and (route in self.credits or len(self.credits) < self.SIZE):
-            self.credits[route] = credit
-        else:
-            self.credits.pop(route, None)
-
-
-def _route(exchange: Exchange) -> str:
-    return exchange.request.method + "/".join(exchange.request.path.split("/", 3)[:3])
-
-
 class Leadership:
     """The threads of one server. ``cap`` is how many calls of the app may run at once."""
 
@@ -102,6 +79,7 @@ class Leadership:
         self.detached = 0  # slots taken by exchanges that are not the leader's
         self.idle = 0  # followers without work that nobody has counted on yet
         self.promoting = False
+        self.vacant = False  # nobody leads, and nobody may be there to promote
         self.waiting: deque[Exchange] = deque()  # for a slot
         # what wakes whom
         self._mailbox: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()  # None: lead
@@ -113,6 +91,7 @@ class Leadership:
 
     def lead(self) -> None:
         """Run the loop until deposed or stopped; the lock is held."""
+        self.vacant = False
         standing: Standing = "anew"
         while standing == "anew":
             with self.mutex:
@@ -120,16 +99,24 @@ class Leadership:
                     self._depose(self.inline)
             standing = "leading"
             while standing == "leading":
-                standing = self.loop.turn()
+                standing = self._turn()
         if standing == "over":
             self._send_home()
+
+    def _turn(self) -> Standing:
+        try:
+            return self.loop.turn()
+        except Exception:  # The lock is held: a bug of ours must not leave everybody without a leader.
+            logger.critical("the event loop failed and goes on", exc_info=True)
+            time.sleep(TICK)
+            return "leading"
 
     def serve(self, exchange: Exchange) -> Standing:
         """Run an exchange for the leader, on its own thread or, where it must not wait, on a follower's."""
         if (
             self.detached >= self.cap
             or exchange.reader is not None
-            or (self.forecast.credits and self.forecast.expects_slow(exchange))
+            or (self.forecast.credits and self.forecast.expects_slow(exchange.request))
         ):
             return self._dispatch(exchange)
         return self.call(exchange)
@@ -138,7 +125,8 @@ class Leadership:
         """Run an exchange on the leader's thread; unless it still leads after it, all is done for it."""
         self.inline = exchange
         self.lock.release()
-        if self._asleep:  # Looked at behind the release, which is a memory barrier; see watch().
+        if self._asleep:
+            self._asleep = False
             self._alarm.put(None)
         exchange.run()
         if not exchange.detached and self.lock.acquire(blocking=False):
@@ -151,15 +139,14 @@ class Leadership:
         with self.mutex:
             if not exchange.detached:  # Somebody has the lock and is about to depose us: be first.
                 self._depose(exchange)
-        self.forecast.learn(exchange, slow=True)
+        self.forecast.learn(exchange.request, slow=True)
         self._finish(exchange)
         return "deposed"
 
     def _settle_leading(self, exchange: Exchange) -> None:
         """Give back what a deposed exchange holds, on a thread that leads: no call of the app in here."""
-        following = self.loop.settle(exchange) or self._next_waiting()
+        following = self._settle(exchange) or self._next_waiting()
         if following is not None:
-            following.detached = True
             self._post(following)  # It inherits the slot.
 
     def _dispatch(self, exchange: Exchange) -> Standing:
@@ -177,8 +164,13 @@ class Leadership:
     # -- followers
 
     def start(self) -> None:
-        """Start the first leader."""
-        self._post(None)
+        """Start the first leader; RuntimeError if the system refuses even one thread."""
+        self._start_thread(None)
+
+    def watch_on(self) -> None:
+        """Be the sentinel for what is left when the first one has given up."""
+        self._give_up_at = math.inf
+        self.watch()
 
     def give_up(self, seconds: float) -> None:
         """Let the sentinel end in ``seconds`` even if the loop is not over; safe in a signal handler."""
@@ -201,6 +193,7 @@ class Leadership:
         with self.mutex:
             if not exchange.detached:
                 self._depose(exchange)
+                self.vacant = True
         self.promote()
 
     def promote(self) -> None:
@@ -225,22 +218,29 @@ class Leadership:
                 self.idle -= 1
                 self._mailbox.put(task)
                 return
-        thread = threading.Thread(target=self._follow, args=(task,), name="wsgiserve", daemon=True)
         try:
-            thread.start()
+            self._start_thread(task)
         except RuntimeError:
             self._do_without(task)
+
+    def _start_thread(self, task: Exchange | None) -> None:
+        threading.Thread(target=self._follow, args=(task,), name="wsgiserve", daemon=True).start()
 
     def _do_without(self, task: Exchange | None) -> None:
         """The system refuses another thread: live with those there are."""
         with self.mutex:
             if task is None:
-                self.promoting = False  # The sentinel tries again.
+                self.promoting = False
+                self._alarm.put(None)  # The sentinel tries again, or the next thread that is free leads.
                 return
             self.detached -= 1
-            self.cap = max(1, self.detached)
             self.waiting.append(task)
-        logger.error("the system refuses another thread; from now on at most %d calls run at once", self.cap)
+            cap = self.cap = max(1, self.detached)
+        logger.error(
+            "the system refuses another thread, so that from now on at most %d calls run at once; "
+            "raise the limit of processes (ulimit -u) or lower --threads",
+            cap,
+        )
 
     def next_inline(self) -> Exchange | None:
         """Return an exchange that waits although there is a slot, for the leader to call; else None.
@@ -260,7 +260,8 @@ class Leadership:
         """Work for one thread: tasks, until there were none for a while or the server stopped."""
         while True:
             if task is None:
-                self.promoting = False
+                with self.mutex:
+                    self.promoting = False
                 if self.lock.acquire(blocking=False):
                     self.lead()
             else:
@@ -276,6 +277,8 @@ class Leadership:
         with self.mutex:
             if self.stopped.is_set():
                 raise queue.Empty
+            if self.vacant and not self.lock.locked():
+                return None
             self.idle += 1
         while True:
             try:
@@ -293,11 +296,18 @@ class Leadership:
             if run:
                 started = time.monotonic()
                 task.run()
-                self.forecast.learn(task, slow=time.monotonic() - started > SLOW)
+                self.forecast.learn(task.request, slow=time.monotonic() - started > SLOW)
             run = True
-            task = self.loop.settle(task)
+            task = self._settle(task)
             if task is None:
                 task = self._next_waiting()
+
+    def _settle(self, exchange: Exchange) -> Exchange | None:
+        try:
+            return self.loop.settle(exchange)
+        except Exception:  # A bug of ours costs one connection, not a slot.
+            logger.critical("giving a connection back failed", exc_info=True)
+            return None
 
     def _next_waiting(self) -> Exchange | None:
         """Pass the slot on to the next in line, or give it back."""
@@ -315,9 +325,9 @@ class Leadership:
         calm = 0
         while not self.stopped.is_set() and time.monotonic() < self._give_up_at:
             exchange = self.inline
-            if exchange is not None and exchange is seen:
+            if self.vacant or (exchange is not None and exchange is seen):
                 self.promote()
-            calm = calm + 1 if exchange is None else 0
+            calm = calm + 1 if exchange is None and not self.vacant else 0
             seen = exchange
             if calm < CALM_TICKS:
                 self._sleep(TICK)
@@ -326,9 +336,9 @@ class Leadership:
                 calm = 0
 
     def _sleep_until_called(self) -> None:
-        with self.mutex:  # A memory barrier between the two: either we see the call, or it sees us asleep.
-            self._asleep = True
-        if self.inline is None:
+        self._asleep = True
+        self._sleep(TICK)  # A call that began before it could see us asleep can be seen a tick later.
+        if self.inline is None and self._asleep:
             waits = self._give_up_at < math.inf
             self._sleep(max(0.0, self._give_up_at - time.monotonic()) if waits else None)
         self._asleep = False

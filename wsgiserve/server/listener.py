@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 
+from wsgiserve.config import ConfigError
 from wsgiserve.server.errors import ListenError
 
 
@@ -38,11 +39,11 @@ def parse_bind(text: str) -> tuple[str, int]:
     """Split ``HOST:PORT``, ``[IPv6]:PORT``, ``:PORT`` or ``*:PORT`` into (host, port), "" for every one."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ListenError(f"cannot listen on {text!r}: write it as HOST:PORT, such as 127.0.0.1:8000")
+        raise ConfigError("bind", f"{text!r} is not HOST:PORT, such as 127.0.0.1:8000")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ListenError(f"cannot listen on {text!r}: write an IPv6 address in brackets, as [{host}]:{port}")
+        raise ConfigError("bind", f"write the IPv6 address of {text!r} in brackets, as [{host}]:{port}")
     return ("" if host == "*" else host), int(port)
 
 

@@ -78,7 +78,12 @@ class EventLoop:
             if connection is None:
                 self._own_event(fd)
                 continue
-            standing = self._on_event(connection)
+            try:
+                standing = self._on_event(connection)
+            except Exception:  # A bug of ours costs one connection, not the server.
+                logger.critical("%s: serving it failed", connection.peer, exc_info=True)
+                self._drop(connection)
+                continue
             if standing != "leading":
                 return standing
         for connection in tuple(self._unserved):
@@ -107,7 +112,8 @@ class EventLoop:
     def _own_event(self, fd: int) -> None:
         listener = self.listeners.get(fd)
         if listener is not None:
-            self._accept(listener)
+            if self._listening:  # Not paused by another one a moment ago.
+                self._accept(listener)
         elif fd == self._bell.fileno():
             try:
                 self._bell.recv(4096)
@@ -123,12 +129,19 @@ class EventLoop:
         if data is None:
             return "leading"
         if not data:
-            self._drop(connection)
+            self._on_end_of_input(connection)
             return "leading"
         if connection.phase == "linger":
             return "leading"
         connection.reader.receive_data(data)
         return self._advance(connection)
+
+    def _on_end_of_input(self, connection: Connection) -> None:
+        """The client sends no more. If that cuts a request, it may still read why it gets no answer."""
+        cut = connection.phase == "body" or (connection.phase == "head" and connection.reader.buffer)
+        if cut and not connection.closing:
+            self._send_refusal(connection, RemoteProtocolError(400, "the request is incomplete"))
+        self._drop(connection)
 
     def _on_writable(self, connection: Connection) -> Standing:
         before = connection.unsent
@@ -138,6 +151,8 @@ class EventLoop:
             self._drop(connection)
             return "leading"
         if not connection.outgoing:
+            if connection.unlogged is not None:
+                connection.unlogged.log()
             return self._advance(connection)
         if connection.unsent != before or not before:
             connection.deadline = monotonic() + self.config.stall_timeout
@@ -224,11 +239,12 @@ class EventLoop:
         """Answer what may not be served; nothing is served on the connection after it."""
         self.gateway.refusals.add(connection.peer, error)
         connection.closing = True
-        with_body = connection.reader.method != "HEAD"
+        self._send_refusal(connection, error)
+
+    def _send_refusal(self, connection: Connection, error: RemoteProtocolError) -> None:
+        head, body = error_response(error.status, error.detail, self.gateway.standing())
         try:
-            connection.send(
-                error_response(error.status, error.detail, self.gateway.standing(), with_body=with_body)
-            )
+            connection.send(head if connection.reader.method == "HEAD" else head + body)
         except ClientDisconnected:
             pass  # Its flag is set.
 
@@ -269,6 +285,8 @@ class EventLoop:
         self._listening = True
 
     def _pause_listeners(self) -> None:
+        if not self._listening:
+            return
         for fd in self.listeners:
             self.poller.forget(fd)
         self._listening = False
@@ -310,8 +328,10 @@ class EventLoop:
 
     def _drop(self, connection: Connection) -> None:
         if connection.watched:
-            self.poller.closing(connection.fd)
+            self.poller.forget(connection.fd)
         self.connections.pop(connection.fd, None)
+        if connection.unlogged is not None:
+            connection.unlogged.log()
         connection.close()
         if self.gateway.stopping:
             self.wake()  # It may have been the last one.
@@ -332,7 +352,7 @@ class EventLoop:
         The lock is that of ``_watch``: what an exchange gives back is ours once it is really watched.
         """
         with self._giving_back:
-            return [connection for connection in self.connections.values() if connection.watched]
+            return [connection for connection in list(self.connections.values()) if connection.watched]
 
     def _expire(self, connection: Connection) -> None:
         unfinished = connection.phase == "body" or connection.reader.buffer
@@ -344,6 +364,10 @@ class EventLoop:
 
     # -- the end
 
+    def running(self) -> int:
+        """Count the requests that an app is working on, or that wait for it."""
+        return sum(1 for connection in list(self.connections.values()) if not connection.watched)
+
     def wake(self) -> None:
         """End the poller's wait; safe from any thread and from a signal handler."""
         try:
@@ -354,13 +378,14 @@ class EventLoop:
     def _wind_down(self) -> bool:
         """Stop listening; True once there is no connection left."""
         if not self._winding_down:
-            for listener in self.listeners.values():
+            self._winding_down = True
+            while self.listeners:
+                _, listener = self.listeners.popitem()
                 while self._accept(listener):  # The system has accepted them for us.
                     pass
-                self.poller.closing(listener.fd)
+                if self._listening:
+                    self.poller.forget(listener.fd)
                 listener.close()
-            self.listeners.clear()
-            self._winding_down = True
         return not self.connections
 
     def _let_go_of_idle(self) -> None:

@@ -25,10 +25,7 @@ class Poller(Protocol):
         """Report ``events`` of ``fd`` from now on, instead of ``before`` (0: not watched yet)."""
 
     def forget(self, fd: int) -> None:
-        """Report nothing of ``fd`` any more."""
-
-    def closing(self, fd: int) -> None:
-        """Take note that ``fd``, which is watched, is about to be closed."""
+        """Report nothing of ``fd``, which is watched, any more; said before it is closed too."""
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         """Wait for events, at most ``timeout`` seconds: [(fd, events)]."""
@@ -51,11 +48,12 @@ class EpollPoller:
             self._epoll.register(fd, events)
 
     def forget(self, fd: int) -> None:
-        """Removed, not set to no events: epoll reports a hang-up whatever was asked for."""
-        self._epoll.unregister(fd)
+        """Removed, not set to no events: epoll reports a hang-up whatever was asked for.
 
-    def closing(self, fd: int) -> None:
-        """The kernel forgets a closed descriptor by itself."""
+        Also before a descriptor is closed: the kernel would go on reporting the socket for as long as a child
+        that the app forked holds it.
+        """
+        self._epoll.unregister(fd)
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         """See the protocol."""
@@ -95,8 +93,6 @@ class SelectorsPoller:
         with self._lock:
             self._changes[fd] = 0
         self._ring()
-
-    closing = forget
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         """See the protocol."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,10 +34,11 @@ def run(app: WSGIApplication, **options: Any) -> None:
         server = Server(app, **options)
         server.open()
     except ConfigError as error:
-        fail(str(error), EXIT_USAGE)
+        flag = f"--{error.option.replace('_', '-')}: " if error.option else ""
+        fail(f"{flag}{error.text}. See wsgiserve --help.", EXIT_USAGE)
     except ListenError as error:
         fail(str(error), EXIT_CANNOT_LISTEN)
-    finished = server.serve(ready=lambda: _announce(server))
+    finished = server.serve(ready=lambda: _announce(server), stopping=_say_what_runs)
     if not finished:
         fail("stopped with requests still running; they were cut", EXIT_CUT)
 
@@ -55,6 +57,13 @@ def _announce(server: Server) -> None:
         sys.stdout.flush()
     except OSError:
         pass  # Nobody reads it.
+
+
+def _say_what_runs(running: int) -> None:
+    """Called in a signal handler: a person who pressed Ctrl+C wonders why nothing happens."""
+    if running:
+        requests = "1 request is" if running == 1 else f"{running} requests are"
+        os.write(2, f"Stopping: {requests} still running (the same signal again cuts them)\n".encode())
 
 
 def _log_to_stderr() -> None:

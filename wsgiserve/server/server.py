@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config, make_config
 from wsgiserve.server.gateway import Gateway
-from wsgiserve.server.listener import Listener, open_listeners
+from wsgiserve.server.listener import Listener, open_listeners, parse_bind
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.poller import make_poller
 
@@ -47,8 +47,12 @@ class Server:
     ) -> None:
         if "bind" not in options:
             options["bind"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if not callable(app):
+            raise TypeError(f"a WSGI app is a callable, not {app!r}")
         options.setdefault("access_log", False)  # A library writes nothing that was not asked for.
         self.config: Config = make_config(**options)
+        for bind in self.config.bind:
+            parse_bind(bind)
         self.app = app
         self.listeners: list[Listener] = []
         self._loop: EventLoop | None = None
@@ -56,30 +60,41 @@ class Server:
 
     @property
     def urls(self) -> list[str]:
-        """One URL for each address listened on, with the real port; empty before ``open``."""
+        """One URL for each address listened on, with the real port; [] before ``open`` and after the end."""
         return [listener.url for listener in self.listeners]
 
     @property
     def url(self) -> str:
         """The first of ``urls``."""
-        return self.listeners[0].url
+        return self._first().url
 
     @property
     def port(self) -> int:
         """The real port of the first address."""
-        return self.listeners[0].port
+        return self._first().port
+
+    def _first(self) -> Listener:
+        if not self.listeners:
+            raise RuntimeError("the server does not listen; open() it, serve, or use it in a with block")
+        return self.listeners[0]
 
     def open(self) -> None:
         """Listen, without serving yet: clients that connect from now on are answered once it runs."""
         if not self.listeners:
             self.listeners = open_listeners(self.config.bind, self.config.backlog)
 
-    def serve(self, *, ready: Callable[[], None] | None = None) -> bool:
+    def serve(
+        self,
+        *,
+        ready: Callable[[], None] | None = None,
+        stopping: Callable[[int], None] | None = None,
+    ) -> bool:
         """Serve until stopped; True if every request was finished, False if some were cut at the end.
 
-        ``ready`` is called once the addresses are listened on and the stop signals are heeded.
+        ``ready`` is called once the addresses are listened on and the stop signals are heeded; ``stopping``
+        in the handler of the first signal, with the number of requests that are still running.
         """
-        with self._signals():
+        with self._signals(stopping):
             loop = self._prepare()
             if ready is not None:
                 ready()
@@ -109,7 +124,8 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._loop is not None and not self._loop.gateway.stopping:
+        loop = self._loop
+        if loop is not None and not loop.gateway.stopping:
             self.stop()
         assert self._background is not None
         self._background.join()
@@ -127,7 +143,7 @@ class Server:
         if finished:
             loop.close()
         else:  # It goes on for the threads that are still in the app.
-            threading.Thread(target=_close_when_over, args=(loop,), daemon=True).start()
+            threading.Thread(target=_wait_for_the_rest, args=(loop,), daemon=True).start()
         if loop.gateway.access_log:
             loop.gateway.access_log.flush()
         self._loop = None
@@ -135,13 +151,16 @@ class Server:
         return finished
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self, stopping: Callable[[int], None] | None) -> Iterator[None]:
         """Have the stop signals call ``stop``, on the main thread; elsewhere Python allows no handlers."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def on_signal(number: int, frame: FrameType | None) -> None:
+            loop = self._loop
+            if stopping is not None and loop is not None and not loop.gateway.stopping:
+                stopping(loop.running())
             self.stop()
 
         before: list[tuple[signal.Signals, Callable[..., Any] | int | None]] = [
@@ -151,11 +170,11 @@ class Server:
             yield
         finally:
             for number, handler in before:
-                signal.signal(number, handler)
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
-def _close_when_over(loop: EventLoop) -> None:
-    loop.leadership.stopped.wait()
+def _wait_for_the_rest(loop: EventLoop) -> None:
+    loop.leadership.watch_on()
     loop.close()
 
 

@@ -37,6 +37,8 @@ class App:
         Registration raises ValueError for a malformed or taken rule, and TypeError for a view that
         cannot take the request and then the rule's parameters by name.
         """
+        if not isinstance(rule, str):
+            raise TypeError(f"a rule is a string, not {rule!r}; write @app.get('/path')")
 
         def register(view: V) -> V:
             self._routes.add(rule, methods, view)
