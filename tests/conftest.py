@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
 from wsgiref.types import WSGIApplication
 from wsgiref.validate import validator
 
@@ -12,18 +11,10 @@ import pytest
 
 from wsgiserve import Server
 
-
-class ServeApp(Protocol):
-    """Serve an application, behind the validator, for the time of the test; return its URL."""
-
-    def __call__(self, app: WSGIApplication, *, validated: bool = True) -> str: ...
+ServeApp = Callable[[WSGIApplication], str]
 
 
 @pytest.fixture
 def serve_app() -> Iterator[ServeApp]:
     with contextlib.ExitStack() as running:
-
-        def serve(app: WSGIApplication, *, validated: bool = True) -> str:
-            return running.enter_context(Server(validator(app) if validated else app, port=0)).url
-
-        yield serve
+        yield lambda app: running.enter_context(Server(validator(app), port=0)).url

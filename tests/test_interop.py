@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from wsgiref.types import WSGIApplication
 
@@ -25,7 +26,8 @@ def flask_app() -> WSGIApplication:
 
     @app.post("/sum")
     def add() -> dict[str, int]:
-        return {"sum": sum(flask.request.get_json())}
+        # Read with a size: the validator wants one, though PEP 3333 does not.
+        return {"sum": sum(json.loads(flask.request.stream.read(100)))}
 
     @app.get("/stream")
     def stream() -> flask.Response:
@@ -39,8 +41,6 @@ def django_app() -> WSGIApplication:
         return django.http.HttpResponse(f"hello {name}")
 
     def add(request: django.http.HttpRequest) -> django.http.HttpResponse:
-        import json
-
         return django.http.JsonResponse({"sum": sum(json.loads(request.body))})
 
     def stream(request: django.http.HttpRequest) -> django.http.StreamingHttpResponse:
@@ -60,8 +60,7 @@ def django_app() -> WSGIApplication:
 @pytest.mark.parametrize("make_app", [flask_app, django_app])
 def test_an_app_of_another_framework_is_served(make_app: object, serve_app: ServeApp) -> None:
     assert callable(make_app)
-    # Without the validator: it forbids read() without a size, which PEP 3333 allows and Werkzeug uses.
-    url = serve_app(make_app(), validated=False)
+    url = serve_app(make_app())
     with urllib.request.urlopen(f"{url}/hello/w%C3%B6rld") as response:
         assert response.read().decode() == "hello wörld"
     with urllib.request.urlopen(f"{url}/stream") as response:

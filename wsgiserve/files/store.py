@@ -17,6 +17,7 @@ import builtins
 import contextlib
 import errno
 import io
+import logging
 import os
 import re
 import stat
@@ -28,6 +29,8 @@ from typing import IO, ClassVar
 
 from wsgiserve.files.beneath import open_beneath, open_beneath_stepwise
 from wsgiserve.files.draft import HIDDEN, Draft
+
+logger = logging.getLogger("wsgiserve.files")
 
 # NUL and other controls, the other system's separator, and what decoders put for bytes that are
 # not UTF-8: with U+FFFD many names would become one.
@@ -123,7 +126,13 @@ class Store:
     @contextlib.contextmanager
     def _folder(self, name: str) -> Iterator[int]:
         """Open the folder where ``name`` is to stand."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno in _REFUSALS:
+                raise
+            logger.error("the folder %s cannot be used: %s", self.directory, error.strerror)
+            raise NotStored("The folder of this server cannot be used.", 500) from error
         parent = name.rpartition("/")[0]
         try:
             folder = self._open_beneath(parent or ".", os.O_DIRECTORY)

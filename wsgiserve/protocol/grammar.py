@@ -1,6 +1,6 @@
 r"""The grammar of HTTP/1.1 messages as patterns, each below the rule of RFC 9110 or RFC 9112 it stands for.
 
-Bytes are decoded as latin-1 before they are matched, so that a character is a byte and PEP 3333's native
+Heads are decoded as latin-1 before they are matched, so that a character is a byte and PEP 3333's native
 strings fall out of the match. Every class is disjoint from the character that ends it: no pattern backtracks
 (an IPv6 address does, within the 45 characters it can have).
 

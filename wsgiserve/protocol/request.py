@@ -8,7 +8,8 @@ Rules
 - The verdict depends on the bytes alone, never on how they were split: what refuses a prefix refuses every
   continuation of it. So limits are judged on a window of the buffer, a line once it is complete.
 - On a kept-alive connection the field lines are usually those of the request before. The last block and what
-  it meant are kept; equal bytes mean the same, so the strict reading is paid for once per distinct block.
+  it meant are kept; equal bytes mean the same, so the strict reading is paid for once per run of equal ones.
+  The request lines asked for most are kept likewise.
 - After an error there is no next request: nobody can say where it would begin.
 """
 
@@ -24,6 +25,8 @@ from wsgiserve.protocol.errors import RemoteProtocolError
 # RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one
 # empty line (CRLF) received prior to the request-line".
 MAX_EMPTY_LINES = 4
+
+TLS_HANDSHAKE = 22  # RFC 8446 §5.1: the first byte of a client that takes us for https
 
 BARE_LINE_FEED = "a line feed without a carriage return"
 
@@ -172,7 +175,9 @@ class RequestReader:
         if not buffer:
             return None
         try:
-            if buffer[0] <= 13:
+            if buffer[0] < 32:
+                if buffer[0] == TLS_HANDSHAKE:
+                    raise RemoteProtocolError(400, "a TLS handshake, and this port speaks plain HTTP")
                 if not self._skip_empty_lines():
                     return None
                 buffer = self.buffer

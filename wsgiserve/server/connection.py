@@ -1,7 +1,7 @@
 """One connection: its socket, what was read and not used yet, what is to be sent and was not taken yet.
 
 A connection has one owner at any time, the loop or one exchange, and only the owner touches it. Nothing in
-here blocks except the two ``wait_`` methods, which are for an exchange on a thread of its own.
+here waits for the client except the two ``wait_`` methods, which are for an exchange on its own thread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The WSGI environ (PEP 3333 "environ Variables", RFC 3875), in three layers of one lifetime each.
 
-The server's layer is built once, the connection's once per connection, the header block's once per distinct
-block of fields on it; a request copies the last and adds its line and its body. So a kept-alive connection
+The server's layer is built once, the connection's once per connection, the header block's once for a run of
+requests that repeat it; a request copies the last and adds its line and its body. So a kept-alive connection
 pays for a dict copy and a few stores.
 
 Rules: no field can become a key that is not its own. A name with an underscore would pass for the one with

@@ -1,6 +1,7 @@
 """What every exchange of a server shares: the app, the environ's first layer, response heads, Date lines.
 
-PEP 3333 calls this side the gateway. Nothing in here changes once the server runs, except caches.
+PEP 3333 calls this side the gateway. Once the server runs, only caches and clocks change in here, and
+``stopping``, which becomes true once.
 """
 
 from __future__ import annotations

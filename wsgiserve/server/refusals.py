@@ -14,7 +14,7 @@ LINES_A_SECOND = 10
 
 
 class RefusalLog:
-    """Log refusals at INFO; those above the rate are counted, and the count is logged when the flood ebbs."""
+    """Log refusals at INFO. Those above the rate are counted; their number is logged with the next one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

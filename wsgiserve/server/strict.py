@@ -1,8 +1,8 @@
 """``--strict``: check while the app runs what PEP 3333 asks of an app, and say what to change.
 
 The server refuses at all times what cannot be sent. What stands here is the rest: what this server would let
-pass and another one, or a client, would not. Each is a LocalProtocolError: a 500, and a line in the log. For
-development and tests; it costs a few microseconds a request.
+pass and another one, or a client, would not. Each is a LocalProtocolError: a line in the log and a 500 or,
+once the head has left, a cut connection. For development and tests; it costs a few microseconds a request.
 """
 
 from __future__ import annotations
