@@ -165,10 +165,10 @@ def fuzz(seconds: float, seed: int, count: int | None = None) -> tuple[Counter[s
     source = random.Random(seed)
     tried: Counter[str] = Counter()
     end = time.monotonic() + seconds
-    former = signal.signal(signal.SIGALRM, _hang)
+    former = signal.signal(signal.SIGVTALRM, _hang)  # processor time: the machine may be busy
     try:
         for data, limits in inputs(source):
-            signal.alarm(SECONDS_FOR_ONE)
+            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS_FOR_ONE)
             try:
                 broken = check(data, limits, source, tried)
             except (Exception, HangError) as error:  # noqa: BLE001 - whatever is raised is the finding
@@ -177,8 +177,8 @@ def fuzz(seconds: float, seed: int, count: int | None = None) -> tuple[Counter[s
             if broken or tried["inputs"] == count or time.monotonic() > end:
                 return tried, data, broken and f"{broken} (limits {limits})"
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, former)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, former)
     raise AssertionError("the inputs have no end")
 
 
