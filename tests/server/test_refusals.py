@@ -223,3 +223,12 @@ def test_client_that_leaves_at_any_byte_leaves_nothing_behind(serving):
         wait_until(lambda: descriptors() == before)
         with Client(server) as client:
             assert client.ask(get()).body == b"hello"
+
+
+def test_tls_handshake_is_told_apart(serving, log):
+    """A browser that was given https:// by mistake: whoever reads the log should not have to guess."""
+    with serving(answer()) as server, Client(server) as client:
+        client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        assert client.response().status == 400
+        assert client.rest() == b""
+    assert "plain HTTP" in log.text
