@@ -26,6 +26,8 @@ from wsgiserve.protocol.errors import RemoteProtocolError
 # empty line (CRLF) received prior to the request-line".
 MAX_EMPTY_LINES = 4
 
+MAX_REMEMBERED = 8192  # bytes of field lines; larger ones would make idle connections heavy
+
 TLS_HANDSHAKE = 22  # RFC 8446 §5.1: the first byte of a client that takes us for https
 
 BARE_LINE_FEED = "a line feed without a carriage return"
@@ -148,7 +150,7 @@ class RequestReader:
         self.max_body = max_body
         self.failed = False
         self._last_lines = b"?"  # no block: one is empty, or ends with a line's end
-        self._last_block = FieldBlock([])
+        self.last_block = FieldBlock([])
         self._last_minor = 0
         # until the next head is complete
         self.buffer: bytes | bytearray = b""
@@ -196,7 +198,7 @@ class RequestReader:
         line = self._line or self._read_line(buffer, line_end)
         lines = buffer[line_end + 2 : end + 2]
         if lines == self._last_lines:
-            head = RequestHead(line, self._last_block)
+            head = RequestHead(line, self.last_block)
             judged = head.minor == self._last_minor and head.authority is None
         else:
             if len(lines) > self.max_head:
@@ -205,7 +207,8 @@ class RequestReader:
             judged = False
         if not judged:
             self._judge_head(head)
-            self._last_lines, self._last_block, self._last_minor = lines, head.block, head.minor
+            if len(lines) <= MAX_REMEMBERED:
+                self._last_lines, self.last_block, self._last_minor = lines, head.block, head.minor
         self.buffer = buffer[end + 4 :]
         if self._scanned or self._empty_lines:
             self._line = None

@@ -14,6 +14,7 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Literal, Protocol
 
 from wsgiserve.config import Config
@@ -27,8 +28,10 @@ logger = logging.getLogger("wsgiserve")
 RECEIVE_SIZE = 65536
 # A body up to this size is read by the loop, before the app is called.
 BODY_IN_MEMORY = 1 << 20
-# A response that is produced faster than the client reads it waits above this many unsent bytes.
-HIGH_WATER = 1 << 18
+# A body has to arrive at this rate on the average, in bytes a second, from GRACE seconds on.
+MIN_RATE = 240
+GRACE = 20.0
+MAX_POLL = (1 << 31) - 1  # milliseconds, a C int
 # The loop sends at most this much of a file before it looks after other connections.
 FILE_BURST = 1 << 20
 
@@ -45,6 +48,9 @@ class Running(Protocol):
     request: RequestHead
     head_sent: bool
     trailers: bytes
+
+    def send(self, data: bytes) -> None:
+        """Send, and wait while the client does not read."""
 
     def upgrade(
         self,
@@ -65,15 +71,17 @@ class FileSegment:
 
     def __init__(self, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> None:
         self.wrapper = wrapper
-        self.descriptor = descriptor
+        # Our own: an app that closes its file too early must not have us send another one.
+        self.descriptor = os.dup(descriptor)
         self.offset = offset
         self.count = count
 
     def close(self) -> None:
         """Close the file; an app's error in that has nobody to go to but the log."""
+        os.close(self.descriptor)
         try:
             self.wrapper.close()
-        except Exception:
+        except BaseException:
             logger.exception("closing a file that was sent")
 
 
@@ -83,6 +91,7 @@ class Connection:
     __slots__ = (
         "block_layer",
         "body",
+        "body_began",
         "body_reader",
         "broken",
         "closing",
@@ -131,6 +140,7 @@ class Connection:
         self.head: RequestHead | None = None
         self.body_reader: BodyReader | None = None
         self.body = bytearray()
+        self.body_began = 0.0
         # the exchange that runs, or ran last
         self.exchange: Running | None = None
         self.last_body_reader: BodyReader | None = None
@@ -170,6 +180,7 @@ class Connection:
             if not head.block.has_body:
                 return head, io.BytesIO(), None
             self.head, self.phase = head, "body"
+            self.body_began = monotonic()
             self.body_reader = self.last_body_reader = body_reader(
                 head, max_body=self.config.max_body, max_fields=self.config.max_fields
             )
@@ -210,28 +221,33 @@ class Connection:
 
     def request_layer(self, block: FieldBlock) -> Environ:
         """Return the environ layer of ``block``, kept for as long as requests repeat it."""
-        if block is not self.last_block:
-            self.block_layer = block_environ(self.layer, block)
-            self.last_block = block
-        return self.block_layer
+        if block is self.last_block:
+            return self.block_layer
+        layer = block_environ(self.layer, block)
+        if block is self.reader.last_block:  # It may come again, and is not so large that keeping it costs.
+            self.block_layer, self.last_block = layer, block
+        return layer
 
     # -- sending
 
     def send(self, data: bytes) -> None:
         """Send ``data``, after what is unsent; keep what the socket does not take."""
+        if self.outgoing:
+            self.outgoing.append(memoryview(data))
+            self.unsent += len(data)
+            self.flush()
+            return
         sent = 0
-        if not self.outgoing:
-            try:
-                sent = self.sock.send(data)
-            except (BlockingIOError, InterruptedError):
-                pass
-            except OSError as error:
-                self.broken = True
-                raise ClientDisconnected("the client closed the connection") from error
-            if sent == len(data):
-                return
-        self.outgoing.append(memoryview(data)[sent:])
-        self.unsent += len(data) - sent
+        try:
+            sent = self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self.broken = True
+            raise ClientDisconnected("the client closed the connection") from error
+        if sent < len(data):
+            self.outgoing.append(memoryview(data)[sent:])
+            self.unsent += len(data) - sent
 
     def send_file(self, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> None:
         """Send a part of a file after what is unsent; ``wrapper`` is closed when it has left."""
@@ -293,7 +309,13 @@ class Connection:
     def _wait(self, event: int, seconds: float) -> bool:
         poll = select.poll()
         poll.register(self.fd, event)
-        return bool(poll.poll(seconds * 1000))
+        return bool(poll.poll(min(seconds * 1000, MAX_POLL)))
+
+    def hung_up(self) -> bool:
+        """Tell whether the connection was reset or closed both ways; one system call."""
+        poll = select.poll()
+        poll.register(self.fd, 0)
+        return bool(poll.poll(0))
 
     # -- the end
 

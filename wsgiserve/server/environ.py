@@ -21,7 +21,7 @@ from wsgiserve.server.file_wrapper import FileWrapper
 
 Environ = dict[str, Any]
 
-_MAX_KEYS = 1000
+_MAX_KEYS, _MAX_NAME = 1000, 64
 _keys: dict[str, str | None] = {}
 
 
@@ -92,6 +92,6 @@ def _environ_key(name: str) -> str | None:
         key = None
     elif upper in ("CONTENT-TYPE", "CONTENT-LENGTH"):
         key = upper.replace("-", "_")
-    if len(_keys) < _MAX_KEYS:  # Bounded: a client may send a new name each time.
+    if len(_keys) < _MAX_KEYS and len(name) <= _MAX_NAME:  # A client may send a new name each time.
         _keys[name] = key
     return key

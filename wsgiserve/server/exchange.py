@@ -34,7 +34,7 @@ from wsgiserve.protocol import (
     response_framing,
     switching_protocols,
 )
-from wsgiserve.server.connection import HIGH_WATER, Connection
+from wsgiserve.server.connection import Connection
 from wsgiserve.server.environ import request_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.file_wrapper import FileWrapper
@@ -69,6 +69,7 @@ class Exchange:
     head: ResponseHead | None = None
     head_sent = False
     complete = False  # everything was given to the connection
+    over = False  # and the connection is no longer ours
     framing: Framing = "none"
     remaining = 0  # bytes still missing to the Content-Length
     status = 0
@@ -164,6 +165,8 @@ class Exchange:
         """Send a block now (PEP 3333, "The write() Callable")."""
         if not isinstance(data, bytes):
             raise LocalProtocolError(f"the app wrote {type(data).__name__}; a body is made of bytes")
+        if self.over:
+            raise LocalProtocolError("write() was called after the response was over")
         if data:
             self._send_block(data)
 
@@ -297,15 +300,20 @@ class Exchange:
         self.sent += len(data)
         if framing == "chunked" and data:
             data = chunk(data)
-        self._send(start + data if start else data)
+        self.send(start + data if start else data)
 
-    def _send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
+        """Send, and wait while the client does not read.
+
+        Nobody else would send the rest while the app makes the next block (PEP 3333, "Middleware Handling of
+        Block Boundaries"). A result that is there as a whole is left to the loop instead.
+        """
         connection = self.connection
         if data:
             connection.send(data)
-        if connection.unsent > HIGH_WATER:
+        if connection.outgoing:
             self.gateway.before_wait(self)
-            while connection.unsent:
+            while connection.outgoing:
                 if not connection.wait_writable(connection.config.stall_timeout):
                     raise ClientDisconnected("the client stopped reading the response")
                 connection.flush()
@@ -377,8 +385,10 @@ class Exchange:
         logger.error("%s %s: %s", self.request.method, self.request.target, text)
 
     def _finish(self) -> None:
-        """Leave the connection as the next owner expects it."""
+        """Leave the connection as the next owner expects it, and nothing large behind."""
         connection = self.connection
+        self.over = True
+        self.body = None
         if not self.keep_alive:
             connection.closing = True
         reader = self.reader

@@ -47,8 +47,9 @@ class Extensions:
     def early_hints(self, fields: Fields) -> None:
         """Send ``103 Early Hints`` with these fields (RFC 8297); nothing to a client of HTTP/1.0."""
         message = early_hints(fields)
-        if self._unanswered().request.minor:
-            self._connection.send(message)
+        exchange = self._unanswered()
+        if exchange.request.minor:
+            exchange.send(message)
 
     def client_gone(self) -> bool:
         """Tell whether the client has closed the connection or its sending side; costs one system call."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from wsgiserve.protocol import BodyReader, RemoteProtocolError
+from wsgiserve.server.connection import GRACE, MIN_RATE, Connection
 from wsgiserve.server.errors import ClientDisconnected
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-    from wsgiserve.server.connection import Connection
 
 
 class BodyStream(io.RawIOBase):
@@ -35,6 +35,8 @@ class BodyStream(io.RawIOBase):
         before_wait: Callable[[], None],
     ) -> None:
         self.reader = reader
+        self._received = 0
+        self._waited = 0.0
         self.begun = False
         self.failed = False
         self._connection = connection
@@ -69,11 +71,20 @@ class BodyStream(io.RawIOBase):
             data = connection.receive()
             if data is None:
                 self._before_wait()
-                if not connection.wait_readable(connection.config.stall_timeout):
-                    raise RemoteProtocolError(408, "the request body stopped arriving")
-                data = connection.receive() or b""
+                data = self._await()
+            self._received += len(data)
             if not data:
                 raise ClientDisconnected("the client left before its request body was complete")
             connection.reader.buffer = data
         self._arrived = memoryview(connection.take(self.reader))
         self.failed = False
+
+    def _await(self) -> bytes:
+        """Wait for the client, which has to send at a rate: a byte now and then would hold this thread."""
+        connection = self._connection
+        began = monotonic()
+        arrived = connection.wait_readable(connection.config.stall_timeout)
+        self._waited += monotonic() - began
+        if not arrived or self._waited > GRACE + self._received / MIN_RATE:
+            raise RemoteProtocolError(408, "the request body arrives too slowly")
+        return connection.receive() or b""

@@ -69,7 +69,7 @@ class Leadership:
 
     def __init__(self, loop: Loop, cap: int) -> None:
         self.loop = loop
-        self.cap = cap
+        self.cap = self._full_cap = cap
         self.lock = threading.Lock()  # the loop lock
         self.forecast = Forecast()
         self.stopped = threading.Event()
@@ -191,9 +191,10 @@ class Leadership:
         if exchange.detached:
             return
         with self.mutex:
-            if not exchange.detached:
-                self._depose(exchange)
-                self.vacant = True
+            if self.inline is not exchange:
+                return
+            self._depose(exchange)
+            self.vacant = True
         self.promote()
 
     def promote(self) -> None:
@@ -237,7 +238,7 @@ class Leadership:
             self.waiting.append(task)
             cap = self.cap = max(1, self.detached)
         logger.error(
-            "the system refuses another thread, so that from now on at most %d calls run at once; "
+            "the system refuses another thread, so that at most %d calls run at once until it eases; "
             "raise the limit of processes (ulimit -u) or lower --threads",
             cap,
         )
@@ -311,11 +312,17 @@ class Leadership:
 
     def _next_waiting(self) -> Exchange | None:
         """Pass the slot on to the next in line, or give it back."""
-        with self.mutex:
-            if self.waiting:
-                return self.waiting.popleft()
-            self.detached -= 1
-            return None
+        while True:
+            with self.mutex:
+                if not self.waiting:
+                    self.detached -= 1
+                    self.cap = self._full_cap  # What the system refused a while ago it may give now.
+                    return None
+                exchange = self.waiting.popleft()
+            if not exchange.connection.hung_up():
+                return exchange
+            exchange.connection.broken = True  # Nobody waits for the answer any more.
+            self._settle(exchange)
 
     # -- the sentinel
 

@@ -83,7 +83,7 @@ def _listen(family: int, address: object, backlog: int, *, v6only: bool) -> sock
         # Accepted sockets inherit it: what is sent leaves at once.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.bind(address)  # type: ignore[arg-type]  # getaddrinfo's address fits its family
-        sock.listen(backlog)
+        sock.listen(min(backlog, 65535))
         sock.setblocking(False)
     except OSError:
         sock.close()

@@ -20,7 +20,7 @@ from time import monotonic
 
 from wsgiserve.config import Config
 from wsgiserve.protocol import RemoteProtocolError, error_response
-from wsgiserve.server.connection import Connection
+from wsgiserve.server.connection import GRACE, MIN_RATE, Connection
 from wsgiserve.server.environ import connection_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.exchange import Exchange
@@ -61,6 +61,7 @@ class EventLoop:
         self._giving_back = threading.Lock()
         self._next_sweep = 0.0
         self._winding_down = False  # the server was asked to stop
+        self._stop_at = math.inf  # then a head has to be there
         self._idle_let_go = False
 
     # -- one turn
@@ -213,7 +214,10 @@ class EventLoop:
             try:
                 request = connection.next_request()
             except RemoteProtocolError as error:
-                self._refuse(connection, error)
+                if connection.phase == "discard":  # It is answered already.
+                    connection.closing = True
+                else:
+                    self._refuse(connection, error)
                 return self._settle(connection)
             if request is not None:
                 connection.reading_head = False
@@ -224,16 +228,19 @@ class EventLoop:
         return None
 
     def _await_bytes(self, connection: Connection) -> None:
-        if connection.phase != "head":
+        if connection.phase == "discard":
             connection.deadline = monotonic() + self.config.stall_timeout
+        elif connection.phase == "body":
+            rate = connection.body_began + GRACE + len(connection.body) / MIN_RATE
+            connection.deadline = min(monotonic() + self.config.stall_timeout, rate)
         elif not connection.reader.buffer:
             if not connection.reading_head:
                 connection.deadline = monotonic() + self.config.keep_alive
         elif not connection.reading_head:  # Absolute: more bytes do not buy more time.
             connection.reading_head = True
             connection.deadline = monotonic() + self.config.head_timeout
-        if self.gateway.stopping:
-            connection.deadline = min(connection.deadline, monotonic() + STOP_SECONDS)
+        if self._stop_at < math.inf and connection.phase == "head":
+            connection.deadline = min(connection.deadline, self._stop_at)
         self._watch(connection, READ)
 
     def _refuse(self, connection: Connection, error: RemoteProtocolError) -> None:
@@ -301,7 +308,7 @@ class EventLoop:
         """
         if connection.handler is not None:
             self._hand_over(connection)
-        elif connection.reader.failed or connection.reader.buffer or connection.phase != "head":
+        elif self._may_send_more(connection):
             connection.phase = "linger"
             connection.end_of_output()
             connection.closing = False
@@ -309,6 +316,12 @@ class EventLoop:
             self._watch(connection, READ)
         else:
             self._drop(connection)
+
+    def _may_send_more(self, connection: Connection) -> bool:
+        exchange = connection.exchange
+        if exchange is None or exchange.request.keep_alive or connection.phase != "head":
+            return True  # It was not the client who asked to close, or it has not finished.
+        return bool(connection.reader.buffer or connection.receive())
 
     def _hand_over(self, connection: Connection) -> None:
         """Give a socket to the handler that an app named when it upgraded; it is ours no more."""
@@ -380,6 +393,7 @@ class EventLoop:
         """Stop listening; True once there is no connection left."""
         if not self._winding_down:
             self._winding_down = True
+            self._stop_at = monotonic() + STOP_SECONDS
             while self.listeners:
                 _, listener = self.listeners.popitem()
                 while self._accept(listener):  # The system has accepted them for us.
@@ -399,7 +413,7 @@ class EventLoop:
         if connection.phase == "head" and not connection.reader.buffer:
             self._drop(connection)
         elif connection.phase == "head":
-            connection.deadline = min(connection.deadline, monotonic() + STOP_SECONDS)
+            connection.deadline = min(connection.deadline, self._stop_at)
 
     def close(self) -> None:
         """Close everything; the loop is over."""

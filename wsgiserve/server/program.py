@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserve.config import ConfigError
 from wsgiserve.server.errors import ListenError
-from wsgiserve.server.server import Server
+from wsgiserve.server.server import STOP_SIGNALS, Server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -39,6 +41,9 @@ def run(app: WSGIApplication, **options: Any) -> None:
     except ListenError as error:
         fail(str(error), EXIT_CANNOT_LISTEN)
     finished = server.serve(ready=lambda: _announce(server), stopping=_say_what_runs)
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP_SIGNALS:  # We are ending; one more must not change what we end with.
+            signal.signal(number, signal.SIG_IGN)
     if not finished:
         fail("stopped with requests still running; they were cut", EXIT_CUT)
 

@@ -7,6 +7,7 @@ to end at once.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import WSGIApplication
 
+HURRY_SECONDS = 0.1  # for what is as good as over when a second stop comes
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -57,6 +59,7 @@ class Server:
         self.listeners: list[Listener] = []
         self._loop: EventLoop | None = None
         self._background: threading.Thread | None = None
+        self._stop_asked = False  # perhaps before there was a loop to ask
 
     @property
     def urls(self) -> list[str]:
@@ -102,12 +105,13 @@ class Server:
 
     def stop(self) -> None:
         """Stop accepting, finish running requests; a second call ends at once. Safe from any thread."""
+        self._stop_asked = True
         loop = self._loop
         if loop is None:
             return
         hurry = loop.gateway.stopping
         loop.gateway.stopping = True
-        loop.leadership.give_up(0 if hurry else self.config.graceful_timeout)
+        loop.leadership.give_up(HURRY_SECONDS if hurry else self.config.graceful_timeout)
         loop.wake()
 
     def __enter__(self) -> Server:
@@ -133,20 +137,32 @@ class Server:
     def _prepare(self) -> EventLoop:
         self.open()
         gateway = Gateway(self.app, self.config)
-        self._loop = EventLoop(gateway, self.listeners, self.config, self.make_poller())
+        try:
+            self._loop = EventLoop(gateway, self.listeners, self.config, self.make_poller())
+        except OSError:
+            self._close_listeners()
+            raise
         return self._loop
+
+    def _close_listeners(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+        self.listeners = []
 
     def _run(self, loop: EventLoop) -> bool:
         loop.leadership.start()
+        if self._stop_asked and not loop.gateway.stopping:
+            self.stop()
         loop.leadership.watch()
         finished = loop.leadership.stopped.is_set()
         if finished:
             loop.close()
+            if loop.gateway.access_log:  # Else the leader may be in the middle of it.
+                loop.gateway.access_log.flush()
         else:  # It goes on for the threads that are still in the app.
             threading.Thread(target=_wait_for_the_rest, args=(loop,), daemon=True).start()
-        if loop.gateway.access_log:
-            loop.gateway.access_log.flush()
         self._loop = None
+        self._stop_asked = False
         self.listeners = []
         return finished
 
@@ -157,7 +173,13 @@ class Server:
             yield
             return
 
+        process = os.getpid()
+
         def on_signal(number: int, frame: FrameType | None) -> None:
+            if os.getpid() != process:  # A child that the app forked: the signal means what it always means.
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+                return
             loop = self._loop
             if stopping is not None and loop is not None and not loop.gateway.stopping:
                 stopping(loop.running())
