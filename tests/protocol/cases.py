@@ -339,6 +339,9 @@ LINES = [
         for n in (1, 2, 3, 4)
     ],
     Case("9112-2.2-5-empty-lines-before", b"\r\n" * 5 + line(b"GET / HTTP/1.1"), 400),
+    Case("9112-2.2-tls-handshake", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+    # Found by the fuzzer: the reason depended on whether the empty lines came in a packet of their own.
+    Case("9112-2.2-tls-handshake-behind-empty-lines", b"\r\n\r\n\x16\x03\x01\x02\r\n\r\n", 400),
     Case("9112-2.2-empty-lines-alone", b"\r\n" * 4, None),
     Case("9112-2.2-carriage-return-alone", b"\r", None),
     Case("9112-2.2-line-feed-before", b"\n" + line(b"GET / HTTP/1.1"), 400),

@@ -178,11 +178,11 @@ class RequestReader:
             return None
         try:
             if buffer[0] < 32:
-                if buffer[0] == TLS_HANDSHAKE:
-                    raise RemoteProtocolError(400, "a TLS handshake, and this port speaks plain HTTP")
                 if not self._skip_empty_lines():
                     return None
                 buffer = self.buffer
+                if buffer[0] == TLS_HANDSHAKE:
+                    raise RemoteProtocolError(400, "a TLS handshake, and this port speaks plain HTTP")
             end = buffer.find(b"\r\n\r\n", self._scanned)
             if end < 0:
                 self._judge_partial()
