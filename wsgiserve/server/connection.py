@@ -153,6 +153,13 @@ class Connection:
         self.broken = False  # the client must not take what it got for whole: close at once
         self.reset = False  # and the end of the connection alone would look regular
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is left to do after a request, but to wait for the next one."""
+        return not (
+            self.reader.buffer or self.outgoing or self.closing or self.broken or self.body_reader is not None
+        )
+
     # -- reading
 
     def receive(self) -> bytes | None:

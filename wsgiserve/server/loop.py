@@ -58,6 +58,7 @@ class EventLoop:
         # the connections
         self.connections: dict[int, Connection] = {}
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
+        self._idle_until = 0.0  # for what becomes idle in this turn
         self._giving_back = threading.Lock()
         self._next_sweep = 0.0
         self._winding_down = False  # the server was asked to stop
@@ -75,6 +76,8 @@ class EventLoop:
         connections = self.connections
         events = self.poller.poll(self._timeout())
         self.gateway.tick()
+        now = monotonic()
+        self._idle_until = now + self.config.keep_alive
         for fd, _ in events:
             connection = connections.get(fd)
             if connection is None:
@@ -100,7 +103,7 @@ class EventLoop:
                 return standing
         if self._winding_down and not self._idle_let_go and len(events) < MAX_EVENTS:
             self._let_go_of_idle()  # All that had been sent before is served by now.
-        if monotonic() >= self._next_sweep:
+        if now >= self._next_sweep:
             self._sweep()
         return "leading"
 
@@ -164,15 +167,18 @@ class EventLoop:
 
     def _advance(self, connection: Connection) -> Standing:
         """Serve the requests that are complete."""
-        for _ in range(PIPELINE_BURST):
+        served = 0
+        while served < PIPELINE_BURST:
             exchange = self._settle(connection)
             if exchange is None:
                 return "leading"
             standing = self.leadership.serve(exchange)
-            if standing == "dispatched":
-                return "leading"
             if standing != "leading":
-                return standing
+                return "leading" if standing == "dispatched" else standing
+            if connection.at_rest:
+                connection.deadline = self._idle_until
+                return "leading"
+            served += 1
         connection.deadline = math.inf  # It waits for us, not for its client.
         self._unserved[connection] = None
         return "leading"
