@@ -10,9 +10,9 @@ import pytest
 from tests.protocol.cases import CASES
 
 ROOT = Path(__file__).parent.parent
-ROWS = re.findall(
-    r"^\| (.+?) \| (.+) \| (.*?) ?\|$", (ROOT / "docs" / "supported-http.md").read_text("utf-8"), re.MULTILINE
-)
+# The last part compares servers; its tables are not ours to tie to tests.
+DOCUMENT = (ROOT / "docs" / "supported-http.md").read_text("utf-8").split("## Where we leave the letter")[0]
+ROWS = re.findall(r"^\| (.+?) \| (.+) \| (.*?) ?\|$", DOCUMENT, re.MULTILINE)
 FUNCTIONS = {
     name
     for path in (ROOT / "tests").rglob("test_*.py")
