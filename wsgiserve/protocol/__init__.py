@@ -1,12 +1,13 @@
 """HTTP/1.1 as values and pure functions: bytes in, values out, and back.
 
 No socket, thread, clock or environ in here, and nothing but the standard library. Read in this order:
-``grammar`` (the rules), ``request`` and ``body`` (what comes in), ``response`` (what goes out).
+``grammar`` (the rules), ``fields``, ``request`` and ``body`` (what comes in), ``response`` (what goes out).
 """
 
 from wsgiserve.protocol.body import BodyReader, ChunkedReader, LengthReader, body_reader
 from wsgiserve.protocol.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from wsgiserve.protocol.request import FieldBlock, RequestHead, RequestReader, body_framing
+from wsgiserve.protocol.fields import FieldBlock, body_framing
+from wsgiserve.protocol.request import RequestHead, RequestReader
 from wsgiserve.protocol.response import (
     CONTINUE,
     LAST_CHUNK,

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.request import RequestHead, read_fields
+from wsgiserve.protocol.fields import read_fields
+from wsgiserve.protocol.request import RequestHead
 
 MAX_CHUNK_LINE = 4096
 MAX_CHUNK_EXTENSIONS = 16384
