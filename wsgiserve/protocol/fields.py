@@ -1,6 +1,6 @@
 """The fields of a message: from lines to (name, value) pairs, and what those of a request mean together.
 
-Trailers are read by the same function as headers, so that nothing is less strict behind a body than before it.
+Trailers are read by the same function as headers, so that nothing is less strict behind a body than before.
 What decides where a message ends, or whom it is for, must be said once and clearly: RFC 9112 §11.2.
 """
 

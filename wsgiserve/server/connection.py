@@ -7,7 +7,6 @@ here waits for the client except the two ``wait_`` methods, which are for an exc
 from __future__ import annotations
 
 import io
-import logging
 import math
 import os
 import select
@@ -21,9 +20,7 @@ from wsgiserve.config import Config
 from wsgiserve.protocol import BodyReader, FieldBlock, RequestHead, RequestReader, body_reader
 from wsgiserve.server.environ import Environ, block_environ
 from wsgiserve.server.errors import ClientDisconnected
-from wsgiserve.server.file_wrapper import FileWrapper
-
-logger = logging.getLogger("wsgiserve")
+from wsgiserve.server.file_wrapper import FileSegment, FileWrapper
 
 RECEIVE_SIZE = 65536
 # A body up to this size is read by the loop, before the app is called.
@@ -62,27 +59,6 @@ class Running(Protocol):
 
     def log(self) -> None:
         """Write the access log's line."""
-
-
-class FileSegment:
-    """The part of a file that is still to be sent."""
-
-    __slots__ = ("count", "descriptor", "offset", "wrapper")
-
-    def __init__(self, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> None:
-        self.wrapper = wrapper
-        # Our own: an app that closes its file too early must not have us send another one.
-        self.descriptor = os.dup(descriptor)
-        self.offset = offset
-        self.count = count
-
-    def close(self) -> None:
-        """Close the file; an app's error in that has nobody to go to but the log."""
-        os.close(self.descriptor)
-        try:
-            self.wrapper.close()
-        except BaseException:
-            logger.exception("closing a file that was sent")
 
 
 class Connection:

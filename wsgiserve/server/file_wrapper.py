@@ -7,9 +7,12 @@ no thread waits for a slow reader; anything else with a ``read`` is iterated lik
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
 from typing import Any
+
+logger = logging.getLogger("wsgiserve")
 
 
 class FileWrapper:
@@ -46,3 +49,24 @@ class FileWrapper:
         if not stat.S_ISREG(status.st_mode) or not hasattr(os, "sendfile"):
             return None
         return descriptor, offset, max(0, status.st_size - offset)
+
+
+class FileSegment:
+    """The part of a file that is still to be sent."""
+
+    __slots__ = ("count", "descriptor", "offset", "wrapper")
+
+    def __init__(self, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> None:
+        self.wrapper = wrapper
+        # Our own: an app that closes its file too early must not have us send another one.
+        self.descriptor = os.dup(descriptor)
+        self.offset = offset
+        self.count = count
+
+    def close(self) -> None:
+        """Close the file; an app's error in that has nobody to go to but the log."""
+        os.close(self.descriptor)
+        try:
+            self.wrapper.close()
+        except BaseException:
+            logger.exception("closing a file that was sent")
