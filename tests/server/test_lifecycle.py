@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -530,3 +530,17 @@ def test_access_log_of_the_library_goes_to_standard_output(serving, monkeypatch)
             client.ask(get(f"/{number}"))
     matches = [LOG_LINE.fullmatch(line) for line in stream.getvalue().splitlines(keepends=True)]
     assert [match["request"] for match in matches] == [f"GET /{number} HTTP/1.1" for number in range(5)]
+
+
+def test_out_of_descriptors_the_longest_idle_make_room(folder):
+    """A new client does not wait for others to give up connections that they do not use."""
+    limited = "import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48)); "
+    command = ("-c", limited + "runpy.run_module('wsgiserve', run_name='__main__')")
+    with Program(folder, "app", "--bind", "127.0.0.1:0", command=command) as program:
+        port = program.port()
+        with ExitStack() as idle:
+            for _ in range(80):
+                client = idle.enter_context(Client(port=port))
+                assert client.ask(get()).status == 200
+            code, _, err = program.stop()
+    assert (code, err) == (0, "")

@@ -136,6 +136,11 @@ class Connection:
             self.reader.buffer or self.outgoing or self.closing or self.broken or self.body_reader is not None
         )
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is kept alive without a request, or part of one, being in it."""
+        return self.at_rest and not self.reading_head and self.phase == "head"
+
     # -- reading
 
     def receive(self) -> bytes | None:

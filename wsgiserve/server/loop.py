@@ -34,6 +34,7 @@ logger = logging.getLogger("wsgiserve")
 
 ACCEPT_BURST = 64  # connections accepted before others are looked after
 PIPELINE_BURST = 16  # pipelined requests of one connection served before others are looked after
+EVICTED = 16  # idle connections closed at once when the system gives no more descriptors
 LINGER_SECONDS = 2.0
 SWEEP_SECONDS = 1.0
 STOP_SECONDS = 1.0  # for a head that is half received when the server stops
@@ -280,9 +281,10 @@ class EventLoop:
                 sock, address = listener.sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
-            except OSError as error:  # Out of descriptors or memory: those who wait are served later.
-                logger.error("cannot accept connections for a second: %s", error)
-                self._pause_listeners()
+            except OSError as error:  # Out of descriptors or memory.
+                if not self._let_go_of_oldest():
+                    logger.error("cannot accept connections for a second: %s", error)
+                    self._pause_listeners()
                 return False
             sock.setblocking(False)
             layer = connection_environ(self.gateway.environ, listener.host, listener.port, address)
@@ -292,6 +294,14 @@ class EventLoop:
             self.connections[connection.fd] = connection
             self._watch(connection, READ)
         return True
+
+    def _let_go_of_oldest(self) -> bool:
+        """Close the connections that have been idle longest; True if there were any."""
+        idle = [connection for connection in self._own_connections() if connection.is_idle]
+        idle.sort(key=lambda connection: connection.deadline)
+        for connection in idle[:EVICTED]:
+            self._drop(connection)
+        return bool(idle)
 
     def _watch_listeners(self) -> None:
         for fd in self.listeners:

@@ -13,6 +13,11 @@ from wsgiserve.config import ConfigError
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.server import STOP_SIGNALS, Server
 
+try:
+    import resource
+except ImportError:  # Windows has no such limit.
+    resource = None  # type: ignore[assignment]  # asked for before it is used
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -31,6 +36,7 @@ def run(app: WSGIApplication, **options: Any) -> None:
     a SystemExit with a code of its own, also requests that had to be cut at the end.
     """
     _log_to_stderr()
+    _raise_descriptor_limit()
     options.setdefault("access_log", True)
     try:
         server = Server(app, **options)
@@ -69,6 +75,16 @@ def _say_what_runs(running: int) -> None:
     if running:
         requests = "1 request is" if running == 1 else f"{running} requests are"
         os.write(2, f"Stopping: {requests} still running (the same signal again cuts them)\n".encode())
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many descriptors as we may have: each connection is one."""
+    if resource is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            pass  # Some systems name a limit that they do not grant.
 
 
 def _log_to_stderr() -> None:
