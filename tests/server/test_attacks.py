@@ -239,6 +239,21 @@ def test_stop_right_after_the_start():
         assert not thread.is_alive()
 
 
+def test_server_that_is_over_as_its_sentinel_falls_asleep(serving, gate):
+    """The alarm that tells of the end must not be lost on the short sleep before the long one."""
+    with serving(checked(gate), graceful_timeout=SECONDS) as server:
+        with Client(server) as client:
+            client.send(get("/slow"))
+            wait_until(lambda: gate.inside)
+            leadership = server._loop.leadership
+            server.stop()
+            gate.opened.set()
+            assert client.response().body == b"/slow"
+            wait_until(lambda: leadership._asleep)
+        started = time.monotonic()
+    assert time.monotonic() - started < SECONDS / 2
+
+
 # -- clients that left, or that are slow
 
 
