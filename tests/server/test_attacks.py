@@ -386,7 +386,7 @@ class UnluckyServer(Server):
     make_poller = staticmethod(FailingPoller)
 
 
-@pytest.mark.parametrize("path", ["/fast"])
+@pytest.mark.parametrize("path", ["/fast", "/slow"])
 def test_error_of_the_system_costs_one_connection(log, path):
     """``/fast`` fails in the loop, ``/slow`` on the thread that gives its connection back."""
     app = GatedLarge()
