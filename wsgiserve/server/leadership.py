@@ -345,7 +345,8 @@ class Leadership:
     def _sleep_until_called(self) -> None:
         self._asleep = True
         self._sleep(TICK)  # A call that began before it could see us asleep can be seen a tick later.
-        if self.inline is None and self._asleep:
+        # What the alarm was for is looked at here too: this sleep may have been what it ended.
+        if self.inline is None and self._asleep and not self.vacant and not self.stopped.is_set():
             waits = self._give_up_at < math.inf
             self._sleep(max(0.0, self._give_up_at - time.monotonic()) if waits else None)
         self._asleep = False

@@ -195,7 +195,12 @@ class EventLoop:
         """
         if self.gateway.access_log:
             self.gateway.access_log.flush()
-        following = self._settle(exchange.connection)
+        try:
+            following = self._settle(exchange.connection)
+        except Exception:  # As in ``turn``; nobody else would ever close it.
+            logger.critical("%s: giving it back failed", exchange.connection.peer, exc_info=True)
+            self._drop(exchange.connection)
+            return None
         if following is not None:
             following.detached = True
         return following

@@ -51,9 +51,12 @@ class EpollPoller:
         """Removed, not set to no events: epoll reports a hang-up whatever was asked for.
 
         Also before a descriptor is closed: the kernel would go on reporting the socket for as long as a child
-        that the app forked holds it.
+        that the app forked holds it. What could not be watched for want of memory is forgotten all the same.
         """
-        self._epoll.unregister(fd)
+        try:
+            self._epoll.unregister(fd)
+        except FileNotFoundError:
+            pass
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         """See the protocol."""
