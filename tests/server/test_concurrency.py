@@ -227,6 +227,40 @@ def test_app_raises_after_it_was_deposed(serving, log, gate):
     assert [record.getMessage() for record in log.records] == ["GET /slow raised"]
 
 
+class RaisingHandler(logging.Handler):
+    """A log handler that has a bug."""
+
+    def emit(self, record):
+        raise RuntimeError("the log handler has a bug")
+
+
+@pytest.mark.parametrize("path", ["/fast", "/slow"], ids=["inline", "deposed"])
+def test_log_handler_that_raises_costs_one_connection(serving, gate, path):
+    def app(environ, start_response):
+        body = gate(environ, start_response)
+        if environ["QUERY_STRING"] == "raise":
+            raise RuntimeError("the app has a bug")
+        return body
+
+    logger, handler = logging.getLogger("wsgiserve"), RaisingHandler()
+    logger.addHandler(handler)
+    try:
+        with serving(checked(app), threads=2) as server:
+            for _ in range(5):
+                with Client(server) as client:
+                    client.send(get(f"{path}?raise"))
+                    if path == "/slow":
+                        wait_until(lambda: gate.inside)
+                        ask_fast(server)
+                        gate.opened.set()
+                    assert client.rest() == b""
+                gate.opened.clear()
+                ask_fast(server)
+            wait_until(lambda: not connections(server))
+    finally:
+        logger.removeHandler(handler)
+
+
 # -- slow clients
 
 

@@ -106,8 +106,8 @@ class Leadership:
     def _turn(self) -> Standing:
         try:
             return self.loop.turn()
-        except Exception:  # The lock is held: a bug of ours must not leave everybody without a leader.
-            logger.critical("the event loop failed and goes on", exc_info=True)
+        except Exception:  # noqa: BLE001 - the lock is held: a bug must not leave us without a leader
+            _report("the event loop failed and goes on")
             time.sleep(TICK)
             return "leading"
 
@@ -128,7 +128,7 @@ class Leadership:
         if self._asleep:
             self._asleep = False
             self._alarm.put(None)
-        exchange.run()
+        self._run(exchange)
         if not exchange.detached and self.lock.acquire(blocking=False):
             if self.inline is exchange:
                 self.inline = None
@@ -193,8 +193,8 @@ class Leadership:
         with self.mutex:
             if self.inline is not exchange:
                 return
+            self.vacant = True  # First of all: a sentinel about to sleep looks for a call, then at this.
             self._depose(exchange)
-            self.vacant = True
         self.promote()
 
     def promote(self) -> None:
@@ -231,8 +231,7 @@ class Leadership:
         """The system refuses another thread: live with those there are."""
         with self.mutex:
             if task is None:
-                self.promoting = False
-                self._alarm.put(None)  # The sentinel tries again, or the next thread that is free leads.
+                self.promoting = False  # The sentinel tries again, or the next thread that is free leads.
                 return
             self.detached -= 1
             self.waiting.append(task)
@@ -296,18 +295,25 @@ class Leadership:
         while task is not None:
             if run:
                 started = time.monotonic()
-                task.run()
+                self._run(task)
                 self.forecast.learn(task.request, slow=time.monotonic() - started > SLOW)
             run = True
             task = self._settle(task)
             if task is None:
                 task = self._next_waiting()
 
+    def _run(self, exchange: Exchange) -> None:
+        try:
+            exchange.run()
+        except Exception:  # noqa: BLE001 - a bug, maybe a log handler's, costs one connection, not a thread
+            exchange.connection.broken = True
+            _report("running a request failed")
+
     def _settle(self, exchange: Exchange) -> Exchange | None:
         try:
             return self.loop.settle(exchange)
-        except Exception:  # A bug of ours costs one connection, not a slot.
-            logger.critical("giving a connection back failed", exc_info=True)
+        except Exception:  # noqa: BLE001 - a bug of ours costs one connection, not a slot
+            _report("giving a connection back failed")
             return None
 
     def _next_waiting(self) -> Exchange | None:
@@ -345,7 +351,7 @@ class Leadership:
     def _sleep_until_called(self) -> None:
         self._asleep = True
         self._sleep(TICK)  # A call that began before it could see us asleep can be seen a tick later.
-        if self.inline is None and self._asleep:
+        if self.inline is None and not self.vacant and self._asleep:
             waits = self._give_up_at < math.inf
             self._sleep(max(0.0, self._give_up_at - time.monotonic()) if waits else None)
         self._asleep = False
@@ -355,3 +361,11 @@ class Leadership:
             self._alarm.get(timeout=seconds)
         except queue.Empty:
             pass
+
+
+def _report(failure: str) -> None:
+    """Log the exception that is being handled, even if the log handlers raise themselves."""
+    try:
+        logger.critical(failure, exc_info=True)
+    except Exception:  # noqa: BLE001 - there is nowhere else to say it
+        pass
