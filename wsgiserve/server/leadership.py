@@ -43,7 +43,6 @@ logger = logging.getLogger("wsgiserve")
 TICK = 0.005  # seconds between two looks of the sentinel: a longer call is slow
 CALM_TICKS = 20  # looks without a call in progress after which the sentinel sleeps
 SLOW = 0.002  # seconds: a dispatched call that took less would better have run inline
-IDLE_SECONDS = 30.0  # a follower without work for so long retires
 
 
 # What a thread is to the loop after an exchange. "anew" is leading again, after another thread did: what it
@@ -66,6 +65,8 @@ class Loop(Protocol):
 
 class Leadership:
     """The threads of one server. ``cap`` is how many calls of the app may run at once."""
+
+    idle_seconds = 30.0  # a follower without work for so long retires; a subclass may wait less
 
     def __init__(self, loop: Loop, cap: int) -> None:
         self.loop = loop
@@ -282,7 +283,7 @@ class Leadership:
             self.idle += 1
         while True:
             try:
-                return self._mailbox.get(timeout=IDLE_SECONDS)
+                return self._mailbox.get(timeout=self.idle_seconds)
             except queue.Empty:
                 with self.mutex:
                     if self.idle:  # Nobody counts on us: retire.
