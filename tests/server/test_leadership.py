@@ -128,6 +128,18 @@ class ContestedLock:
         return self.lock.acquire(blocking)
 
 
+def threads():
+    """The leader and the followers of all servers in this process."""
+    return [thread for thread in threading.enumerate() if thread.name == "wsgiserve"]
+
+
+@pytest.fixture(autouse=True)
+def no_threads_are_left():
+    wait_until(lambda: not threads())  # those of the test before
+    yield
+    wait_until(lambda: not threads())
+
+
 @pytest.fixture
 def app():
     app = App()
@@ -140,7 +152,7 @@ def running(loop, app=None):
     """Run the threads of a loop, and see that at the end all slots were given back and nobody is missing."""
     leadership = loop.leadership
     leadership.start()
-    sentinel = threading.Thread(target=leadership.watch)
+    sentinel = threading.Thread(target=leadership.watch, daemon=True)
     sentinel.start()
     try:
         yield leadership
@@ -183,7 +195,8 @@ def test_promotion_that_comes_after_the_call_is_harmless():
     exchange = FakeExchange(leadership.promote)
     assert leadership.call(exchange) == "leading"
     assert leadership.unstarted == [None]
-    leadership.stopped.set()  # Or it would wait for work.
+    loop.over = True  # Should it lead, it would not do so for ever; the next line is for a follower.
+    leadership.stopped.set()
     leadership._follow(None)
     assert not loop.most
     assert not exchange.detached
@@ -236,12 +249,16 @@ def test_call_that_returns_while_it_is_deposed(deposed):
     assert leadership.forecast.expects_slow(exchange.request)
 
 
-def test_call_that_is_deposed_as_it_takes_the_lock_back(app):
+@pytest.mark.parametrize("pipelined", [False, True], ids=["alone", "pipelined"])
+def test_call_that_is_deposed_as_it_takes_the_lock_back(app, pipelined):
     """The new leader is in the app already, so the lock is free, and the old one leads anew."""
     loop = FakeLoop()
     leadership = loop.leadership
-    follows = FakeExchange()
-    first, second, third = FakeExchange(following=follows), FakeExchange(app), FakeExchange()
+    first, second, third = FakeExchange(), FakeExchange(app), FakeExchange()
+    finished = [first]
+    if pipelined:
+        first.following = FakeExchange()
+        finished.append(first.following)
 
     def take_over():
         threading.Thread(target=leadership._follow, args=(None,)).start()
@@ -252,16 +269,16 @@ def test_call_that_is_deposed_as_it_takes_the_lock_back(app):
     loop.arrived.put(second)
     assert leadership.call(first) == "anew"
     assert leadership.inline is second
-    wait_until(lambda: loop.settled == [first, follows])
+    wait_until(lambda: loop.settled == finished)
     wait_until(lambda: leadership.detached == 0)
     loop.arrived.put(third)
     loop.over = True
     leadership.lead()
-    assert loop.settled == [first, follows, third]
+    assert loop.settled == [*finished, third]
     assert leadership.detached == 1
     app.gate.set()
     wait_until(lambda: leadership.detached == 0)
-    assert loop.settled == [first, follows, third, second]
+    assert loop.settled == [*finished, third, second]
     assert loop.unwatched == [first, second]
     assert loop.most == 1
 
@@ -420,21 +437,26 @@ def test_refused_promotion_is_tried_again(app):
 
 
 def test_thread_that_was_refused_its_successor_leads_on(app):
+    """No sentinel is there to try again."""
     loop = FakeLoop(kind=Refused)
-    with running(loop, app) as leadership:
-        leadership.refusing = True
+    leadership = loop.leadership
 
-        def wait():
-            leadership.detach(slow)
-            app()
+    def wait():
+        leadership.detach(slow)
+        app()
 
-        slow, fast = FakeExchange(wait), FakeExchange()
-        loop.arrived.put(slow)
-        loop.arrived.put(fast)
-        wait_until(lambda: leadership.refusals)
-        app.gate.set()
-        wait_until(lambda: fast in loop.settled)
-        assert not leadership.vacant
+    slow, fast = FakeExchange(wait), FakeExchange()
+    leadership.start()
+    leadership.refusing = True
+    loop.arrived.put(slow)
+    loop.arrived.put(fast)
+    wait_until(lambda: leadership.refusals)
+    assert leadership.vacant
+    app.gate.set()
+    wait_until(lambda: loop.settled == [slow, fast])
+    assert not leadership.vacant
+    loop.over = True
+    assert leadership.stopped.wait(SECONDS)
 
 
 def test_refused_promotion_is_not_tried_without_pause(app):
@@ -479,25 +501,25 @@ def test_follower_without_work_retires(app):
         idle_seconds = 0.01
 
     loop = FakeLoop(kind=Impatient)
-    before = threading.active_count()
     with running(loop, app) as leadership:
         for _ in range(3):
             stay(loop, app)
         app.gate.set()
         wait_until(lambda: len(loop.settled) == 3)
-        wait_until(lambda: threading.active_count() == before + 2)  # the leader and the sentinel
+        wait_until(lambda: len(threads()) == 1)
         assert leadership.idle == 0
         answered(loop)
 
 
 def test_all_threads_end_with_the_loop(app):
     loop = FakeLoop()
-    before = threading.active_count()
-    with running(loop, app):
-        for _ in range(3):
-            stay(loop, app)
-    wait_until(lambda: threading.active_count() == before)
-    assert loop.leadership.idle == 0
+    with running(loop, app) as leadership:
+        for number in range(3):
+            stay(loop, app, f"/{number}")
+        app.gate.set()
+        wait_until(lambda: leadership.idle == 3)
+    wait_until(lambda: not threads())
+    assert leadership.idle == 0
 
 
 def test_turn_that_raises_does_not_end_the_loop(caplog):
@@ -546,10 +568,28 @@ def test_sentinel_sleeps_when_nothing_is_called_and_wakes_for_a_slow_call(app):
             app.gate.clear()
 
 
+def test_sentinel_that_sleeps_ends_with_the_loop():
+    loop = FakeLoop(kind=Watched)
+    with running(loop) as leadership:
+        wait_until(lambda: leadership.sleeps[-1:] == [None])
+    assert leadership.stopped.is_set()
+
+
+def test_sentinel_does_not_sleep_on_when_the_leader_has_just_left():
+    class Vacated(Watched):
+        def _sleep(self, seconds):
+            self.sleeps.append(seconds)
+            self.vacant = True
+
+    leadership = FakeLoop(kind=Vacated).leadership
+    leadership._sleep_until_called()
+    assert leadership.sleeps == [TICK]
+
+
 def test_sentinel_that_gives_up_wakes_for_it():
     loop = FakeLoop(kind=Watched)
     leadership = loop.leadership
-    sentinel = threading.Thread(target=leadership.watch)
+    sentinel = threading.Thread(target=leadership.watch, daemon=True)
     sentinel.start()
     wait_until(lambda: leadership.sleeps[-1:] == [None])
     leadership.give_up(0.05)
