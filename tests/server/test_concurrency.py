@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -225,6 +226,40 @@ def test_app_raises_after_it_was_deposed(serving, log, gate):
         assert client.response().status == 500
         assert client.ask(get("/fast")).body == b"/fast"
     assert [record.getMessage() for record in log.records] == ["GET /slow raised"]
+
+
+class RaisingHandler(logging.Handler):
+    """A log handler that has a bug."""
+
+    def emit(self, record):
+        raise RuntimeError("the log handler has a bug")
+
+
+@pytest.mark.parametrize("path", ["/fast", "/slow"], ids=["inline", "deposed"])
+def test_log_handler_that_raises_costs_one_connection(serving, gate, path):
+    def app(environ, start_response):
+        body = gate(environ, start_response)
+        if environ["QUERY_STRING"] == "raise":
+            raise RuntimeError("the app has a bug")
+        return body
+
+    logger, handler = logging.getLogger("wsgiserve"), RaisingHandler()
+    logger.addHandler(handler)
+    try:
+        with serving(checked(app), threads=2) as server:
+            for _ in range(5):
+                with Client(server) as client:
+                    client.send(get(f"{path}?raise"))
+                    if path == "/slow":
+                        wait_until(lambda: gate.inside)
+                        ask_fast(server)
+                        gate.opened.set()
+                    assert client.rest() == b""
+                gate.opened.clear()
+                ask_fast(server)
+            wait_until(lambda: not connections(server))
+    finally:
+        logger.removeHandler(handler)
 
 
 # -- slow clients
@@ -447,18 +482,63 @@ class Visitor:
         return get(path, method=method, body=upload), method, answer_to(seed, size, upload)
 
 
+def visit_at_random(server, count, seconds):
+    """Let so many visitors do as they like; return how many answers they compared."""
+    until = time.monotonic() + seconds
+    visitors = [Visitor(server, number, until) for number in range(count)]
+    run_all(lambda number: visitors[number].run(), count)
+    return sum(visitor.answers for visitor in visitors)
+
+
 @pytest.mark.parametrize("threads", [3, 64])
 def test_fifty_clients_at_random(serving, log, threads):
     work = Work()
     with serving(checked(work), threads=threads) as server:
-        until = time.monotonic() + 2.5
-        visitors = [Visitor(server, number, until) for number in range(50)]
-        run_all(lambda number: visitors[number].run(), 50)
+        answers = visit_at_random(server, 50, seconds=2.5)
         wait_until(lambda: not connections(server))
         wait_until(lambda: not work.inside)
         ask = get("/1/0/10/list")
         with Client(server) as client:
             assert client.ask(ask).body == answer_to(1, 10, b"")
-    assert sum(visitor.answers for visitor in visitors) > 200
+    assert answers > 200
     assert 1 < work.most <= threads
+    assert not log.records
+
+
+@pytest.fixture
+def hasty_switching():
+    """Have Python switch threads as often as it can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_switching")
+def test_clients_at_random_among_idle_ones(serving, log):
+    """Who walks over the large table of connections meets every thread that changes it."""
+    work, looked = Work(), threading.Event()
+
+    def look():
+        """Do what the leader does once a second, and a signal handler at the end."""
+        count = 0
+        while not looked.is_set():
+            assert server._loop._own_connections()
+            assert server._loop.running() >= 0
+            count += 1
+        return count
+
+    with serving(checked(work), threads=8) as server, ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        ask = get("/1/0/10/list")
+        idle = [stack.enter_context(Client(server)) for _ in range(300)]
+        assert all(client.ask(ask).body == answer_to(1, 10, b"") for client in idle)
+        looks = pool.submit(look)
+        try:
+            assert visit_at_random(server, 20, seconds=2) > 50
+        finally:
+            looked.set()
+        assert looks.result() > 20
+        wait_until(lambda: len(connections(server)) == 300)
+        assert all(client.ask(ask).body == answer_to(1, 10, b"") for client in idle)
+    assert 1 < work.most <= 8
     assert not log.records

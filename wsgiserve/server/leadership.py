@@ -43,7 +43,6 @@ logger = logging.getLogger("wsgiserve")
 TICK = 0.005  # seconds between two looks of the sentinel: a longer call is slow
 CALM_TICKS = 20  # looks without a call in progress after which the sentinel sleeps
 SLOW = 0.002  # seconds: a dispatched call that took less would better have run inline
-IDLE_SECONDS = 30.0  # a follower without work for so long retires
 
 
 # What a thread is to the loop after an exchange. "anew" is leading again, after another thread did: what it
@@ -66,6 +65,8 @@ class Loop(Protocol):
 
 class Leadership:
     """The threads of one server. ``cap`` is how many calls of the app may run at once."""
+
+    idle_seconds = 30.0  # a follower without work for so long retires; a subclass may wait less
 
     def __init__(self, loop: Loop, cap: int) -> None:
         self.loop = loop
@@ -106,8 +107,8 @@ class Leadership:
     def _turn(self) -> Standing:
         try:
             return self.loop.turn()
-        except Exception:  # The lock is held: a bug of ours must not leave everybody without a leader.
-            logger.critical("the event loop failed and goes on", exc_info=True)
+        except Exception:  # noqa: BLE001 - the lock is held: a bug must not leave us without a leader
+            _report("the event loop failed and goes on")
             time.sleep(TICK)
             return "leading"
 
@@ -128,7 +129,7 @@ class Leadership:
         if self._asleep:
             self._asleep = False
             self._alarm.put(None)
-        exchange.run()
+        self._run(exchange)
         if not exchange.detached and self.lock.acquire(blocking=False):
             if self.inline is exchange:
                 self.inline = None
@@ -193,8 +194,8 @@ class Leadership:
         with self.mutex:
             if self.inline is not exchange:
                 return
+            self.vacant = True  # First of all: a sentinel about to sleep looks for a call, then at this.
             self._depose(exchange)
-            self.vacant = True
         self.promote()
 
     def promote(self) -> None:
@@ -231,8 +232,7 @@ class Leadership:
         """The system refuses another thread: live with those there are."""
         with self.mutex:
             if task is None:
-                self.promoting = False
-                self._alarm.put(None)  # The sentinel tries again, or the next thread that is free leads.
+                self.promoting = False  # The sentinel tries again, or the next thread that is free leads.
                 return
             self.detached -= 1
             self.waiting.append(task)
@@ -283,7 +283,7 @@ class Leadership:
             self.idle += 1
         while True:
             try:
-                return self._mailbox.get(timeout=IDLE_SECONDS)
+                return self._mailbox.get(timeout=self.idle_seconds)
             except queue.Empty:
                 with self.mutex:
                     if self.idle:  # Nobody counts on us: retire.
@@ -296,18 +296,25 @@ class Leadership:
         while task is not None:
             if run:
                 started = time.monotonic()
-                task.run()
+                self._run(task)
                 self.forecast.learn(task.request, slow=time.monotonic() - started > SLOW)
             run = True
             task = self._settle(task)
             if task is None:
                 task = self._next_waiting()
 
+    def _run(self, exchange: Exchange) -> None:
+        try:
+            exchange.run()
+        except Exception:  # noqa: BLE001 - a bug, maybe a log handler's, costs one connection, not a thread
+            exchange.connection.broken = True
+            _report("running a request failed")
+
     def _settle(self, exchange: Exchange) -> Exchange | None:
         try:
             return self.loop.settle(exchange)
-        except Exception:  # A bug of ours costs one connection, not a slot.
-            logger.critical("giving a connection back failed", exc_info=True)
+        except Exception:  # noqa: BLE001 - a bug of ours costs one connection, not a slot
+            _report("giving a connection back failed")
             return None
 
     def _next_waiting(self) -> Exchange | None:
@@ -356,3 +363,11 @@ class Leadership:
             self._alarm.get(timeout=seconds)
         except queue.Empty:
             pass
+
+
+def _report(failure: str) -> None:
+    """Log the exception that is being handled, even if the log handlers raise themselves."""
+    try:
+        logger.critical(failure, exc_info=True)
+    except Exception:  # noqa: BLE001 - there is nowhere else to say it
+        pass

@@ -1,0 +1,644 @@
+"""The leadership and its forecast by themselves: races that could not be won from outside.
+
+``FakeLoop`` serves the exchanges that are put into it. An exchange's ``does`` stands for the app, and acts
+for another thread where one has to act at a certain moment.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from tests.server.client import SECONDS, wait_until
+from wsgiserve.server.forecast import CREDIT, SIZE, Forecast
+from wsgiserve.server.leadership import CALM_TICKS, TICK, Leadership
+
+
+class FakeLoop:
+    """Serves one exchange of those that have ``arrived`` a turn; ``most`` is how many led at once."""
+
+    def __init__(self, cap=4, kind=Leadership):
+        self.leadership = kind(self, cap)
+        self.arrived = queue.SimpleQueue()
+        self.over = False
+        self.leading = self.most = 0
+        self.settled, self.unwatched = [], []
+
+    def turn(self):
+        self.leading += 1
+        self.most = max(self.most, self.leading)
+        try:
+            exchange, serve = self.arrived.get(timeout=0.002), self.leadership.serve
+        except queue.Empty:
+            exchange, serve = self.leadership.next_inline(), self.leadership.call
+        self.leading -= 1
+        if exchange is None:
+            return "over" if self.over else "leading"
+        standing = serve(exchange)
+        if standing == "leading":
+            self.settled.append(exchange)
+        return "leading" if standing == "dispatched" else standing
+
+    def settle(self, exchange):
+        self.settled.append(exchange)
+        return exchange.following
+
+    def unwatch(self, exchange):
+        self.unwatched.append(exchange)
+
+
+class FakeExchange:
+    """An exchange and its connection in one."""
+
+    detached = broken = gone = False
+
+    def __init__(self, does=lambda: None, path="/", *, reader=None, following=None):
+        self.does = does
+        self.request = SimpleNamespace(method="GET", path=path)
+        self.reader = reader
+        self.following = following
+        self.connection = self
+        self.inside = threading.Event()
+
+    def run(self):
+        self.inside.set()
+        self.does()
+
+    def hung_up(self):
+        return self.gone
+
+
+class App:
+    """Calls that wait for the gate; counted like those of ``apps.Gate``."""
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.lock = threading.Lock()
+        self.inside = self.most = 0
+
+    def __call__(self):
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        assert self.gate.wait(SECONDS)
+        with self.lock:
+            self.inside -= 1
+
+
+class Unstarted(Leadership):
+    """The threads that would be started are only noted: the test runs them, or forgets them."""
+
+    def __init__(self, loop, cap):
+        super().__init__(loop, cap)
+        self.unstarted = []
+
+    def _start_thread(self, task):
+        self.unstarted.append(task)
+
+
+class Refused(Leadership):
+    """The system refuses threads while ``refusing``."""
+
+    refusing = False
+    refusals = 0
+
+    def _start_thread(self, task):
+        if self.refusing:
+            self.refusals += 1
+            raise RuntimeError("can't start new thread")
+        super()._start_thread(task)
+
+
+class ContestedLock:
+    """A lock before which something happens, the first time that somebody asks for it."""
+
+    def __init__(self, lock, meanwhile):
+        self.lock = lock
+        self.meanwhile = [meanwhile]
+        self.release, self.locked = lock.release, lock.locked
+
+    def acquire(self, blocking):
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return self.lock.acquire(blocking)
+
+
+def threads():
+    """The leader and the followers of all servers in this process."""
+    return [thread for thread in threading.enumerate() if thread.name == "wsgiserve"]
+
+
+@pytest.fixture(autouse=True)
+def no_threads_are_left():
+    wait_until(lambda: not threads())  # those of the test before
+    yield
+    wait_until(lambda: not threads())
+
+
+@pytest.fixture
+def app():
+    app = App()
+    yield app
+    app.gate.set()
+
+
+@contextmanager
+def running(loop, app=None):
+    """Run the threads of a loop, and see that at the end all slots were given back and nobody is missing."""
+    leadership = loop.leadership
+    leadership.start()
+    sentinel = threading.Thread(target=leadership.watch, daemon=True)
+    sentinel.start()
+    try:
+        yield leadership
+        if app is not None:
+            app.gate.set()
+        wait_until(lambda: not leadership.detached and leadership.inline is None)
+    finally:
+        if app is not None:
+            app.gate.set()
+        loop.over = True
+        sentinel.join(SECONDS)
+        leadership.stopped.set()
+    assert not sentinel.is_alive(), "nobody led to the end"
+    assert loop.most == 1
+
+
+def answered(loop, **kind):
+    """Have one exchange served while others are in the app."""
+    exchange = FakeExchange(**kind)
+    loop.arrived.put(exchange)
+    wait_until(lambda: exchange in loop.settled)
+
+
+def stay(loop, app, path="/"):
+    """Have an exchange enter the app, where it stays; it is deposed once this returns."""
+    exchange = FakeExchange(app, path)
+    loop.arrived.put(exchange)
+    assert exchange.inside.wait(SECONDS)
+    wait_until(lambda: exchange.detached)
+    return exchange
+
+
+# -- promotions
+
+
+def test_promotion_that_comes_after_the_call_is_harmless():
+    loop = FakeLoop(kind=Unstarted)
+    leadership = loop.leadership
+    leadership.lock.acquire()
+    exchange = FakeExchange(leadership.promote)
+    assert leadership.call(exchange) == "leading"
+    assert leadership.unstarted == [None]
+    loop.over = True  # Should it lead, it would not do so for ever; the next line is for a follower.
+    leadership.stopped.set()
+    leadership._follow(None)
+    assert not loop.most
+    assert not exchange.detached
+    assert not leadership.promoting
+
+
+def test_promotion_is_not_repeated_while_one_is_under_way():
+    loop = FakeLoop(kind=Unstarted)
+    loop.leadership.promote()
+    loop.leadership.promote()
+    assert loop.leadership.unstarted == [None]
+
+
+def test_nobody_is_promoted_while_somebody_leads():
+    loop = FakeLoop(kind=Unstarted)
+    loop.leadership.lock.acquire()
+    loop.leadership.promote()
+    assert loop.leadership.unstarted == []
+
+
+def test_followers_that_are_told_to_lead_too_often_follow():
+    loop = FakeLoop()
+    with running(loop) as leadership:
+        for _ in range(20):
+            leadership._post(None)
+        for _ in range(20):
+            answered(loop)
+        wait_until(lambda: leadership.idle)
+    assert not loop.unwatched
+
+
+@pytest.mark.parametrize("deposed", [False, True], ids=["lock-only", "lock-and-deposed"])
+def test_call_that_returns_while_it_is_deposed(deposed):
+    loop = FakeLoop()
+    leadership = loop.leadership
+
+    def take_over():
+        leadership.lock.acquire()
+        if deposed:
+            with leadership.mutex:
+                leadership._depose(exchange)
+
+    exchange = FakeExchange(take_over)
+    leadership.lock.acquire()
+    assert leadership.call(exchange) == "deposed"
+    assert leadership.inline is None
+    assert loop.unwatched == [exchange]
+    assert loop.settled == [exchange]
+    assert leadership.detached == 0
+    assert leadership.forecast.expects_slow(exchange.request)
+
+
+@pytest.mark.parametrize("pipelined", [False, True], ids=["alone", "pipelined"])
+def test_call_that_is_deposed_as_it_takes_the_lock_back(app, pipelined):
+    """The new leader is in the app already, so the lock is free, and the old one leads anew."""
+    loop = FakeLoop()
+    leadership = loop.leadership
+    first, second, third = FakeExchange(), FakeExchange(app), FakeExchange()
+    finished = [first]
+    if pipelined:
+        first.following = FakeExchange()
+        finished.append(first.following)
+
+    def take_over():
+        threading.Thread(target=leadership._follow, args=(None,)).start()
+        assert second.inside.wait(SECONDS)
+
+    leadership.lock.acquire()
+    leadership.lock = ContestedLock(leadership.lock, take_over)
+    loop.arrived.put(second)
+    assert leadership.call(first) == "anew"
+    assert leadership.inline is second
+    wait_until(lambda: loop.settled == finished)
+    wait_until(lambda: leadership.detached == 0)
+    loop.arrived.put(third)
+    loop.over = True
+    leadership.lead()
+    assert loop.settled == [*finished, third]
+    assert leadership.detached == 1
+    app.gate.set()
+    wait_until(lambda: leadership.detached == 0)
+    assert loop.settled == [*finished, third, second]
+    assert loop.unwatched == [first, second]
+    assert loop.most == 1
+
+
+def test_slow_call_does_not_stop_the_loop(app):
+    loop = FakeLoop()
+    with running(loop, app):
+        exchange = stay(loop, app)
+        answered(loop)
+        assert exchange not in loop.settled
+        assert loop.unwatched == [exchange]
+
+
+def test_fast_calls_run_on_the_thread_that_leads():
+    loop = FakeLoop(kind=Unstarted)
+    loop.leadership.lock.acquire()
+    threads = []
+    for _ in range(100):
+        loop.arrived.put(FakeExchange(lambda: threads.append(threading.get_ident())))
+    loop.over = True
+    loop.leadership.lead()
+    assert threads == [threading.get_ident()] * 100
+    assert loop.leadership.unstarted == []
+    assert not loop.unwatched
+
+
+def test_exchange_that_waits_for_its_client_is_detached_at_once(app):
+    """No sentinel is there to notice."""
+    loop = FakeLoop()
+    leadership = loop.leadership
+
+    def wait():
+        leadership.detach(exchange)
+        leadership.detach(exchange)
+        app()
+
+    exchange = FakeExchange(wait)
+    leadership.start()
+    loop.arrived.put(exchange)
+    answered(loop)
+    assert loop.unwatched == [exchange]
+    app.gate.set()
+    wait_until(lambda: leadership.detached == 0)
+    loop.over = True
+    assert leadership.stopped.wait(SECONDS)
+
+
+@pytest.mark.parametrize("kind", ["body-arriving", "slow-before"])
+def test_exchange_that_would_wait_is_dispatched(app, kind):
+    """No sentinel is there to notice, and the exchange does not say that it waits."""
+    loop = FakeLoop()
+    leadership = loop.leadership
+    exchange = FakeExchange(app, reader="body" if kind == "body-arriving" else None)
+    if kind == "slow-before":
+        leadership.forecast.learn(exchange.request, slow=True)
+    leadership.start()
+    loop.arrived.put(exchange)
+    answered(loop, path="/other")
+    assert exchange.inside.wait(SECONDS)
+    assert loop.unwatched == [exchange]
+    app.gate.set()
+    wait_until(lambda: leadership.detached == 0)
+    loop.over = True
+    assert leadership.stopped.wait(SECONDS)
+
+
+# -- slots
+
+
+@pytest.mark.parametrize("cap", [1, 2, 4])
+def test_no_more_calls_at_once_than_cap(app, cap):
+    loop = FakeLoop(cap)
+    with running(loop, app) as leadership:
+        exchanges = [FakeExchange(app, f"/{number % 3}") for number in range(20)]
+        for exchange in exchanges:
+            loop.arrived.put(exchange)
+        wait_until(lambda: len(leadership.waiting) == 20 - cap)
+        assert app.inside == cap
+        app.gate.set()
+        wait_until(lambda: len(loop.settled) == 20)
+        assert app.most == cap
+
+
+def test_exchanges_wait_in_order(app):
+    loop = FakeLoop(cap=1)
+    order = []
+    with running(loop, app) as leadership:
+        stay(loop, app)
+        for number in range(10):
+            loop.arrived.put(FakeExchange(lambda number=number: order.append(number)))
+        wait_until(lambda: len(leadership.waiting) == 10)
+        assert order == []
+        app.gate.set()
+        wait_until(lambda: len(order) == 10)
+    assert order == list(range(10))
+
+
+def test_exchange_whose_client_left_while_it_waited_is_not_called(app):
+    loop = FakeLoop(cap=1)
+    with running(loop, app) as leadership:
+        stay(loop, app)
+        gone, there = FakeExchange(), FakeExchange()
+        gone.gone = True
+        loop.arrived.put(gone)
+        loop.arrived.put(there)
+        wait_until(lambda: len(leadership.waiting) == 2)
+        app.gate.set()
+        wait_until(lambda: there in loop.settled)
+    assert not gone.inside.is_set()
+    assert gone.broken
+    assert gone in loop.settled
+
+
+def test_slot_is_given_back_when_settling_fails(app, caplog):
+    class Failing(FakeLoop):
+        def settle(self, exchange):
+            super().settle(exchange)
+            raise ZeroDivisionError
+
+    loop = Failing(cap=1)
+    with running(loop, app) as leadership:
+        stay(loop, app)
+        app.gate.set()
+        wait_until(lambda: leadership.detached == 0)
+        answered(loop)
+    assert "giving a connection back failed" in caplog.text
+
+
+@pytest.mark.parametrize("reader", [None, "body"], ids=["inline", "dispatched"])
+def test_exchange_that_fails_costs_one_connection(caplog, reader):
+    """A bug of ours, or of a log handler: what the app raises does not come so far."""
+    loop = FakeLoop(cap=1)
+    with running(loop):
+        for _ in range(3):
+            exchange = FakeExchange(lambda: 1 / 0, reader=reader)
+            loop.arrived.put(exchange)
+            wait_until(lambda exchange=exchange: exchange in loop.settled)
+            assert exchange.broken
+        answered(loop)
+    assert caplog.text.count("ZeroDivisionError") == 3
+
+
+# -- threads
+
+
+def test_refused_promotion_is_tried_again(app):
+    loop = FakeLoop(kind=Refused)
+    with running(loop, app) as leadership:
+        leadership.refusing = True
+        slow, fast = FakeExchange(app), FakeExchange()
+        loop.arrived.put(slow)
+        loop.arrived.put(fast)
+        wait_until(lambda: leadership.refusals)
+        leadership.refusing = False
+        wait_until(lambda: fast in loop.settled)
+
+
+def test_thread_that_was_refused_its_successor_leads_on(app):
+    """No sentinel is there to try again."""
+    loop = FakeLoop(kind=Refused)
+    leadership = loop.leadership
+
+    def wait():
+        leadership.detach(slow)
+        app()
+
+    slow, fast = FakeExchange(wait), FakeExchange()
+    leadership.start()
+    leadership.refusing = True
+    loop.arrived.put(slow)
+    loop.arrived.put(fast)
+    wait_until(lambda: leadership.refusals)
+    assert leadership.vacant
+    app.gate.set()
+    wait_until(lambda: loop.settled == [slow, fast])
+    assert not leadership.vacant
+    loop.over = True
+    assert leadership.stopped.wait(SECONDS)
+
+
+def test_refused_promotion_is_not_tried_without_pause(app):
+    loop = FakeLoop(kind=Refused)
+    with running(loop, app) as leadership:
+        leadership.refusing = True
+        began = time.monotonic()
+        loop.arrived.put(FakeExchange(app))
+        wait_until(lambda: leadership.refusals >= 20)
+        assert time.monotonic() - began > 19 * TICK
+        leadership.refusing = False
+
+
+def test_cap_shrinks_to_the_threads_there_are_and_recovers(app, caplog):
+    loop = FakeLoop(cap=4, kind=Refused)
+    with running(loop, app) as leadership:
+        stay(loop, app)
+        stay(loop, app)
+        leadership.refusing = True
+        refused = FakeExchange(reader="body")
+        loop.arrived.put(refused)
+        wait_until(lambda: leadership.refusals)
+        wait_until(lambda: list(leadership.waiting) == [refused])
+        assert leadership.cap == 2
+        app.gate.set()
+        wait_until(lambda: refused in loop.settled)
+        wait_until(lambda: leadership.cap == 4)
+    assert "at most 2 calls run at once" in caplog.text
+
+
+def test_exchange_that_no_thread_can_be_had_for_runs_inline():
+    loop = FakeLoop(kind=Refused)
+    with running(loop) as leadership:
+        leadership.refusing = True
+        answered(loop, reader="body")
+        assert leadership.cap == 1
+        assert not leadership.waiting
+
+
+def test_follower_without_work_retires(app):
+    class Impatient(Leadership):
+        idle_seconds = 0.01
+
+    loop = FakeLoop(kind=Impatient)
+    with running(loop, app) as leadership:
+        for _ in range(3):
+            stay(loop, app)
+        app.gate.set()
+        wait_until(lambda: len(loop.settled) == 3)
+        wait_until(lambda: len(threads()) == 1)
+        assert leadership.idle == 0
+        answered(loop)
+
+
+def test_all_threads_end_with_the_loop(app):
+    loop = FakeLoop()
+    with running(loop, app) as leadership:
+        for number in range(3):
+            stay(loop, app, f"/{number}")
+        app.gate.set()
+        wait_until(lambda: leadership.idle == 3)
+    wait_until(lambda: not threads())
+    assert leadership.idle == 0
+
+
+def test_turn_that_raises_does_not_end_the_loop(caplog):
+    class Failing(FakeLoop):
+        failures = 3
+
+        def turn(self):
+            if self.failures:
+                self.failures -= 1
+                raise ZeroDivisionError
+            return super().turn()
+
+    loop = Failing()
+    with running(loop):
+        answered(loop)
+    assert caplog.text.count("the event loop failed and goes on") == 3
+
+
+# -- the sentinel
+
+
+class Watched(Leadership):
+    """Notes how long the sentinel sleeps each time."""
+
+    def __init__(self, loop, cap):
+        super().__init__(loop, cap)
+        self.sleeps = []
+
+    def _sleep(self, seconds):
+        self.sleeps.append(seconds)
+        super()._sleep(seconds)
+
+
+def test_sentinel_sleeps_when_nothing_is_called_and_wakes_for_a_slow_call(app):
+    loop = FakeLoop(kind=Watched)
+    with running(loop, app) as leadership:
+        for _ in range(2):
+            wait_until(lambda: leadership.sleeps[-1:] == [None])
+            assert len(leadership.sleeps) <= CALM_TICKS + 2
+            stay(loop, app)
+            leadership.sleeps.clear()
+            answered(loop, path="/fast")
+            app.gate.set()
+            wait_until(lambda: not leadership.detached)
+            leadership.forecast.credits.clear()
+            app.gate.clear()
+
+
+def test_sentinel_that_sleeps_ends_with_the_loop():
+    loop = FakeLoop(kind=Watched)
+    with running(loop) as leadership:
+        wait_until(lambda: leadership.sleeps[-1:] == [None])
+    assert leadership.stopped.is_set()
+
+
+def test_sentinel_does_not_sleep_on_when_the_leader_has_just_left():
+    class Vacated(Watched):
+        def _sleep(self, seconds):
+            self.sleeps.append(seconds)
+            self.vacant = True
+
+    leadership = FakeLoop(kind=Vacated).leadership
+    leadership._sleep_until_called()
+    assert leadership.sleeps == [TICK]
+
+
+def test_sentinel_that_gives_up_wakes_for_it():
+    loop = FakeLoop(kind=Watched)
+    leadership = loop.leadership
+    sentinel = threading.Thread(target=leadership.watch, daemon=True)
+    sentinel.start()
+    wait_until(lambda: leadership.sleeps[-1:] == [None])
+    leadership.give_up(0.05)
+    sentinel.join(SECONDS)
+    assert not sentinel.is_alive()
+    assert not leadership.stopped.is_set()
+
+
+# -- the forecast
+
+
+def request(path, method="GET"):
+    return SimpleNamespace(method=method, path=path)
+
+
+def test_forecast_learns_a_method_and_two_segments():
+    forecast = Forecast()
+    assert not forecast.expects_slow(request("/a/b/1"))
+    forecast.learn(request("/a/b/1"), slow=True)
+    assert forecast.expects_slow(request("/a/b/2/3"))
+    assert forecast.expects_slow(request("/a/b"))
+    assert not forecast.expects_slow(request("/a/c/1"))
+    assert not forecast.expects_slow(request("/a"))
+    assert not forecast.expects_slow(request("/a/b/1", "POST"))
+
+
+def test_forecast_learns_nothing_from_a_fast_call():
+    forecast = Forecast()
+    forecast.learn(request("/a"), slow=False)
+    assert not forecast.credits
+
+
+def test_forecast_forgets_after_so_many_fast_calls_in_a_row():
+    forecast = Forecast()
+    for slow in [True] + [False] * (CREDIT - 1) + [True] + [False] * (CREDIT - 1):
+        forecast.learn(request("/a"), slow=slow)
+        assert forecast.expects_slow(request("/a"))
+    forecast.learn(request("/a"), slow=False)
+    assert not forecast.credits
+
+
+def test_forecast_is_bounded_and_replaces_the_kind_learnt_longest_ago():
+    forecast = Forecast()
+    for number in range(SIZE):
+        forecast.learn(request(f"/{number}"), slow=True)
+    forecast.learn(request("/0"), slow=True)
+    forecast.learn(request("/new"), slow=True)
+    assert len(forecast.credits) == SIZE
+    assert forecast.expects_slow(request("/0"))
+    assert not forecast.expects_slow(request("/1"))
+    assert forecast.expects_slow(request("/2"))
+    assert forecast.expects_slow(request("/new"))
