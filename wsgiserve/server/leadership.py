@@ -352,7 +352,8 @@ class Leadership:
     def _sleep_until_called(self) -> None:
         self._asleep = True
         self._sleep(TICK)  # A call that began before it could see us asleep can be seen a tick later.
-        if self.inline is None and not self.vacant and self._asleep:
+        # The same goes for an alarm in that tick: what it was for shows in these.
+        if self.inline is None and self._asleep and not (self.vacant or self.stopped.is_set()):
             waits = self._give_up_at < math.inf
             self._sleep(max(0.0, self._give_up_at - time.monotonic()) if waits else None)
         self._asleep = False
