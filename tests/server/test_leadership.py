@@ -575,13 +575,16 @@ def test_sentinel_that_sleeps_ends_with_the_loop():
     assert leadership.stopped.is_set()
 
 
-def test_sentinel_does_not_sleep_on_when_the_leader_has_just_left():
-    class Vacated(Watched):
+@pytest.mark.parametrize("happens", ["leader-left", "loop-over"])
+def test_sentinel_does_not_sleep_through_what_happens_as_it_falls_asleep(happens):
+    class Surprised(Watched):
         def _sleep(self, seconds):
             self.sleeps.append(seconds)
-            self.vacant = True
+            if happens == "loop-over":
+                self._send_home()
+            self.vacant = happens == "leader-left"
 
-    leadership = FakeLoop(kind=Vacated).leadership
+    leadership = FakeLoop(kind=Surprised).leadership
     leadership._sleep_until_called()
     assert leadership.sleeps == [TICK]
 

@@ -87,8 +87,8 @@ class EventLoop:
             try:
                 standing = self._on_event(connection)
             except Exception:  # A bug of ours costs one connection, not the server.
-                logger.critical("%s: serving it failed", connection.peer, exc_info=True)
                 self._drop(connection)
+                logger.critical("%s: serving it failed", connection.peer, exc_info=True)
                 continue
             if standing != "leading":
                 return standing
