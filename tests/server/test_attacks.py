@@ -307,7 +307,9 @@ def test_what_was_produced_arrives_before_the_next_block_is_made(serving):
         stalled.set()
         count = 0
         while not paused.is_set() or count < len(block) * len(produced):
-            count += client.sock.recv(65536).count(b"\1")
+            piece = client.sock.recv(65536)
+            assert piece
+            count += piece.count(b"\1")
         arrived.set()
         assert client.rest() == b"3\r\nend\r\n0\r\n\r\n"
 
@@ -374,32 +376,48 @@ def test_malformed_rest_of_a_body_that_was_answered(serving):
 
 
 class FailingPoller(EpollPoller):
-    """A system that refuses to report when a socket takes bytes again."""
+    """Fail to watch for writability, and to forget for once where ``forgetful`` is cleared."""
+
+    forgetful = True
 
     def watch(self, fd, before, events):
         if events == WRITE:
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         super().watch(fd, before, events)
 
+    def forget(self, fd):
+        super().forget(fd)
+        if not self.forgetful:
+            self.forgetful = True
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
 
 class UnluckyServer(Server):
     make_poller = staticmethod(FailingPoller)
 
 
-@pytest.mark.parametrize("path", ["/fast", "/slow"])
-def test_error_of_the_system_costs_one_connection(log, path):
-    """``/fast`` fails in the loop, ``/slow`` on the thread that gives its connection back."""
-    app = GatedLarge()
-    with UnluckyServer(checked(app), port=0, graceful_timeout=5) as server, Client(server) as other:
-        assert other.ask(get("/", method="HEAD")).status == 200
+def test_error_in_the_loop_costs_one_connection(log, gate):
+    with UnluckyServer(checked(gate), port=0, graceful_timeout=5) as server, Client(server) as other:
+        other.ask(get())
+        with Client(server) as client:
+            server._loop.poller.forgetful = False
+            client.send(get("/", "Expect: 100-continue", "Content-Length: 1", method="POST"))
+            assert client.rest() == b""
+        assert other.ask(get()).body == b"/"
+        assert len(connections(server)) == 1
+    assert [record.levelname for record in log.records] == ["CRITICAL"]
+
+
+def test_connection_that_cannot_be_given_back_is_closed(log):
+    gate = GatedLarge()
+    with UnluckyServer(checked(gate), port=0, graceful_timeout=5) as server, Client(server) as other:
         with Client(server, receive_buffer=4096) as client:
-            client.send(get(path))
-            if path == "/slow":
-                wait_until(lambda: app.inside)
-                other.ask(get("/", method="HEAD"))  # Somebody else leads.
-                app.opened.set()
+            client.send(get("/slow"))
+            wait_until(lambda: gate.inside)
+            other.ask(get("/", method="HEAD"))  # Somebody else leads.
+            gate.opened.set()
             with suppress(ConnectionResetError):
-                assert len(client.rest()) < len(path) * LARGE
+                assert len(client.rest()) < len("/slow") * LARGE
         assert other.ask(get("/", method="HEAD")).status == 200
         wait_until(lambda: len(connections(server)) == 1)
     assert [record.levelname for record in log.records] == ["CRITICAL"]
