@@ -1,7 +1,7 @@
 """One request and its response: the call of the app, as PEP 3333 wants it.
 
-The app's status and headers wait in ``head`` until the first byte of the body, so that an error before it is
-still a clean 500. From then on the framing is fixed and every block leaves as it is produced.
+The bytes are ``reply``'s business. In here are the three shapes of a result, what the app may call meanwhile,
+and what becomes of errors: a clean 500 until the first byte of the response has left.
 
 Rules
 - ``close()`` of what the app returned is called exactly once, also after errors and when the client left.
@@ -15,31 +15,21 @@ from __future__ import annotations
 import io
 import logging
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.protocol import (
     CONTINUE,
-    LAST_CHUNK,
     BodyReader,
-    Framing,
     LocalProtocolError,
     RemoteProtocolError,
-    RequestHead,
-    ResponseHead,
-    chunk,
-    error_response,
-    render_head,
-    response_framing,
     switching_protocols,
 )
-from wsgiserve.server.connection import Connection
 from wsgiserve.server.environ import request_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.file_wrapper import FileWrapper
-from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.input import BodyStream
+from wsgiserve.server.reply import Reply
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -48,54 +38,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("wsgiserve")
 
-# An unread rest of a request body up to this size is read and forgotten; behind a longer one, or one of
-# unknown length, the connection closes.
-MAX_DISCARD = 65536
-
 # What the access log shows where the client left before there was a response; as other servers do.
 CLIENT_CLOSED_REQUEST = 499
 
 
-class Exchange:
-    """One call of the app.
+class Exchange(Reply):
+    """One call of the app, and the response to it."""
 
-    ``body`` is the whole body, or ``reader`` reads one that is still arriving. The class attributes are how
-    every exchange begins, so that making one costs no more than what it is made of.
-    """
-
-    detached = False  # guarded by the leadership: not the loop's any more
-    stream: BodyStream | None = None  # of the body that is still arriving, once the app is called
-    # the response
-    head: ResponseHead | None = None
-    head_sent = False
-    complete = False  # everything was given to the connection
-    over = False  # and the connection is no longer ours
-    framing: Framing = "none"
-    remaining = 0  # bytes still missing to the Content-Length
-    status = 0
-    sent = 0  # bytes of the body
-    trailers = b""
+    over = False  # the connection is no longer ours
     switching = b""  # the 101 that takes the place of a response
     deferred_close = False  # the connection closes the result, once the file has left
-    started = 0.0
-
-    def __init__(
-        self,
-        gateway: Gateway,
-        connection: Connection,
-        request: RequestHead,
-        body: io.BytesIO | None,
-        reader: BodyReader | None,
-    ) -> None:
-        self.gateway = gateway
-        self.connection = connection
-        self.request = request
-        self.layer = connection.request_layer(request.block)
-        self.body = body
-        self.reader = reader
-        self.keep_alive = request.keep_alive
-        if gateway.access_log:
-            self.started = time.time()
 
     # -- the call
 
@@ -248,91 +200,6 @@ class Exchange:
 
     # -- onto the wire
 
-    def _start(self, known_length: int | None) -> bytes:
-        """Fix the framing and render the head; ``known_length`` is the whole body's, None if unknown."""
-        head = self.head
-        if head is None:
-            raise LocalProtocolError("the app returned without calling start_response")
-        announced = head.content_length if head.content_length is not None else known_length
-        if not announced and head.content_length is None and self._may_omit_body(head):
-            announced = None  # Zero would be an invention.
-        self.framing, length = response_framing(
-            self.request.method, head.status, self.request.minor, announced
-        )
-        self.remaining = length or 0
-        if self.reader is not None or self.gateway.stopping or self.framing == "close":
-            self._decide_persistence()
-        self.head_sent = True
-        self.status = head.status
-        persistence = b""
-        if not self.keep_alive:
-            persistence = b"Connection: close\r\n"
-        elif not self.request.minor:
-            persistence = b"Connection: keep-alive\r\n"
-        if self.detached:
-            self.gateway.tick()
-        return render_head(head, self.framing, length, self.gateway.standing(head), persistence)
-
-    def _may_omit_body(self, head: ResponseHead) -> bool:
-        """Whether an app may leave out the body whose length the response would announce."""
-        return self.request.method == "HEAD" or head.status == 304
-
-    def _decide_persistence(self) -> None:
-        if self.gateway.stopping or self.framing == "close":
-            self.keep_alive = False
-        reader = self.reader
-        if reader is not None and not reader.done:
-            stream = self.stream
-            unasked = self.request.expects_continue and stream is not None and not stream.begun
-            failed = stream is not None and stream.failed
-            if unasked or failed or reader.remaining is None or reader.remaining > MAX_DISCARD:
-                self.keep_alive = False
-
-    def _send_block(self, data: bytes) -> None:
-        start = b"" if self.head_sent else self._start(None)
-        framing = self.framing
-        if framing == "length":
-            if len(data) > self.remaining:
-                data = self._cut(data)
-            self.remaining -= len(data)
-        elif framing == "none" or framing == "head":
-            data = b""
-        self.sent += len(data)
-        if framing == "chunked" and data:
-            data = chunk(data)
-        self.send(start + data if start else data)
-
-    def send(self, data: bytes) -> None:
-        """Send, and wait while the client does not read.
-
-        Nobody else would send the rest while the app makes the next block (PEP 3333, "Middleware Handling of
-        Block Boundaries"). A result that is there as a whole is left to the loop instead.
-        """
-        connection = self.connection
-        if data:
-            connection.send(data)
-        if connection.outgoing:
-            self.gateway.before_wait(self)
-            while connection.outgoing:
-                if not connection.wait_writable(connection.config.stall_timeout):
-                    raise ClientDisconnected("the client stopped reading the response")
-                connection.flush()
-
-    def _cut(self, data: bytes) -> bytes:
-        """RFC 9110 §8.6: the announced length is what the client believes."""
-        self._complain(f"more bytes than its Content-Length; {len(data) - self.remaining} were left out")
-        self.keep_alive = False
-        return data[: self.remaining]
-
-    def _end_body(self) -> None:
-        self.complete = True
-        if self.framing == "chunked":
-            wanted = self.trailers and "trailers" in self.layer.get("HTTP_TE", "").lower()
-            self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
-        elif self.framing == "length" and self.remaining:
-            self._complain(f"{self.remaining} bytes fewer than its Content-Length; the connection was cut")
-            self.connection.broken = True
-
     # -- the end
 
     def _abandon(self, error: ClientDisconnected) -> None:
@@ -366,24 +233,6 @@ class Exchange:
         connection.handler = None
         self._answer(status, detail, close=not self.keep_alive or not self.request.minor)
 
-    def _answer(self, status: int, detail: str, *, close: bool) -> None:
-        """Send an answer of our own."""
-        self.framing = "none"
-        self.head_sent = True
-        self.keep_alive = not close
-        self._decide_persistence()
-        head, body = error_response(status, detail, self.gateway.standing(), close=not self.keep_alive)
-        if self.request.method == "HEAD":
-            body = b""
-        self.status, self.sent = status, len(body)
-        try:
-            self.connection.send(head + body)
-        except ClientDisconnected:
-            pass  # Its own flag is set.
-
-    def _complain(self, text: str) -> None:
-        logger.error("%s %s: %s", self.request.method, self.request.target, text)
-
     def _finish(self) -> None:
         """Leave the connection as the next owner expects it, and nothing large behind."""
         connection = self.connection
@@ -402,14 +251,6 @@ class Exchange:
                 connection.unlogged = self
             else:
                 self.log()
-
-    def log(self) -> None:
-        """Write the access log's line, once the response has left or has been given up."""
-        log, connection = self.gateway.access_log, self.connection
-        connection.unlogged = None
-        if log is not None:
-            sent = max(0, self.sent - connection.left())
-            log.add(connection.peer, self.request, self.layer, self.status, sent, self.started)
 
 
 def _below_here(frames: TracebackType | None) -> TracebackType | None:

@@ -7,20 +7,19 @@ Rules
 - Nothing in here waits for a client or for the app's answer. It may wait for the disk (``sendfile``, closing
   a file) and for whoever reads the logs.
 - An event is a hint; what the socket gives is the truth. Stale events and reused descriptors do no harm.
-- ``settle`` and what it calls may run on the thread of a detached exchange, which owns the connection.
+- Everything in here is for the leader. What may run on the thread of an exchange is in ``custody``.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import socket
-import threading
 from time import monotonic
 
 from wsgiserve.config import Config
-from wsgiserve.protocol import RemoteProtocolError, error_response
-from wsgiserve.server.connection import GRACE, MIN_RATE, Connection
+from wsgiserve.protocol import RemoteProtocolError
+from wsgiserve.server.connection import Connection
+from wsgiserve.server.custody import Custody
 from wsgiserve.server.environ import connection_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.exchange import Exchange
@@ -35,35 +34,23 @@ logger = logging.getLogger("wsgiserve")
 ACCEPT_BURST = 64  # connections accepted before others are looked after
 PIPELINE_BURST = 16  # pipelined requests of one connection served before others are looked after
 EVICTED = 16  # idle connections closed at once when the system gives no more descriptors
-LINGER_SECONDS = 2.0
 SWEEP_SECONDS = 1.0
 STOP_SECONDS = 1.0  # for a head that is half received when the server stops
 
 
-class EventLoop:
-    """The connections of one server."""
+class EventLoop(Custody):
+    """The loop of one server."""
 
     def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller) -> None:
-        # the server's lifetime
-        self.gateway = gateway
-        self.config = config
+        super().__init__(gateway, config, poller)
         self.leadership = Leadership(self, config.threads)
         gateway.before_wait = self.leadership.detach
-        self.poller = poller
         self.listeners = {listener.fd: listener for listener in listeners}
-        self._bell, self._ringer = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ringer.setblocking(False)
-        self.poller.watch(self._bell.fileno(), 0, READ)
         self._watch_listeners()
-        # the connections
-        self.connections: dict[int, Connection] = {}
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
         self._idle_until = 0.0  # for what becomes idle in this turn
-        self._giving_back = threading.Lock()
         self._next_sweep = 0.0
         self._winding_down = False  # the server was asked to stop
-        self._stop_at = math.inf  # then a head has to be there
         self._idle_let_go = False
 
     # -- one turn
@@ -188,96 +175,7 @@ class EventLoop:
         standing = self.leadership.call(exchange)
         return self._advance(exchange.connection) if standing == "leading" else standing
 
-    def settle(self, exchange: Exchange) -> Exchange | None:
-        """Give the connection of a finished exchange back, or return its next exchange.
-
-        For the thread of a detached exchange, which owns the connection until this returns None.
-        """
-        if self.gateway.access_log:
-            self.gateway.access_log.flush()
-        try:
-            following = self._settle(exchange.connection)
-        except Exception:  # As in ``turn``; nobody else would ever close it.
-            logger.critical("%s: giving it back failed", exchange.connection.peer, exc_info=True)
-            self._drop(exchange.connection)
-            return None
-        if following is not None:
-            following.detached = True
-        return following
-
-    def unwatch(self, exchange: Exchange) -> None:
-        """Take a connection off the poller: its exchange owns it now."""
-        connection = exchange.connection
-        connection.deadline = math.inf
-        if connection.watched:
-            connection.watched = 0
-            self.poller.forget(connection.fd)
-
-    def _settle(self, connection: Connection) -> Exchange | None:
-        """Do what the state of a connection asks for; return the next exchange once it is complete."""
-        if connection.broken:
-            self._drop(connection)
-        elif connection.outgoing:
-            connection.deadline = monotonic() + self.config.stall_timeout
-            self._watch(connection, WRITE)
-        elif connection.closing:
-            self._close(connection)
-        else:
-            try:
-                request = connection.next_request()
-            except RemoteProtocolError as error:
-                if connection.phase == "discard":  # It is answered already.
-                    connection.closing = True
-                else:
-                    self._refuse(connection, error)
-                return self._settle(connection)
-            if request is not None:
-                connection.reading_head = False
-                exchange = Exchange(self.gateway, connection, *request)
-                connection.exchange = exchange
-                return exchange
-            self._await_bytes(connection)
-        return None
-
-    def _await_bytes(self, connection: Connection) -> None:
-        if connection.phase == "discard":
-            connection.deadline = monotonic() + self.config.stall_timeout
-        elif connection.phase == "body":
-            rate = connection.body_began + GRACE + len(connection.body) / MIN_RATE
-            connection.deadline = min(monotonic() + self.config.stall_timeout, rate)
-        elif not connection.reader.buffer:
-            if not connection.reading_head:
-                connection.deadline = monotonic() + self.config.keep_alive
-        elif not connection.reading_head:  # Absolute: more bytes do not buy more time.
-            connection.reading_head = True
-            connection.deadline = monotonic() + self.config.head_timeout
-        if self._stop_at < math.inf and connection.phase == "head":
-            connection.deadline = min(connection.deadline, self._stop_at)
-        self._watch(connection, READ)
-
-    def _refuse(self, connection: Connection, error: RemoteProtocolError) -> None:
-        """Answer what may not be served; nothing is served on the connection after it."""
-        self.gateway.refusals.add(connection.peer, error)
-        connection.closing = True
-        self._send_refusal(connection, error)
-
-    def _send_refusal(self, connection: Connection, error: RemoteProtocolError) -> None:
-        head, body = error_response(error.status, error.detail, self.gateway.standing())
-        try:
-            connection.send(head if connection.reader.method == "HEAD" else head + body)
-        except ClientDisconnected:
-            pass  # Its flag is set.
-
     # -- connections
-
-    def _watch(self, connection: Connection, events: int) -> None:
-        """Have events reported. For an exchange's thread the last step: the loop may act at once."""
-        before = connection.watched
-        if before == events:
-            return
-        with self._giving_back:
-            connection.watched = events
-            self.poller.watch(connection.fd, before, events)
 
     def _accept(self, listener: Listener) -> bool:
         """Take new connections in; True if there may be more."""
@@ -321,56 +219,6 @@ class EventLoop:
         self._listening = False
         self._next_sweep = monotonic() + SWEEP_SECONDS
 
-    def _close(self, connection: Connection) -> None:
-        """Close a connection whose last response has left.
-
-        Closing a socket with unread bytes resets it, which may destroy the response before the client has
-        read it (RFC 9112 §9.6): then close for writing first, and read until the client has closed.
-        """
-        if connection.handler is not None:
-            self._hand_over(connection)
-        elif self._may_send_more(connection):
-            connection.phase = "linger"
-            connection.end_of_output()
-            connection.closing = False
-            connection.deadline = monotonic() + LINGER_SECONDS
-            self._watch(connection, READ)
-        else:
-            self._drop(connection)
-
-    def _may_send_more(self, connection: Connection) -> bool:
-        exchange = connection.exchange
-        if exchange is None or exchange.request.keep_alive or connection.phase != "head":
-            return True  # It was not the client who asked to close, or it has not finished.
-        return bool(connection.reader.buffer or connection.receive())
-
-    def _hand_over(self, connection: Connection) -> None:
-        """Give a socket to the handler that an app named when it upgraded; it is ours no more."""
-        handler, data = connection.handler, bytes(connection.reader.buffer)
-        if connection.watched:
-            self.poller.forget(connection.fd)
-        self.connections.pop(connection.fd, None)
-        connection.sock.setblocking(True)
-        connection.forget_exchange()
-        thread = threading.Thread(target=handler, args=(connection.sock, data), daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            logger.error("cannot hand a connection over: %s", error)
-            connection.close()
-        if self.gateway.stopping:
-            self.wake()
-
-    def _drop(self, connection: Connection) -> None:
-        if connection.watched:
-            self.poller.forget(connection.fd)
-        self.connections.pop(connection.fd, None)
-        if connection.unlogged is not None:
-            connection.unlogged.log()
-        connection.close()
-        if self.gateway.stopping:
-            self.wake()  # It may have been the last one.
-
     def _sweep(self) -> None:
         """End what took too long; listen again after a pause."""
         now = monotonic()
@@ -380,14 +228,6 @@ class EventLoop:
         for connection in self._own_connections():
             if connection.deadline <= now:
                 self._expire(connection)
-
-    def _own_connections(self) -> list[Connection]:
-        """Return the connections that no exchange owns.
-
-        The lock is that of ``_watch``: what an exchange gives back is ours once it is really watched.
-        """
-        with self._giving_back:
-            return [connection for connection in list(self.connections.values()) if connection.watched]
 
     def _expire(self, connection: Connection) -> None:
         unfinished = connection.phase == "body" or connection.reader.buffer
@@ -402,13 +242,6 @@ class EventLoop:
     def running(self) -> int:
         """Count the requests that an app is working on, or that wait for it."""
         return sum(1 for connection in list(self.connections.values()) if not connection.watched)
-
-    def wake(self) -> None:
-        """End the poller's wait; safe from any thread and from a signal handler."""
-        try:
-            self._ringer.send(b".")
-        except (BlockingIOError, OSError):
-            pass  # Enough rings are waiting, or the loop is over.
 
     def _wind_down(self) -> bool:
         """Stop listening; True once there is no connection left."""

@@ -1,0 +1,202 @@
+"""Who has a connection: taking it back from an exchange, having it watched, closing it.
+
+What is in here may run on the thread of a detached exchange, which owns the connection until ``settle`` has
+given it back. Everything else that touches connections is in ``loop``, for the leader alone.
+
+Rules
+- Watching a connection is the last step of giving it back: the leader may act on it at once.
+- The leader takes a connection that nobody asked it to look at for its own only if it is watched, seen under
+  the lock of ``_watch``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import threading
+from time import monotonic
+
+from wsgiserve.config import Config
+from wsgiserve.protocol import RemoteProtocolError, error_response
+from wsgiserve.server.connection import GRACE, MIN_RATE, Connection
+from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.exchange import Exchange
+from wsgiserve.server.gateway import Gateway
+from wsgiserve.server.poller import READ, WRITE, Poller
+
+logger = logging.getLogger("wsgiserve")
+
+LINGER_SECONDS = 2.0
+
+
+class Custody:
+    """The connections of one server, and what may be done with one by whoever owns it."""
+
+    def __init__(self, gateway: Gateway, config: Config, poller: Poller) -> None:
+        self.gateway = gateway
+        self.config = config
+        self.poller = poller
+        self.connections: dict[int, Connection] = {}
+        self._giving_back = threading.Lock()
+        self._stop_at = math.inf  # when the server stops: then a head has to be there
+        self._bell, self._ringer = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ringer.setblocking(False)
+        self.poller.watch(self._bell.fileno(), 0, READ)
+
+    def settle(self, exchange: Exchange) -> Exchange | None:
+        """Give the connection of a finished exchange back, or return its next exchange.
+
+        For the thread of a detached exchange, which owns the connection until this returns None.
+        """
+        if self.gateway.access_log:
+            self.gateway.access_log.flush()
+        try:
+            following = self._settle(exchange.connection)
+        except Exception:  # As in ``turn``; nobody else would ever close it.
+            logger.critical("%s: giving it back failed", exchange.connection.peer, exc_info=True)
+            self._drop(exchange.connection)
+            return None
+        if following is not None:
+            following.detached = True
+        return following
+
+    def _settle(self, connection: Connection) -> Exchange | None:
+        """Do what the state of a connection asks for; return the next exchange once it is complete."""
+        if connection.broken:
+            self._drop(connection)
+        elif connection.outgoing:
+            connection.deadline = monotonic() + self.config.stall_timeout
+            self._watch(connection, WRITE)
+        elif connection.closing:
+            self._close(connection)
+        else:
+            try:
+                request = connection.next_request()
+            except RemoteProtocolError as error:
+                if connection.phase == "discard":  # It is answered already.
+                    connection.closing = True
+                else:
+                    self._refuse(connection, error)
+                return self._settle(connection)
+            if request is not None:
+                connection.reading_head = False
+                exchange = Exchange(self.gateway, connection, *request)
+                connection.exchange = exchange
+                return exchange
+            self._await_bytes(connection)
+        return None
+
+    def _await_bytes(self, connection: Connection) -> None:
+        if connection.phase == "discard":
+            connection.deadline = monotonic() + self.config.stall_timeout
+        elif connection.phase == "body":
+            rate = connection.body_began + GRACE + len(connection.body) / MIN_RATE
+            connection.deadline = min(monotonic() + self.config.stall_timeout, rate)
+        elif not connection.reader.buffer:
+            if not connection.reading_head:
+                connection.deadline = monotonic() + self.config.keep_alive
+        elif not connection.reading_head:  # Absolute: more bytes do not buy more time.
+            connection.reading_head = True
+            connection.deadline = monotonic() + self.config.head_timeout
+        if self._stop_at < math.inf and connection.phase == "head":
+            connection.deadline = min(connection.deadline, self._stop_at)
+        self._watch(connection, READ)
+
+    def _refuse(self, connection: Connection, error: RemoteProtocolError) -> None:
+        """Answer what may not be served; nothing is served on the connection after it."""
+        self.gateway.refusals.add(connection.peer, error)
+        connection.closing = True
+        self._send_refusal(connection, error)
+
+    def _send_refusal(self, connection: Connection, error: RemoteProtocolError) -> None:
+        head, body = error_response(error.status, error.detail, self.gateway.standing())
+        try:
+            connection.send(head if connection.reader.method == "HEAD" else head + body)
+        except ClientDisconnected:
+            pass  # Its flag is set.
+
+    # -- watching and closing
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        """Have events reported. For an exchange's thread the last step: the loop may act at once."""
+        before = connection.watched
+        if before == events:
+            return
+        with self._giving_back:
+            connection.watched = events
+            self.poller.watch(connection.fd, before, events)
+
+    def unwatch(self, exchange: Exchange) -> None:
+        """Take a connection off the poller: its exchange owns it now."""
+        connection = exchange.connection
+        connection.deadline = math.inf
+        if connection.watched:
+            connection.watched = 0
+            self.poller.forget(connection.fd)
+
+    def _own_connections(self) -> list[Connection]:
+        """Return the connections that no exchange owns.
+
+        The lock is that of ``_watch``: what an exchange gives back is ours once it is really watched.
+        """
+        with self._giving_back:
+            return [connection for connection in list(self.connections.values()) if connection.watched]
+
+    def _close(self, connection: Connection) -> None:
+        """Close a connection whose last response has left.
+
+        Closing a socket with unread bytes resets it, which may destroy the response before the client has
+        read it (RFC 9112 §9.6): then close for writing first, and read until the client has closed.
+        """
+        if connection.handler is not None:
+            self._hand_over(connection)
+        elif self._may_send_more(connection):
+            connection.phase = "linger"
+            connection.end_of_output()
+            connection.closing = False
+            connection.deadline = monotonic() + LINGER_SECONDS
+            self._watch(connection, READ)
+        else:
+            self._drop(connection)
+
+    def _may_send_more(self, connection: Connection) -> bool:
+        exchange = connection.exchange
+        if exchange is None or exchange.request.keep_alive or connection.phase != "head":
+            return True  # It was not the client who asked to close, or it has not finished.
+        return bool(connection.reader.buffer or connection.receive())
+
+    def _hand_over(self, connection: Connection) -> None:
+        """Give a socket to the handler that an app named when it upgraded; it is ours no more."""
+        handler, data = connection.handler, bytes(connection.reader.buffer)
+        if connection.watched:
+            self.poller.forget(connection.fd)
+        self.connections.pop(connection.fd, None)
+        connection.sock.setblocking(True)
+        connection.forget_exchange()
+        thread = threading.Thread(target=handler, args=(connection.sock, data), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            logger.error("cannot hand a connection over: %s", error)
+            connection.close()
+        if self.gateway.stopping:
+            self.wake()
+
+    def _drop(self, connection: Connection) -> None:
+        if connection.watched:
+            self.poller.forget(connection.fd)
+        self.connections.pop(connection.fd, None)
+        if connection.unlogged is not None:
+            connection.unlogged.log()
+        connection.close()
+        if self.gateway.stopping:
+            self.wake()  # It may have been the last one.
+
+    def wake(self) -> None:
+        """End the poller's wait; safe from any thread and from a signal handler."""
+        try:
+            self._ringer.send(b".")
+        except (BlockingIOError, OSError):
+            pass  # Enough rings are waiting, or the loop is over.
