@@ -1,7 +1,8 @@
 """The server half: sockets, event loop, threads and the calling side of PEP 3333.
 
 Read in this order: ``server`` (from outside), ``loop`` and ``leadership`` (who does what when),
-``connection`` (one socket), ``exchange`` (one request and its response).
+``connection`` and ``custody`` (one socket, and who has it), ``exchange`` and ``reply`` (one call of the app,
+and its response). The rest is beside them: see the table in ``docs/design.md``.
 """
 
 from wsgiserve.server.errors import ClientDisconnected, ListenError
