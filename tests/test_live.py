@@ -29,6 +29,7 @@ server.serve_forever()
 
 COMMANDS = {
     "wsgiserve": ["-m", "wsgiserve", "app:application", "--bind", "127.0.0.1:0"],
+    "app.run": ["app.py", "--bind", "127.0.0.1:0"],
     "wsgiserve-validated": ["-m", "wsgiserve", "tests.validated", "--bind", "127.0.0.1:0"],
     "gunicorn": ["-m", "gunicorn", "tests.validated:application", "--bind", "127.0.0.1:0", "--threads", "4"],
     "waitress": ["-m", "waitress", "--listen=127.0.0.1:0", "tests.validated:application"],
