@@ -173,26 +173,32 @@ class Server:
             yield
             return
 
-        process = os.getpid()
-
         def on_signal(number: int, frame: FrameType | None) -> None:
-            if os.getpid() != process:  # A child that the app forked: the signal means what it always means.
-                signal.signal(number, signal.SIG_DFL)
-                os.kill(os.getpid(), number)
-                return
             loop = self._loop
             if stopping is not None and loop is not None and not loop.gateway.stopping:
                 stopping(loop.running())
             self.stop()
 
-        before: list[tuple[signal.Signals, Callable[..., Any] | int | None]] = [
-            (number, signal.signal(number, on_signal)) for number in STOP_SIGNALS
-        ]
+        for number in STOP_SIGNALS:
+            _handlers_before[number] = signal.signal(number, on_signal) or signal.SIG_DFL
         try:
             yield
         finally:
-            for number, handler in before:
-                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            _restore_handlers()
+
+
+# What the stop signals meant before a server on the main thread took them.
+_handlers_before: dict[signal.Signals, Callable[..., Any] | int] = {}
+
+
+def _restore_handlers() -> None:
+    while _handlers_before:
+        signal.signal(*_handlers_before.popitem())
+
+
+if hasattr(os, "register_at_fork"):
+    # A child that the app forks serves nothing; signals are to mean there what they always mean.
+    os.register_at_fork(after_in_child=_restore_handlers)
 
 
 def _wait_for_the_rest(loop: EventLoop) -> None:
