@@ -53,6 +53,13 @@ class Config:
     stall_timeout: float = _option(
         30.0, "A body or response that does not move for so long is given up.", "SECONDS", least=1
     )
+    min_rate: int = _option(
+        240,
+        "A body that takes longer than the stall timeout has to arrive this fast on the average, in bytes a "
+        "second; 0 is no limit.",
+        "BYTES",
+        least=0,
+    )
     graceful_timeout: float = _option(
         30.0, "Time running requests have to finish when the server stops.", "SECONDS", least=0
     )

@@ -544,3 +544,31 @@ def test_out_of_descriptors_the_longest_idle_make_room(folder):
                 assert client.ask(get()).status == 200
             code, _, err = program.stop()
     assert (code, err) == (0, "")
+
+
+FORKING = """
+import os, socket, sys
+from wsgiserve import Server
+server = Server(lambda environ, start_response: [], port=0)
+server.open()
+port = server.port
+begun, begin = os.pipe()
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.close(writer)
+    os.write(begin, b".")
+    os.read(reader, 1)
+    os._exit(0)
+os.read(begun, 1)
+server.listeners[0].close()
+again = Server(server.app, port=port)
+again.open()
+print(again.port == port)
+"""
+
+
+def test_child_does_not_keep_the_port():
+    shown = subprocess.run(
+        [sys.executable, "-c", FORKING], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert shown.stdout == "True\n", shown.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import select
 import threading
 
 import pytest
@@ -232,3 +233,25 @@ def test_tls_handshake_is_told_apart(serving, log):
         assert client.response().status == 400
         assert client.rest() == b""
     assert "plain HTTP" in log.text
+
+
+@pytest.mark.parametrize("length", [1000, 2_000_000], ids=["in-memory", "streamed"])
+def test_body_that_drips_is_given_up(serving, log, length):
+    """Each byte comes in time, but a call of the app would wait for them for hours."""
+
+    @checked
+    def app(environ, start_response):
+        environ["wsgi.input"].read(-1)
+        raise AssertionError("the body is incomplete")
+
+    with serving(app, stall_timeout=1, min_rate=1_000_000) as server, Client(server) as client:
+        client.send(get("/", f"Content-Length: {length}", method="POST"))
+        wait_until(lambda: drips(client))
+        assert_refused(client, 408)
+    assert_logged_once(log, 408)
+
+
+def drips(client):
+    """Send a byte; whether an answer has come instead of a wish for more."""
+    client.send(b"x")
+    return select.select([client.sock], [], [], 0.1)[0]

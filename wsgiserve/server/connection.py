@@ -25,9 +25,6 @@ from wsgiserve.server.file_wrapper import FileSegment, FileWrapper
 RECEIVE_SIZE = 65536
 # A body up to this size is read by the loop, before the app is called.
 BODY_IN_MEMORY = 1 << 20
-# A body has to arrive at this rate on the average, in bytes a second, from GRACE seconds on.
-MIN_RATE = 240
-GRACE = 20.0
 MAX_POLL = (1 << 31) - 1  # milliseconds, a C int
 # The loop sends at most this much of a file before it looks after other connections.
 FILE_BURST = 1 << 20
@@ -206,6 +203,11 @@ class Connection:
         data, self.reader.buffer = bytes(self.reader.buffer), b""
         body, self.reader.buffer = reader.receive_data(data)
         return body
+
+    def body_seconds(self, received: int) -> float:
+        """Return how long a client may take, or keep us waiting, for so many bytes of a body."""
+        rate = self.config.min_rate
+        return self.config.stall_timeout + received / rate if rate else math.inf
 
     def request_layer(self, block: FieldBlock) -> Environ:
         """Return the environ layer of ``block``, kept for as long as requests repeat it."""

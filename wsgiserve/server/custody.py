@@ -19,7 +19,7 @@ from time import monotonic
 
 from wsgiserve.config import Config
 from wsgiserve.protocol import RemoteProtocolError, error_response
-from wsgiserve.server.connection import GRACE, MIN_RATE, Connection
+from wsgiserve.server.connection import Connection
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.exchange import Exchange
 from wsgiserve.server.gateway import Gateway
@@ -92,8 +92,8 @@ class Custody:
         if connection.phase == "discard":
             connection.deadline = monotonic() + self.config.stall_timeout
         elif connection.phase == "body":
-            rate = connection.body_began + GRACE + len(connection.body) / MIN_RATE
-            connection.deadline = min(monotonic() + self.config.stall_timeout, rate)
+            in_time = connection.body_began + connection.body_seconds(len(connection.body))
+            connection.deadline = min(monotonic() + self.config.stall_timeout, in_time)
         elif not connection.reader.buffer:
             if not connection.reading_head:
                 connection.deadline = monotonic() + self.config.keep_alive

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from wsgiserve.protocol import BodyReader, RemoteProtocolError
-from wsgiserve.server.connection import GRACE, MIN_RATE, Connection
+from wsgiserve.server.connection import Connection
 from wsgiserve.server.errors import ClientDisconnected
 
 if TYPE_CHECKING:
@@ -85,6 +85,6 @@ class BodyStream(io.RawIOBase):
         began = monotonic()
         arrived = connection.wait_readable(connection.config.stall_timeout)
         self._waited += monotonic() - began
-        if not arrived or self._waited > GRACE + self._received / MIN_RATE:
+        if not arrived or self._waited > connection.body_seconds(self._received):
             raise RemoteProtocolError(408, "the request body arrives too slowly")
         return connection.receive() or b""

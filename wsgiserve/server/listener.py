@@ -10,9 +10,13 @@ import errno
 import os
 import socket
 import sys
+import weakref
 
 from wsgiserve.config import ConfigError
 from wsgiserve.server.errors import ListenError
+
+
+_open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 
 
 class Listener:
@@ -23,6 +27,7 @@ class Listener:
         self.fd = sock.fileno()
         self.host = host
         self.port: int = sock.getsockname()[1]
+        _open_listeners.add(self)
 
     @property
     def url(self) -> str:
@@ -33,6 +38,16 @@ class Listener:
     def close(self) -> None:
         """Stop listening; connections the system has accepted for us are refused."""
         self.sock.close()
+
+
+def _close_in_child() -> None:
+    for listener in list(_open_listeners):
+        listener.close()
+
+
+if hasattr(os, "register_at_fork"):
+    # A child that the app forks must not keep the port for as long as it lives: we could not be restarted.
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def parse_bind(text: str) -> tuple[str, int]:
