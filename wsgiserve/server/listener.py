@@ -15,7 +15,6 @@ import weakref
 from wsgiserve.config import ConfigError
 from wsgiserve.server.errors import ListenError
 
-
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 
 
