@@ -144,14 +144,18 @@ def test_a_file_comes_back_byte_for_byte(live: Live, content: bytes) -> None:
 
 
 def test_a_chunked_upload_is_kept_or_refused_never_lost(live: Live) -> None:
-    pieces = iter([b"one ", b"two"])
-    if live.name == "wsgiref":  # It cannot tell the end of such a body.
-        status = live.request("POST", "/files/chunked", pieces, chunked="yes", Transfer_Encoding="chunked")[0]
-        assert status == 411
+    def upload() -> int:
+        pieces = iter([b"one ", b"two"])
+        return live.request("POST", "/files/chunked", pieces, chunked="yes", Transfer_Encoding="chunked")[0]
+
+    if live.name == "wsgiref":  # It cannot tell the end of such a body, and hangs up while it still comes.
+        try:
+            assert upload() == 411
+        except ConnectionError:
+            pass
         assert live.request("GET", "/files/chunked")[0] == 404
     else:
-        status = live.request("POST", "/files/chunked", pieces, chunked="yes", Transfer_Encoding="chunked")[0]
-        assert status == 201
+        assert upload() == 201
         assert live.request("GET", "/files/chunked")[2] == b"one two"
 
 
