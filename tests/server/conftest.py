@@ -1,9 +1,12 @@
-"""Every test of the server in this process runs with each of the pollers."""
+"""What the tests of the server share; whatever takes ``serving`` runs with each of the pollers."""
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
+from tests.server.apps import Gate
 from wsgiserve import Server
 from wsgiserve.server.poller import SelectorsPoller
 
@@ -22,3 +25,16 @@ def serving(request):
         return request.param(app, port=0, **{"graceful_timeout": 5, **options})
 
     return serving
+
+
+@pytest.fixture(autouse=True)
+def log(caplog):
+    caplog.set_level(logging.INFO, "wsgiserve")
+    return caplog
+
+
+@pytest.fixture
+def gate():
+    gate = Gate()
+    yield gate
+    gate.opened.set()

@@ -17,26 +17,8 @@ from wsgiref.validate import validator
 
 import pytest
 
-from tests.server.apps import TEXT, Blocks, Gate, checked
+from tests.server.apps import TEXT, Blocks, Gate, checked, connections
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
-
-
-@pytest.fixture(autouse=True)
-def log(caplog):
-    caplog.set_level(logging.INFO, "wsgiserve")
-    return caplog
-
-
-@pytest.fixture
-def gate():
-    gate = Gate()
-    yield gate
-    gate.opened.set()
-
-
-def connections(server):
-    """The server's own table, which nobody else can see."""
-    return server._loop.connections
 
 
 def ask_fast(server, count=3):

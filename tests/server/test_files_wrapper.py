@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import logging
 import os
 import random
 import tempfile
@@ -18,12 +17,6 @@ from tests.server.client import STANDING, Client, get, masked, wait_until, whole
 
 OK = ("HTTP/1.1 200 OK", "Content-Type: text/plain")
 DIGITS = b"0123456789"
-
-
-@pytest.fixture(autouse=True)
-def log(caplog):
-    caplog.set_level(logging.INFO, "wsgiserve")
-    return caplog
 
 
 class CountedFile(io.FileIO):

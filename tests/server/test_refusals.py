@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import select
 import threading
 
 import pytest
 
-from tests.server.apps import answer, checked
+from tests.server.apps import answer, checked, connections
 from tests.server.client import SECONDS, Client, get, wait_until
 
 LIMITS = {"max_line": 200, "max_head": 1024, "max_fields": 10, "max_body": 1_000_000}
 CHUNKED = "Transfer-Encoding: chunked"
-
-
-@pytest.fixture(autouse=True)
-def log(caplog):
-    caplog.set_level(logging.INFO, "wsgiserve")
-    return caplog
-
-
-def connections(server):
-    """The server's own table, which nobody else can see."""
-    return server._loop.connections
 
 
 def descriptors():

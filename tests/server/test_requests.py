@@ -6,7 +6,6 @@ Every app is checked by the validator, which also checks the environ of each req
 from __future__ import annotations
 
 import io
-import logging
 import sys
 import threading
 from wsgiref.validate import validator
@@ -19,12 +18,6 @@ from tests.server.client import SECONDS, Client, get, wait_until
 MEBIBYTE = 1 << 20
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CHUNKED = "Transfer-Encoding: chunked"
-
-
-@pytest.fixture(autouse=True)
-def log(caplog):
-    caplog.set_level(logging.INFO, "wsgiserve")
-    return caplog
 
 
 @checked

@@ -6,7 +6,6 @@ served bare, and the test says so.
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
 import threading
@@ -29,12 +28,6 @@ INTERNAL_ERROR = (
     f"Content-Length: {len(FAILED)}",
     STANDING,
 )
-
-
-@pytest.fixture(autouse=True)
-def log(caplog):
-    caplog.set_level(logging.INFO, "wsgiserve")
-    return caplog
 
 
 def with_length(length):

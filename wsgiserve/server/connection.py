@@ -301,11 +301,9 @@ class Connection:
         poll.register(self.fd, event)
         return bool(poll.poll(min(seconds * 1000, MAX_POLL)))
 
-    def hung_up(self) -> bool:
-        """Tell whether the connection was reset or closed both ways; one system call."""
-        poll = select.poll()
-        poll.register(self.fd, 0)
-        return bool(poll.poll(0))
+    def hung_up(self, event: int = 0) -> bool:
+        """Tell whether the connection was reset or closed both ways, or has ``event``; one system call."""
+        return self._wait(event, 0)
 
     # -- the end
 

@@ -198,8 +198,6 @@ class Exchange(Reply):
             self.connection.send(self._start(0))
         self._end_body()
 
-    # -- onto the wire
-
     # -- the end
 
     def _abandon(self, error: ClientDisconnected) -> None:

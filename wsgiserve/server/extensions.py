@@ -53,9 +53,7 @@ class Extensions:
 
     def client_gone(self) -> bool:
         """Tell whether the client has closed the connection or its sending side; costs one system call."""
-        poll = select.poll()
-        poll.register(self._connection.fd, getattr(select, "POLLRDHUP", 0))
-        return self._connection.broken or bool(poll.poll(0))
+        return self._connection.broken or self._connection.hung_up(getattr(select, "POLLRDHUP", 0))
 
     def request_trailers(self) -> Fields:
         """Return the request's trailer fields as (name, value); [] until the body was read to its end."""
