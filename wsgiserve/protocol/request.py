@@ -97,11 +97,11 @@ class RequestReader:
         self.max_fields = max_fields
         self.max_body = max_body
         self.failed = False
-        self._last_lines = b"?"  # no block: one is empty, or ends with a line's end
+        self._last_rest: bytes | None = None  # of a head, from behind its request line to its end
         self.last_block = FieldBlock([])
         self._last_minor = 0
         # until the next head is complete
-        self.buffer: bytes | bytearray = b""
+        self.buffer: bytes | bytearray = b""  # a bytearray where a head comes in pieces
         self.method = ""
         self._line: RequestLine | None = None
         self._fields_start = 0  # in the buffer, once _line is known
@@ -114,7 +114,7 @@ class RequestReader:
             return
         if not self.buffer:
             self.buffer = data
-        elif isinstance(self.buffer, bytearray):
+        elif not self._scanned or isinstance(self.buffer, bytearray):
             self.buffer += data
         else:  # A head in many pieces: from here on, adding a piece costs only its own length.
             self.buffer = bytearray(self.buffer) + data
@@ -125,42 +125,53 @@ class RequestReader:
         if not buffer:
             return None
         try:
-            if buffer[0] < 32:
-                if not self._skip_empty_lines():
-                    return None
-                buffer = self.buffer
-                if buffer[0] == TLS_HANDSHAKE:
-                    raise RemoteProtocolError(400, "a TLS handshake, and this port speaks plain HTTP")
-            end = buffer.find(b"\r\n\r\n", self._scanned)
-            if end < 0:
-                self._judge_partial()
-                return None
-            return self._read_head(bytes(buffer), end)  # No copy of what already is bytes.
+            if not self._scanned and buffer[0] >= 32:
+                text, _, rest = buffer.partition(b"\r\n")
+                if rest == self._last_rest and len(text) <= self.max_line:  # And nothing is behind it.
+                    self.buffer = b""
+                    self._empty_lines = 0
+                    self.method = ""
+                    line = read_request_line(text)  # type: ignore[arg-type]  # bytes: it was not in pieces
+                    self.method = line[0]
+                    head = RequestHead(line, self.last_block)
+                    if head.minor != self._last_minor or head.authority is not None:
+                        self._judge_head(head)
+                    return head
+            return self._read_new()
         except RemoteProtocolError:
             self.failed = True
             self.buffer = b""
             raise
 
+    def _read_new(self) -> RequestHead | None:
+        if self.buffer[0] < 32:
+            if not self._skip_empty_lines():
+                return None
+            if self.buffer[0] == TLS_HANDSHAKE:
+                raise RemoteProtocolError(400, "a TLS handshake, and this port speaks plain HTTP")
+        end = self.buffer.find(b"\r\n\r\n", self._scanned)
+        if end < 0:
+            self._judge_partial()
+            return None
+        return self._read_head(bytes(self.buffer), end)  # No copy of what already is bytes.
+
     def _read_head(self, buffer: bytes, end: int) -> RequestHead:
         line_end = buffer.find(b"\r\n")
         line = self._line or self._read_line(buffer, line_end)
-        lines = buffer[line_end + 2 : end + 2]
-        if lines == self._last_lines:
-            head = RequestHead(line, self.last_block)
-            judged = head.minor == self._last_minor and head.authority is None
+        rest = buffer[line_end + 2 : end + 4]
+        if rest == self._last_rest:
+            block = self.last_block
         else:
-            if len(lines) > self.max_head:
+            if end - line_end > self.max_head:
                 _judge_window(buffer, 0, line_end + 2, self.max_head, 431)
-            head = RequestHead(line, FieldBlock(read_fields(lines, self.max_fields)))
-            judged = False
-        if not judged:
-            self._judge_head(head)
-            if len(lines) <= MAX_REMEMBERED:
-                self._last_lines, self.last_block, self._last_minor = lines, head.block, head.minor
+            block = FieldBlock(read_fields(rest[:-2], self.max_fields))
+        head = RequestHead(line, block)
+        self._judge_head(head)
+        if len(rest) <= MAX_REMEMBERED:
+            self._last_rest, self.last_block, self._last_minor = rest, block, head.minor
         self.buffer = buffer[end + 4 :]
-        if self._scanned or self._empty_lines:
-            self._line = None
-            self._scanned = self._empty_lines = 0
+        self._line = None
+        self._scanned = self._empty_lines = 0
         return head
 
     def _skip_empty_lines(self) -> bool:

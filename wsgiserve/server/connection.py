@@ -6,7 +6,6 @@ here waits for the client except the two ``wait_`` methods, which are for an exc
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import select
@@ -149,54 +148,53 @@ class Connection:
         except OSError:
             return b""
 
-    def next_request(self) -> tuple[RequestHead, io.BytesIO | None, BodyReader | None] | None:
-        """Cut the next request off what was read.
+    def next_request(self) -> RequestHead | None:
+        """Cut the next request off what was read; None while bytes are missing.
 
-        (head, body, None) once the whole body is in memory; (head, None, reader) when the app is to be called
-        before it, with what came so far in ``self.body``; None while bytes are missing.
+        Its body, if it has one, is in ``body``, or is still to be read by ``body_reader`` where the app is to
+        be called before it is complete.
         """
         if self.phase == "discard" and not self._discarded():
             return None
-        head = self.head
-        if head is None:
+        if self.phase == "head":
             head = self.reader.next_head()
-            if head is None:
-                return None
-            if not head.block.has_body:
-                return head, io.BytesIO(), None
-            self.head, self.phase = head, "body"
-            self.body_began = monotonic()
-            self.body_reader = self.last_body_reader = body_reader(
-                head, max_body=self.config.max_body, max_fields=self.config.max_fields
-            )
-        reader = self.body_reader
+            if head is None or not head.block.has_body:
+                return head
+            self._begin_body(head)
+        return self._request_with_body()
+
+    def _begin_body(self, head: RequestHead) -> None:
+        self.head, self.phase = head, "body"
+        self.body = bytearray()
+        self.body_began = monotonic()
+        self.body_reader = self.last_body_reader = body_reader(
+            head, max_body=self.config.max_body, max_fields=self.config.max_fields
+        )
+
+    def _request_with_body(self) -> RequestHead | None:
+        head, reader = self.head, self.body_reader
+        assert head is not None
         assert reader is not None
         self.body += self.take(reader)
         if reader.done:
-            body = io.BytesIO(self.body)
-            self.body = bytearray()
-            self._forget_request()
-            return head, body, None
-        if (
+            self.body_reader = None
+        elif not (
             head.expects_continue
             or (head.block.content_length or 0) > BODY_IN_MEMORY
             or len(self.body) > BODY_IN_MEMORY
         ):
-            self._forget_request()
-            return head, None, reader
-        return None
+            return None
+        self.head, self.phase = None, "head"
+        return head
 
     def _discarded(self) -> bool:
         """Read on through a body that nobody wants; True at its end."""
         assert self.body_reader is not None
         self.take(self.body_reader)
         if self.body_reader.done:
-            self._forget_request()
+            self.body_reader = None
+            self.phase = "head"
         return self.phase == "head"
-
-    def _forget_request(self) -> None:
-        self.head = self.body_reader = None
-        self.phase = "head"
 
     def take(self, reader: BodyReader) -> bytes:
         """Move bytes from the request reader's buffer through a body's reader."""

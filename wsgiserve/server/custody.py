@@ -72,21 +72,25 @@ class Custody:
         elif connection.closing:
             self._close(connection)
         else:
-            try:
-                request = connection.next_request()
-            except RemoteProtocolError as error:
-                if connection.phase == "discard":  # It is answered already.
-                    connection.closing = True
-                else:
-                    self._refuse(connection, error)
-                return self._settle(connection)
-            if request is not None:
-                connection.reading_head = False
-                exchange = Exchange(self.gateway, connection, *request)
-                connection.exchange = exchange
-                return exchange
-            self._await_bytes(connection)
+            return self._next_exchange(connection)
         return None
+
+    def _next_exchange(self, connection: Connection) -> Exchange | None:
+        """Cut the next request off what a connection has read; while it is incomplete, wait for more."""
+        try:
+            head = connection.next_request()
+        except RemoteProtocolError as error:
+            if connection.phase == "discard":  # It is answered already.
+                connection.closing = True
+            else:
+                self._refuse(connection, error)
+            return self._settle(connection)
+        if head is None:
+            self._await_bytes(connection)
+            return None
+        connection.reading_head = False
+        exchange = connection.exchange = Exchange(self.gateway, connection, head)
+        return exchange
 
     def _await_bytes(self, connection: Connection) -> None:
         if connection.phase == "discard":

@@ -26,8 +26,18 @@ _keys: dict[str, str | None] = {}
 
 
 def server_environ(*, multithread: bool) -> Environ:
-    """Make the layer that every request of a server shares."""
+    """Make the layer that every request of a server shares.
+
+    Keys that each request sets are in it already: adding them to a copy would make the copy grow.
+    """
     return {
+        "REQUEST_METHOD": "",
+        "PATH_INFO": "",
+        "QUERY_STRING": "",
+        "RAW_URI": "",
+        "REQUEST_URI": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.input": None,
         "GATEWAY_INTERFACE": "CGI/1.1",
         "SERVER_SOFTWARE": f"wsgiserve/{wsgiserve.__version__}",
         "SCRIPT_NAME": "",
@@ -74,8 +84,9 @@ def request_environ(layer: Environ, head: RequestHead, body: io.BufferedIOBase) 
     environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
     environ["QUERY_STRING"] = head.query
     environ["RAW_URI"] = environ["REQUEST_URI"] = head.target
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.minor else "HTTP/1.0"
     environ["wsgi.input"] = body
+    if not head.minor:
+        environ["SERVER_PROTOCOL"] = "HTTP/1.0"
     if head.authority is not None:  # RFC 9112 §3.2.2: it replaces the Host field
         environ["HTTP_HOST"] = head.authority
     return environ

@@ -46,7 +46,6 @@ class Exchange(Reply):
     """One call of the app, and the response to it."""
 
     over = False  # the connection is no longer ours
-    switching = b""  # the 101 that takes the place of a response
     deferred_close = False  # the connection closes the result, once the file has left
 
     # -- the call
@@ -54,25 +53,25 @@ class Exchange(Reply):
     def run(self) -> None:
         """Call the app and send what it answers; the connection is left ready for what comes next."""
         try:
-            self._call()
+            request = self.request
+            body = self._open_body() if request.block.has_body else io.BytesIO()
+            layer = self.connection.request_layer(request.block)
+            result = self.gateway.app(request_environ(layer, request, body), self.start_response)
+            if type(result) is list or type(result) is tuple:
+                self._send_whole(result)
+            else:
+                self._send_iterable(result)
         except ClientDisconnected as error:
             self._abandon(error)
         except BaseException as error:  # noqa: BLE001 - whatever the app raises, SystemExit included
             self._fail(error)
         self._finish()
 
-    def _call(self) -> None:
-        body = self.body if self.reader is None else self._stream_body(self.reader)
-        environ = request_environ(self.layer, self.request, body)  # type: ignore[arg-type]
-        result = self.gateway.app(environ, self.start_response)
-        if self.switching:
-            self._switch(result)
-            return
-        if type(result) is list or type(result) is tuple:
-            self._send_whole(result)
-            return
+    def _send_iterable(self, result: Iterable[bytes]) -> None:
         try:
-            if type(result) is FileWrapper:
+            if self.switching:
+                self._switch()
+            elif type(result) is FileWrapper:
                 self._send_file(result)
             else:
                 self._send_blocks(result)
@@ -80,9 +79,15 @@ class Exchange(Reply):
             if hasattr(result, "close") and not self.deferred_close:
                 result.close()
 
-    def _stream_body(self, reader: BodyReader) -> io.BufferedReader:
-        self.stream = BodyStream(self.connection, reader, self._continue, self._before_wait)
-        return io.BufferedReader(self.stream, 65536)
+    def _open_body(self) -> io.BufferedIOBase:
+        """Return ``wsgi.input`` for what is there, or for what is still arriving."""
+        connection = self.connection
+        if self.reader is not None:
+            self.stream = BodyStream(connection, self.reader, self._continue, self._before_wait)
+            return io.BufferedReader(self.stream, 65536)
+        body = io.BytesIO(connection.body)
+        connection.body = bytearray()
+        return body
 
     def _continue(self) -> None:
         """RFC 9110 §10.1.1: only when the app wants the body, and not once an answer has left."""
@@ -129,9 +134,7 @@ class Exchange(Reply):
         self.switching = switching_protocols(protocol, fields)
         self.connection.handler = handler
 
-    def _switch(self, result: object) -> None:
-        if hasattr(result, "close"):
-            result.close()
+    def _switch(self) -> None:
         self.head_sent = True
         self.status = 101
         self.keep_alive = False
@@ -149,21 +152,18 @@ class Exchange(Reply):
         if self.head_sent:
             if data:
                 self._send_block(data)
-            self._end_body()
+        elif self.head is None and self.switching:
+            self._switch()
             return
-        start = self._start(len(data))
-        if self.framing == "length":
-            if len(data) > self.remaining:
-                data = self._cut(data)
-            self.remaining -= len(data)
-            self.sent += len(data)
-            self.connection.send(start + data)
-            self.complete = True
-            if self.remaining:
-                self._end_body()
         else:
-            self.connection.send(start)
-            self._end_body()
+            start = self._start(len(data))
+            if self.framing == "length" and len(data) == self.remaining:
+                self.sent = len(data)
+                self.complete = True
+                self.connection.send(start + data)
+                return
+            self.connection.send(start + self._fit(data))
+        self._end_body()
 
     def _send_file(self, wrapper: FileWrapper) -> None:
         """A regular file goes from the disk to the socket; anything else is a result like any other."""
@@ -235,20 +235,25 @@ class Exchange(Reply):
         """Leave the connection as the next owner expects it, and nothing large behind."""
         connection = self.connection
         self.over = True
-        self.body = None
         if not self.keep_alive:
             connection.closing = True
-        reader = self.reader
-        if reader is not None and not reader.done:
-            if self.stream is not None and self.stream.failed:
-                connection.closing = True
-            connection.body_reader = reader
-            connection.phase = "discard"
+        if self.reader is not None:
+            self._leave_body(self.reader)
         if self.gateway.access_log:
             if connection.outgoing:
                 connection.unlogged = self
             else:
                 self.log()
+
+    def _leave_body(self, reader: BodyReader) -> None:
+        """What has not arrived of the request's body is read and forgotten, as far as that can be done."""
+        connection = self.connection
+        if reader.done:
+            connection.body_reader = None
+            return
+        if self.stream is not None and self.stream.failed:
+            connection.closing = True
+        connection.phase = "discard"
 
 
 def _below_here(frames: TracebackType | None) -> TracebackType | None:

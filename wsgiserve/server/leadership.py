@@ -129,8 +129,11 @@ class Leadership:
         if self._asleep:
             self._asleep = False
             self._alarm.put(None)
-        self._run(exchange)
-        if not exchange.detached and self.lock.acquire(blocking=False):
+        try:
+            exchange.run()
+        except Exception:  # noqa: BLE001 - a bug, maybe a log handler's, costs one connection, not a thread
+            _give_up(exchange)
+        if not exchange.detached and self.lock.acquire(False):
             if self.inline is exchange:
                 self.inline = None
                 return "leading"
@@ -296,19 +299,15 @@ class Leadership:
         while task is not None:
             if run:
                 started = time.monotonic()
-                self._run(task)
+                try:
+                    task.run()
+                except Exception:  # noqa: BLE001 - as in `call`
+                    _give_up(task)
                 self.forecast.learn(task.request, slow=time.monotonic() - started > SLOW)
             run = True
             task = self._settle(task)
             if task is None:
                 task = self._next_waiting()
-
-    def _run(self, exchange: Exchange) -> None:
-        try:
-            exchange.run()
-        except Exception:  # noqa: BLE001 - a bug, maybe a log handler's, costs one connection, not a thread
-            exchange.connection.broken = True
-            _report("running a request failed")
 
     def _settle(self, exchange: Exchange) -> Exchange | None:
         try:
@@ -363,6 +362,12 @@ class Leadership:
             self._alarm.get(timeout=seconds)
         except queue.Empty:
             pass
+
+
+def _give_up(exchange: Exchange) -> None:
+    """Running it raised: cut its connection."""
+    exchange.connection.broken = True
+    _report("running a request failed")
 
 
 def _report(failure: str) -> None:

@@ -81,7 +81,7 @@ class EventLoop(Custody):
                 return standing
         for connection in tuple(self._unserved):
             del self._unserved[connection]
-            standing = self._advance(connection)
+            standing = self._advance(connection, self._settle(connection))
             if standing != "leading":
                 return standing
         exchange = self.leadership.next_inline()
@@ -119,15 +119,14 @@ class EventLoop(Custody):
         if connection.watched & WRITE:
             return self._on_writable(connection)
         data = connection.receive()
-        if data is None:
-            return "leading"
-        if not data:
+        if data:
+            if connection.phase == "linger":
+                return "leading"
+            connection.reader.receive_data(data)
+            return self._advance(connection, self._next_exchange(connection))
+        if data is not None:
             self._on_end_of_input(connection)
-            return "leading"
-        if connection.phase == "linger":
-            return "leading"
-        connection.reader.receive_data(data)
-        return self._advance(connection)
+        return "leading"
 
     def _on_end_of_input(self, connection: Connection) -> None:
         """The client sends no more. If that cuts a request, it may still read why it gets no answer."""
@@ -146,20 +145,17 @@ class EventLoop(Custody):
         if not connection.outgoing:
             if connection.unlogged is not None:
                 connection.unlogged.log()
-            return self._advance(connection)
+            return self._advance(connection, self._settle(connection))
         if connection.unsent != before or not before:
             connection.deadline = monotonic() + self.config.stall_timeout
         return "leading"
 
     # -- requests
 
-    def _advance(self, connection: Connection) -> Standing:
-        """Serve the requests that are complete."""
+    def _advance(self, connection: Connection, exchange: Exchange | None) -> Standing:
+        """Serve a connection's next exchange, if there is one, and what is pipelined behind it."""
         served = 0
-        while served < PIPELINE_BURST:
-            exchange = self._settle(connection)
-            if exchange is None:
-                return "leading"
+        while exchange is not None:
             standing = self.leadership.serve(exchange)
             if standing != "leading":
                 return "leading" if standing == "dispatched" else standing
@@ -167,13 +163,19 @@ class EventLoop(Custody):
                 connection.deadline = self._idle_until
                 return "leading"
             served += 1
-        connection.deadline = math.inf  # It waits for us, not for its client.
-        self._unserved[connection] = None
+            if served == PIPELINE_BURST:
+                connection.deadline = math.inf  # It waits for us, not for its client.
+                self._unserved[connection] = None
+                break
+            exchange = self._settle(connection)
         return "leading"
 
     def _serve(self, exchange: Exchange) -> Standing:
         standing = self.leadership.call(exchange)
-        return self._advance(exchange.connection) if standing == "leading" else standing
+        if standing != "leading":
+            return standing
+        connection = exchange.connection
+        return self._advance(connection, self._settle(connection))
 
     # -- connections
 

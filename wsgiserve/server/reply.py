@@ -7,23 +7,20 @@ announced. What was announced is kept or visibly broken, never filled up.
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 
 from wsgiserve.protocol import (
     LAST_CHUNK,
-    BodyReader,
     Framing,
     LocalProtocolError,
     RequestHead,
     ResponseHead,
     chunk,
     error_response,
-    render_head,
-    response_framing,
 )
 from wsgiserve.server.connection import Connection
+from wsgiserve.server.environ import Environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.input import BodyStream
@@ -36,15 +33,13 @@ MAX_DISCARD = 65536
 
 
 class Reply:
-    """The response to ``request``, whose body is ``body`` or is still read by ``reader``.
+    """The response to ``request``; ``reader`` reads what has not arrived of its body.
 
     The class attributes are how every response begins, so that making one costs no more than what differs.
+    Those that every response reads are the instance's own: that is much faster to look up.
     """
 
-    detached = False  # guarded by the leadership: on a thread of its own, and not the loop's any more
     stream: BodyStream | None = None  # of the body that is still arriving, once the app is called
-    head: ResponseHead | None = None
-    head_sent = False
     complete = False  # everything was given to the connection
     framing: Framing = "none"
     remaining = 0  # bytes still missing to the Content-Length
@@ -53,21 +48,16 @@ class Reply:
     trailers = b""
     started = 0.0
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        connection: Connection,
-        request: RequestHead,
-        body: io.BytesIO | None,
-        reader: BodyReader | None,
-    ) -> None:
+    def __init__(self, gateway: Gateway, connection: Connection, request: RequestHead) -> None:
         self.gateway = gateway
         self.connection = connection
         self.request = request
-        self.layer = connection.request_layer(request.block)
-        self.body = body
-        self.reader = reader
+        self.reader = connection.body_reader
         self.keep_alive = request.keep_alive
+        self.head: ResponseHead | None = None
+        self.head_sent = False
+        self.switching = b""  # the 101 that takes the place of a response
+        self.detached = False  # guarded by the leadership: on a thread of its own, and the loop's no more
         if gateway.access_log:
             self.started = time.time()
 
@@ -76,32 +66,27 @@ class Reply:
         head = self.head
         if head is None:
             raise LocalProtocolError("the app returned without calling start_response")
-        announced = head.content_length if head.content_length is not None else known_length
-        if not announced and head.content_length is None and self._may_omit_body(head):
-            announced = None  # Zero would be an invention.
-        self.framing, length = response_framing(
-            self.request.method, head.status, self.request.minor, announced
-        )
-        self.remaining = length or 0
-        if self.reader is not None or self.gateway.stopping or self.framing == "close":
+        gateway, request = self.gateway, self.request
+        announced = head.content_length
+        if announced is None and (known_length or not self._may_omit_body(head)):  # Zero: an invention.
+            announced = known_length
+        if self.reader is not None or gateway.stopping:
             self._decide_persistence()
+        if self.detached:
+            gateway.tick()
+        self.framing, self.remaining, self.keep_alive, start = gateway.response_start(
+            head, announced, request, self.keep_alive
+        )
         self.head_sent = True
         self.status = head.status
-        persistence = b""
-        if not self.keep_alive:
-            persistence = b"Connection: close\r\n"
-        elif not self.request.minor:
-            persistence = b"Connection: keep-alive\r\n"
-        if self.detached:
-            self.gateway.tick()
-        return render_head(head, self.framing, length, self.gateway.standing(head), persistence)
+        return start
 
     def _may_omit_body(self, head: ResponseHead) -> bool:
         """Whether an app may leave out the body whose length the response would announce."""
         return self.request.method == "HEAD" or head.status == 304
 
     def _decide_persistence(self) -> None:
-        if self.gateway.stopping or self.framing == "close":
+        if self.gateway.stopping:
             self.keep_alive = False
         reader = self.reader
         if reader is not None and not reader.done:
@@ -113,17 +98,21 @@ class Reply:
 
     def _send_block(self, data: bytes) -> None:
         start = b"" if self.head_sent else self._start(None)
-        framing = self.framing
-        if framing == "length":
+        data = self._fit(data)
+        if self.framing == "chunked" and data:
+            data = chunk(data)
+        self.send(start + data if start else data)
+
+    def _fit(self, data: bytes) -> bytes:
+        """Count a block against what was announced, and return what of it may leave."""
+        if self.framing == "length":
             if len(data) > self.remaining:
                 data = self._cut(data)
             self.remaining -= len(data)
-        elif framing == "none" or framing == "head":
+        elif self.framing == "none" or self.framing == "head":
             data = b""
         self.sent += len(data)
-        if framing == "chunked" and data:
-            data = chunk(data)
-        self.send(start + data if start else data)
+        return data
 
     def send(self, data: bytes) -> None:
         """Send, and wait while the client does not read.
@@ -150,7 +139,7 @@ class Reply:
     def _end_body(self) -> None:
         self.complete = True
         if self.framing == "chunked":
-            wanted = self.trailers and "trailers" in self.layer.get("HTTP_TE", "").lower()
+            wanted = self.trailers and "trailers" in self._layer().get("HTTP_TE", "").lower()
             self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
         elif self.framing == "length" and self.remaining:
             self._complain(f"{self.remaining} bytes fewer than its Content-Length; the connection was cut")
@@ -180,4 +169,8 @@ class Reply:
         connection.unlogged = None
         if log is not None:
             sent = max(0, self.sent - connection.left())
-            log.add(connection.peer, self.request, self.layer, self.status, sent, self.started)
+            log.add(connection.peer, self.request, self._layer(), self.status, sent, self.started)
+
+    def _layer(self) -> Environ:
+        """Return the part of the environ with the request's header fields."""
+        return self.connection.request_layer(self.request.block)
