@@ -1,11 +1,13 @@
 """The access log: one line for each answer, in the combined format that every log tool reads.
 
 ``host - user [time] "request line" status bytes "referer" "user agent" seconds``. Lines are collected and
-written once a turn of the loop. Nothing that a client sent can forge a line or reach a terminal's controls.
+written once a turn of the loop. Nothing that a client sent can forge a line or reach a terminal's controls;
+what was made safe lately is kept, since most of it comes again.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
@@ -40,14 +42,12 @@ class AccessLog:
         """
         now = time.time()
         if int(now) != self._second:
-            self._time = time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(now))
+            self._time = time.strftime(" - - [%d/%b/%Y:%H:%M:%S %z] ", time.localtime(now))
             self._second = int(now)
-        request_line = f"{head.method} {head.target} HTTP/1.{head.minor}".translate(_ESCAPES)
-        referer = fields.get("HTTP_REFERER", "-").translate(_ESCAPES)
-        agent = fields.get("HTTP_USER_AGENT", "-").translate(_ESCAPES)
+        request = _request(head.method, head.target, head.minor)
+        client = _client(fields.get("HTTP_REFERER", "-"), fields.get("HTTP_USER_AGENT", "-"))
         self._lines.append(
-            f'{peer or "-"} - - [{self._time}] "{request_line}" {status} {size} '
-            f'"{referer}" "{agent}" {now - started:.6f}\n'
+            f"{peer or '-'}{self._time}{request} {status} {size} {client} {now - started:.6f}\n"
         )
 
     def flush(self) -> None:
@@ -66,3 +66,13 @@ class AccessLog:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
                 self._failed = True  # Nobody reads it; standard output that was closed at the start is None.
+
+
+@functools.lru_cache(maxsize=256)
+def _request(method: str, target: str, minor: int) -> str:
+    return f'"{f"{method} {target} HTTP/1.{minor}".translate(_ESCAPES)}"'
+
+
+@functools.lru_cache(maxsize=256)
+def _client(referer: str, agent: str) -> str:
+    return f'"{referer.translate(_ESCAPES)}" "{agent.translate(_ESCAPES)}"'

@@ -152,13 +152,14 @@ class Exchange(Reply):
         if self.head_sent:
             if data:
                 self._send_block(data)
-        elif self.head is None and self.switching:
+        elif self.switching:
             self._switch()
             return
         else:
-            start = self._start(len(data))
-            if self.framing == "length" and len(data) == self.remaining:
-                self.sent = len(data)
+            length = len(data)
+            start = self._start(length)
+            if length == self.remaining and self.framing == "length":
+                self.sent = length
                 self.complete = True
                 self.connection.send(start + data)
                 return

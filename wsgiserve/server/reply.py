@@ -168,7 +168,7 @@ class Reply:
         log, connection = self.gateway.access_log, self.connection
         connection.unlogged = None
         if log is not None:
-            sent = max(0, self.sent - connection.left())
+            sent = max(0, self.sent - connection.left()) if connection.outgoing else self.sent
             log.add(connection.peer, self.request, self._layer(), self.status, sent, self.started)
 
     def _layer(self) -> Environ:
