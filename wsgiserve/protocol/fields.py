@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
 
+_NOTHING: frozenset[str] = frozenset()  # shared, since idle connections keep their last block
 BARE_LINE_FEED = "a line feed without a carriage return"
 
 # Field names whose repetition leaves two readings of the request: RFC 9112 §3.2 (Host), §6.3 (Content-Length,
@@ -52,7 +53,7 @@ class FieldBlock:
                 expects.append(value)
         self.pairs = pairs
         self.host = decisive.get("host")
-        self.connection = frozenset(_list_items(connection))
+        self.connection = frozenset(_list_items(connection)) if connection else _NOTHING
         closes = "close" in self.connection
         self.persists = ("keep-alive" in self.connection and not closes, not closes)
         self.expects = _expects_continue(expects)

@@ -83,6 +83,23 @@ class RequestReader:
     ``max_fields`` counts field lines. What follows a head is left in ``buffer`` for the body's reader.
     """
 
+    __slots__ = (
+        "_empty_lines",
+        "_fields_start",
+        "_last_minor",
+        "_last_rest",
+        "_line",
+        "_scanned",
+        "buffer",
+        "failed",
+        "last_block",
+        "max_body",
+        "max_fields",
+        "max_head",
+        "max_line",
+        "method",
+    )
+
     def __init__(
         self,
         *,

@@ -10,14 +10,13 @@ import math
 import os
 import select
 import socket
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Literal, Protocol
 
 from wsgiserve.config import Config
 from wsgiserve.protocol import BodyReader, FieldBlock, RequestHead, RequestReader, body_reader
-from wsgiserve.server.environ import Environ, block_environ
+from wsgiserve.server.environ import Environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.file_wrapper import FileSegment, FileWrapper
 
@@ -101,8 +100,8 @@ class Connection:
             max_body=config.max_body,
         )
         self.layer = layer
-        self.last_block: FieldBlock | None = None
-        self.block_layer = layer
+        self.last_block: FieldBlock | None = None  # and the layer of the environ that was made for it
+        self.block_layer: Environ = {}
         # the loop's book-keeping
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
@@ -118,7 +117,7 @@ class Connection:
         self.last_body_reader: BodyReader | None = None
         self.handler: Callable[[socket.socket, bytes], object] | None = None  # takes the socket over
         # the response being sent
-        self.outgoing: deque[memoryview | FileSegment] = deque()
+        self.outgoing: list[memoryview | FileSegment] = []  # a few at most
         self.unsent = 0  # bytes in outgoing, without those in files
         self.unlogged: Running | None = None  # its line in the access log waits for what is unsent
         self.closing = False  # no further request: close once everything is sent
@@ -207,15 +206,6 @@ class Connection:
         rate = self.config.min_rate
         return self.config.stall_timeout + received / rate if rate else math.inf
 
-    def request_layer(self, block: FieldBlock) -> Environ:
-        """Return the environ layer of ``block``, kept for as long as requests repeat it."""
-        if block is self.last_block:
-            return self.block_layer
-        layer = block_environ(self.layer, block)
-        if block is self.reader.last_block:  # It may come again, and is not so large that keeping it costs.
-            self.block_layer, self.last_block = layer, block
-        return layer
-
     # -- sending
 
     def send(self, data: bytes) -> None:
@@ -251,7 +241,7 @@ class Connection:
                 if isinstance(segment, FileSegment):
                     if not self._flush_file(segment):
                         return
-                    outgoing.popleft()
+                    del outgoing[0]
                     segment.close()
                     continue
                 sent = self.sock.send(segment)
@@ -259,7 +249,7 @@ class Connection:
                 if sent < len(segment):
                     outgoing[0] = segment[sent:]
                     return
-                outgoing.popleft()
+                del outgoing[0]
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -329,5 +319,5 @@ class Connection:
     def forget_exchange(self) -> None:
         """Let go of what refers back to us, so that the collector need not come for it."""
         self.exchange = None
-        self.layer.clear()
-        self.block_layer = self.layer
+        self.layer = self.block_layer = {}
+        self.last_block = None

@@ -52,10 +52,10 @@ def server_environ(*, multithread: bool) -> Environ:
     }
 
 
-def connection_environ(layer: Environ, host: str, port: int, peer: tuple[Any, ...]) -> Environ:
-    """Add what a connection adds: the listener's name and the peer's address, IPv4 in IPv6 shown as IPv4."""
+def connection_environ(host: str, port: int, peer: tuple[Any, ...]) -> Environ:
+    """Make the layer of a connection: the listener's name, the peer's address, IPv4 in IPv6 as IPv4."""
     remote: str = peer[0].removeprefix("::ffff:") if "." in peer[0] else peer[0]
-    return layer | {
+    return {
         "SERVER_NAME": host or "localhost",
         "SERVER_PORT": str(port),
         "REMOTE_ADDR": remote,
@@ -63,9 +63,12 @@ def connection_environ(layer: Environ, host: str, port: int, peer: tuple[Any, ..
     }
 
 
-def block_environ(layer: Environ, block: FieldBlock) -> Environ:
-    """Add a block of fields; equal names are joined in order (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3)."""
-    environ = layer.copy()
+def block_environ(server: Environ, connection: Environ, block: FieldBlock) -> Environ:
+    """Add a block of fields to the layers before it.
+
+    Fields of equal names are joined in order (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3).
+    """
+    environ = server | connection
     for name, value in block.pairs:
         key = _environ_key(name)
         if key is None:

@@ -55,8 +55,8 @@ class Exchange(Reply):
         try:
             request = self.request
             body = self._open_body() if request.block.has_body else io.BytesIO()
-            layer = self.connection.request_layer(request.block)
-            result = self.gateway.app(request_environ(layer, request, body), self.start_response)
+            environ = request_environ(self.layer(), request, body)
+            result = self.gateway.app(environ, self.start_response)
             if type(result) is list or type(result) is tuple:
                 self._send_whole(result)
             else:

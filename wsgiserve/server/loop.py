@@ -192,7 +192,7 @@ class EventLoop(Custody):
                     self._pause_listeners()
                 return False
             sock.setblocking(False)
-            layer = connection_environ(self.gateway.environ, listener.host, listener.port, address)
+            layer = connection_environ(listener.host, listener.port, address)
             connection = Connection(sock, layer["REMOTE_ADDR"], layer, self.config)
             layer.update(Extensions(connection).environ())
             connection.deadline = monotonic() + self.config.head_timeout

@@ -20,7 +20,7 @@ from wsgiserve.protocol import (
     error_response,
 )
 from wsgiserve.server.connection import Connection
-from wsgiserve.server.environ import Environ
+from wsgiserve.server.environ import Environ, block_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.input import BodyStream
@@ -60,6 +60,16 @@ class Reply:
         self.detached = False  # guarded by the leadership: on a thread of its own, and the loop's no more
         if gateway.access_log:
             self.started = time.time()
+
+    def layer(self) -> Environ:
+        """Return the environ without what is this request's alone, kept while requests repeat the block."""
+        connection, block = self.connection, self.request.block
+        if block is connection.last_block:
+            return connection.block_layer
+        layer = block_environ(self.gateway.environ, connection.layer, block)
+        if block is connection.reader.last_block:  # Else it is too large for an idle connection to keep.
+            connection.last_block, connection.block_layer = block, layer
+        return layer
 
     def _start(self, known_length: int | None) -> bytes:
         """Fix the framing and render the head; ``known_length`` is the whole body's, None if unknown."""
@@ -139,7 +149,7 @@ class Reply:
     def _end_body(self) -> None:
         self.complete = True
         if self.framing == "chunked":
-            wanted = self.trailers and "trailers" in self._layer().get("HTTP_TE", "").lower()
+            wanted = self.trailers and "trailers" in self.layer().get("HTTP_TE", "").lower()
             self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
         elif self.framing == "length" and self.remaining:
             self._complain(f"{self.remaining} bytes fewer than its Content-Length; the connection was cut")
@@ -169,8 +179,4 @@ class Reply:
         connection.unlogged = None
         if log is not None:
             sent = max(0, self.sent - connection.left()) if connection.outgoing else self.sent
-            log.add(connection.peer, self.request, self._layer(), self.status, sent, self.started)
-
-    def _layer(self) -> Environ:
-        """Return the part of the environ with the request's header fields."""
-        return self.connection.request_layer(self.request.block)
+            log.add(connection.peer, self.request, self.layer(), self.status, sent, self.started)
