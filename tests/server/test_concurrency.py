@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import select
 import sys
 import threading
 import time
@@ -19,6 +20,8 @@ import pytest
 
 from tests.server.apps import TEXT, Blocks, Gate, checked, connections
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
+from wsgiserve import Server
+from wsgiserve.server.poller import READ, EpollPoller, SelectorsPoller
 
 
 def ask_fast(server, count=3):
@@ -242,6 +245,51 @@ def test_log_handler_that_raises_costs_one_connection(serving, gate, path):
             wait_until(lambda: not connections(server))
     finally:
         logger.removeHandler(handler)
+
+
+# -- descriptors
+
+
+@pytest.mark.parametrize("kind", [EpollPoller, SelectorsPoller], ids=["epoll", "selectors"])
+def test_descriptor_that_is_used_again_within_a_batch(log, gate, kind):
+    """A client leaves, the next one gets its number, and then comes an event that was meant for the first."""
+    held, go_on = threading.Event(), threading.Event()
+    batch = []
+
+    class HeldPoller(kind):
+        """Once there is a batch that the test made up, the loop waits for the test, and gets it."""
+
+        def poll(self, timeout):
+            if not batch:
+                return super().poll(timeout)
+            held.set()
+            assert go_on.wait(SECONDS)
+            events = list(batch)
+            batch.clear()
+            return events
+
+    class HeldServer(Server):
+        make_poller = HeldPoller
+
+    with HeldServer(checked(gate), port=0, graceful_timeout=5) as server, ExitStack() as stack:
+        first = Client(server)
+        assert first.ask(get("/first")).body == b"/first"
+        [(number, connection)] = connections(server).items()
+        [listener] = server._loop.listeners
+        other = stack.enter_context(Client(server))
+        assert other.ask(get("/other")).body == b"/other"
+        batch += [(number, READ), (listener, READ), (number, READ)]
+        other.send(get("/again"))  # Ends the wait that has begun.
+        assert held.wait(SECONDS)
+        first.close()
+        wait_until(lambda: connection.hung_up(select.POLLIN))
+        second = stack.enter_context(Client(server))
+        go_on.set()
+        assert second.ask(get("/second")).body == b"/second"
+        assert connections(server)[number] is not connection, "the system gave the number to nobody"
+        assert other.response().body == b"/again"
+        assert len(connections(server)) == 2
+    assert not log.records
 
 
 # -- slow clients
