@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import ahead, quiet, tables, targets, wrk
+from bench.apps import SLEEP_SECONDS
 from bench.contenders import FLOOR, ROOT, Contender
 from bench.measure import Cell, Cores, Table
 from bench.scenarios import Scenario
@@ -60,6 +61,7 @@ SETTING = """\
   answer checked and 200 requests asked before
 - CPU is user and system time of the server's whole process tree, for one answer of any load; answers/s, p50
   and p99 are of the first-named load
+- What is under way when the time is over is not counted: of a 50 ms call {uncounted:.1%} of the possible
 - One process does the work; limits that would keep a server out of a scenario are raised
 """
 
@@ -95,7 +97,7 @@ def terminal(run: Run) -> str:
 
 def markdown(run: Run, plots: dict[str, str]) -> str:
     """Write the page; `plots` gives each scenario's picture, relative to the page."""
-    lines = ["# Benchmarks", "", INTRODUCTION.format(arguments=shlex.join(run.arguments))]
+    lines = ["# Benchmarks", "", INTRODUCTION.format(arguments=shlex.join(map(_portable, run.arguments)))]
     lines += ["## Targets", "", *_targets(run)]
     lines += ["", "## Where a peer is ahead", "", *_where_behind(run)]
     for scenario in run.scenarios:
@@ -119,21 +121,22 @@ def _targets(run: Run) -> Iterator[str]:
     yield ""
     yield from tables.markdown(list(targets.rows(judged)))
     yield ""
-    yield from targets.summary(judged)
+    for line in targets.summary(judged):
+        yield f"- {line}"
 
 
 def _where_behind(run: Run) -> Iterator[str]:
     found = [(scenario.title, ahead.compare(run.table[scenario.name])) for scenario in run.scenarios]
-    found.append(("Idle", ahead.compare_quiet(run.quiet)))
+    found.append((QUIET_TITLE.partition(":")[0], ahead.compare_quiet(run.quiet)))
+    behind = [(title, [each for each in all_ if each.leader == each.peer]) for title, all_ in found]
+    count = sum(len(comparisons) for _, comparisons in behind)
     compared = sum(len(comparisons) for _, comparisons in found)
-    behind = [
-        (title, each) for title, comparisons in found for each in comparisons if each.leader == each.peer
-    ]
-    yield f"In {len(behind)} of {compared} comparisons with the best peer, which is not always the same one."
-    if behind:
+    yield f"In {count} of {compared} comparisons with the best peer, which is not always the same one."
+    if count:
         yield ""
-    for title, comparison in behind:
-        yield f"- {title}. {comparison.sentence()}"
+    for title, comparisons in behind:
+        if comparisons:
+            yield f"- **{title}.** {'; '.join(_sentences(comparisons))}"
 
 
 def _bullets(comparisons: Sequence[ahead.Comparison]) -> Iterator[str]:
@@ -161,6 +164,7 @@ def _setting(run: Run) -> str:
         cores=run.cores,
         rounds=run.rounds,
         seconds=run.seconds,
+        uncounted=SLEEP_SECONDS / run.seconds,
     )
 
 

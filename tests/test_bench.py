@@ -421,10 +421,11 @@ def test_page_opens_with_targets_and_with_where_a_peer_is_ahead(finished: report
     assert ahead_of_us == [
         "In 4 of 9 comparisons with the best peer, which is not always the same one.",
         "",
-        "- Minimal GET, keep-alive. p99: fastpysgi 0.25 ms, wsgiserve 0.50 ms (2.00 times that)",
-        "- 16 fast beside 16 in a 50 ms sleep. p99: fastpysgi 0.25 ms, wsgiserve 1.50 ms (6.00 times that)",
-        "- Idle. memory: bjoern 10.0 MiB, wsgiserve 20.0 MiB (2.00 times that)",
-        "- Idle. first answer: bjoern 25 ms, wsgiserve 95 ms (3.80 times that)",
+        "- **Minimal GET, keep-alive.** p99: fastpysgi 0.25 ms, wsgiserve 0.50 ms (2.00 times that)",
+        "- **16 fast beside 16 in a 50 ms sleep.** p99: fastpysgi 0.25 ms, "
+        "wsgiserve 1.50 ms (6.00 times that)",
+        "- **Idle.** memory: bjoern 10.0 MiB, wsgiserve 20.0 MiB (2.00 times that); "
+        "first answer: bjoern 25 ms, wsgiserve 95 ms (3.80 times that)",
     ]
 
 

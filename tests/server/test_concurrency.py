@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import random
+import resource
 import select
+import socket
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from wsgiref.validate import validator
 
 import pytest
@@ -161,6 +164,63 @@ def test_connection_is_used_again_after_it_was_deposed(serving, gate):
             gate.opened.clear()
             for number in range(20):
                 assert client.ask(get(f"/{turn}/{number}")).body == b"/%d/%d" % (turn, number)
+
+
+def test_connection_is_used_the_moment_it_is_given_back(serving):
+    """Whoever gives it back pauses as soon as it is watched: there must be nothing left to do."""
+    first, second = Gate(), Gate()
+
+    @checked
+    def app(environ, start_response):
+        return (second if environ["PATH_INFO"] == "/slow/2" else first)(environ, start_response)
+
+    def watch(connection, events):
+        watch_really(connection, events)
+        if first.opened.is_set() and not paused.is_set():
+            paused.set()
+            wait_until(lambda: second.inside)
+
+    paused = threading.Event()
+    with serving(app) as server, Client(server) as client:
+        watch_really = server._loop._watch
+        depose(server, first, client)
+        server._loop._watch = watch
+        client.send(get("/slow/2") + get("/3"))
+        first.opened.set()
+        assert client.response().body == b"/slow"
+        wait_until(lambda: second.inside)
+        ask_fast(server)
+        second.opened.set()
+        assert [client.response().body for _ in range(2)] == [b"/slow/2", b"/3"]
+        assert paused.is_set()
+
+
+def test_deposed_connection_does_not_make_room_when_descriptors_run_out(serving, log, gate):
+    """It looks idle to the leader, which closes idle ones then; but it belongs to its exchange."""
+    with serving(checked(gate)) as server, Client(server) as client, socket.socket() as waiting:
+        depose(server, gate, client)
+        wait_until(lambda: len(connections(server)) == 1)
+        with no_descriptor_left():
+            waiting.connect(("127.0.0.1", server.port))
+            wait_until(
+                lambda: "cannot accept connections for a second" in log.text or not connections(server)
+            )
+        gate.opened.set()
+        assert client.response().body == b"/slow"
+        assert len(log.records) == 1
+
+
+@contextmanager
+def no_descriptor_left():
+    """Let this process have no more descriptors than it has."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.parametrize("leave", [Client.close, Client.reset, Client.half_close])
