@@ -313,7 +313,7 @@ def test_log_handler_that_raises_costs_one_connection(serving, gate, path):
 @pytest.mark.parametrize("kind", [EpollPoller, SelectorsPoller], ids=["epoll", "selectors"])
 def test_descriptor_that_is_used_again_within_a_batch(log, gate, kind):
     """A client leaves, the next one gets its number, and then comes an event that was meant for the first."""
-    held, go_on = threading.Event(), threading.Event()
+    held, go_on, over = threading.Event(), threading.Event(), threading.Event()
     batch = []
 
     class HeldPoller(kind):
@@ -321,6 +321,8 @@ def test_descriptor_that_is_used_again_within_a_batch(log, gate, kind):
 
         def poll(self, timeout):
             if not batch:
+                if go_on.is_set():
+                    over.set()
                 return super().poll(timeout)
             held.set()
             assert go_on.wait(SECONDS)
@@ -345,6 +347,7 @@ def test_descriptor_that_is_used_again_within_a_batch(log, gate, kind):
         wait_until(lambda: connection.hung_up(select.POLLIN))
         second = stack.enter_context(Client(server))
         go_on.set()
+        assert over.wait(SECONDS)
         assert second.ask(get("/second")).body == b"/second"
         assert connections(server)[number] is not connection, "the system gave the number to nobody"
         assert other.response().body == b"/again"
