@@ -57,16 +57,21 @@ class Figures:
 
     def wakes(self) -> float:
         """Wake-ups a minute."""
-        return min(self._figures(self.quiet, (), "wakes"))
+        return min(self._at_rest((), "wakes"))
 
     def start(self, *names: str) -> float:
         """Milliseconds to the first answer."""
-        return min(self._figures(self.quiet, names, "start"))
+        return min(self._at_rest(names, "start"))
 
     def _of(self, scenario: str, names: Sequence[str], attribute: str) -> list[float]:
         if scenario not in self.table:
             raise MissingError(f"{scenario} was not run")
         return self._figures(self.table[scenario], names, attribute)
+
+    def _at_rest(self, names: Sequence[str], attribute: str) -> list[float]:
+        if not self.quiet:
+            raise MissingError("servers without work were not watched")
+        return self._figures(self.quiet, names, attribute)
 
     def _figures(
         self, found: Mapping[str, Cell] | Mapping[str, Quiet], names: Sequence[str], attribute: str

@@ -155,6 +155,16 @@ def test_pipelined_bytes_that_arrive_while_deposed(serving, gate):
         assert client.ask(get("/again")).body == b"/again"
 
 
+def test_pipelined_bytes_that_arrived_with_the_slow_request(serving, gate):
+    with serving(checked(gate)) as server, Client(server) as client:
+        client.send(get("/slow") + b"".join(get(f"/{number}") for number in range(40)))
+        wait_until(lambda: gate.inside)
+        ask_fast(server)
+        gate.opened.set()
+        assert client.response().body == b"/slow"
+        assert [client.response().body for _ in range(40)] == [b"/%d" % n for n in range(40)]
+
+
 def test_connection_is_used_again_after_it_was_deposed(serving, gate):
     with serving(checked(gate)) as server, Client(server) as client:
         for turn in range(5):
