@@ -21,8 +21,8 @@ from bench import contenders as field
 from bench import crowd, measure, quiet, report, scenarios, wrk
 
 Named = TypeVar("Named", field.Contender, scenarios.Scenario)
-OVERHEAD_SECONDS = 0.6  # start, check, warm-up and end of one server
-OPENING_SECONDS = 0.0004  # one connection of a crowd
+OVERHEAD_SECONDS = 0.4  # start, check, warm-up and end of one server
+OPENING_SECONDS = 0.0002  # one connection of a crowd
 
 
 @click.command()

@@ -19,7 +19,7 @@ from bench.scenarios import Request, Scenario
 
 STARTS = 5  # and one before them, not counted: it fills the caches of files and of compiled modules
 SETTLE_SECONDS = 5.0
-START_SECONDS = 0.6  # of one contender, on the average
+START_SECONDS = 0.25  # of one contender, on the average
 HELLO = Scenario("quiet", "Idle", floor=True)
 
 
