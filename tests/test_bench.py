@@ -147,14 +147,20 @@ def test_tree_holds_a_grandchild() -> None:
             child.communicate(b"\n")  # ends both: the grandchild reads the same pipe
 
 
+def test_usage_is_finer_than_a_tick_of_the_kernel() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        try:
+            assert _reached(lambda: proc.usage(child.pid).rss > proc.PAGE_BYTES)
+            assert _reached(lambda: 0.001 < proc.usage(child.pid).cpu * proc.TICKS_PER_SECOND % 1 < 0.999)
+        finally:
+            child.communicate(b"\n")
+
+
 def test_usage_grows_with_the_work_done() -> None:
-    before = proc.usage(os.getpid())
-    end = time.thread_time() + 0.002  # much less than a tick of the kernel
-    while time.thread_time() < end:
+    before, began = proc.usage(os.getpid()), time.process_time()
+    while time.process_time() < began + 0.05:
         pass
-    after = proc.usage(os.getpid())
-    assert after.cpu - before.cpu >= 0.002
-    assert after.rss > proc.PAGE_BYTES
+    assert proc.usage(os.getpid()).cpu - before.cpu >= 0.05
 
 
 def test_usage_holds_the_time_of_children_that_ended() -> None:
