@@ -9,6 +9,7 @@ import math
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -17,11 +18,11 @@ from typing import TypeVar
 import click
 
 from bench import contenders as field
-from bench import crowd, measure, report, scenarios, wrk
+from bench import crowd, measure, quiet, report, scenarios, wrk
 
 Named = TypeVar("Named", field.Contender, scenarios.Scenario)
-OVERHEAD_SECONDS = 1.0  # start, check, warm-up and stop of one server
-OPENING_SECONDS = 0.0015  # one connection of a crowd
+OVERHEAD_SECONDS = 0.4  # start, check, warm-up and end of one server
+OPENING_SECONDS = 0.0002  # one connection of a crowd
 
 
 @click.command()
@@ -29,9 +30,24 @@ OPENING_SECONDS = 0.0015  # one connection of a crowd
 @click.option("--scenarios", "loads", default="", help="Names, separated by commas.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--seconds", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--idle-seconds",
+    type=click.IntRange(0),
+    default=60,
+    show_default=True,
+    help="How long servers without work are watched, all at once; 0: not at all.",
+)
 @click.option("--list", "listing", is_flag=True, help="Show the names and versions, run nothing.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write this Markdown page.")
-def main(contenders: str, loads: str, rounds: int, seconds: int, listing: bool, output: Path | None) -> None:
+def main(
+    contenders: str,
+    loads: str,
+    rounds: int,
+    seconds: int,
+    idle_seconds: int,
+    listing: bool,
+    output: Path | None,
+) -> None:
     """Measure wsgiserve and its peers on this machine."""
     servers = _chosen(field.CONTENDERS, contenders)
     chosen = _chosen(scenarios.SCENARIOS, loads)
@@ -40,7 +56,7 @@ def main(contenders: str, loads: str, rounds: int, seconds: int, listing: bool, 
         return
     if sys.platform != "linux" or wrk.find() is None:
         raise click.ClickException("the benchmarks need Linux and wrk")
-    run = _run(servers, chosen, rounds, seconds)
+    run = _run(servers, chosen, rounds, seconds, idle_seconds)
     print(report.terminal(run))
     if output:
         _write(run, output)
@@ -67,9 +83,14 @@ def _run(
     loads: Sequence[scenarios.Scenario],
     rounds: int,
     seconds: int,
+    idle_seconds: int,
 ) -> report.Run:
     pairs = [(server, load) for server in servers for load in loads]
-    _tell(f"about {math.ceil(_minutes(pairs, rounds, seconds))} min")
+    minutes = _minutes(pairs, rounds, seconds)
+    if idle_seconds:
+        minutes += quiet.minutes(servers, idle_seconds)
+    _tell(f"about {math.ceil(minutes)} min")
+    began = time.monotonic()
     signal.signal(signal.SIGTERM, _leave)
     crowd.raise_descriptor_limit()
     cores = measure.pick_cores()
@@ -79,7 +100,11 @@ def _run(
         (scratch / "files" / "16k").write_bytes(scenarios.DEMO_FILE)
         field.compile_floor(scratch)
         table = measure.measure(servers, loads, rounds, seconds, cores, scratch, _tell)
-    return report.Run(servers, loads, rounds, seconds, cores, table, sys.argv[1:])
+        idle = quiet.watch(servers, idle_seconds, cores, scratch, _tell) if idle_seconds else {}
+    _tell(f"took {(time.monotonic() - began) / 60:.1f} min")
+    return report.Run(
+        servers, loads, rounds, seconds, idle_seconds, cores, table, idle, arguments=sys.argv[1:]
+    )
 
 
 def _minutes(pairs: list[tuple[field.Contender, scenarios.Scenario]], rounds: int, seconds: int) -> float:

@@ -101,9 +101,15 @@ def _granian(launch: Launch) -> list[str]:
 
 
 def _uwsgi(launch: Launch) -> list[str]:
-    """Speak HTTP from the worker itself: the router process before it costs far more."""
+    """Speak HTTP from the worker itself: the router process before it costs far more.
+
+    It ends a connection that the client wants closed, but does not say so; for one request per connection it
+    has a socket of its own, without keep-alive, and is told to say it.
+    """
+    socket = "--http-socket" if launch.one_shot else "--http11-socket"
     return [
-        *(_uwsgi_binary() or "uwsgi", "--http11-socket", launch.bind, "--wsgi", launch.app),
+        *(_uwsgi_binary() or "uwsgi", socket, launch.bind, "--wsgi", launch.app),
+        *(["--add-header", "Connection: close"] if launch.one_shot else []),
         *("--home", sys.prefix, "--pythonpath", str(ROOT), "--master", "--die-on-term"),
         *("--need-app", "--enable-threads", "--listen", BACKLOG),
         *_threads("--threads", launch),

@@ -1,7 +1,8 @@
 """Many connections that do no work: idle between requests, or slow to send one.
 
-They live in this process, next to the load generator, and are opened in batches under a deadline: a
-server that cannot hold them costs a bounded time and is reported with the number it did hold.
+They live in this process, next to the load generator, and are opened in batches, each with a deadline, and
+all with another: a server that cannot hold them costs a bounded time and is reported with the number it did
+hold.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ Behaviour = Callable[[Address, int], AbstractContextManager[list[socket.socket]]
 
 BATCH = 100
 OPENING_SECONDS = 20.0
-ANSWER_SECONDS = 5.0
+BATCH_SECONDS = 4.0
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """A way to keep the sockets busy and how many there are."""
+    """A way to keep the sockets busy and how many there are; `welcome`: a server has to keep them all."""
 
     behave: Behaviour
     size: int
+    welcome: bool
 
 
 @contextmanager
@@ -73,13 +75,13 @@ def _open(address: Address, size: int, data: bytes, answered: bool) -> list[sock
     sockets: list[socket.socket] = []
     deadline = time.monotonic() + OPENING_SECONDS
     while len(sockets) < size and time.monotonic() < deadline:
-        batch: list[socket.socket] = []
+        until, known = time.monotonic() + BATCH_SECONDS, len(sockets)
         try:
-            for _ in range(min(BATCH, size - len(sockets))):
-                batch.append(_connect(address, data))
-            sockets += batch
+            for _ in range(min(BATCH, size - known)):
+                sockets.append(_connect(address, data))
             if answered:
-                for sock in batch:
+                for sock in sockets[known:]:
+                    sock.settimeout(max(0.001, until - time.monotonic()))
                     sock.recv(65536)
         except OSError:  # refused, or no answer in time: the server is at its limit
             break
@@ -89,7 +91,7 @@ def _open(address: Address, size: int, data: bytes, answered: bool) -> list[sock
 
 
 def _connect(address: Address, data: bytes) -> socket.socket:
-    sock = socket.create_connection(address, timeout=ANSWER_SECONDS)
+    sock = socket.create_connection(address, timeout=BATCH_SECONDS)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)  # leaves no TIME_WAIT
     sock.sendall(data)
     return sock

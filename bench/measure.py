@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,8 @@ from bench.contenders import ROOT, Contender, Launch
 from bench.scenarios import Scenario
 
 WARM_UP = 200
-FEWEST = 100  # answers; below that the kernel's ticks of 10 ms are too coarse to divide
+SERVED = 0.5  # of the clients are to be amid a request on the average; connecting is no part of one
+FEWEST = 10  # answers; what fewer cost says nothing about one
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,6 @@ class Sample:
     p50: float | None
     p99: float | None
     rss: float
-    start: float
     held: int | None
     per_connection: float | None
     faults: str
@@ -42,9 +42,9 @@ class Sample:
 class Cell:
     """Medians over the rounds.
 
-    cpu: microseconds per answer; rate: answers a second of the measured load; p50, p99 and start:
-    milliseconds; rss: bytes at the end; held, per_connection: the crowd's connections still there
-    and the bytes each added. `note` says what went wrong, or why there is no figure at all.
+    cpu: microseconds per answer; rate: answers a second of the measured load; p50, p99: milliseconds;
+    rss: bytes at the end; held, per_connection: the crowd's connections still there and the bytes each
+    added. `note` says what went wrong, or why there is no figure at all.
     """
 
     cpu: float | None = None
@@ -52,11 +52,15 @@ class Cell:
     p50: float | None = None
     p99: float | None = None
     rss: float | None = None
-    start: float | None = None
     held: float | None = None
     per_connection: float | None = None
     note: str = ""
     command: tuple[str, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether others may be compared with it."""
+        return bool(self.rate) and not self.note
 
 
 @dataclass(frozen=True)
@@ -155,11 +159,27 @@ def _sample(running: server.Running, scenario: Scenario, seconds: int) -> Sample
         p50=main.p50,
         p99=main.p99,
         rss=after.rss,
-        start=running.start * 1000,
         held=held if scenario.crowd else None,
         per_connection=(before.rss - alone.rss) / held if held == len(sockets) > 0 else None,
-        faults="; ".join(result.faults for result in results if result.faults),
+        faults="; ".join([*_faults(scenario, results, seconds), *_unwelcome(scenario, held)]),
     )
+
+
+def _faults(scenario: Scenario, results: Sequence[wrk.Result], seconds: int) -> Iterator[str]:
+    for load, result in zip(scenario.loads, results, strict=True):
+        of = "" if load is scenario.load else f" for {load.request.path}"
+        if not result.requests:
+            yield f"no answer{of} in {seconds} s"
+        elif result.busy < SERVED * load.clients and not scenario.one_shot:
+            served = max(1, round(result.busy))
+            yield f"leaves clients waiting{of}: serves {served} of {load.clients} at a time"
+        if result.faults:
+            yield result.faults + of
+
+
+def _unwelcome(scenario: Scenario, held: int) -> Iterator[str]:
+    if scenario.crowd and scenario.crowd.welcome and held < scenario.crowd.size:
+        yield f"keeps {held:,} of {scenario.crowd.size:,} connections"
 
 
 def _medians(outcomes: list[Outcome], line: tuple[str, ...]) -> Cell:
@@ -173,7 +193,7 @@ def _medians(outcomes: list[Outcome], line: tuple[str, ...]) -> Cell:
         values = [value for sample in samples if (value := getattr(sample, name)) is not None]
         return statistics.median(values) if values else None
 
-    names = ("cpu", "rate", "p50", "p99", "rss", "start", "held", "per_connection")
+    names = ("cpu", "rate", "p50", "p99", "rss", "held", "per_connection")
     return Cell(**{name: median(name) for name in names}, note=note, command=line)
 
 

@@ -1,7 +1,7 @@
-"""The figures as text: a table per scenario for the terminal, the same in Markdown for the docs.
+"""The figures as text: targets and a table per scenario for the terminal, the same as a page for the docs.
 
-A ratio is taken within one run only. "Best peer" is the best figure among the contenders that are
-neither wsgiserve nor the floor and that made no fault in that scenario.
+A ratio is taken within one run only. "Best peer" is the best figure among the contenders that are neither
+wsgiserve nor the floor, and that `ahead` takes seriously.
 """
 
 from __future__ import annotations
@@ -10,80 +10,162 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import ahead, quiet, tables, targets, wrk
+from bench.apps import SLEEP_SECONDS
 from bench.contenders import FLOOR, ROOT, Contender
 from bench.measure import Cell, Cores, Table
 from bench.scenarios import Scenario
+from bench.tables import Row, number
 
 HEADINGS = (
     *("", "CPU µs", "/ floor", "/ best peer", "answers/s", "/ best peer", "p50 ms", "p99 ms"),
-    *("memory MiB", "first answer ms", ""),
+    *("memory MiB", ""),
 )
-NOTHING = "-"
-Row = tuple[str, ...]
+QUIET_HEADINGS = ("", "wake-ups/min", "memory MiB", "first answer ms", "")
+QUIET_TITLE = "Idle: wake-ups per minute, resident memory, time to first answer"
+
+INTRODUCTION = """\
+wsgiserve beside the servers that people run WSGI apps with, all in one run on one machine. The figure to look
+at first is **CPU**: the microseconds of processor time that one answer costs the server. It is the bill, and
+it hardly depends on how fast the load generator is. Answers/s are those of one core; p50 and p99 are the
+times that half and 99 in 100 of the answers took at most.
+
+Written by `python -m bench {arguments}`; run it to get your own. Compare figures within this page only:
+another machine, or the same one on another day, gives others.
+
+How to read a row:
+
+- **/ floor**: against a C program that sends fixed bytes and parses nothing. No server gets there.
+- **/ best peer**: against the best of the others. Below 1 is better for CPU, above 1 for answers/s. Who made
+  a fault, or gave less than a tenth of the most answers, does not count as best.
+- A name that ends in **-64** has 64 threads; without, the server's own default. wsgiserve has its default, a
+  cap of 64, wherever the title does not say otherwise.
+- **memory**: the resident set of all processes after the load, shared pages counted in each.
+- The last column says what went wrong, or why there is no figure. *Leaves clients waiting*: some connections
+  waited for most of the run, and the latencies are those of the others.
+"""
+QUIET_NOTE = """\
+Wake-ups: the context switches of all threads of all processes, a minute, counted over {seconds} s without a
+connection, after an answered request and {settle:.0f} s of rest; all servers were watched at the same time.
+Memory: at the end of that. First answer: from the creation of the process to the end of its first answer to a
+client that asks again each millisecond; the median of {starts} starts with warm caches, one server at a time.
+"""
+SETTING = """\
+- Machine: {processor}, {count} cores; {system} {kernel}; Python {python}
+- Server on core {cores.server}, wrk on core {cores.load}; 16 connections where nothing else is said
+- Medians over {rounds} round(s) of {seconds} s, contenders taking turns; a fresh server for each figure, its
+  answer checked and 200 requests asked before
+- CPU is user and system time of the server's whole process tree, for one answer of any load; answers/s, p50
+  and p99 are of the first-named load
+- What is under way when the time is over is not counted: of a 50 ms call {uncounted:.1%} of the possible
+- One process does the work; limits that would keep a server out of a scenario are raised
+"""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was asked for and what came of it."""
+    """What was asked for and what came of it; `quiet` is empty when the idle servers were not watched."""
 
     contenders: Sequence[Contender]
     scenarios: Sequence[Scenario]
     rounds: int
     seconds: int
+    quiet_seconds: int
     cores: Cores
     table: Table
+    quiet: Mapping[str, quiet.Quiet]
     arguments: Sequence[str]
 
 
-@dataclass(frozen=True)
-class _Marks:
-    """What the cells of one scenario are compared with."""
-
-    floor: float | None
-    cpu: float | None
-    rate: float | None
-
-
 def terminal(run: Run) -> str:
-    parts = []
+    judged = targets.judge(run.table, run.quiet)
+    parts = [["Targets", *tables.aligned(list(targets.rows(judged)))], [*targets.summary(judged)]]
     for scenario in run.scenarios:
-        rows = [HEADINGS, *_rows(run, scenario)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [_aligned(row, widths) for row in rows]
-        parts.append("\n".join([scenario.title, *lines]))
-    return "\n\n".join(parts)
+        cells = run.table[scenario.name]
+        parts.append(
+            [scenario.title, *tables.aligned(_rows(scenario, run)), *_sentences(ahead.compare(cells))]
+        )
+    if run.quiet:
+        table = tables.aligned(_quiet_rows(run))
+        parts.append([QUIET_TITLE, *table, *_sentences(ahead.compare_quiet(run.quiet))])
+    return "\n\n".join("\n".join(lines) for lines in parts)
 
 
 def markdown(run: Run, plots: dict[str, str]) -> str:
     """Write the page; `plots` gives each scenario's picture, relative to the page."""
-    lines = ["# Benchmarks", "", *_preface(run), ""]
+    lines = ["# Benchmarks", "", INTRODUCTION.format(arguments=shlex.join(map(_portable, run.arguments)))]
+    lines += ["## Targets", "", *_targets(run)]
+    lines += ["", "## Where a peer is ahead", "", *_where_behind(run)]
     for scenario in run.scenarios:
-        lines += [f"## {scenario.title}", "", *_markdown_table(_rows(run, scenario)), ""]
-        lines += [f"![{scenario.title}]({plots[scenario.name]})", ""]
+        lines += ["", f"## {scenario.title}", "", *_bullets(ahead.compare(run.table[scenario.name]))]
+        lines += ["", *tables.markdown(_rows(scenario, run))]
+        lines += ["", f"![{scenario.title}]({plots[scenario.name]})"]
+    if run.quiet:
+        lines += ["", f"## {QUIET_TITLE}", "", *_bullets(ahead.compare_quiet(run.quiet))]
+        lines += ["", *tables.markdown(_quiet_rows(run)), "", _quiet_note(run).rstrip()]
+    lines += ["", "## How it was measured", "", _setting(run)]
     lines += ["## Versions", "", *_versions(run), "", "## Commands", "", *_commands(run)]
     return "\n".join(lines) + "\n"
 
 
-def _preface(run: Run) -> Iterator[str]:
-    yield f"Written by `python -m bench {shlex.join(run.arguments)}`; run it to get your own."
+# -- the page's words
+
+
+def _targets(run: Run) -> Iterator[str]:
+    judged = targets.judge(run.table, run.quiet)
+    yield "What wsgiserve is to reach, and what it reached in this run. Most are ratios of two figures below."
     yield ""
-    yield f"- Machine: {_processor()}, {os.cpu_count()} cores; {platform.system()} {_kernel()};"
-    yield f"  Python {platform.python_version()}"
-    yield f"- Server on core {run.cores.server}, wrk on core {run.cores.load}; 16 connections where"
-    yield "  nothing else is said"
-    yield f"- Medians over {run.rounds} round(s) of {run.seconds} s, contenders taking turns"
-    yield "- CPU: microseconds of processor time, user and system, of the server's whole process"
-    yield "  tree for one answer of any load; answers/s, p50 and p99: of the first-named load"
-    yield "- / floor: against a C program that sends fixed bytes and parses nothing; / best peer:"
-    yield "  against the best figure of the others that made no fault. CPU: less is better;"
-    yield "  answers/s: more is better"
-    yield "- Memory: resident set of the process tree after the load, shared pages in each"
-    yield "- First answer: from the creation of the process"
-    yield "- A name that ends in -64 has 64 threads; without, the server's own default"
+    yield from tables.markdown(list(targets.rows(judged)))
+    yield ""
+    for line in targets.summary(judged):
+        yield f"- {line}"
+
+
+def _where_behind(run: Run) -> Iterator[str]:
+    found = [(scenario.title, ahead.compare(run.table[scenario.name])) for scenario in run.scenarios]
+    found.append((QUIET_TITLE.partition(":")[0], ahead.compare_quiet(run.quiet)))
+    behind = [(title, [each for each in all_ if each.leader == each.peer]) for title, all_ in found]
+    count = sum(len(comparisons) for _, comparisons in behind)
+    compared = sum(len(comparisons) for _, comparisons in found)
+    yield f"In {count} of {compared} comparisons with the best peer, which is not always the same one."
+    if count:
+        yield ""
+    for title, comparisons in behind:
+        if comparisons:
+            yield f"- **{title}.** {'; '.join(_sentences(comparisons))}"
+
+
+def _bullets(comparisons: Sequence[ahead.Comparison]) -> Iterator[str]:
+    for comparison in comparisons:
+        yield f"- {comparison.sentence()}"
+    if not comparisons:
+        yield "There is nothing to compare."
+
+
+def _sentences(comparisons: Sequence[ahead.Comparison]) -> list[str]:
+    return [comparison.sentence() for comparison in comparisons]
+
+
+def _quiet_note(run: Run) -> str:
+    return QUIET_NOTE.format(seconds=run.quiet_seconds, settle=quiet.SETTLE_SECONDS, starts=quiet.STARTS)
+
+
+def _setting(run: Run) -> str:
+    return SETTING.format(
+        processor=_processor(),
+        count=os.cpu_count(),
+        system=platform.system(),
+        kernel=_kernel(),
+        python=platform.python_version(),
+        cores=run.cores,
+        rounds=run.rounds,
+        seconds=run.seconds,
+        uncounted=SLEEP_SECONDS / run.seconds,
+    )
 
 
 def _processor() -> str:
@@ -103,12 +185,21 @@ def _versions(run: Run) -> Iterator[str]:
 
 
 def _commands(run: Run) -> Iterator[str]:
-    yield "As started for the first scenario listed, from the checkout:"
+    first = run.scenarios[0]
+    yield f"The servers as started for *{first.title}*, from the checkout:"
     yield ""
     yield "```"
     for contender in run.contenders:
-        line = run.table[run.scenarios[0].name][contender.name].command
+        line = run.table[first.name][contender.name].command
         yield shlex.join(_portable(word) for word in line)
+    yield "```"
+    yield ""
+    yield "The loads, those of one scenario at the same time:"
+    yield ""
+    yield "```"
+    for scenario in run.scenarios:
+        for load in scenario.loads:
+            yield shlex.join(_portable(word) for word in wrk.command(load, 8000, run.seconds))
     yield "```"
 
 
@@ -119,55 +210,44 @@ def _portable(word: str) -> str:
         return "VIRTUAL_ENV"
     if word == str(ROOT):
         return "."
+    if word == str(wrk.SCRIPT):
+        return str(wrk.SCRIPT.relative_to(ROOT))
     return Path(word).name if word.startswith("/") else word
 
 
-def _markdown_table(rows: list[Row]) -> Iterator[str]:
-    yield "| " + " | ".join(HEADINGS) + " |"
-    yield "|---|" + "---:|" * (len(HEADINGS) - 2) + "---|"
-    for row in rows:
-        yield "| " + " | ".join(text.replace("|", "\\|") for text in row) + " |"
+# -- the rows
 
 
-def _aligned(row: Row, widths: list[int]) -> str:
-    first, *figures, note = row
-    middle = [text.rjust(width) for text, width in zip(figures, widths[1:-1], strict=True)]
-    return "  ".join([first.ljust(widths[0]), *middle, note]).rstrip()
-
-
-def _rows(run: Run, scenario: Scenario) -> list[Row]:
+def _rows(scenario: Scenario, run: Run) -> list[Row]:
     cells = run.table[scenario.name]
-    marks = _marks(run.contenders, cells)
+    floor = cells[FLOOR].cpu if FLOOR in cells else None
+    peers = {name for name in cells if name in targets.PEERS}
+    serious = [cell for name, cell in ahead.serious(cells).items() if name in peers]
+    cpu = min((cell.cpu for cell in serious if cell.cpu), default=None)
+    rate = max((cell.rate for cell in serious if cell.rate), default=None)
     against = run.table.get(scenario.against or "", {})
-    return [
-        _row(name, cell, marks, _notes(scenario, cell, against.get(name))) for name, cell in cells.items()
-    ]
+    rows: list[Row] = [HEADINGS]
+    for name, cell in cells.items():
+        figures = (
+            number(cell.cpu, 1),
+            number(_ratio(cell.cpu, floor), 2),
+            number(_ratio(cell.cpu, cpu), 2),
+            number(cell.rate, 0),
+            number(_ratio(cell.rate, rate), 2),
+            number(cell.p50, 2),
+            number(cell.p99, 2),
+            number(_ratio(cell.rss, 1 << 20), 1),
+        )
+        rows.append((name, *figures, _notes(scenario, cell, against.get(name))))
+    return rows
 
 
-def _marks(contenders: Sequence[Contender], cells: dict[str, Cell]) -> _Marks:
-    peers = [cells[contender.name] for contender in contenders if contender.is_peer]
-    sound = [cell for cell in peers if cell.rate and not cell.note]
-    return _Marks(
-        floor=cells[FLOOR].cpu if FLOOR in cells else None,
-        cpu=min((cell.cpu for cell in sound if cell.cpu), default=None),
-        rate=max((cell.rate for cell in sound if cell.rate), default=None),
-    )
-
-
-def _row(name: str, cell: Cell, marks: _Marks, notes: str) -> Row:
-    return (
-        name,
-        _number(cell.cpu, 1),
-        _number(_ratio(cell.cpu, marks.floor), 2),
-        _number(_ratio(cell.cpu, marks.cpu), 2),
-        _number(cell.rate, 0),
-        _number(_ratio(cell.rate, marks.rate), 2),
-        _number(cell.p50, 2),
-        _number(cell.p99, 2),
-        _number(_ratio(cell.rss, 1 << 20), 1),
-        _number(cell.start, 0),
-        notes,
-    )
+def _quiet_rows(run: Run) -> list[Row]:
+    rows: list[Row] = [QUIET_HEADINGS]
+    for name, each in run.quiet.items():
+        memory = number(_ratio(each.rss, 1 << 20), 1)
+        rows.append((name, number(each.wakes, 1), memory, number(each.start, 0), each.note))
+    return rows
 
 
 def _notes(scenario: Scenario, cell: Cell, other: Cell | None) -> str:
@@ -180,16 +260,12 @@ def _all_notes(scenario: Scenario, cell: Cell, other: Cell | None) -> Iterator[s
     if other and cell.rate and other.rate and cell.cpu and other.cpu:
         rate, cpu = cell.rate / other.rate, cell.cpu / other.cpu
         yield f"against {scenario.against}: {rate:.2f} of its answers/s, {cpu:.2f} of its CPU"
-    if scenario.crowd and cell.held is not None:
+    if scenario.crowd and not scenario.crowd.welcome and cell.held is not None:
         yield f"{cell.held:,.0f} of {scenario.crowd.size:,} connections kept"
-    if cell.per_connection is not None:
+    if cell.per_connection is not None and scenario.crowd and scenario.crowd.welcome:
         yield f"{cell.per_connection / 1024:.1f} KiB each"
     yield cell.note
 
 
 def _ratio(value: float | None, mark: float | None) -> float | None:
     return value / mark if value is not None and mark else None
-
-
-def _number(value: float | None, digits: int) -> str:
-    return NOTHING if value is None else f"{value:,.{digits}f}"

@@ -119,14 +119,14 @@ SCENARIOS = [
     Scenario(
         "idle",
         "16 active beside 10,000 idle keep-alive connections",
-        crowd=Crowd(idle, 10_000),
+        crowd=Crowd(idle, 10_000, welcome=True),
         against="minimal",
         floor=True,
     ),
     Scenario(
         "slowloris",
         "16 active beside 1,000 that send a byte a second",
-        crowd=Crowd(slowloris, 1_000),
+        crowd=Crowd(slowloris, 1_000, welcome=False),
         against="minimal",
         floor=True,
     ),

@@ -12,8 +12,8 @@ end
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(
-    '{"requests":%d,"microseconds":%d,"p50":%d,"p99":%d,' ..
+    '{"requests":%d,"microseconds":%d,"mean":%d,"p50":%d,"p99":%d,' ..
     '"status":%d,"connect":%d,"read":%d,"write":%d,"timeout":%d}\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    summary.requests, summary.duration, latency.mean, latency:percentile(50), latency:percentile(99),
     errors.status, errors.connect, errors.read, errors.write, errors.timeout))
 end

@@ -28,11 +28,14 @@ FAULTS = {
 class Result:
     """One run of wrk: answers a second, latencies in milliseconds, what went wrong in words.
 
-    Latencies are None when nothing was answered.
+    Latencies are None when nothing was answered. ``busy`` is how many connections were being answered on
+    the average (Little's law): wrk counts no latency for a request whose answer never came, so a server
+    that leaves connections without any looks quick, and shows here only.
     """
 
     requests: int
     rate: float
+    busy: float
     p50: float | None
     p99: float | None
     faults: str
@@ -81,11 +84,13 @@ def parse(output: str) -> Result:
 
 def _result(counts: dict[str, int]) -> Result:
     answered = counts["requests"] > 0
+    rate = counts["requests"] / (counts["microseconds"] / 1e6)
     faults = [f"{counts[key]} {word}" for key, word in FAULTS.items() if counts[key]]
     return Result(
         requests=counts["requests"],
-        rate=counts["requests"] / (counts["microseconds"] / 1e6),
+        rate=rate,
+        busy=rate * counts["mean"] / 1e6,
         p50=counts["p50"] / 1000 if answered else None,
         p99=counts["p99"] / 1000 if answered else None,
-        faults=", ".join(faults if answered else ["no answer", *faults]),
+        faults=", ".join(faults),
     )

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.validate import validator
@@ -21,7 +22,7 @@ from wsgiref.validate import validator
 import pytest
 from click.testing import CliRunner
 
-from bench import apps, crowd, measure, proc, report, server, wrk
+from bench import ahead, apps, crowd, measure, proc, quiet, report, server, targets, wrk
 from bench.__main__ import main
 from bench.contenders import CONTENDERS, ROOT, Contender
 from bench.scenarios import BROWSER, SCENARIOS, Load, Request, Scenario
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks 
 
 SCENARIO_NAMES = [scenario.name for scenario in SCENARIOS]
 RESULT = (
-    '{"requests":3000,"microseconds":1500000,"p50":120,"p99":4500,'
+    '{"requests":3000,"microseconds":1500000,"mean":2000,"p50":120,"p99":4500,'
     '"status":%d,"connect":0,"read":%d,"write":0,"timeout":0}\n'
 )
 STAT = (
@@ -133,7 +134,7 @@ def test_app_gives_the_answer_that_the_scenario_expects(hello_port: int, load: L
 
 
 def test_stat_is_read_although_the_command_holds_brackets_and_blanks() -> None:
-    assert proc.parse_stat(STAT) == proc.Stat(pid=4242, parent=17, ticks=160, pages=2560)
+    assert proc.parse_stat(STAT) == proc.Stat(pid=4242, parent=17, ticks=150, reaped=10, pages=2560)
 
 
 def test_tree_holds_a_grandchild() -> None:
@@ -146,14 +147,45 @@ def test_tree_holds_a_grandchild() -> None:
             child.communicate(b"\n")  # ends both: the grandchild reads the same pipe
 
 
+def test_usage_is_finer_than_a_tick_of_the_kernel() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        try:
+            assert _reached(lambda: proc.usage(child.pid).rss > proc.PAGE_BYTES)
+            assert _reached(lambda: 0.001 < proc.usage(child.pid).cpu * proc.TICKS_PER_SECOND % 1 < 0.999)
+        finally:
+            child.communicate(b"\n")
+
+
 def test_usage_grows_with_the_work_done() -> None:
-    before = proc.usage(os.getpid())
-    end = time.thread_time() + 10 / proc.TICKS_PER_SECOND
-    while time.thread_time() < end:
+    before, began = proc.usage(os.getpid()), time.process_time()
+    while time.process_time() < began + 0.05:
         pass
-    after = proc.usage(os.getpid())
-    assert after.cpu - before.cpu >= 5 / proc.TICKS_PER_SECOND  # each part is rounded down
-    assert after.rss > proc.PAGE_BYTES
+    assert proc.usage(os.getpid()).cpu - before.cpu >= 0.05
+
+
+def test_usage_holds_the_time_of_children_that_ended() -> None:
+    code = "import time\nwhile time.process_time() < 0.2: pass"
+    before = proc.usage(os.getpid())
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert proc.usage(os.getpid()).cpu - before.cpu >= 0.15  # user and system time are rounded down
+
+
+def test_sleeping_thread_is_seen_to_wake() -> None:
+    code = "import sys, time; sys.stdin.readline(); [time.sleep(0.001) for _ in range(50)]; print(); input()"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        before = proc.switches(child.pid)
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        assert proc.wake_ups(before, proc.switches(child.pid)) >= 50
+        child.communicate(b"\n")
+
+
+def test_wake_ups_are_those_of_threads_old_new_and_ended() -> None:
+    assert proc.wake_ups({1: 10, 2: 20}, {1: 13, 3: 4}) == 3 + 4 + 1
 
 
 def test_usage_of_a_process_that_is_gone_is_nothing() -> None:
@@ -167,7 +199,7 @@ def test_usage_of_a_process_that_is_gone_is_nothing() -> None:
 
 def test_result_of_wrk_is_read() -> None:
     text = "Running 2s test @ http://127.0.0.1:8000/\n  2 threads\n" + RESULT % (0, 0)
-    assert wrk.parse(text) == wrk.Result(requests=3000, rate=2000.0, p50=0.12, p99=4.5, faults="")
+    assert wrk.parse(text) == wrk.Result(requests=3000, rate=2000.0, busy=4.0, p50=0.12, p99=4.5, faults="")
 
 
 def test_faults_are_told_in_words() -> None:
@@ -176,12 +208,30 @@ def test_faults_are_told_in_words() -> None:
 
 def test_run_without_an_answer_has_no_latency() -> None:
     result = wrk.parse((RESULT % (0, 0)).replace("3000", "0"))
-    assert (result.rate, result.p50, result.p99, result.faults) == (0, None, None, "no answer")
+    assert (result.rate, result.p50, result.p99, result.faults) == (0, None, None, "")
 
 
 def test_output_without_a_result_is_refused() -> None:
     with pytest.raises(ValueError, match="unable to connect"):
         wrk.parse("unable to connect to 127.0.0.1:1\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "results", "faults"),
+    [
+        pytest.param("minimal", [(9, 16.0, "")], [], id="sound"),
+        pytest.param(
+            "minimal", [(9, 1.2, "")], ["leaves clients waiting: serves 1 of 16 at a time"], id="kept-out"
+        ),
+        pytest.param("connect", [(9, 1.2, "")], [], id="connecting-is-not-counted"),
+        pytest.param("mix", [(9, 16.0, ""), (0, 0.0, "")], ["no answer for /sleep in 2 s"], id="no-answer"),
+        pytest.param("minimal", [(9, 16.0, "9 non-2xx")], ["9 non-2xx"], id="told-by-wrk"),
+    ],
+)
+def test_what_went_wrong_is_told(name: str, results: list[tuple[int, float, str]], faults: list[str]) -> None:
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
+    given = [wrk.Result(count, 100.0, busy, 1.0, 2.0, words) for count, busy, words in results]
+    assert list(measure._faults(scenario, given, seconds=2)) == faults
 
 
 SEEN = ("REQUEST_METHOD", "PATH_INFO", "CONTENT_LENGTH", "HTTP_X_KEY")
@@ -255,6 +305,31 @@ def test_contender_is_gone_after_its_turn(tmp_path: Path) -> None:
     assert proc.tree(running.pid) == []
 
 
+def test_crowd_that_is_not_answered_costs_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server takes each connection, and answers one after the other, slowly."""
+    monkeypatch.setattr(crowd, "BATCH_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stop = threading.Event()
+        thread = threading.Thread(target=_answer_slowly, args=(listener, stop))
+        thread.start()
+        began = time.monotonic()
+        with crowd.idle(listener.getsockname(), 100) as sockets:
+            assert time.monotonic() - began < 5
+            assert len(sockets) == 100
+        stop.set()
+        thread.join()
+
+
+def _answer_slowly(listener: socket.socket, stop: threading.Event) -> None:
+    listener.settimeout(0.2)
+    while not stop.wait(0.2):
+        try:
+            with listener.accept()[0] as sock:
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        except OSError:
+            pass  # Nobody came, or left.
+
+
 def test_crowd_counts_those_that_the_server_keeps() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         with crowd.slowloris(listener.getsockname(), 3) as sockets:
@@ -272,9 +347,21 @@ def test_crowd_counts_those_that_the_server_keeps() -> None:
 
 @pytest.fixture
 def finished() -> report.Run:
-    contenders = [contender for contender in CONTENDERS if contender.name in TABLE["minimal"]]
-    scenarios = [scenario for scenario in SCENARIOS if scenario.name in TABLE]
-    return report.Run(contenders, scenarios, 1, 1, measure.Cores(server=1, load=0), TABLE, ["--rounds", "1"])
+    return run_of(TABLE)
+
+
+def run_of(table: measure.Table) -> report.Run:
+    return report.Run(
+        contenders=[contender for contender in CONTENDERS if contender.name in table["minimal"]],
+        scenarios=[scenario for scenario in SCENARIOS if scenario.name in table],
+        rounds=1,
+        seconds=1,
+        quiet_seconds=60,
+        cores=measure.Cores(server=1, load=0),
+        table=table,
+        quiet=QUIET,
+        arguments=["--rounds", "1"],
+    )
 
 
 UWSGI = (sys.executable, "/somewhere/bin/uwsgi", "--home", sys.prefix, "--pythonpath", str(ROOT))
@@ -282,22 +369,30 @@ TABLE: measure.Table = {
     "minimal": {
         "uwsgi": measure.Cell(cpu=30.0, rate=9_000.0, command=UWSGI),
         "floor": measure.Cell(cpu=5.0, rate=100_000.0),
-        "wsgiserve": measure.Cell(cpu=8.0, rate=90_000.0),
-        "bjoern": measure.Cell(cpu=1.0, rate=200_000.0, note="9 non-2xx"),
-        "fastpysgi": measure.Cell(cpu=10.0, rate=60_000.0),
+        "wsgiserve": measure.Cell(cpu=8.0, rate=90_000.0, p99=0.5),
+        "bjoern": measure.Cell(cpu=1.0, rate=200_000.0, p99=0.1, note="9 non-2xx"),
+        "fastpysgi": measure.Cell(cpu=10.0, rate=60_000.0, p99=0.25),
+        "gunicorn-sync": measure.Cell(cpu=2.0, rate=5_000.0, p99=0.1),
         "waitress": measure.Cell(note="not installed"),
     },
 }
-TABLE["mix"] = TABLE["minimal"] | {"wsgiserve": measure.Cell(cpu=8.0, rate=81_000.0)}
+TABLE["mix"] = TABLE["minimal"] | {"wsgiserve": measure.Cell(cpu=8.0, rate=81_000.0, p99=1.5)}
+QUIET = {
+    "floor": quiet.Quiet(wakes=0.0, rss=1 << 20, start=2.0),
+    "wsgiserve": quiet.Quiet(wakes=0.0, rss=20 << 20, start=95.0),
+    "bjoern": quiet.Quiet(wakes=600.0, rss=10 << 20, start=25.0),
+    "waitress": quiet.Quiet(note="not installed"),
+}
 
 
 def _row(text: str, name: str) -> list[str]:
     line = next(line for line in text.splitlines() if line.startswith(name))
-    return [part for part in line.split("  ") if part]
+    return [part.strip() for part in line.split("  ") if part]
 
 
-def test_ratios_are_to_the_floor_and_to_the_best_peer_without_fault(finished: report.Run) -> None:
-    row = [part.strip() for part in _row(report.terminal(finished), "wsgiserve")]
+def test_ratios_are_to_the_floor_and_to_the_best_peer_that_counts(finished: report.Run) -> None:
+    """bjoern made a fault, gunicorn-sync gave next to no answers."""
+    row = _row(report.terminal(finished), "wsgiserve")
     assert row[1:6] == ["8.0", "1.60", "0.80", "90,000", "1.50"]
 
 
@@ -309,11 +404,133 @@ def test_scenario_is_compared_with_its_quiet_form(finished: report.Run) -> None:
     assert "against minimal: 0.90 of its answers/s" in report.terminal(finished)
 
 
+def test_idle_servers_are_a_table(finished: report.Run) -> None:
+    text = report.terminal(finished).partition(report.QUIET_TITLE)[2]
+    assert _row(text, "wsgiserve")[1:] == ["0.0", "20.0", "95"]
+    assert _row(text, "waitress")[-1] == "not installed"
+
+
 def test_page_names_no_path_of_this_machine(finished: report.Run) -> None:
     page = report.markdown(finished, {"minimal": "a.svg", "mix": "b.svg"})
     assert "![Minimal GET, keep-alive](a.svg)" in page
     assert "python uwsgi --home VIRTUAL_ENV --pythonpath ." in page
+    assert "-s bench/wrk.lua http://127.0.0.1:8000/sleep" in page
     assert sys.prefix not in page
+    assert str(ROOT) not in page
+
+
+def test_page_opens_with_targets_and_with_where_a_peer_is_ahead(finished: report.Run) -> None:
+    page = report.markdown(finished, {"minimal": "a.svg", "mix": "b.svg"})
+    titles = [line for line in page.splitlines() if line.startswith("## ")]
+    assert titles[:3] == ["## Targets", "## Where a peer is ahead", "## Minimal GET, keep-alive"]
+    ahead_of_us = page.partition(titles[1])[2].partition(titles[2])[0].strip().splitlines()
+    assert ahead_of_us == [
+        "In 4 of 9 comparisons with the best peer, which is not always the same one.",
+        "",
+        "- **Minimal GET, keep-alive.** p99: fastpysgi 0.25 ms, wsgiserve 0.50 ms (2.00 times that)",
+        "- **16 fast beside 16 in a 50 ms sleep.** p99: fastpysgi 0.25 ms, "
+        "wsgiserve 1.50 ms (6.00 times that)",
+        "- **Idle.** memory: bjoern 10.0 MiB, wsgiserve 20.0 MiB (2.00 times that); "
+        "first answer: bjoern 25 ms, wsgiserve 95 ms (3.80 times that)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "better", "leader"),
+    [
+        (1.0, 2.0, "less", "wsgiserve"),
+        (2.0, 1.0, "less", "bjoern"),
+        (2.0, 1.0, "more", "wsgiserve"),
+        (1.0, 2.0, "more", "bjoern"),
+        (1.0, 1.0, "less", ""),
+        (1.015, 1.0, "less", ""),
+        (0.0, 0.0, "less", ""),
+        (0.0, 5.0, "less", "wsgiserve"),
+    ],
+)
+def test_who_leads(ours: float, theirs: float, better: Literal["less", "more"], leader: str) -> None:
+    comparison = ahead.Comparison(ahead.Measure("speed", "speed", better), ours, "bjoern", theirs)
+    assert comparison.leader == leader
+    assert comparison.sentence().startswith(f"speed: {leader or 'wsgiserve'} ")
+
+
+# --- the targets --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.what)
+def test_target_has_a_figure_when_all_took_part(target: targets.Target) -> None:
+    """All figures are 4, so a share of them is 1, and wsgiserve's own are 4, or 4 KiB."""
+    cell = measure.Cell(4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4096.0)
+    table = {name: {contender.name: cell for contender in CONTENDERS} for name in SCENARIO_NAMES}
+    at_rest = {contender.name: quiet.Quiet(4.0, 4.0, 4.0) for contender in CONTENDERS}
+    judged = targets._judge(target, targets.Figures(table, at_rest))
+    assert judged.figure in (1.0, 4.0, 4 / 1280, 4 / 10240)
+    assert not judged.note
+    assert {judged.first, judged.then} <= {"holds", "does not hold", ""}
+    assert judged.first or judged.then
+
+
+def test_limits_are_a_sign_and_a_number() -> None:
+    limits = [limit for target in targets.TARGETS for limit in (target.first, target.then) if limit]
+    assert len(limits) == 25
+    assert all(sign in targets.SIGNS and float(number) for sign, number in map(str.split, limits))
+
+
+def judged(table: measure.Table, what: str) -> targets.Judged:
+    return next(each for each in targets.judge(table, QUIET) if each.target.what.startswith(what))
+
+
+def test_target_is_judged_in_both_columns() -> None:
+    floor = judged(TABLE, "Minimal: CPU, times the floor")
+    assert (floor.figure, floor.first, floor.then) == (1.6, "holds", "does not hold")
+
+
+def test_best_of_several_is_of_those_without_fault_and_says_so() -> None:
+    row = judged(TABLE, "Minimal: CPU, times that of the better")
+    assert (row.figure, row.first, row.note) == (0.8, "holds", "without bjoern (9 non-2xx)")
+
+
+@pytest.mark.parametrize(
+    ("table", "what", "note"),
+    [
+        pytest.param(TABLE, "Browser", "browser was not run", id="no-scenario"),
+        pytest.param(
+            TABLE, "Beside 16 slow: answers/s, times gr", "granian-64 (did not take part)", id="no-peer"
+        ),
+        pytest.param(
+            TABLE | {"mix": {"wsgiserve": measure.Cell(rate=9.0, p99=0.5, note="9 time-outs")}},
+            "Beside 16 slow: p99, ms",
+            "wsgiserve (9 time-outs)",
+            id="a-fault-of-ours",
+        ),
+    ],
+)
+def test_target_without_a_figure_says_why(table: measure.Table, what: str, note: str) -> None:
+    row = judged(table, what)
+    assert (row.figure, row.note) == (None, note)
+    assert "no figure" in (row.first, row.then)
+
+
+def test_targets_are_summed_up(finished: report.Run) -> None:
+    first, then = targets.summary(targets.judge(finished.table, finished.quiet))
+    assert first.startswith(
+        "First: 5 of 15 targets hold. Do not hold: Beside 16 slow: p99, ms. Without a figure: "
+    )
+    assert then.startswith(
+        "Then: 1 of 10 targets hold. Do not hold: Minimal: CPU, times the floor's; First answer"
+    )
+
+
+def test_idle_servers_are_started_and_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is installed everywhere, and one that does not start."""
+    monkeypatch.setattr(quiet, "SETTLE_SECONDS", 0.1)
+    broken = Contender("broken", lambda launch: [sys.executable, "-c", "exit(1)"], lambda: "1")
+    ours = next(contender for contender in CONTENDERS if contender.name == "wsgiserve")
+    core = min(os.sched_getaffinity(0))
+    found = quiet.watch([ours, broken], 1, measure.Cores(core, core), tmp_path, lambda line: None)
+    assert found["broken"].note.startswith("did not start")
+    assert not found["wsgiserve"].note
+    assert None not in (found["wsgiserve"].wakes, found["wsgiserve"].rss, found["wsgiserve"].start)
 
 
 def test_list_shows_every_name() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import wsgiserve.server.leadership
 import wsgiserve.server.program
 from tests.test_live import announced_port
 from wsgiserve.config import Config
@@ -18,6 +19,8 @@ from wsgiserve.config import Config
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+DESIGN = (ROOT / "docs" / "design.md").read_text("utf-8")
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -102,6 +105,35 @@ def test_every_exit_code_is_in_the_reference() -> None:
     documented = {int(code) for code in re.findall(r"^\| (\d) \|", table, re.MULTILINE)}
     program = wsgiserve.server.program
     assert documented == {getattr(program, name) for name in dir(program) if name.startswith("EXIT_")}
+
+
+def test_the_tests_that_the_design_names_are_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", DESIGN)
+    assert len(named) > 20
+    missing = [
+        name
+        for path, name in named
+        if not re.search(rf"^def {name}\(", (ROOT / path).read_text("utf-8"), re.M)
+    ]
+    assert not missing
+
+
+def test_every_invariant_has_tests() -> None:
+    rules = (wsgiserve.server.leadership.__doc__ or "").partition("Invariants\n")[2]
+    numbers = set(re.findall(r"^(\d)\. ", rules, re.MULTILINE))
+    assert numbers
+    assert set(re.findall(r"^\| (\d)\. .*::test_", DESIGN, re.MULTILINE)) == numbers
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_document_links_to_is_there(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", path.read_text("utf-8"))
+    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert not missing
+
+
+def test_benchmarks_are_linked_once_they_are_there() -> None:
+    assert ("](docs/benchmarks.md)" in README) == (ROOT / "docs" / "benchmarks.md").exists()
 
 
 def test_the_reference_s_examples_run() -> None:

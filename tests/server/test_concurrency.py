@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import random
+import resource
+import select
+import socket
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from wsgiref.validate import validator
 
 import pytest
 
 from tests.server.apps import TEXT, Blocks, Gate, checked, connections
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
+from wsgiserve import Server
+from wsgiserve.server.poller import READ, EpollPoller, SelectorsPoller
 
 
 def ask_fast(server, count=3):
@@ -149,6 +155,16 @@ def test_pipelined_bytes_that_arrive_while_deposed(serving, gate):
         assert client.ask(get("/again")).body == b"/again"
 
 
+def test_pipelined_bytes_that_arrived_with_the_slow_request(serving, gate):
+    with serving(checked(gate)) as server, Client(server) as client:
+        client.send(get("/slow") + b"".join(get(f"/{number}") for number in range(40)))
+        wait_until(lambda: gate.inside)
+        ask_fast(server)
+        gate.opened.set()
+        assert client.response().body == b"/slow"
+        assert [client.response().body for _ in range(40)] == [b"/%d" % n for n in range(40)]
+
+
 def test_connection_is_used_again_after_it_was_deposed(serving, gate):
     with serving(checked(gate)) as server, Client(server) as client:
         for turn in range(5):
@@ -158,6 +174,63 @@ def test_connection_is_used_again_after_it_was_deposed(serving, gate):
             gate.opened.clear()
             for number in range(20):
                 assert client.ask(get(f"/{turn}/{number}")).body == b"/%d/%d" % (turn, number)
+
+
+def test_connection_is_used_the_moment_it_is_given_back(serving):
+    """Whoever gives it back pauses as soon as it is watched: there must be nothing left to do."""
+    first, second = Gate(), Gate()
+
+    @checked
+    def app(environ, start_response):
+        return (second if environ["PATH_INFO"] == "/slow/2" else first)(environ, start_response)
+
+    def watch(connection, events):
+        watch_really(connection, events)
+        if first.opened.is_set() and not paused.is_set():
+            paused.set()
+            wait_until(lambda: second.inside)
+
+    paused = threading.Event()
+    with serving(app) as server, Client(server) as client:
+        watch_really = server._loop._watch
+        depose(server, first, client)
+        server._loop._watch = watch
+        client.send(get("/slow/2") + get("/3"))
+        first.opened.set()
+        assert client.response().body == b"/slow"
+        wait_until(lambda: second.inside)
+        ask_fast(server)
+        second.opened.set()
+        assert [client.response().body for _ in range(2)] == [b"/slow/2", b"/3"]
+        assert paused.is_set()
+
+
+def test_deposed_connection_does_not_make_room_when_descriptors_run_out(serving, log, gate):
+    """It looks idle to the leader, which closes idle ones then; but it belongs to its exchange."""
+    with serving(checked(gate)) as server, Client(server) as client, socket.socket() as waiting:
+        depose(server, gate, client)
+        wait_until(lambda: len(connections(server)) == 1)
+        with no_descriptor_left():
+            waiting.connect(("127.0.0.1", server.port))
+            wait_until(
+                lambda: "cannot accept connections for a second" in log.text or not connections(server)
+            )
+        gate.opened.set()
+        assert client.response().body == b"/slow"
+        assert len(log.records) == 1
+
+
+@contextmanager
+def no_descriptor_left():
+    """Let this process have no more descriptors than it has."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.parametrize("leave", [Client.close, Client.reset, Client.half_close])
@@ -242,6 +315,54 @@ def test_log_handler_that_raises_costs_one_connection(serving, gate, path):
             wait_until(lambda: not connections(server))
     finally:
         logger.removeHandler(handler)
+
+
+# -- descriptors
+
+
+@pytest.mark.parametrize("kind", [EpollPoller, SelectorsPoller], ids=["epoll", "selectors"])
+def test_descriptor_that_is_used_again_within_a_batch(log, gate, kind):
+    """A client leaves, the next one gets its number, and then comes an event that was meant for the first."""
+    held, go_on, over = threading.Event(), threading.Event(), threading.Event()
+    batch = []
+
+    class HeldPoller(kind):
+        """Once there is a batch that the test made up, the loop waits for the test, and gets it."""
+
+        def poll(self, timeout):
+            if not batch:
+                if go_on.is_set():
+                    over.set()
+                return super().poll(timeout)
+            held.set()
+            assert go_on.wait(SECONDS)
+            events = list(batch)
+            batch.clear()
+            return events
+
+    class HeldServer(Server):
+        make_poller = HeldPoller
+
+    with HeldServer(checked(gate), port=0, graceful_timeout=5) as server, ExitStack() as stack:
+        first = Client(server)
+        assert first.ask(get("/first")).body == b"/first"
+        [(number, connection)] = connections(server).items()
+        [listener] = server._loop.listeners
+        other = stack.enter_context(Client(server))
+        assert other.ask(get("/other")).body == b"/other"
+        batch += [(number, READ), (listener, READ), (number, READ)]
+        other.send(get("/again"))  # Ends the wait that has begun.
+        assert held.wait(SECONDS)
+        first.close()
+        wait_until(lambda: connection.hung_up(select.POLLIN))
+        second = stack.enter_context(Client(server))
+        go_on.set()
+        assert over.wait(SECONDS)
+        assert second.ask(get("/second")).body == b"/second"
+        assert connections(server)[number] is not connection, "the system gave the number to nobody"
+        assert other.response().body == b"/again"
+        assert len(connections(server)) == 2
+    assert not log.records
 
 
 # -- slow clients

@@ -305,6 +305,39 @@ def test_fast_calls_run_on_the_thread_that_leads():
     assert not loop.unwatched
 
 
+def test_lock_is_let_go_into_calls_only():
+    class Watching(FakeLoop):
+        def turn(self):
+            moments.append(("turn", leadership.lock.locked()))
+            return super().turn()
+
+        def unwatch(self, exchange):
+            moments.append(("unwatch", leadership.lock.locked()))
+            super().unwatch(exchange)
+
+    class Posting(Unstarted):
+        def _start_thread(self, task):
+            moments.append(("post", self.lock.locked()))
+            super()._start_thread(task)
+
+    moments = []
+    loop = Watching(kind=Posting)
+    leadership = loop.leadership
+    for reader in [None, "body", None]:
+        loop.arrived.put(
+            FakeExchange(lambda: moments.append(("call", leadership.lock.locked())), reader=reader)
+        )
+    leadership.lock.acquire()
+    loop.over = True
+    leadership.lead()
+    inline, dispatched = (
+        [("turn", True), ("call", False)],
+        [("turn", True), ("unwatch", True), ("post", True)],
+    )
+    assert moments == [*inline, *dispatched, *inline, ("turn", True)]
+    assert leadership.lock.locked()  # Nobody leads after the end.
+
+
 def test_exchange_that_waits_for_its_client_is_detached_at_once(app):
     """No sentinel is there to notice."""
     loop = FakeLoop()
