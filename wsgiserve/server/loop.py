@@ -43,7 +43,7 @@ class EventLoop(Custody):
 
     def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller) -> None:
         super().__init__(gateway, config, poller)
-        self.leadership = Leadership(self, config.threads)
+        self.leadership = Leadership(self, config.threads, config.max_queue, config.queue_timeout)
         gateway.before_wait = self.leadership.detach
         self.listeners = {listener.fd: listener for listener in listeners}
         self._watch_listeners()
@@ -222,11 +222,13 @@ class EventLoop(Custody):
         self._next_sweep = monotonic() + SWEEP_SECONDS
 
     def _sweep(self) -> None:
-        """End what took too long; listen again after a pause."""
+        """End what took or waited too long; listen again after a pause."""
         now = monotonic()
         self._next_sweep = now + SWEEP_SECONDS
         if not self._listening and self.listeners:
             self._watch_listeners()
+        for exchange in self.leadership.shed_overdue():
+            self._unserved[exchange.connection] = None
         for connection in self._own_connections():
             if connection.deadline <= now:
                 self._expire(connection)

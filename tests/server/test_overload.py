@@ -1,0 +1,313 @@
+"""More requests than threads: who waits, who is told 503."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from tests.server.apps import TEXT, Gate, checked, connections
+from tests.server.client import STANDING, Client, get, refuses, wait_until, whole
+from tests.server.test_concurrency import depose
+from tests.server.test_lifecycle import LOG_LINE
+from wsgiserve.config import ConfigError, make_config
+from wsgiserve.protocol.response import RETRY_SECONDS
+from wsgiserve.server import connection
+
+BUSY = b"503 Service Unavailable: too many requests wait for the application\n"
+
+
+class Recording(Gate):
+    """A gate that notes the paths it was called for."""
+
+    def __init__(self):
+        super().__init__()
+        self.called = []
+
+    def __call__(self, environ, start_response):
+        self.called.append(environ["PATH_INFO"])
+        return super().__call__(environ, start_response)
+
+
+@pytest.fixture
+def gate():
+    gate = Recording()
+    yield gate
+    gate.opened.set()
+
+
+@contextmanager
+def occupied(serving, app, gate, **options):
+    """Serve with one thread, in which a call stays; yield the server and that call's client."""
+    with serving(checked(app), **{"threads": 1, **options}) as server, Client(server) as slow:
+        slow.send(get("/slow"))
+        wait_until(lambda: gate.inside)
+        with Client(server) as other:  # Once it is refused, somebody else leads.
+            other.send(b"nonsense\r\n\r\n")
+            assert other.response().status == 400
+        yield server, slow
+        gate.opened.set()
+
+
+def waiting(server):
+    return len(server._loop.leadership.waiting)
+
+
+def has_free_thread(server):
+    """Whether the slot of a call was given back, which happens behind its response."""
+    return not server._loop.leadership.detached
+
+
+def assert_shed(response):
+    """See a 503 that leaves the connection to be used."""
+    assert (response.status, response.body) == (503, BUSY)
+    assert response.headers["retry-after"] == str(RETRY_SECONDS)
+    assert "connection" not in response.headers
+
+
+# -- the line is full
+
+
+def test_request_that_finds_the_line_full_is_503_and_may_come_again(serving, gate):
+    with (
+        occupied(serving, gate, gate, max_queue=1) as (server, slow),
+        Client(server) as first,
+        Client(server) as second,
+    ):
+        first.send(get("/first"))
+        wait_until(lambda: waiting(server) == 1)
+        for number in range(40):
+            assert_shed(second.ask(get(f"/{number}")))
+        assert waiting(server) == 1
+        gate.opened.set()
+        assert (slow.response().body, first.response().body) == (b"/slow", b"/first")
+        assert second.ask(get("/again")).body == b"/again"
+    assert gate.called == ["/slow", "/first", "/again"]
+
+
+def test_with_no_line_nobody_waits(serving, gate):
+    with occupied(serving, gate, gate, max_queue=0) as (server, slow), Client(server) as client:
+        response = client.ask(get())
+        assert response.raw == whole(
+            "HTTP/1.1 503 Service Unavailable",
+            "Content-Type: text/plain; charset=utf-8",
+            f"Content-Length: {len(BUSY)}",
+            f"Retry-After: {RETRY_SECONDS}",
+            STANDING,
+            body=BUSY,
+        )
+        gate.opened.set()
+        assert slow.response().body == b"/slow"
+        wait_until(lambda: has_free_thread(server))
+        assert client.ask(get("/again")).body == b"/again"
+
+
+def test_with_no_line_requests_are_served_while_threads_are_free(serving, gate):
+    with serving(checked(gate), threads=3, max_queue=0) as server, ExitStack() as stack:
+        clients = [stack.enter_context(Client(server)) for _ in range(3)]
+        for number, client in enumerate(clients[:2]):
+            depose(server, gate, client, f"/slow/{number}")
+        clients[2].send(get("/slow/2"))
+        wait_until(lambda: gate.inside == 3)
+        with Client(server) as client:
+            assert_shed(client.ask(get()))
+        gate.opened.set()
+        assert [client.response().body for client in clients] == [b"/slow/%d" % n for n in range(3)]
+
+
+def test_head_is_shed_without_a_body(serving, gate):
+    with occupied(serving, gate, gate, max_queue=0) as (server, _), Client(server) as client:
+        response = client.ask(get(method="HEAD"))
+        assert (response.status, response.headers["content-length"]) == (503, str(len(BUSY)))
+        assert_shed(client.ask(get()))
+
+
+@pytest.mark.parametrize("request_line", [{"minor": 0}, {"minor": 1}], ids=["1.0", "1.1"])
+def test_shed_client_that_asked_to_close_is_let_go(serving, gate, request_line):
+    with occupied(serving, gate, gate, max_queue=0) as (server, _), Client(server) as client:
+        client.send(get("/", *(["Connection: close"] if request_line["minor"] else []), **request_line))
+        response = client.response()
+        assert (response.status, response.headers["connection"]) == (503, "close")
+        assert client.rest() == b""
+
+
+def test_pipelined_requests_are_shed_one_by_one(serving, gate):
+    with occupied(serving, gate, gate, max_queue=0) as (server, _), Client(server) as client:
+        client.send(get("/a", method="POST", body=b"body") + get("/b", method="HEAD") + get("/c") * 40)
+        assert_shed(client.response("POST"))
+        assert client.response("HEAD").status == 503
+        for _ in range(40):
+            assert_shed(client.response())
+    assert gate.called == ["/slow"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [["Content-Length: 5000000"], ["Transfer-Encoding: chunked", "Expect: 100-continue"]],
+    ids=["large", "expect"],
+)
+def test_body_that_is_still_arriving_is_not_waited_for(serving, gate, fields):
+    with occupied(serving, gate, gate, max_queue=0) as (server, _), Client(server) as client:
+        client.send(get("/upload", *fields, method="POST"))
+        response = client.response()  # not 100
+        assert (response.status, response.headers["connection"]) == (503, "close")
+        client.send(b"x" * 100_000)
+        client.half_close()
+        assert client.rest() == b""
+    assert gate.called == ["/slow"]
+
+
+def test_what_had_come_of_a_body_is_not_the_next_one_s(serving, gate, monkeypatch):
+    monkeypatch.setattr(connection, "BODY_IN_MEMORY", 1000)
+
+    def app(environ, start_response):
+        body = environ["wsgi.input"].read(-1)
+        return [*gate(environ, start_response), body]
+
+    with occupied(serving, app, gate, max_queue=0) as (server, slow), Client(server) as client:
+        client.send(get("/away", "Content-Length: 5000", method="POST") + b"a" * 4000)
+        assert_shed(client.response())
+        client.send(b"a" * 1000)
+        assert_shed(client.ask(get("/small", method="POST", body=b"b" * 500)))
+        assert not any(each.body for each in connections(server).values())  # nor kept
+        gate.opened.set()
+        assert slow.response().body == b"/slow"
+        wait_until(lambda: has_free_thread(server))
+        assert client.ask(get("/none")).body == b"/none"
+        assert client.ask(get("/next", method="POST", body=b"body")).body == b"/nextbody"
+
+
+def test_those_turned_away_are_in_the_access_log(serving, gate, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with (
+        occupied(serving, gate, gate, max_queue=0, access_log=True) as (server, slow),
+        Client(server) as client,
+    ):
+        client.ask(get("/away"))
+        client.ask(get("/away", method="HEAD"))
+        gate.opened.set()
+        slow.response()
+    matches = [LOG_LINE.fullmatch(line) for line in stream.getvalue().splitlines(keepends=True)]
+    assert sorted(match.group("request", "status", "size") for match in matches) == [
+        ("GET /away HTTP/1.1", "503", str(len(BUSY))),
+        ("GET /slow HTTP/1.1", "200", "5"),
+        ("HEAD /away HTTP/1.1", "503", "0"),
+    ]
+
+
+def test_the_log_says_what_to_do_but_not_each_time(serving, gate, log):
+    with occupied(serving, gate, gate, max_queue=0) as (server, _), Client(server) as client:
+        for _ in range(100):
+            assert_shed(client.ask(get()))
+    assert [r.getMessage() for r in log.records if r.levelno == logging.WARNING] == [
+        "all 1 threads are busy and 0 requests wait; answered 503 so far: 1; "
+        "raise --threads or --max-queue, or make the app faster"
+    ]
+
+
+# -- who waits for too long
+
+
+def test_request_that_waited_for_too_long_is_503_and_never_called(serving, gate):
+    with occupied(serving, gate, gate, queue_timeout=1) as (server, slow), ExitStack() as stack:
+        clients = [stack.enter_context(Client(server)) for _ in range(5)]
+        began = time.monotonic()
+        for client in clients:
+            client.send(get("/early") + get("/behind"))
+        wait_until(lambda: waiting(server) == 5)
+        for client in clients:
+            assert_shed(client.response())
+        assert 1 <= time.monotonic() - began < 3
+        wait_until(lambda: waiting(server) == 5)  # What is pipelined behind waits in its turn.
+        gate.opened.set()
+        assert slow.response().body == b"/slow"
+        assert [client.response().body for client in clients] == [b"/behind"] * 5
+        assert [client.ask(get("/again")).body for client in clients] == [b"/again"] * 5
+    assert gate.called == ["/slow", *["/behind"] * 5, *["/again"] * 5]
+
+
+def test_client_that_left_while_it_waited_is_neither_called_nor_answered(serving, gate, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with occupied(serving, gate, gate, queue_timeout=1, access_log=True) as (server, slow):
+        with Client(server) as there:
+            gone = Client(server)
+            gone.send(get("/gone"))
+            there.send(get("/there"))
+            wait_until(lambda: waiting(server) == 2)
+            gone.reset()
+            assert_shed(there.response())
+        wait_until(lambda: len(connections(server)) == 1)
+        gate.opened.set()
+        assert slow.response().body == b"/slow"
+    assert gate.called == ["/slow"]
+    assert "/there" in stream.getvalue()
+    assert "/gone" not in stream.getvalue()
+
+
+def test_expected_body_that_waited_for_too_long_is_never_asked_for(serving, gate):
+    with occupied(serving, gate, gate, queue_timeout=1) as (server, _), Client(server) as client:
+        client.send(get("/upload", "Content-Length: 5", "Expect: 100-continue", method="POST"))
+        response = client.response()
+        assert (response.status, response.headers["connection"]) == (503, "close")
+        client.half_close()
+        assert client.rest() == b""
+    assert gate.called == ["/slow"]
+
+
+def test_who_waits_for_too_long_while_the_server_stops_is_told(serving, gate):
+    with occupied(serving, gate, gate, queue_timeout=1) as (server, slow), Client(server) as client:
+        client.send(get("/late"))
+        wait_until(lambda: waiting(server) == 1)
+        port = server.port
+        server.stop()
+        wait_until(lambda: refuses(port))
+        response = client.response()
+        assert (response.status, response.headers["connection"]) == (503, "close")
+        assert client.rest() == b""
+        gate.opened.set()
+        assert slow.response().body == b"/slow"
+    assert gate.called == ["/slow"]
+
+
+def test_a_thousand_clients_at_two_threads(serving):
+    """Each request is answered in its place: by the app, which was called once, or by 503 without a call."""
+    called = []
+
+    def app(environ, start_response):
+        time.sleep(0.01)
+        called.append(environ["PATH_INFO"])
+        start_response("200 OK", [TEXT])
+        return [environ["PATH_INFO"].encode()]
+
+    served, shed = [], 0
+    with serving(checked(app), threads=2, max_queue=300, queue_timeout=1) as server, ExitStack() as stack:
+        clients = [stack.enter_context(Client(server)) for _ in range(1000)]
+        for number, client in enumerate(clients):
+            client.send(b"".join(get(f"/slow/call/{number}/{turn}") for turn in range(3)))
+        for number, client in enumerate(clients):
+            for turn in range(3):
+                response = client.response()
+                if response.status == 200:
+                    assert response.body == b"/slow/call/%d/%d" % (number, turn)
+                    served.append(response.body.decode())
+                else:
+                    assert_shed(response)
+                    shed += 1
+        assert clients[0].ask(get("/again")).body == b"/again"
+    assert sorted([*served, "/again"]) == sorted(called)
+    assert len(served) + shed == 3000
+    assert served
+    assert shed
+
+
+@pytest.mark.parametrize(("option", "least"), [("max_queue", 0), ("queue_timeout", 1)])
+def test_least_values(option, least):
+    assert getattr(make_config(**{option: least}), option) == least
+    with pytest.raises(ConfigError, match=option):
+        make_config(**{option: least - 1})
