@@ -40,9 +40,21 @@ class Config:
     threads: int = _option(
         64, "How many calls of the app may run at once; threads are started as needed.", "N", least=1
     )
+    max_queue: int = _option(
+        1024, "How many requests may wait for a thread; those above it are answered 503.", "N", least=0
+    )
+    queue_timeout: float = _option(
+        30.0, "Time a request may wait for a thread; then it is answered 503.", "SECONDS", least=1
+    )
     access_log: bool = _option(True, "Write a line to standard output for each request answered.")
     strict: bool = _option(False, "Check each call of the app against PEP 3333 and say what to change.")
     backlog: int = _option(2048, "How many new connections the system may hold ready.", "N", least=1)
+    max_connections: int = _option(
+        20000,
+        "How many connections may be open. Then the longest idle make room, or new ones wait in the backlog.",
+        "N",
+        least=1,
+    )
     keep_alive: float = _option(
         75.0,
         "How long an idle connection is kept. Longer than a load balancer keeps it, or clients get 502.",

@@ -497,11 +497,12 @@ def test_continue_is_an_informational_response():
 def test_error_response(status):
     head, sent = error_response(status, "what it is", STANDING)
     body = f"{status} {REASONS[status]}: what it is\n".encode()
+    retry = b"Retry-After: 5\r\n" if status == 503 else b""
     assert sent == body
     assert head == (
         b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        b"Content-Length: %d\r\n%bConnection: close\r\n\r\n"
-        % (status, REASONS[status].encode(), len(body), STANDING)
+        b"Content-Length: %d\r\n%b%bConnection: close\r\n\r\n"
+        % (status, REASONS[status].encode(), len(body), retry, STANDING)
     )
 
 

@@ -64,8 +64,13 @@ class FakeExchange:
         self.following = following
         self.connection = self
         self.inside = threading.Event()
+        self.ends = []
+
+    def shed(self):
+        self.ends.append("shed")
 
     def run(self):
+        self.ends.append("run")
         self.inside.set()
         self.does()
 
@@ -423,6 +428,51 @@ def test_exchange_whose_client_left_while_it_waited_is_not_called(app):
     assert not gone.inside.is_set()
     assert gone.broken
     assert gone in loop.settled
+
+
+def test_exchange_in_line_is_run_or_shed_and_never_both():
+    class Impatient(Leadership):
+        def __init__(self, loop, cap):
+            super().__init__(loop, cap, queue_timeout=0.001)
+
+    class Shedding(FakeLoop):
+        def turn(self):
+            self.settled += self.leadership.shed_overdue()
+            return super().turn()
+
+    loop = Shedding(cap=2, kind=Impatient)
+    exchanges = [FakeExchange(lambda: time.sleep(0.0005), reader="body") for _ in range(500)]
+    with running(loop):
+        for exchange in exchanges:
+            loop.arrived.put(exchange)
+        wait_until(lambda: len(loop.settled) == len(exchanges))
+    ends = [exchange.ends for exchange in exchanges]
+    assert all(len(end) == 1 for end in ends)
+    assert ["run"] in ends
+    assert ["shed"] in ends
+
+
+def test_answer_in_place_of_the_app_that_fails_costs_one_connection(app, caplog):
+    """A bug of ours, or of a log handler; those that are shed with it are answered."""
+
+    class Impatient(Leadership):
+        def __init__(self, loop, cap):
+            super().__init__(loop, cap, queue_timeout=0)
+
+    class Failing(FakeExchange):
+        def shed(self):
+            raise ZeroDivisionError
+
+    loop = FakeLoop(cap=1, kind=Impatient)
+    with running(loop, app) as leadership:
+        stay(loop, app)
+        line = [Failing(), FakeExchange()]
+        for exchange in line:
+            loop.arrived.put(exchange)
+        wait_until(lambda: len(leadership.waiting) == 2)
+        assert leadership.shed_overdue() == line
+        assert (line[0].broken, line[1].broken, line[1].ends) == (True, False, ["shed"])
+    assert "running a request failed" in caplog.text
 
 
 def test_slot_is_given_back_when_settling_fails(app, caplog):

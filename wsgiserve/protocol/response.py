@@ -42,8 +42,12 @@ REASONS = {
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     501: "Not Implemented",
+    503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
+
+# RFC 9110 §10.2.3: what a 503 says of when to come again. Nobody knows; it spreads the crowd a little.
+RETRY_SECONDS = 5
 
 # RFC 9110 §6.5.1: what must be known before the body, and so cannot come behind it.
 NOT_IN_TRAILERS = frozenset(
@@ -205,6 +209,8 @@ def error_response(status: int, detail: str, standing: bytes, *, close: bool = T
         f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
         f"Content-Length: {len(body)}\r\n"
     )
+    if status == 503:
+        lines += f"Retry-After: {RETRY_SECONDS}\r\n"
     closing = b"Connection: close\r\n" if close else b""
     return lines.encode("latin-1") + standing + closing + b"\r\n", body
 

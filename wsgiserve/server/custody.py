@@ -38,6 +38,7 @@ class Custody:
         self.config = config
         self.poller = poller
         self.connections: dict[int, Connection] = {}
+        self._full = False  # no more connections are accepted until one closes
         self._giving_back = threading.Lock()
         self._stop_at = math.inf  # when the server stops: then a head has to be there
         self._bell, self._ringer = socket.socketpair()
@@ -185,8 +186,7 @@ class Custody:
         except RuntimeError as error:
             logger.error("cannot hand a connection over: %s", error)
             connection.close()
-        if self.gateway.stopping:
-            self.wake()
+        self._tell_of_room()
 
     def _drop(self, connection: Connection) -> None:
         if connection.watched:
@@ -195,8 +195,12 @@ class Custody:
         if connection.unlogged is not None:
             connection.unlogged.log()
         connection.close()
-        if self.gateway.stopping:
-            self.wake()  # It may have been the last one.
+        self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
+        """A connection is no longer ours: another may come, or it was the last one."""
+        if self._full or self.gateway.stopping:
+            self.wake()
 
     def wake(self) -> None:
         """End the poller's wait; safe from any thread and from a signal handler."""

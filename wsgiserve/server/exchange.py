@@ -67,6 +67,13 @@ class Exchange(Reply):
             self._fail(error)
         self._finish()
 
+    def shed(self) -> None:
+        """Answer in place of the app, which there is no thread for; the connection is left as by ``run``."""
+        self.connection.body = bytearray()  # Not to be kept on an idle connection.
+        close = not self.keep_alive or not self.request.minor
+        self._answer(503, "too many requests wait for the application", close=close)
+        self._finish()
+
     def _send_iterable(self, result: Iterable[bytes]) -> None:
         try:
             if self.switching:

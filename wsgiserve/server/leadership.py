@@ -11,7 +11,8 @@ after it takes it back. Only when a call turns out to be slow does anyone else c
 - An exchange that is about to wait for its client deposes itself and promotes a follower at once.
 - A request that ``forecast`` expects to be slow is dispatched to a follower before the call. So is one whose
   body is still arriving, or whose client waits for ``100 Continue``.
-- At the cap of concurrent calls the loop goes on without calling the app; requests wait in line.
+- At the cap of concurrent calls the loop goes on without calling the app; requests wait in line. Those that
+  find the line full, or have waited in it for too long, are *shed*: the leader answers 503 itself.
 
 Invariants
 1. A connection has one owner, the loop or one exchange; watching it is the last step of giving it back.
@@ -23,6 +24,7 @@ Invariants
    ``mutex`` before its first turn, so an exchange is deposed once, and before either thread goes on.
 5. At most ``cap`` calls of the app run at once: a slot is taken before a call is handed on or deposed, and
    the leader calls inline only while a slot is left for it.
+6. Who waits in line is taken out of it once, under ``mutex``: to be run in a slot, or to be shed, not both.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from typing import Literal, Protocol
 
 from wsgiserve.server.exchange import Exchange
 from wsgiserve.server.forecast import Forecast
+from wsgiserve.server.refusals import ShortageLog
 
 logger = logging.getLogger("wsgiserve")
 
@@ -64,13 +67,24 @@ class Loop(Protocol):
 
 
 class Leadership:
-    """The threads of one server. ``cap`` is how many calls of the app may run at once."""
+    """The threads of one server. ``cap`` is how many calls of the app may run at once.
+
+    ``max_queue`` is how many exchanges may wait for a slot, ``queue_timeout`` for how many seconds.
+    """
 
     idle_seconds = 30.0  # a follower without work for so long retires; a subclass may wait less
 
-    def __init__(self, loop: Loop, cap: int) -> None:
+    def __init__(
+        self, loop: Loop, cap: int, max_queue: float = math.inf, queue_timeout: float = math.inf
+    ) -> None:
         self.loop = loop
         self.cap = self._full_cap = cap
+        self._max_queue = max_queue
+        self._queue_timeout = queue_timeout
+        self._shortage = ShortageLog(
+            "all %d threads are busy and %d requests wait; answered 503 so far: %d; "
+            "raise --threads or --max-queue, or make the app faster"
+        )
         self.lock = threading.Lock()  # the loop lock
         self.forecast = Forecast()
         self.stopped = threading.Event()
@@ -154,16 +168,46 @@ class Leadership:
             self._post(following)  # It inherits the slot.
 
     def _dispatch(self, exchange: Exchange) -> Standing:
-        """Let a follower run an exchange, as soon as there is a slot."""
+        """Let a follower run an exchange, as soon as there is a slot; shed it if the line for one is full."""
+        if self.detached >= self.cap and len(self.waiting) >= self._max_queue:  # Only the leader adds to it.
+            self._shed(exchange)
+            return "leading"
         self.loop.unwatch(exchange)
         with self.mutex:
             exchange.detached = True
             if self.detached >= self.cap:
-                self.waiting.append(exchange)
+                self._stand_in_line(exchange)
                 return "dispatched"
             self.detached += 1
         self._post(exchange)
         return "dispatched"
+
+    def _stand_in_line(self, exchange: Exchange) -> None:
+        """Let an exchange wait for a slot; the mutex is held."""
+        exchange.waits_until = time.monotonic() + self._queue_timeout
+        self.waiting.append(exchange)
+
+    def shed_overdue(self) -> list[Exchange]:
+        """Answer those that have waited in line for too long; their connections are the leader's to go on."""
+        overdue = []
+        now = time.monotonic()
+        with self.mutex:
+            while self.waiting and self.waiting[0].waits_until <= now:
+                overdue.append(self.waiting.popleft())
+        for exchange in overdue:
+            if exchange.connection.hung_up():
+                exchange.connection.broken = True
+            else:
+                self._shed(exchange)
+        return overdue
+
+    def _shed(self, exchange: Exchange) -> None:
+        """Answer in place of the app; for the leader."""
+        try:
+            exchange.shed()
+            self._shortage.add(self.cap, len(self.waiting))
+        except Exception:  # noqa: BLE001 - as in `call`
+            _give_up(exchange)
 
     # -- followers
 
@@ -238,7 +282,7 @@ class Leadership:
                 self.promoting = False  # The sentinel tries again, or the next thread that is free leads.
                 return
             self.detached -= 1
-            self.waiting.append(task)
+            self._stand_in_line(task)  # Even if the line is full: it was promised a slot.
             cap = self.cap = max(1, self.detached)
         logger.error(
             "the system refuses another thread, so that at most %d calls run at once until it eases; "

@@ -28,12 +28,13 @@ from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.leadership import Leadership, Standing
 from wsgiserve.server.listener import Listener
 from wsgiserve.server.poller import MAX_EVENTS, READ, WRITE, Poller
+from wsgiserve.server.refusals import ShortageLog
 
 logger = logging.getLogger("wsgiserve")
 
 ACCEPT_BURST = 64  # connections accepted before others are looked after
 PIPELINE_BURST = 16  # pipelined requests of one connection served before others are looked after
-EVICTED = 16  # idle connections closed at once when the system gives no more descriptors
+EVICTED_SHARE = 64  # of so many idle connections one more is closed at once: the search for them costs
 SWEEP_SECONDS = 1.0
 STOP_SECONDS = 1.0  # for a head that is half received when the server stops
 
@@ -43,10 +44,14 @@ class EventLoop(Custody):
 
     def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller) -> None:
         super().__init__(gateway, config, poller)
-        self.leadership = Leadership(self, config.threads)
+        self.leadership = Leadership(self, config.threads, config.max_queue, config.queue_timeout)
         gateway.before_wait = self.leadership.detach
         self.listeners = {listener.fd: listener for listener in listeners}
         self._watch_listeners()
+        self._next_search = 0.0  # for idle connections to close, once there were none
+        self._crowded = ShortageLog(
+            "all %d connections are in use and new clients wait; times so far: %d; raise --max-connections"
+        )
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
         self._idle_until = 0.0  # for what becomes idle in this turn
         self._next_sweep = 0.0
@@ -112,6 +117,8 @@ class EventLoop(Custody):
                 self._bell.recv(4096)
             except BlockingIOError:
                 pass  # A hint; see the rules.
+            if self._full and len(self.connections) < self.config.max_connections:
+                self._watch_listeners()
 
     def _on_event(self, connection: Connection) -> Standing:
         if self._unserved and connection in self._unserved:
@@ -181,7 +188,7 @@ class EventLoop(Custody):
 
     def _accept(self, listener: Listener) -> bool:
         """Take new connections in; True if there may be more."""
-        for _ in range(ACCEPT_BURST):
+        for _ in range(min(ACCEPT_BURST, self._room())):
             try:
                 sock, address = listener.sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -190,6 +197,7 @@ class EventLoop(Custody):
                 if not self._let_go_of_oldest():
                     logger.error("cannot accept connections for a second: %s", error)
                     self._pause_listeners()
+                    self._next_sweep = monotonic() + SWEEP_SECONDS
                 return False
             sock.setblocking(False)
             layer = connection_environ(listener.host, listener.port, address)
@@ -200,11 +208,31 @@ class EventLoop(Custody):
             self._watch(connection, READ)
         return True
 
+    def _room(self) -> int:
+        """Return how many connections may be accepted now that one waits; if none, pause until one closes."""
+        if self._winding_down:
+            return ACCEPT_BURST  # The system has accepted them for us, at most the backlog.
+        cap = self.config.max_connections
+        room = cap - len(self.connections)
+        if room > 0:
+            return room
+        now = monotonic()
+        if now >= self._next_search:
+            if self._let_go_of_oldest():
+                return cap - len(self.connections)
+            self._next_search = now + SWEEP_SECONDS
+            self._crowded.add(cap)
+        self._pause_listeners()
+        self._full = True
+        if len(self.connections) < cap:  # Closed by a thread that did not see the flag.
+            self.wake()
+        return 0
+
     def _let_go_of_oldest(self) -> bool:
         """Close the connections that have been idle longest; True if there were any."""
         idle = [connection for connection in self._own_connections() if connection.is_idle]
         idle.sort(key=lambda connection: connection.deadline)
-        for connection in idle[:EVICTED]:
+        for connection in idle[: len(idle) // EVICTED_SHARE + 1]:
             self._drop(connection)
         return bool(idle)
 
@@ -212,6 +240,7 @@ class EventLoop(Custody):
         for fd in self.listeners:
             self.poller.watch(fd, 0, READ)
         self._listening = True
+        self._full = False
 
     def _pause_listeners(self) -> None:
         if not self._listening:
@@ -219,14 +248,15 @@ class EventLoop(Custody):
         for fd in self.listeners:
             self.poller.forget(fd)
         self._listening = False
-        self._next_sweep = monotonic() + SWEEP_SECONDS
 
     def _sweep(self) -> None:
-        """End what took too long; listen again after a pause."""
+        """End what took or waited too long; listen again after a pause."""
         now = monotonic()
         self._next_sweep = now + SWEEP_SECONDS
         if not self._listening and self.listeners:
             self._watch_listeners()
+        for exchange in self.leadership.shed_overdue():
+            self._unserved[exchange.connection] = None
         for connection in self._own_connections():
             if connection.deadline <= now:
                 self._expire(connection)

@@ -1,4 +1,4 @@
-"""One log line for each refused request, but no flood: what refuses a request is the client's choice."""
+"""What is logged without a flood: requests that clients make us refuse, and what the server is short of."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from wsgiserve.protocol import RemoteProtocolError
 logger = logging.getLogger("wsgiserve")
 
 LINES_A_SECOND = 10
+SHORTAGE_SECONDS = 10.0  # between two lines about the same shortage
 
 
 class RefusalLog:
@@ -37,3 +38,23 @@ class RefusalLog:
         if left_out:
             logger.info("%d more requests were refused", left_out)
         logger.info("%s: %d, %s", peer or "-", error.status, error.detail)
+
+
+class ShortageLog:
+    """Log at WARNING what an operator should change, seldom and with how often it happened; for the leader.
+
+    ``text`` is a format for the values and, last, the count.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._count = 0
+        self._silent_until = 0.0
+
+    def add(self, *values: int) -> None:
+        """Count an occurrence, and log it unless another was logged a moment ago."""
+        self._count += 1
+        now = monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + SHORTAGE_SECONDS
+            logger.warning(self._text, *values, self._count)

@@ -8,6 +8,7 @@ announced. What was announced is kept or visibly broken, never filled up.
 from __future__ import annotations
 
 import logging
+import math
 import time
 
 from wsgiserve.protocol import (
@@ -39,6 +40,7 @@ class Reply:
     Those that every response reads are the instance's own: that is much faster to look up.
     """
 
+    waits_until = math.inf  # monotonic seconds, set by the leadership while it waits in line
     stream: BodyStream | None = None  # of the body that is still arriving, once the app is called
     complete = False  # everything was given to the connection
     framing: Framing = "none"
@@ -101,7 +103,7 @@ class Reply:
         reader = self.reader
         if reader is not None and not reader.done:
             stream = self.stream
-            unasked = self.request.expects_continue and stream is not None and not stream.begun
+            unasked = self.request.expects_continue and not (stream is not None and stream.begun)
             failed = stream is not None and stream.failed
             if unasked or failed or reader.remaining is None or reader.remaining > MAX_DISCARD:
                 self.keep_alive = False
