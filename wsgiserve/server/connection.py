@@ -31,6 +31,8 @@ if sys.platform == "linux":
 RECEIVE_SIZE = 65536
 # A body up to this size is read by the loop, before the app is called.
 BODY_IN_MEMORY = 1 << 20
+# So is one in chunks up to so much framing: of tiny ones it takes longer to read than what is in them.
+CHUNK_OVERHEAD = 16384
 MAX_POLL = (1 << 31) - 1  # milliseconds, a C int
 # The loop sends at most this much of a file before it looks after other connections.
 FILE_BURST = 1 << 20
@@ -200,6 +202,7 @@ class Connection:
             head.expects_continue
             or (head.block.content_length or 0) > BODY_IN_MEMORY
             or len(self.body) > BODY_IN_MEMORY
+            or self.arrived - len(self.body) > CHUNK_OVERHEAD
         ):
             self._forget_request()
             return head, None, reader
