@@ -237,9 +237,7 @@ class EventLoop(Custody):
             self._refuse(connection, RemoteProtocolError(408, "the request did not arrive in time"))
             self._settle(connection)
         else:
-            connection.reset = bool(
-                connection.outgoing
-            )  # What the system still holds is not delivered either.
+            connection.reset = bool(connection.outgoing)  # What the system still holds is dropped too.
             self._drop(connection)
 
     # -- the end

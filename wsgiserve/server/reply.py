@@ -150,7 +150,7 @@ class Reply:
             connection.wait_writable(pace.resume())
             connection.flush()
             if pace.too_slow(self._progress):
-                connection.reset = True  # What the system still holds is not for delivery either.
+                connection.reset = True  # What the system still holds is dropped too.
                 raise ClientDisconnected("the client reads the response too slowly")
 
     def _progress(self) -> int:
