@@ -63,12 +63,15 @@ class Config:
     )
     head_timeout: float = _option(10.0, "Time a client has to send a request head.", "SECONDS", least=1)
     stall_timeout: float = _option(
-        30.0, "A body or response that does not move for so long is given up.", "SECONDS", least=1
+        30.0,
+        "A body or response that has not moved since the last look, so long ago, is given up.",
+        "SECONDS",
+        least=1,
     )
     min_rate: int = _option(
         240,
-        "A body that takes longer than the stall timeout has to arrive this fast on the average, in bytes a "
-        "second; 0 is no limit.",
+        "A body or response that takes longer than the stall timeout has to move this fast on the average, "
+        "in bytes a second; 0 is no limit.",
         "BYTES",
         least=0,
     )

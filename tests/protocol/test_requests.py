@@ -192,6 +192,28 @@ def test_head_byte_by_byte_is_linear_work(fields):
     assert 0 < buffer.scanned < 16 * len(data)
 
 
+@pytest.mark.parametrize(
+    "behind", [b"", b"2\r\nxx", b"3\r\nxyz", b"0", b"g\r\n", b"1\r\nxy\r\n", b"1\r\nx\n"]
+)
+@pytest.mark.parametrize("limit", [0, 300, 299])
+def test_run_of_chunks_is_read_as_chunk_by_chunk(behind, limit):
+    data = b"1\r\na\r\n002\r\nbc\r\n" * 100 + behind
+    whole, split = (outcome(pieces, limit) for pieces in ([data], single_bytes(data)))
+    assert whole == split
+    assert whole[0] in (400, 413) or whole.startswith(b"abc" * 100)
+
+
+def outcome(pieces, limit):
+    """Return the body, or the status and words of its refusal."""
+    reader, body = ChunkedReader(max_body=limit), b""
+    try:
+        for piece in pieces:
+            body += reader.receive_data(piece)[0]
+    except RemoteProtocolError as error:
+        return error.status, error.detail
+    return body
+
+
 def test_chunk_lines_are_held_one_at_a_time():
     """What a chunked reader keeps between two calls is at most the line it has not seen the end of."""
     reader = ChunkedReader()

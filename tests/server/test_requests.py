@@ -12,7 +12,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from tests.server.apps import TEXT, checked
+from tests.server.apps import TEXT, checked, connections
 from tests.server.client import SECONDS, Client, get, wait_until
 
 MEBIBYTE = 1 << 20
@@ -174,6 +174,46 @@ def test_streamed_body_is_read_as_it_arrives(serving):
             wait_until(lambda: len(pieces) == number + 1)  # noqa: B023 - used up in this turn
             assert pieces[number] == bytes([number]) * MEBIBYTE
         assert client.response().body == b"done"
+
+
+def test_body_of_tiny_chunks_is_read_by_the_app(serving):
+    """The loop does not collect a megabyte of them: their framing costs more than what is in them."""
+    tiny = bytes(range(256)) * 256
+    called, bodies = threading.Event(), []
+
+    @checked
+    def app(environ, start_response):
+        called.set()
+        bodies.append(environ["wsgi.input"].read(-1))
+        start_response("200 OK", [TEXT])
+        return [b"thanks"]
+
+    with serving(app) as server, Client(server) as client:
+        client.send(get("/", CHUNKED, method="POST"))
+        client.send(b"".join(b"1\r\n%c\r\n" % byte for byte in tiny[:8000]))
+        assert called.wait(SECONDS)
+        client.send(b"".join(b"1\r\n%c\r\n" % byte for byte in tiny[8000:]) + b"0\r\n\r\n")
+        assert client.response().body == b"thanks"
+        assert bodies == [tiny]
+
+
+def test_body_of_large_chunks_is_there_when_the_app_is_called(serving):
+    called = threading.Event()
+
+    @checked
+    def app(environ, start_response):
+        called.set()
+        body = environ["wsgi.input"].read(-1)
+        start_response("200 OK", [TEXT])
+        return [b"%d" % len(body)]
+
+    with serving(app) as server, Client(server) as client:
+        client.send(get("/", CHUNKED, method="POST"))
+        client.send(b"2000\r\n%b\r\n" % (b"x" * 8192) * 100)
+        wait_until(lambda: any(len(connection.body) == 819200 for connection in connections(server).values()))
+        assert not called.is_set()
+        client.send(b"0\r\n\r\n")
+        assert client.response().body == b"819200"
 
 
 # -- a body cut short is an error in read(), never a short body

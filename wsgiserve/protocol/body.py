@@ -7,6 +7,7 @@ at most one incomplete line; the cost is linear in the bytes fed, however they a
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from wsgiserve.protocol import grammar
@@ -78,9 +79,28 @@ class ChunkedReader:
                 self._missing -= len(piece)
                 position += len(piece)
                 pieces.append(piece)
-            else:
+            elif self._line or self._expect != self._chunk_line:
                 position = self._read_line(data, position)
+            else:
+                position = self._read_line(data, self._read_whole_chunks(data, position, pieces))
         return b"".join(pieces), data[position:]
+
+    def _read_whole_chunks(self, data: bytes, position: int, pieces: list[bytes]) -> int:
+        """Take chunks with which nothing is amiss, and that are there to their end, in few steps each.
+
+        Whatever else there is, the last chunk too, is left to be read line by line.
+        """
+        chunk_line = grammar.PLAIN_CHUNK_LINE.match
+        most = self.max_body or math.inf
+        while match := chunk_line(data, position):
+            start, size = match.end(), int(match[1], 16)
+            end = start + size
+            if not size or data[end : end + 2] != b"\r\n" or self._total + size > most:
+                break
+            self._total += size
+            pieces.append(data[start:end])
+            position = end + 2
+        return position
 
     def _read_line(self, data: bytes, position: int) -> int:
         """Read on to the end of a line and hand the line, with its CRLF, to whoever expects one."""

@@ -64,5 +64,8 @@ CONTENT_LENGTH = re.compile(r"[0-9]{1,18}")
 # RFC 9112 §7.1: chunk-size [ chunk-ext ] CRLF; at most 16 hex digits; chunk-ext begins with BWS ";".
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 
+# The same without chunk-ext, as nearly every chunk begins.
+PLAIN_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
+
 # RFC 9112 §4: status-line = HTTP-version SP status-code SP [ reason-phrase ]; the app gives the last two.
 STATUS = re.compile(r"([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")

@@ -10,8 +10,9 @@ import math
 import os
 import select
 import socket
+import struct
+import sys
 from collections.abc import Callable
-from time import monotonic
 from typing import Literal, Protocol
 
 from wsgiserve.config import Config
@@ -19,10 +20,17 @@ from wsgiserve.protocol import BodyReader, FieldBlock, RequestHead, RequestReade
 from wsgiserve.server.environ import Environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.file_wrapper import FileSegment, FileWrapper
+from wsgiserve.server.pace import Pace
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
 
 RECEIVE_SIZE = 65536
 # A body up to this size is read by the loop, before the app is called.
 BODY_IN_MEMORY = 1 << 20
+# So is one in chunks up to so much framing: of tiny ones it takes longer to read than what is in them.
+CHUNK_OVERHEAD = 16384
 MAX_POLL = (1 << 31) - 1  # milliseconds, a C int
 # The loop sends at most this much of a file before it looks after other connections.
 FILE_BURST = 1 << 20
@@ -56,13 +64,24 @@ class Running(Protocol):
         """Write the access log's line."""
 
 
+def queued(fd: int) -> int:
+    """Count the bytes in a socket's send buffer, sent or not, that the peer has not acknowledged.
+
+    SIOCOUTQ of tcp(7), by its other name; 0 on other systems, where a client has taken what has left.
+    """
+    if sys.platform != "linux":
+        return 0
+    (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))
+    return int(count)
+
+
 class Connection:
     """State of one accepted socket; see the headings for how long each part lives."""
 
     __slots__ = (
+        "arrived",
         "block_layer",
         "body",
-        "body_began",
         "body_reader",
         "broken",
         "closing",
@@ -76,6 +95,7 @@ class Connection:
         "last_body_reader",
         "layer",
         "outgoing",
+        "pace",
         "peer",
         "phase",
         "reader",
@@ -105,13 +125,14 @@ class Connection:
         # the loop's book-keeping
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
+        self.pace: Pace | None = None  # while the loop waits for a body, or for a response to be taken
         # the request being read, or being discarded
         self.phase: Phase = "head"
         self.reading_head = True  # its deadline runs; a new connection is not idle
         self.head: RequestHead | None = None
         self.body_reader: BodyReader | None = None
         self.body = bytearray()
-        self.body_began = 0.0
+        self.arrived = 0  # bytes of the body, with its framing
         # the exchange that runs, or ran last
         self.exchange: Running | None = None
         self.last_body_reader: BodyReader | None = None
@@ -165,7 +186,7 @@ class Connection:
     def _begin_body(self, head: RequestHead) -> None:
         self.head, self.phase = head, "body"
         self.body = bytearray()
-        self.body_began = monotonic()
+        self.arrived = 0
         self.body_reader = self.last_body_reader = body_reader(
             head, max_body=self.config.max_body, max_fields=self.config.max_fields
         )
@@ -181,9 +202,11 @@ class Connection:
             head.expects_continue
             or (head.block.content_length or 0) > BODY_IN_MEMORY
             or len(self.body) > BODY_IN_MEMORY
+            or self.arrived - len(self.body) > CHUNK_OVERHEAD
         ):
             return None
-        self.head, self.phase = None, "head"
+        self.head = self.pace = None
+        self.phase = "head"
         return head
 
     def _discarded(self) -> bool:
@@ -191,20 +214,17 @@ class Connection:
         assert self.body_reader is not None
         self.take(self.body_reader)
         if self.body_reader.done:
-            self.body_reader = None
+            self.body_reader = self.pace = None
             self.phase = "head"
         return self.phase == "head"
 
     def take(self, reader: BodyReader) -> bytes:
         """Move bytes from the request reader's buffer through a body's reader."""
         data, self.reader.buffer = bytes(self.reader.buffer), b""
-        body, self.reader.buffer = reader.receive_data(data)
+        body, rest = reader.receive_data(data)
+        self.reader.buffer = rest
+        self.arrived += len(data) - len(rest)
         return body
-
-    def body_seconds(self, received: int) -> float:
-        """Return how long a client may take, or keep us waiting, for so many bytes of a body."""
-        rate = self.config.min_rate
-        return self.config.stall_timeout + received / rate if rate else math.inf
 
     # -- sending
 
@@ -260,6 +280,18 @@ class Connection:
         """Count the bytes that have not left yet."""
         files = sum(segment.count for segment in self.outgoing if isinstance(segment, FileSegment))
         return self.unsent + files
+
+    def untaken(self) -> int:
+        """Count the bytes that the client has not taken yet, in the system's buffer too where it tells.
+
+        The system takes megabytes at once, and tells of room again when a third of its buffer is free: what
+        it took says little about whether a slow client reads.
+        """
+        return self.left() + queued(self.fd)
+
+    def progress(self) -> int:
+        """Count, from anywhere, what the client has done of what the loop waits for; see ``Pace``."""
+        return -self.untaken() if self.outgoing else self.arrived
 
     def _flush_file(self, segment: FileSegment) -> bool:
         """Send from a file; True when its part has left, False to come back later."""

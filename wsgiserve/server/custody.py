@@ -23,6 +23,7 @@ from wsgiserve.server.connection import Connection
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.exchange import Exchange
 from wsgiserve.server.gateway import Gateway
+from wsgiserve.server.pace import Pace
 from wsgiserve.server.poller import READ, WRITE, Poller
 
 logger = logging.getLogger("wsgiserve")
@@ -68,7 +69,7 @@ class Custody:
         if connection.broken:
             self._drop(connection)
         elif connection.outgoing:
-            connection.deadline = monotonic() + self.config.stall_timeout
+            self._demand_progress(connection)
             self._watch(connection, WRITE)
         elif connection.closing:
             self._close(connection)
@@ -94,11 +95,9 @@ class Custody:
         return exchange
 
     def _await_bytes(self, connection: Connection) -> None:
-        if connection.phase == "discard":
-            connection.deadline = monotonic() + self.config.stall_timeout
-        elif connection.phase == "body":
-            in_time = connection.body_began + connection.body_seconds(len(connection.body))
-            connection.deadline = min(monotonic() + self.config.stall_timeout, in_time)
+        if connection.phase == "discard" or connection.phase == "body":
+            if connection.pace is None:
+                self._demand_progress(connection)
         elif not connection.reader.buffer:
             if not connection.reading_head:
                 connection.deadline = monotonic() + self.config.keep_alive
@@ -108,6 +107,11 @@ class Custody:
         if self._stop_at < math.inf and connection.phase == "head":
             connection.deadline = min(connection.deadline, self._stop_at)
         self._watch(connection, READ)
+
+    def _demand_progress(self, connection: Connection) -> None:
+        """Have the client looked at in a while; see ``Pace``."""
+        connection.pace = Pace(self.config, connection.progress())
+        connection.deadline = monotonic() + self.config.stall_timeout
 
     def _refuse(self, connection: Connection, error: RemoteProtocolError) -> None:
         """Answer what may not be served; nothing is served on the connection after it."""
@@ -161,6 +165,7 @@ class Custody:
             connection.phase = "linger"
             connection.end_of_output()
             connection.closing = False
+            connection.pace = None
             connection.deadline = monotonic() + LINGER_SECONDS
             self._watch(connection, READ)
         else:

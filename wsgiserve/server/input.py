@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from wsgiserve.protocol import BodyReader, RemoteProtocolError
 from wsgiserve.server.connection import Connection
 from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.pace import Pace
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -36,7 +36,7 @@ class BodyStream(io.RawIOBase):
     ) -> None:
         self.reader = reader
         self._received = 0
-        self._waited = 0.0
+        self._pace: Pace | None = None
         self.begun = False
         self.failed = False
         self._connection = connection
@@ -72,7 +72,8 @@ class BodyStream(io.RawIOBase):
             if data is None:
                 self._before_wait()
                 data = self._await()
-            self._received += len(data)
+            else:
+                self._received += len(data)
             if not data:
                 raise ClientDisconnected("the client left before its request body was complete")
             connection.reader.buffer = data
@@ -80,11 +81,14 @@ class BodyStream(io.RawIOBase):
         self.failed = False
 
     def _await(self) -> bytes:
-        """Wait for the client, which has to send at a rate: a byte now and then would hold this thread."""
+        """Wait for the client; the time that the app takes between two reads is not the client's."""
         connection = self._connection
-        began = monotonic()
-        arrived = connection.wait_readable(connection.config.stall_timeout)
-        self._waited += monotonic() - began
-        if not arrived or self._waited > connection.body_seconds(self._received):
-            raise RemoteProtocolError(408, "the request body arrives too slowly")
-        return connection.receive() or b""
+        pace = self._pace = self._pace or Pace(connection.config, self._received)
+        data = None
+        while data is None:
+            connection.wait_readable(pace.resume())
+            data = connection.receive()
+            self._received += len(data or b"")
+            if pace.too_slow(lambda: self._received):
+                raise RemoteProtocolError(408, "the request body arrives too slowly")
+        return data

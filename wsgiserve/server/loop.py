@@ -143,19 +143,17 @@ class EventLoop(Custody):
         self._drop(connection)
 
     def _on_writable(self, connection: Connection) -> Standing:
-        before = connection.unsent
         try:
             connection.flush()
         except ClientDisconnected:
             self._drop(connection)
             return "leading"
-        if not connection.outgoing:
-            if connection.unlogged is not None:
-                connection.unlogged.log()
-            return self._advance(connection, self._settle(connection))
-        if connection.unsent != before or not before:
-            connection.deadline = monotonic() + self.config.stall_timeout
-        return "leading"
+        if connection.outgoing:
+            return "leading"
+        connection.pace = None
+        if connection.unlogged is not None:
+            connection.unlogged.log()
+        return self._advance(connection, self._settle(connection))
 
     # -- requests
 
@@ -262,11 +260,16 @@ class EventLoop(Custody):
                 self._expire(connection)
 
     def _expire(self, connection: Connection) -> None:
+        pace = connection.pace
+        if pace is not None and not pace.too_slow(connection.progress):
+            connection.deadline = monotonic() + self.config.stall_timeout
+            return
         unfinished = connection.phase == "body" or connection.reader.buffer
         if unfinished and connection.phase != "linger" and not connection.outgoing:
             self._refuse(connection, RemoteProtocolError(408, "the request did not arrive in time"))
             self._settle(connection)
         else:
+            connection.reset = bool(connection.outgoing)  # What the system still holds is dropped too.
             self._drop(connection)
 
     # -- the end

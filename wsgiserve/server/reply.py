@@ -25,6 +25,7 @@ from wsgiserve.server.environ import Environ, block_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.input import BodyStream
+from wsgiserve.server.pace import Pace
 
 logger = logging.getLogger("wsgiserve")
 
@@ -48,6 +49,8 @@ class Reply:
     status = 0
     sent = 0  # bytes of the body
     trailers = b""
+    streamed = 0  # bytes given to ``send``
+    pace: Pace | None = None  # of the client's reading, once ``send`` has waited
     started = 0.0
 
     def __init__(self, gateway: Gateway, connection: Connection, request: RequestHead) -> None:
@@ -135,12 +138,24 @@ class Reply:
         connection = self.connection
         if data:
             connection.send(data)
+            self.streamed += len(data)
         if connection.outgoing:
             self.gateway.before_wait(self)
-            while connection.outgoing:
-                if not connection.wait_writable(connection.config.stall_timeout):
-                    raise ClientDisconnected("the client stopped reading the response")
-                connection.flush()
+            self._await_reader()
+
+    def _await_reader(self) -> None:
+        """Wait until the rest has left; the time that the app takes for its blocks is not the client's."""
+        connection = self.connection
+        pace = self.pace = self.pace or Pace(connection.config, self._progress())
+        while connection.outgoing:
+            connection.wait_writable(pace.resume())
+            connection.flush()
+            if pace.too_slow(self._progress):
+                connection.reset = True  # What the system still holds is dropped too.
+                raise ClientDisconnected("the client reads the response too slowly")
+
+    def _progress(self) -> int:
+        return self.streamed - self.connection.untaken()
 
     def _cut(self, data: bytes) -> bytes:
         """RFC 9110 §8.6: the announced length is what the client believes."""
