@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserve.config import ConfigError
 from wsgiserve.server.errors import ListenError
-from wsgiserve.server.server import STOP_SIGNALS, Server
+from wsgiserve.server.server import Server
 
 try:
     import resource
@@ -46,10 +44,7 @@ def run(app: WSGIApplication, **options: Any) -> None:
         fail(f"{flag}{error.text}. See wsgiserve --help.", EXIT_USAGE)
     except ListenError as error:
         fail(str(error), EXIT_CANNOT_LISTEN)
-    finished = server.serve(ready=lambda: _announce(server), stopping=_say_what_runs)
-    if threading.current_thread() is threading.main_thread():
-        for number in STOP_SIGNALS:  # We are ending; one more must not change what we end with.
-            signal.signal(number, signal.SIG_IGN)
+    finished = server.serve(ready=lambda: _announce(server), stopping=_say_what_runs, last=True)
     if not finished:
         fail("stopped with requests still running; they were cut", EXIT_CUT)
 

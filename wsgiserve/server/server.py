@@ -91,13 +91,15 @@ class Server:
         *,
         ready: Callable[[], None] | None = None,
         stopping: Callable[[int], None] | None = None,
+        last: bool = False,
     ) -> bool:
         """Serve until stopped; True if every request was finished, False if some were cut at the end.
 
         ``ready`` is called once the addresses are listened on and the stop signals are heeded; ``stopping``
-        in the handler of the first signal, with the number of requests that are still running.
+        in the handler of the first signal, with the number of requests that are still running. ``last`` means
+        that the program ends after this: no signal changes any more what it ends with.
         """
-        with self._signals(stopping):
+        with self._signals(stopping, last):
             loop = self._prepare()
             if ready is not None:
                 ready()
@@ -167,7 +169,7 @@ class Server:
         return finished
 
     @contextmanager
-    def _signals(self, stopping: Callable[[int], None] | None) -> Iterator[None]:
+    def _signals(self, stopping: Callable[[int], None] | None, last: bool) -> Iterator[None]:
         """Have the stop signals call ``stop``, on the main thread; elsewhere Python allows no handlers."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -184,7 +186,11 @@ class Server:
         try:
             yield
         finally:
-            _restore_handlers()
+            if last:
+                for number in STOP_SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)
+            else:
+                _restore_handlers()
 
 
 # What the stop signals meant before a server on the main thread took them.
