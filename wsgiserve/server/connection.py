@@ -26,7 +26,9 @@ if sys.platform == "linux":
     import fcntl
     import termios
 
-RECEIVE_SIZE = 65536
+# What is read at once. The room for it is made anew each time, so less is quicker where little comes.
+HEAD_SIZE = 16384
+BODY_SIZE = 65536
 # A body up to this size is read by the loop, before the app is called.
 BODY_IN_MEMORY = 1 << 20
 # So is one in chunks up to so much framing: of tiny ones it takes longer to read than what is in them.
@@ -162,7 +164,7 @@ class Connection:
     def receive(self) -> bytes | None:
         """Read what is there: None if nothing is, b"" at the end or when the client is gone."""
         try:
-            return self.sock.recv(RECEIVE_SIZE)
+            return self.sock.recv(HEAD_SIZE if self.body_reader is None else BODY_SIZE)
         except (BlockingIOError, InterruptedError):
             return None
         except OSError:

@@ -54,8 +54,10 @@ class Exchange(Reply):
         """Call the app and send what it answers; the connection is left ready for what comes next."""
         try:
             request = self.request
-            body = self._open_body() if request.block.has_body else io.BytesIO()
-            environ = request_environ(self.layer(), request, body)
+            block, connection = request.block, self.connection
+            body = self._open_body() if block.has_body else io.BytesIO()
+            layer = connection.block_layer if block is connection.last_block else self.layer()
+            environ = request_environ(layer, request, body)
             result = self.gateway.app(environ, self.start_response)
             if type(result) is list or type(result) is tuple:
                 self._send_whole(result)
@@ -65,7 +67,9 @@ class Exchange(Reply):
             self._abandon(error)
         except BaseException as error:  # noqa: BLE001 - whatever the app raises, SystemExit included
             self._fail(error)
-        self._finish()
+        self.over = True
+        if not self.keep_alive or self.reader is not None or self.gateway.access_log:
+            self._finish()
 
     def shed(self) -> None:
         """Answer in place of the app, which there is no thread for; the connection is left as by ``run``."""
@@ -242,7 +246,6 @@ class Exchange(Reply):
     def _finish(self) -> None:
         """Leave the connection as the next owner expects it, and nothing large behind."""
         connection = self.connection
-        self.over = True
         if not self.keep_alive:
             connection.closing = True
         if self.reader is not None:

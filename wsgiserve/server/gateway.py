@@ -15,7 +15,6 @@ import wsgiserve
 from wsgiserve.config import Config
 from wsgiserve.protocol import (
     Framing,
-    RequestHead,
     ResponseHead,
     render_head,
     response_framing,
@@ -48,7 +47,7 @@ class Gateway:
         self.stopping = False
         self.before_wait: Callable[[Any], None]  # set by the loop; an exchange calls it with itself
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
-        self._starts: dict[tuple[object, ...], Start] = {}  # true while the Date line is
+        self.starts: dict[tuple[object, ...], Start] = {}  # see ``render_start``; true while the Date line is
         self._second = 0
         self._date_line = self._standing = b""
         self.tick()
@@ -67,35 +66,27 @@ class Gateway:
             self._heads[key] = head
         return head
 
-    def response_start(
-        self, head: ResponseHead, announced: int | None, request: RequestHead, keep_alive: bool
+    def render_start(
+        self, head: ResponseHead, announced: int | None, method: str, minor: int, keep_alive: bool
     ) -> Start:
-        """Decide on the framing and render all that precedes the body, or find what was equal.
+        """Decide on the framing and render all that precedes the body; keep it in ``starts`` for the next.
 
         ``announced`` is the body's length if known. Returns (framing, the length to keep to, whether the
         connection persists, the bytes).
         """
-        starts = self._starts  # Before the Date line, so that none is kept longer than it is true.
-        key = (head, announced, request.method, request.minor, keep_alive)
-        start = starts.get(key)
-        if start is None:
-            start = self._render_start(*key)
-            if len(starts) < _MAX_STARTS:
-                starts[key] = start
-        return start
-
-    def _render_start(
-        self, head: ResponseHead, announced: int | None, method: str, minor: int, keep_alive: bool
-    ) -> Start:
+        starts = self.starts  # Before the Date line, so that none is kept longer than it is true.
         framing, length = response_framing(method, head.status, minor, announced)
-        keep_alive = keep_alive and framing != "close"
+        persists = keep_alive and framing != "close"
         persistence = b""
-        if not keep_alive:
+        if not persists:
             persistence = b"Connection: close\r\n"
         elif not minor:
             persistence = b"Connection: keep-alive\r\n"
         data = render_head(head, framing, length, self.standing(head), persistence)
-        return framing, length or 0, keep_alive, data
+        start = (framing, length or 0, persists, data)
+        if len(starts) < _MAX_STARTS:
+            starts[head, announced, method, minor, keep_alive] = start
+        return start
 
     def tick(self) -> None:
         """Keep the Date line true: once a turn of the loop, and when an exchange took a while."""
@@ -103,7 +94,7 @@ class Gateway:
         if now != self._second:
             self._date_line = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
             self._standing = self._date_line + _SERVER_LINE
-            self._starts = {}
+            self.starts = {}
             self._second = now
 
     def standing(self, head: ResponseHead | None = None) -> bytes:

@@ -89,12 +89,12 @@ class Reply:
             self._decide_persistence()
         if self.detached:
             gateway.tick()
-        self.framing, self.remaining, self.keep_alive, start = gateway.response_start(
-            head, announced, request, self.keep_alive
-        )
+        key = (head, announced, request.method, request.minor, self.keep_alive)
+        start = gateway.starts.get(key) or gateway.render_start(*key)
+        self.framing, self.remaining, self.keep_alive, data = start
         self.head_sent = True
         self.status = head.status
-        return start
+        return data
 
     def _may_omit_body(self, head: ResponseHead) -> bool:
         """Whether an app may leave out the body whose length the response would announce."""
