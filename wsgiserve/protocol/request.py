@@ -7,9 +7,9 @@ another, and only when one of them fails looks for the reason.
 Rules
 - The verdict depends on the bytes alone, never on how they were split: what refuses a prefix refuses every
   continuation of it. So limits are judged on a window of the buffer, a line once it is complete.
-- On a kept-alive connection the field lines are usually those of the request before. The last block and what
-  it meant are kept; equal bytes mean the same, so the strict reading is paid for once per run of equal ones.
-  The request lines asked for most are kept likewise.
+- Equal bytes mean the same, so strict reading is paid for once per run of equal ones. A client that comes
+  often repeats itself: kept are the connection's last head, also for its field lines alone where the request
+  line differs, and the request lines asked for most.
 - After an error there is no next request: nobody can say where it would begin.
 """
 
@@ -26,9 +26,9 @@ from wsgiserve.protocol.fields import BARE_LINE_FEED, FieldBlock, read_fields
 # empty line (CRLF) received prior to the request-line".
 MAX_EMPTY_LINES = 4
 
-MAX_REMEMBERED = 8192  # bytes of field lines; larger ones would make idle connections heavy
+MAX_REMEMBERED = 8192  # bytes of a head; larger ones would make idle connections heavy
 
-TLS_HANDSHAKE = 22  # RFC 8446 §5.1: the first byte of a client that takes us for https
+TLS_HANDSHAKE = b"\x16"  # RFC 8446 §5.1: the first byte of a client that takes us for https
 
 
 class RequestLine(NamedTuple):
@@ -86,13 +86,13 @@ class RequestReader:
     __slots__ = (
         "_empty_lines",
         "_fields_start",
-        "_last_minor",
-        "_last_rest",
+        "_last",
+        "_last_fields_start",
         "_line",
         "_scanned",
         "buffer",
         "failed",
-        "last_block",
+        "last_head",
         "max_body",
         "max_fields",
         "max_head",
@@ -114,9 +114,9 @@ class RequestReader:
         self.max_fields = max_fields
         self.max_body = max_body
         self.failed = False
-        self._last_rest: bytes | None = None  # of a head, from behind its request line to its end
-        self.last_block = FieldBlock([])
-        self._last_minor = 0
+        self._last = b""  # the bytes of last_head
+        self._last_fields_start = 0
+        self.last_head: RequestHead | None = None  # the last that is not too large to be kept
         # until the next head is complete
         self.buffer: bytes | bytearray = b""  # a bytearray where a head comes in pieces
         self.method = ""
@@ -141,51 +141,40 @@ class RequestReader:
         buffer = self.buffer
         if not buffer:
             return None
+        head = self.last_head
+        if head is not None and buffer == self._last and not self._scanned:
+            self.buffer = b""
+            self.method = head.method
+            self._empty_lines = 0
+            return head
         try:
-            if not self._scanned and buffer[0] >= 32:
-                text, _, rest = buffer.partition(b"\r\n")
-                if rest == self._last_rest and len(text) <= self.max_line:  # And nothing is behind it.
-                    self.buffer = b""
-                    self._empty_lines = 0
-                    self.method = ""
-                    line = read_request_line(text)  # type: ignore[arg-type]  # bytes: it was not in pieces
-                    self.method = line[0]
-                    head = RequestHead(line, self.last_block)
-                    if head.minor != self._last_minor or head.authority is not None:
-                        self._judge_head(head)
-                    return head
-            return self._read_new()
+            if buffer[0] < 32 and not self._skip_empty_lines():
+                return None
+            end = self.buffer.find(b"\r\n\r\n", self._scanned)
+            if end < 0:
+                self._judge_partial()
+                return None
+            return self._read_head(bytes(self.buffer), end)  # No copy of what already is bytes.
         except RemoteProtocolError:
             self.failed = True
             self.buffer = b""
             raise
 
-    def _read_new(self) -> RequestHead | None:
-        if self.buffer[0] < 32:
-            if not self._skip_empty_lines():
-                return None
-            if self.buffer[0] == TLS_HANDSHAKE:
-                raise RemoteProtocolError(400, "a TLS handshake, and this port speaks plain HTTP")
-        end = self.buffer.find(b"\r\n\r\n", self._scanned)
-        if end < 0:
-            self._judge_partial()
-            return None
-        return self._read_head(bytes(self.buffer), end)  # No copy of what already is bytes.
-
     def _read_head(self, buffer: bytes, end: int) -> RequestHead:
         line_end = buffer.find(b"\r\n")
         line = self._line or self._read_line(buffer, line_end)
         rest = buffer[line_end + 2 : end + 4]
-        if rest == self._last_rest:
-            block = self.last_block
+        if self.last_head is not None and rest == self._last[self._last_fields_start :]:
+            block = self.last_head.block
         else:
             if end - line_end > self.max_head:
                 _judge_window(buffer, 0, line_end + 2, self.max_head, 431)
             block = FieldBlock(read_fields(rest[:-2], self.max_fields))
         head = RequestHead(line, block)
         self._judge_head(head)
-        if len(rest) <= MAX_REMEMBERED:
-            self._last_rest, self.last_block, self._last_minor = rest, block, head.minor
+        if end <= MAX_REMEMBERED:
+            self._last, self._last_fields_start = buffer[: end + 4], line_end + 2
+            self.last_head = head
         self.buffer = buffer[end + 4 :]
         self._line = None
         self._scanned = self._empty_lines = 0
@@ -198,6 +187,8 @@ class RequestReader:
             self._empty_lines += 1
             if self._empty_lines > MAX_EMPTY_LINES:
                 raise RemoteProtocolError(400, "too many empty lines before the request line")
+        if self.buffer[:1] == TLS_HANDSHAKE:
+            raise RemoteProtocolError(400, "a TLS handshake, and this port speaks plain HTTP")
         return bool(self.buffer) and self.buffer != b"\r"
 
     def _judge_partial(self) -> None:

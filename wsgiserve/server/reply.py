@@ -72,7 +72,8 @@ class Reply:
         if block is connection.last_block:
             return connection.block_layer
         layer = block_environ(self.gateway.environ, connection.layer, block)
-        if block is connection.reader.last_block:  # Else it is too large for an idle connection to keep.
+        last = connection.reader.last_head
+        if last is not None and block is last.block:  # Else it is too large for an idle connection to keep.
             connection.last_block, connection.block_layer = block, layer
         return layer
 
