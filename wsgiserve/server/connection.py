@@ -178,11 +178,12 @@ class Connection:
         """
         if self.phase == "discard" and not self._discarded():
             return None
-        if self.phase == "head":
-            head = self.reader.next_head()
-            if head is None or not head.block.has_body:
-                return head
-            self._begin_body(head)
+        if self.phase != "head":
+            return self._request_with_body()
+        head = self.reader.next_head()
+        if head is None or not head.block.has_body:
+            return head
+        self._begin_body(head)
         return self._request_with_body()
 
     def _begin_body(self, head: RequestHead) -> None:

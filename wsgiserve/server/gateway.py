@@ -47,7 +47,7 @@ class Gateway:
         self.stopping = False
         self.before_wait: Callable[[Any], None]  # set by the loop; an exchange calls it with itself
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
-        self.starts: dict[tuple[object, ...], Start] = {}  # see ``render_start``; true while the Date line is
+        self.starts: dict[tuple[object, ...], Start] = {}  # see ``render_start``; true until the next second
         self._second = 0
         self._date_line = self._standing = b""
         self.tick()
@@ -74,9 +74,9 @@ class Gateway:
         ``announced`` is the body's length if known. Returns (framing, the length to keep to, whether the
         connection persists, the bytes).
         """
-        starts = self.starts  # Before the Date line, so that none is kept longer than it is true.
+        starts = self.starts  # Taken first, so that nothing is kept for longer than it is true.
         framing, length = response_framing(method, head.status, minor, announced)
-        persists = keep_alive and framing != "close"
+        persists = keep_alive and framing != "close" and not self.stopping
         persistence = b""
         if not persists:
             persistence = b"Connection: close\r\n"
@@ -87,6 +87,11 @@ class Gateway:
         if len(starts) < _MAX_STARTS:
             starts[head, announced, method, minor, keep_alive] = start
         return start
+
+    def stop(self) -> None:
+        """Let no connection persist behind a response that begins from now on."""
+        self.stopping = True
+        self.starts = {}
 
     def tick(self) -> None:
         """Keep the Date line true: once a turn of the loop, and when an exchange took a while."""

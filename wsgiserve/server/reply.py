@@ -86,7 +86,7 @@ class Reply:
         announced = head.content_length
         if announced is None and (known_length or not self._may_omit_body(head)):  # Zero: an invention.
             announced = known_length
-        if self.reader is not None or gateway.stopping:
+        if self.reader is not None:
             self._decide_persistence()
         if self.detached:
             gateway.tick()

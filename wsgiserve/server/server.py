@@ -112,7 +112,7 @@ class Server:
         if loop is None:
             return
         hurry = loop.gateway.stopping
-        loop.gateway.stopping = True
+        loop.gateway.stop()
         loop.leadership.give_up(HURRY_SECONDS if hurry else self.config.graceful_timeout)
         loop.wake()
 
