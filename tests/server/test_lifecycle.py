@@ -532,6 +532,20 @@ def test_access_log_of_the_library_goes_to_standard_output(serving, monkeypatch)
     assert [match["request"] for match in matches] == [f"GET /{number} HTTP/1.1" for number in range(5)]
 
 
+@pytest.mark.parametrize(
+    ("statement", "interval"), [("", b"0.0005"), ("sys.setswitchinterval(0.02)", b"0.02")]
+)
+def test_program_shortens_the_switch_interval_unless_the_app_has_its_own(folder, statement, interval):
+    (folder / "tells.py").write_text(
+        f"import sys\n{statement}\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(sys.getswitchinterval()).encode()]\n"
+    )
+    with serving_program(folder, "tells:application") as (_, port), Client(port=port) as client:
+        assert client.ask(get()).body == interval
+
+
 def test_out_of_descriptors_the_longest_idle_make_room(folder):
     """A new client does not wait for others to give up connections that they do not use."""
     limited = "import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48)); "
