@@ -339,7 +339,7 @@ def test_error_in_their_code_shows_their_traceback(folder, target, place, error)
 
 LOG_LINE = re.compile(
     r"127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
-    r'"(?P<request>.*)" (?P<status>\d{3}) (?P<size>\d+) "(?P<referer>.*)" "(?P<agent>.*)" \d+\.\d{6}\n'
+    r'"(?P<request>.*)" (?P<status>\d{3}) (?P<size>\d+) "(?P<referer>.*)" "(?P<agent>.*)" \d+\n'
 )
 
 

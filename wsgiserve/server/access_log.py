@@ -1,24 +1,40 @@
 """The access log: one line for each answer, in the combined format that every log tool reads.
 
-``host - user [time] "request line" status bytes "referer" "user agent" seconds``. Lines are collected and
-written once a turn of the loop. Nothing that a client sent can forge a line or reach a terminal's controls;
-what was made safe lately is kept, since most of it comes again.
+``host - user [time] "request line" status bytes "referer" "user agent" microseconds``. Nothing that a client
+sent can forge a line or reach a terminal's controls.
+
+Lines are collected, and written before the loop sleeps, or once they are many or have waited for long. What a
+head comes to in a line is kept, since heads are (see ``protocol.request``).
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import time
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from wsgiserve.protocol import RequestHead
 from wsgiserve.server.environ import Environ
 
+MAX_LINES = 512
+MAX_SECONDS = 0.1
+MAX_TEXTS = 256
+
 # Control characters do not come this far through the parser. The quote and the backslash would end a field,
 # and what is not ASCII may not be printable in the log's encoding.
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {c: f"\\x{c:02x}" for c in [*range(32), *range(127, 256)]}
+
+
+class Answered(Protocol):
+    """What the log asks of an exchange; ``started`` is a ``time.time()``."""
+
+    request: RequestHead
+    status: int
+    started: float
+
+    def layer(self) -> Environ:
+        """Return the environ with the header fields."""
 
 
 class AccessLog:
@@ -27,34 +43,51 @@ class AccessLog:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
         self._lines: list[str] = []
+        self._written = 0.0
+        self._texts: dict[RequestHead, tuple[str, str]] = {}
         self._lock = threading.Lock()
         self._second = 0
         self._time = ""
         self._failed = False
 
-    def add(
-        self, peer: str, head: RequestHead, fields: Environ, status: int, size: int, started: float
-    ) -> None:
-        """Add the line of an exchange that is over.
-
-        ``fields`` is the environ layer with the header fields, ``size`` the bytes of the body that were sent,
-        ``started`` the ``time.time()`` at which the request was complete.
-        """
+    def add(self, peer: str, exchange: Answered, size: int) -> None:
+        """Add the line of an exchange that is over, of whose body ``size`` bytes were sent."""
         now = time.time()
-        if int(now) != self._second:
-            self._time = time.strftime(" - - [%d/%b/%Y:%H:%M:%S %z] ", time.localtime(now))
+        if not self._second <= now < self._second + 1:
             self._second = int(now)
-        request = _request(head.method, head.target, head.minor)
-        client = _client(fields.get("HTTP_REFERER", "-"), fields.get("HTTP_USER_AGENT", "-"))
+            self._time = time.strftime(" - - [%d/%b/%Y:%H:%M:%S %z] ", time.localtime(now))
+        texts = self._texts.get(exchange.request)
+        if texts is None:
+            texts = self._keep(exchange.request, exchange.layer())
         self._lines.append(
-            f"{peer or '-'}{self._time}{request} {status} {size} {client} {now - started:.6f}\n"
+            f"{peer or '-'}{self._time}{texts[0]} {exchange.status} {size} {texts[1]} "
+            f"{int((now - exchange.started) * 1e6)}\n"
         )
+
+    def _keep(self, head: RequestHead, fields: Environ) -> tuple[str, str]:
+        request_line = f"{head.method} {head.target} HTTP/1.{head.minor}".translate(_ESCAPES)
+        referer = fields.get("HTTP_REFERER", "-").translate(_ESCAPES)
+        agent = fields.get("HTTP_USER_AGENT", "-").translate(_ESCAPES)
+        texts = (f'"{request_line}"', f'"{referer}" "{agent}"')
+        if len(self._texts) >= MAX_TEXTS:
+            self._texts.clear()
+        self._texts[head] = texts
+        return texts
+
+    def is_due(self) -> bool:
+        """Tell whether lines should be written although there is other work."""
+        return len(self._lines) >= MAX_LINES or time.monotonic() - self._written >= MAX_SECONDS
+
+    def __bool__(self) -> bool:
+        """Tell whether there are lines to be written."""
+        return bool(self._lines)
 
     def flush(self) -> None:
         """Write the collected lines."""
         if not self._lines:
             return
         with self._lock:
+            self._written = time.monotonic()
             count = len(self._lines)  # Other threads may add more meanwhile.
             lines = self._lines[:count]
             del self._lines[:count]
@@ -66,13 +99,3 @@ class AccessLog:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
                 self._failed = True  # Nobody reads it; standard output that was closed at the start is None.
-
-
-@functools.lru_cache(maxsize=256)
-def _request(method: str, target: str, minor: int) -> str:
-    return f'"{f"{method} {target} HTTP/1.{minor}".translate(_ESCAPES)}"'
-
-
-@functools.lru_cache(maxsize=256)
-def _client(referer: str, agent: str) -> str:
-    return f'"{referer.translate(_ESCAPES)}" "{agent.translate(_ESCAPES)}"'

@@ -52,14 +52,16 @@ class Custody:
 
         For the thread of a detached exchange, which owns the connection until this returns None.
         """
-        if self.gateway.access_log:
-            self.gateway.access_log.flush()
+        self.gateway.tick()
         try:
             following = self._settle(exchange.connection)
         except Exception:  # As in ``turn``; nobody else would ever close it.
             logger.critical("%s: giving it back failed", exchange.connection.peer, exc_info=True)
             self._drop(exchange.connection)
             return None
+        finally:
+            if self.gateway.access_log:
+                self.gateway.access_log.flush()
         if following is not None:
             following.detached = True
         return following

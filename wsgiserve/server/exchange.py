@@ -68,7 +68,7 @@ class Exchange(Reply):
         except BaseException as error:  # noqa: BLE001 - whatever the app raises, SystemExit included
             self._fail(error)
         self.over = True
-        if not self.keep_alive or self.reader is not None or self.gateway.access_log:
+        if not self.keep_alive or self.reader is not None or self.gateway.access_log is not None:
             self._finish()
 
     def shed(self) -> None:
@@ -250,7 +250,7 @@ class Exchange(Reply):
             connection.closing = True
         if self.reader is not None:
             self._leave_body(self.reader)
-        if self.gateway.access_log:
+        if self.gateway.access_log is not None:
             if connection.outgoing:
                 connection.unlogged = self
             else:

@@ -48,6 +48,7 @@ class Gateway:
         self.before_wait: Callable[[Any], None]  # set by the loop; an exchange calls it with itself
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
         self.starts: dict[tuple[object, ...], Start] = {}  # see ``render_start``; true until the next second
+        self.now = 0.0  # time.time() of the last tick
         self._second = 0
         self._date_line = self._standing = b""
         self.tick()
@@ -95,12 +96,12 @@ class Gateway:
 
     def tick(self) -> None:
         """Keep the Date line true: once a turn of the loop, and when an exchange took a while."""
-        now = int(time.time())
-        if now != self._second:
-            self._date_line = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
+        self.now = time.time()
+        if int(self.now) != self._second:
+            self._second = int(self.now)
+            self._date_line = f"Date: {formatdate(self._second, usegmt=True)}\r\n".encode()
             self._standing = self._date_line + _SERVER_LINE
             self.starts = {}
-            self._second = now
 
     def standing(self, head: ResponseHead | None = None) -> bytes:
         """Return the Date and Server lines, without those the app set itself."""

@@ -64,10 +64,8 @@ class EventLoop(Custody):
         """Wait for events once and serve them."""
         if self.gateway.stopping and self._wind_down():
             return "over"
-        if self.gateway.access_log:
-            self.gateway.access_log.flush()
         connections = self.connections
-        events = self.poller.poll(self._timeout())
+        events = self._poll()
         self.gateway.tick()
         now = monotonic()
         self._idle_until = now + self.config.keep_alive
@@ -99,6 +97,16 @@ class EventLoop(Custody):
         if now >= self._next_sweep:
             self._sweep()
         return "leading"
+
+    def _poll(self) -> list[tuple[int, int]]:
+        """Wait for events; what was logged is written before, unless there is other work at once."""
+        log = self.gateway.access_log
+        if log:
+            events = [] if log.is_due() else self.poller.poll(0)
+            if events:
+                return events
+            log.flush()
+        return self.poller.poll(self._timeout())
 
     def _timeout(self) -> float | None:
         if self._unserved or (self._winding_down and not self._idle_let_go):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 
 from wsgiserve.protocol import (
     LAST_CHUNK,
@@ -51,7 +50,6 @@ class Reply:
     trailers = b""
     streamed = 0  # bytes given to ``send``
     pace: Pace | None = None  # of the client's reading, once ``send`` has waited
-    started = 0.0
 
     def __init__(self, gateway: Gateway, connection: Connection, request: RequestHead) -> None:
         self.gateway = gateway
@@ -63,8 +61,7 @@ class Reply:
         self.head_sent = False
         self.switching = b""  # the 101 that takes the place of a response
         self.detached = False  # guarded by the leadership: on a thread of its own, and the loop's no more
-        if gateway.access_log:
-            self.started = time.time()
+        self.started = gateway.now
 
     def layer(self) -> Environ:
         """Return the environ without what is this request's alone, kept while requests repeat the block."""
@@ -197,4 +194,4 @@ class Reply:
         connection.unlogged = None
         if log is not None:
             sent = max(0, self.sent - connection.left()) if connection.outgoing else self.sent
-            log.add(connection.peer, self.request, self.layer(), self.status, sent, self.started)
+            log.add(connection.peer, self, sent)
