@@ -46,22 +46,15 @@ class AccessLog:
         self._written = 0.0
         self._texts: dict[RequestHead, tuple[str, str]] = {}
         self._lock = threading.Lock()
-        self._second = 0
         self._time = ""
         self._failed = False
 
     def add(self, peer: str, exchange: Answered, size: int) -> None:
         """Add the line of an exchange that is over, of whose body ``size`` bytes were sent."""
-        now = time.time()
-        if not self._second <= now < self._second + 1:
-            self._second = int(now)
-            self._time = time.strftime(" - - [%d/%b/%Y:%H:%M:%S %z] ", time.localtime(now))
-        texts = self._texts.get(exchange.request)
-        if texts is None:
-            texts = self._keep(exchange.request, exchange.layer())
+        texts = self._texts.get(exchange.request) or self._keep(exchange.request, exchange.layer())
+        microseconds = int((time.time() - exchange.started) * 1e6)
         self._lines.append(
-            f"{peer or '-'}{self._time}{texts[0]} {exchange.status} {size} {texts[1]} "
-            f"{int((now - exchange.started) * 1e6)}\n"
+            f"{peer}{self._time}{texts[0]} {exchange.status} {size} {texts[1]} {microseconds}\n"
         )
 
     def _keep(self, head: RequestHead, fields: Environ) -> tuple[str, str]:
@@ -73,6 +66,10 @@ class AccessLog:
             self._texts.clear()
         self._texts[head] = texts
         return texts
+
+    def tick(self, now: float) -> None:
+        """Set the clock, once a second; lines say when their exchange began or ended, or a time between."""
+        self._time = time.strftime(" - - [%d/%b/%Y:%H:%M:%S %z] ", time.localtime(now))
 
     def is_due(self) -> bool:
         """Tell whether lines should be written although there is other work."""

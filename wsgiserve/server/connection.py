@@ -113,7 +113,7 @@ class Connection:
         # the connection's lifetime
         self.sock = sock
         self.fd = sock.fileno()
-        self.peer = peer
+        self.peer = peer or "-"  # for the logs
         self.config = config
         self.reader = RequestReader(
             max_line=config.max_line,

@@ -250,11 +250,12 @@ class Exchange(Reply):
             connection.closing = True
         if self.reader is not None:
             self._leave_body(self.reader)
-        if self.gateway.access_log is not None:
+        log = self.gateway.access_log
+        if log is not None:
             if connection.outgoing:
                 connection.unlogged = self
             else:
-                self.log()
+                log.add(connection.peer, self, self.sent)
 
     def _leave_body(self, reader: BodyReader) -> None:
         """What has not arrived of the request's body is read and forgotten, as far as that can be done."""

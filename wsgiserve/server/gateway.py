@@ -99,6 +99,8 @@ class Gateway:
         self.now = time.time()
         if int(self.now) != self._second:
             self._second = int(self.now)
+            if self.access_log is not None:
+                self.access_log.tick(self.now)
             self._date_line = f"Date: {formatdate(self._second, usegmt=True)}\r\n".encode()
             self._standing = self._date_line + _SERVER_LINE
             self.starts = {}

@@ -37,7 +37,7 @@ class RefusalLog:
                 return
         if left_out:
             logger.info("%d more requests were refused", left_out)
-        logger.info("%s: %d, %s", peer or "-", error.status, error.detail)
+        logger.info("%s: %d, %s", peer, error.status, error.detail)
 
 
 class ShortageLog:

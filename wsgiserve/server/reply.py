@@ -193,5 +193,4 @@ class Reply:
         log, connection = self.gateway.access_log, self.connection
         connection.unlogged = None
         if log is not None:
-            sent = max(0, self.sent - connection.left()) if connection.outgoing else self.sent
-            log.add(connection.peer, self, sent)
+            log.add(connection.peer, self, max(0, self.sent - connection.left()))
