@@ -1,11 +1,21 @@
 -- wrk's two hooks: the request to send, and the result as one line of JSON.
--- Arguments: the method, then the length of the body in bytes.
+-- Arguments: the method, the length of the body in bytes, how many different query strings to take in turn.
 
 function init(args)
   wrk.method = args[1]
-  local length = tonumber(args[2])
+  local length, targets = tonumber(args[2]), tonumber(args[3])
   if length > 0 then
     wrk.body = string.rep("x", length)
+  end
+  if targets > 0 then
+    local requests, last = {}, 0
+    for i = 1, targets do
+      requests[i] = wrk.format(nil, wrk.path .. "?number=" .. i)
+    end
+    function request()
+      last = last % targets + 1
+      return requests[last]
+    end
   end
 end
 

@@ -16,7 +16,6 @@ Rules
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
@@ -31,26 +30,17 @@ MAX_REMEMBERED = 8192  # bytes of a head; larger ones would make idle connection
 TLS_HANDSHAKE = b"\x16"  # RFC 8446 §5.1: the first byte of a client that takes us for https
 
 
-class RequestLine(NamedTuple):
-    """A request line.
-
-    ``target`` is as sent; ``path`` and ``query`` are its parts, still percent-encoded, ``query`` without
-    "?"; ``minor`` is 0 for HTTP/1.0 and 1 for any later 1.x; ``authority`` is that of an absolute-form
-    target, else None. All are ``str`` of latin-1.
-    """
-
-    method: str
-    target: str
-    path: str
-    query: str
-    minor: int
-    authority: str | None
+# The parts of a request line in the order of RequestHead's: a plain tuple, since each new target makes one.
+RequestLine = tuple[str, str, str, str, int, str | None]
 
 
 class RequestHead:
-    """One request's head: its line, see :class:`RequestLine`, and its block of fields.
+    """One request's head: its line and its block of fields.
 
-    ``keep_alive`` tells whether the client lets the connection persist (RFC 9112 §9.3).
+    ``target`` is as sent; ``path`` and ``query`` are its parts, still percent-encoded, ``query`` without
+    "?"; ``minor`` is 0 for HTTP/1.0 and 1 for any later 1.x; ``authority`` is that of an absolute-form
+    target, else None. Text is ``str`` of latin-1. ``keep_alive`` tells whether the client lets the connection
+    persist (RFC 9112 §9.3).
     """
 
     __slots__ = ("authority", "block", "keep_alive", "method", "minor", "path", "query", "target")
@@ -164,14 +154,17 @@ class RequestReader:
         line_end = buffer.find(b"\r\n")
         line = self._line or self._read_line(buffer, line_end)
         rest = buffer[line_end + 2 : end + 4]
-        if self.last_head is not None and rest == self._last[self._last_fields_start :]:
-            block = self.last_head.block
+        last = self.last_head
+        if last is not None and rest == self._last[self._last_fields_start :]:
+            head = RequestHead(line, last.block)
+            judged = head.minor == last.minor and head.authority is None
         else:
             if end - line_end > self.max_head:
                 _judge_window(buffer, 0, line_end + 2, self.max_head, 431)
-            block = FieldBlock(read_fields(rest[:-2], self.max_fields))
-        head = RequestHead(line, block)
-        self._judge_head(head)
+            head = RequestHead(line, FieldBlock(read_fields(rest[:-2], self.max_fields)))
+            judged = False
+        if not judged:
+            self._judge_head(head)
         if end <= MAX_REMEMBERED:
             self._last, self._last_fields_start = buffer[: end + 4], line_end + 2
             self.last_head = head
@@ -236,7 +229,7 @@ def read_request_line(line: bytes) -> RequestLine:
     if match is None or match[1] == "CONNECT":
         return _read_unusual_line(text)
     method, target, path, query, minor = match.groups()
-    return RequestLine(method, target, path, query or "", 1 if minor != "0" else 0, None)
+    return method, target, path, query or "", 1 if minor != "0" else 0, None
 
 
 def _read_unusual_line(line: str) -> RequestLine:
@@ -252,14 +245,14 @@ def _read_unusual_line(line: str) -> RequestLine:
     if method == "CONNECT":
         raise RemoteProtocolError(501, "CONNECT: this is an origin server and opens no tunnels")
     if target == "*" and method == "OPTIONS":
-        return RequestLine(method, target, "", "", minor, None)
+        return method, target, "", "", minor, None
     absolute = grammar.ABSOLUTE_FORM.fullmatch(target)
     if absolute is None or not grammar.HOST.fullmatch(absolute[1]):
         raise RemoteProtocolError(400, "the request target is in none of the forms for this method")
     authority, path, query = absolute.groups()
     if path is None:  # RFC 9112 §3.2.4: without a query either, OPTIONS means the server as a whole
         path = "" if method == "OPTIONS" and query is None else "/"
-    return RequestLine(method, target, path, query or "", minor, authority)
+    return method, target, path, query or "", minor, authority
 
 
 def _judge_window(buffer: bytes | bytearray, start: int, base: int, limit: int, status: int) -> None:
