@@ -132,11 +132,13 @@ class RequestReader:
         if not buffer:
             return None
         head = self.last_head
-        if head is not None and buffer == self._last and not self._scanned:
-            self.buffer = b""
-            self.method = head.method
-            self._empty_lines = 0
-            return head
+        if head is not None and not self._scanned:
+            last = self._last
+            if buffer == last or buffer.startswith(last):
+                self.buffer = buffer[len(last) :]
+                self.method = head.method
+                self._empty_lines = 0
+                return head
         try:
             if buffer[0] < 32 and not self._skip_empty_lines():
                 return None

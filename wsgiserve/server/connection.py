@@ -133,7 +133,7 @@ class Connection:
         self.reading_head = True  # its deadline runs; a new connection is not idle
         self.head: RequestHead | None = None
         self.body_reader: BodyReader | None = None
-        self.body = bytearray()
+        self.body: bytes | bytearray = b""
         self.arrived = 0  # bytes of the body, with its framing
         # the exchange that runs, or ran last
         self.exchange: Running | None = None
@@ -182,6 +182,10 @@ class Connection:
             return self._request_with_body()
         head = self.reader.next_head()
         if head is None or not head.block.has_body:
+            return head
+        buffer, length = self.reader.buffer, head.block.content_length
+        if length is not None and length <= len(buffer):  # Most bodies come with their head.
+            self.body, self.reader.buffer = buffer[:length], buffer[length:]
             return head
         self._begin_body(head)
         return self._request_with_body()

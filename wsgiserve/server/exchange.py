@@ -73,7 +73,7 @@ class Exchange(Reply):
 
     def shed(self) -> None:
         """Answer in place of the app, which there is no thread for; the connection is left as by ``run``."""
-        self.connection.body = bytearray()  # Not to be kept on an idle connection.
+        self.connection.body = b""  # Not to be kept on an idle connection.
         close = not self.keep_alive or not self.request.minor
         self._answer(503, "too many requests wait for the application", close=close)
         self._finish()
@@ -97,7 +97,7 @@ class Exchange(Reply):
             self.stream = BodyStream(connection, self.reader, self._continue, self._before_wait)
             return io.BufferedReader(self.stream, 65536)
         body = io.BytesIO(connection.body)
-        connection.body = bytearray()
+        connection.body = b""
         return body
 
     def _continue(self) -> None:

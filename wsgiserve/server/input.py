@@ -41,7 +41,7 @@ class BodyStream(io.RawIOBase):
         self.failed = False
         self._connection = connection
         self._arrived = memoryview(bytes(connection.body))
-        connection.body = bytearray()
+        connection.body = b""
         self._first_read = first_read
         self._before_wait = before_wait
 
