@@ -28,7 +28,7 @@ if sys.platform == "linux":
 
 # What is read at once. The room for it is made anew each time, so less is quicker where little comes.
 HEAD_SIZE = 16384
-BODY_SIZE = 65536
+BODY_SIZE = 262144
 # A body up to this size is read by the loop, before the app is called.
 BODY_IN_MEMORY = 1 << 20
 # So is one in chunks up to so much framing: of tiny ones it takes longer to read than what is in them.
