@@ -230,7 +230,7 @@ def test_followers_that_are_told_to_lead_too_often_follow():
         for _ in range(20):
             answered(loop)
         wait_until(lambda: leadership.idle)
-    assert not loop.unwatched
+    assert loop.most == 1  # One of them may have come in time to depose a call: rule 3.
 
 
 @pytest.mark.parametrize("deposed", [False, True], ids=["lock-only", "lock-and-deposed"])
@@ -393,8 +393,7 @@ def test_no_more_calls_at_once_than_cap(app, cap):
         exchanges = [FakeExchange(app, f"/{number % 3}") for number in range(20)]
         for exchange in exchanges:
             loop.arrived.put(exchange)
-        wait_until(lambda: len(leadership.waiting) == 20 - cap)
-        assert app.inside == cap
+        wait_until(lambda: len(leadership.waiting) == 20 - cap and app.inside == cap)
         app.gate.set()
         wait_until(lambda: len(loop.settled) == 20)
         assert app.most == cap
