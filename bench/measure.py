@@ -59,7 +59,7 @@ class Cell:
 
     @property
     def sound(self) -> bool:
-        """Whether others may be compared with it."""
+        """Whether it was answered, and without fault."""
         return bool(self.rate) and not self.note
 
 

@@ -34,7 +34,7 @@ BROWSER: Headers = (
 class Request:
     """What a client sends, and the body that a right answer carries; `body` is a length.
 
-    ``targets`` is how many different query strings the requests take in turn, 0 for none.
+    `targets` is how many different query strings the requests take in turn, 0 for none.
     """
 
     path: str = "/"

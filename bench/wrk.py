@@ -28,7 +28,7 @@ FAULTS = {
 class Result:
     """One run of wrk: answers a second, latencies in milliseconds, what went wrong in words.
 
-    Latencies are None when nothing was answered. ``busy`` is how many connections were being answered on
+    Latencies are None when nothing was answered. `busy` is how many connections were being answered on
     the average (Little's law): wrk counts no latency for a request whose answer never came, so a server
     that leaves connections without any looks quick, and shows here only.
     """

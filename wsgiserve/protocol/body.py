@@ -86,9 +86,10 @@ class ChunkedReader:
         return b"".join(pieces), data[position:]
 
     def _read_whole_chunks(self, data: bytes, position: int, pieces: list[bytes]) -> int:
-        """Take chunks with which nothing is amiss, and that are there to their end, in few steps each.
+        """Take chunks that are there to their end, and with which nothing is amiss, in few steps each.
 
-        Whatever else there is, the last chunk too, is left to be read line by line.
+        Returns the position behind them. Whatever else there is, the last chunk too, is left to be read line
+        by line.
         """
         chunk_line = grammar.PLAIN_CHUNK_LINE.match
         most = self.max_body or math.inf

@@ -9,7 +9,7 @@ Rules
   continuation of it. So limits are judged on a window of the buffer, a line once it is complete.
 - Equal bytes mean the same, so strict reading is paid for once per run of equal ones. A client that comes
   often repeats itself: kept are the connection's last head, also for its field lines alone where the request
-  line differs, and the request lines asked for most.
+  line differs, and the request lines asked for lately.
 - After an error there is no next request: nobody can say where it would begin.
 """
 
@@ -71,6 +71,7 @@ class RequestReader:
 
     ``max_line``, ``max_head`` (the field lines) and ``max_body`` are bytes, 0 for no limit on the body;
     ``max_fields`` counts field lines. What follows a head is left in ``buffer`` for the body's reader.
+    ``method`` is that of the last request line, "" if it could not be read: a refusal of HEAD has no body.
     """
 
     __slots__ = (
@@ -225,7 +226,7 @@ class RequestReader:
 
 @functools.lru_cache(maxsize=512)
 def read_request_line(line: bytes) -> RequestLine:
-    """Read a request line without its CRLF; those asked for most are kept."""
+    """Read a request line without its CRLF; those asked for lately are kept."""
     text = line.decode("latin-1")
     match = grammar.ORIGIN_FORM_LINE.fullmatch(text)
     if match is None or match[1] == "CONNECT":

@@ -46,7 +46,7 @@ REASONS = {
     505: "HTTP Version Not Supported",
 }
 
-# RFC 9110 §10.2.3: what a 503 says of when to come again. Nobody knows; it spreads the crowd a little.
+# RFC 9110 §10.2.3: what a 503 says of when to come again. Nobody knows; most bursts are over by then.
 RETRY_SECONDS = 5
 
 # RFC 9110 §6.5.1: what must be known before the body, and so cannot come behind it.

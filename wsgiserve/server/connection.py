@@ -31,7 +31,7 @@ HEAD_SIZE = 16384
 BODY_SIZE = 262144
 # A body up to this size is read by the loop, before the app is called.
 BODY_IN_MEMORY = 1 << 20
-# So is one in chunks up to so much framing: of tiny ones it takes longer to read than what is in them.
+# So is one in chunks, up to so much framing: the loop would spend longer on tiny ones than on all else.
 CHUNK_OVERHEAD = 16384
 MAX_POLL = (1 << 31) - 1  # milliseconds, a C int
 # The loop sends at most this much of a file before it looks after other connections.

@@ -39,7 +39,7 @@ class Custody:
         self.config = config
         self.poller = poller
         self.connections: dict[int, Connection] = {}
-        self._full = False  # no more connections are accepted until one closes
+        self._full = False  # whether accepting waits for a connection to close or to be idle
         self._giving_back = threading.Lock()
         self._stop_at = math.inf  # when the server stops: then a head has to be there
         self._bell, self._ringer = socket.socketpair()

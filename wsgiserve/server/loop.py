@@ -4,8 +4,8 @@ Run by one thread at a time, the leader (see ``leadership``), one ``turn`` after
 watched from one request to the next, so a request on a kept-alive connection costs one receive and one send.
 
 Rules
-- Nothing in here waits for a client or for the app's answer. It may wait for the disk (``sendfile``, closing
-  a file) and for whoever reads the logs.
+- Nothing in here waits for a client. It may wait for the disk (``sendfile``, closing a file) and for whoever
+  reads the logs. It calls the app through ``Leadership.call`` only, which lets the lock go for that.
 - An event is a hint; what the socket gives is the truth. Stale events and reused descriptors do no harm.
 - Everything in here is for the leader. What may run on the thread of an exchange is in ``custody``.
 """

@@ -1,8 +1,8 @@
 """The response of one exchange, from the app's status and blocks to bytes on the connection.
 
-The app's head waits in ``head`` until the first byte of the body. ``_start`` then fixes the framing, decides
-whether the connection persists, and renders the head; from there on blocks are counted against what was
-announced. What was announced is kept or visibly broken, never filled up.
+The app's head waits in ``head`` until the first byte of the body. ``_start`` then gets the framing, the
+rendered head and whether the connection persists from ``gateway``, which keeps them for equal responses. From
+there on blocks are counted against what was announced: that is kept or visibly broken, never filled up.
 """
 
 from __future__ import annotations

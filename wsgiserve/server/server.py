@@ -159,7 +159,7 @@ class Server:
         finished = loop.leadership.stopped.is_set()
         if finished:
             loop.close()
-            if loop.gateway.access_log:  # Else the leader may be in the middle of it.
+            if loop.gateway.access_log:  # Only now: a leader that goes on may be in the middle of it.
                 loop.gateway.access_log.flush()
         else:  # It goes on for the threads that are still in the app.
             threading.Thread(target=_wait_for_the_rest, args=(loop,), daemon=True).start()
