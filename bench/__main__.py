@@ -111,7 +111,7 @@ def _minutes(pairs: list[tuple[field.Contender, scenarios.Scenario]], rounds: in
     fit = [load for server, load in pairs if not measure.unfit(server, load)]
     crowds = sum(load.crowd.size for load in fit if load.crowd)
     overhead = len(fit) * OVERHEAD_SECONDS + crowds * OPENING_SECONDS
-    measured = sum(max(seconds, load.least_seconds) for load in fit)
+    measured = sum(load.duration(seconds) for load in fit)
     return rounds * (measured + overhead) / 60
 
 

@@ -132,7 +132,7 @@ def _cell(contender: Contender, scenario: Scenario, seconds: int, cores: Cores, 
     line = list(command(contender, scenario, port, scratch))
     try:
         with server.running(line, port, cores.server, ROOT, scratch / "log") as running:
-            return _sample(running, scenario, max(seconds, scenario.least_seconds))
+            return _sample(running, scenario, scenario.duration(seconds))
     except (server.UnfitError, ValueError) as error:
         return str(error)
 

@@ -57,8 +57,8 @@ client that asks again each millisecond; the median of {starts} starts with warm
 SETTING = """\
 - Machine: {processor}, {count} cores; {system} {kernel}; Python {python}
 - Server on core {cores.server}, wrk on core {cores.load}; 16 connections where nothing else is said
-- Medians over {rounds} round(s) of {seconds} s, contenders taking turns; a fresh server for each figure, its
-  answer checked and 200 requests asked before
+- Medians over {rounds} round(s) of {seconds} s, {longest} s where all clients sleep, contenders taking turns;
+  a fresh server for each figure, its answer checked and 200 requests asked before
 - CPU is user and system time of the server's whole process tree, for one answer of any load; answers/s, p50
   and p99 are of the first-named load
 - What is under way when the time is over is not counted: of a 50 ms call {uncounted:.1%} of the possible
@@ -155,6 +155,7 @@ def _quiet_note(run: Run) -> str:
 
 
 def _setting(run: Run) -> str:
+    longest = max(scenario.duration(run.seconds) for scenario in run.scenarios)
     return SETTING.format(
         processor=_processor(),
         count=os.cpu_count(),
@@ -164,7 +165,8 @@ def _setting(run: Run) -> str:
         cores=run.cores,
         rounds=run.rounds,
         seconds=run.seconds,
-        uncounted=SLEEP_SECONDS / run.seconds,
+        longest=longest,
+        uncounted=SLEEP_SECONDS / longest,
     )
 
 
@@ -199,7 +201,9 @@ def _commands(run: Run) -> Iterator[str]:
     yield "```"
     for scenario in run.scenarios:
         for load in scenario.loads:
-            yield shlex.join(_portable(word) for word in wrk.command(load, 8000, run.seconds))
+            yield shlex.join(
+                _portable(word) for word in wrk.command(load, 8000, scenario.duration(run.seconds))
+            )
     yield "```"
 
 

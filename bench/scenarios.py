@@ -68,6 +68,10 @@ class Scenario:
     floor: bool = False  # whether a server that answers fixed bytes can take part
     least_seconds: int = 1  # of a round: calls under way at its end are answers that do not count
 
+    def duration(self, seconds: int) -> int:
+        """Return how long a round of it takes where ``seconds`` were asked for."""
+        return max(seconds, self.least_seconds)
+
     @property
     def loads(self) -> list[Load]:
         return [self.load, self.beside] if self.beside else [self.load]

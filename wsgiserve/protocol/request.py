@@ -178,6 +178,7 @@ class RequestReader:
 
     def _skip_empty_lines(self) -> bool:
         """Drop CRLFs before the request line; tell whether anything is left to read."""
+        self.method = ""
         while self.buffer[:2] == b"\r\n":
             self.buffer = self.buffer[2:]
             self._empty_lines += 1
@@ -190,6 +191,8 @@ class RequestReader:
     def _judge_partial(self) -> None:
         """Refuse a head that no continuation could complete."""
         buffer = self.buffer
+        if self._line is None:
+            self.method = ""  # No longer that of the request before.
         if self._line is None:
             line_end = buffer.find(b"\r\n", self._scanned)
             if line_end >= 0:

@@ -15,6 +15,7 @@ import time
 from typing import Protocol, TextIO
 
 from wsgiserve.protocol import RequestHead
+from wsgiserve.server.connection import Connection
 from wsgiserve.server.environ import Environ
 
 MAX_LINES = 512
@@ -29,6 +30,7 @@ _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {c: f"\\x{c:02x}" for c in [*r
 class Answered(Protocol):
     """What the log asks of an exchange; ``started`` is a ``time.time()``."""
 
+    connection: Connection
     request: RequestHead
     status: int
     started: float
@@ -44,28 +46,20 @@ class AccessLog:
         self._stream = stream
         self._lines: list[str] = []
         self._written = 0.0
-        self._texts: dict[RequestHead, tuple[str, str]] = {}
         self._lock = threading.Lock()
         self._time = ""
         self._failed = False
 
-    def add(self, peer: str, exchange: Answered, size: int) -> None:
+    def add(self, exchange: Answered, size: int) -> None:
         """Add the line of an exchange that is over, of whose body ``size`` bytes were sent."""
-        texts = self._texts.get(exchange.request) or self._keep(exchange.request, exchange.layer())
+        connection = exchange.connection
+        if connection.logged is not exchange.request:
+            _prepare(connection, exchange.request, exchange.layer())
+        request, client = connection.log_texts
         microseconds = int((time.time() - exchange.started) * 1e6)
         self._lines.append(
-            f"{peer}{self._time}{texts[0]} {exchange.status} {size} {texts[1]} {microseconds}\n"
+            f"{connection.peer}{self._time}{request} {exchange.status} {size} {client} {microseconds}\n"
         )
-
-    def _keep(self, head: RequestHead, fields: Environ) -> tuple[str, str]:
-        request_line = f"{head.method} {head.target} HTTP/1.{head.minor}".translate(_ESCAPES)
-        referer = fields.get("HTTP_REFERER", "-").translate(_ESCAPES)
-        agent = fields.get("HTTP_USER_AGENT", "-").translate(_ESCAPES)
-        texts = (f'"{request_line}"', f'"{referer}" "{agent}"')
-        if len(self._texts) >= MAX_TEXTS:
-            self._texts.clear()
-        self._texts[head] = texts
-        return texts
 
     def tick(self, now: float) -> None:
         """Set the clock, once a second; lines say when their exchange began or ended, or a time between."""
@@ -96,3 +90,11 @@ class AccessLog:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
                 self._failed = True  # Nobody reads it; standard output that was closed at the start is None.
+
+
+def _prepare(connection: Connection, head: RequestHead, fields: Environ) -> None:
+    request_line = f"{head.method} {head.target} HTTP/1.{head.minor}".translate(_ESCAPES)
+    referer = fields.get("HTTP_REFERER", "-").translate(_ESCAPES)
+    agent = fields.get("HTTP_USER_AGENT", "-").translate(_ESCAPES)
+    connection.logged = head
+    connection.log_texts = (f'"{request_line}"', f'"{referer}" "{agent}"')

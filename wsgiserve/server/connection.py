@@ -96,6 +96,8 @@ class Connection:
         "last_block",
         "last_body_reader",
         "layer",
+        "log_texts",
+        "logged",
         "outgoing",
         "pace",
         "peer",
@@ -124,6 +126,8 @@ class Connection:
         self.layer = layer
         self.last_block: FieldBlock | None = None  # and the layer of the environ that was made for it
         self.block_layer: Environ = {}
+        self.logged: RequestHead | None = None  # and what the access log says of it
+        self.log_texts = ("", "")
         # the loop's book-keeping
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection

@@ -255,7 +255,7 @@ class Exchange(Reply):
             if connection.outgoing:
                 connection.unlogged = self
             else:
-                log.add(connection.peer, self, self.sent)
+                log.add(self, self.sent)
 
     def _leave_body(self, reader: BodyReader) -> None:
         """What has not arrived of the request's body is read and forgotten, as far as that can be done."""

@@ -76,26 +76,36 @@ class EventLoop(Custody):
                 continue
             try:
                 standing = self._on_event(connection)
-            except Exception:  # A bug of ours costs one connection, not the server.
-                self._drop(connection)
-                logger.critical("%s: serving it failed", connection.peer, exc_info=True)
-                continue
+            except Exception:  # noqa: BLE001 - see `_lose`
+                standing = self._lose(connection)
             if standing != "leading":
                 return standing
-        for connection in tuple(self._unserved):
-            del self._unserved[connection]
-            standing = self._advance(connection, self._settle(connection))
-            if standing != "leading":
-                return standing
-        exchange = self.leadership.next_inline()
-        if exchange is not None:
-            standing = self._serve(exchange)
-            if standing != "leading":
-                return standing
+        standing = self._go_on()
+        if standing != "leading":
+            return standing
         if self._winding_down and not self._idle_let_go and len(events) < MAX_EVENTS:
             self._let_go_of_idle()  # All that had been sent before is served by now.
         if now >= self._next_sweep:
             self._sweep()
+        return "leading"
+
+    def _go_on(self) -> Standing:
+        """Serve what waits for us, and not for its client."""
+        for connection in tuple(self._unserved):
+            del self._unserved[connection]
+            try:
+                standing = self._advance(connection, self._settle(connection))
+            except Exception:  # noqa: BLE001 - see `_lose`
+                standing = self._lose(connection)
+            if standing != "leading":
+                return standing
+        exchange = self.leadership.next_inline()
+        return "leading" if exchange is None else self._serve(exchange)
+
+    def _lose(self, connection: Connection) -> Standing:
+        """Serving it raised: a bug of ours costs one connection, not the server."""
+        logger.critical("%s: serving it failed", connection.peer, exc_info=True)
+        self._drop(connection)
         return "leading"
 
     def _poll(self) -> list[tuple[int, int]]:
@@ -184,11 +194,14 @@ class EventLoop(Custody):
         return "leading"
 
     def _serve(self, exchange: Exchange) -> Standing:
-        standing = self.leadership.call(exchange)
-        if standing != "leading":
-            return standing
         connection = exchange.connection
-        return self._advance(connection, self._settle(connection))
+        try:
+            standing = self.leadership.call(exchange)
+            if standing == "leading":
+                standing = self._advance(connection, self._settle(connection))
+        except Exception:  # noqa: BLE001 - see `_lose`
+            standing = self._lose(connection)
+        return standing
 
     # -- connections
 
@@ -265,7 +278,10 @@ class EventLoop(Custody):
             self._unserved[exchange.connection] = None
         for connection in self._own_connections():
             if connection.deadline <= now:
-                self._expire(connection)
+                try:
+                    self._expire(connection)
+                except Exception:  # noqa: BLE001 - see `_lose`
+                    self._lose(connection)
 
     def _expire(self, connection: Connection) -> None:
         pace = connection.pace

@@ -193,4 +193,4 @@ class Reply:
         log, connection = self.gateway.access_log, self.connection
         connection.unlogged = None
         if log is not None:
-            log.add(connection.peer, self, max(0, self.sent - connection.left()))
+            log.add(self, max(0, self.sent - connection.left()))
