@@ -182,6 +182,7 @@ class RequestReader:
 
     def _skip_empty_lines(self) -> bool:
         """Drop CRLFs before the request line; tell whether anything is left to read."""
+        self.method = ""
         while self.buffer[:2] == b"\r\n":
             self.buffer = self.buffer[2:]
             self._empty_lines += 1
@@ -195,6 +196,7 @@ class RequestReader:
         """Refuse a head that no continuation could complete."""
         buffer = self.buffer
         if self._line is None:
+            self.method = ""
             line_end = buffer.find(b"\r\n", self._scanned)
             if line_end >= 0:
                 self._line = self._read_line(bytes(buffer), line_end)
