@@ -89,6 +89,7 @@ class EventLoop(Custody):
                 return standing
         exchange = self.leadership.next_inline()
         if exchange is not None:
+            self._watch(exchange.connection, READ)  # ``_advance`` takes one at rest for watched.
             standing = self._serve(exchange)
             if standing != "leading":
                 return standing
@@ -262,6 +263,7 @@ class EventLoop(Custody):
         if not self._listening and self.listeners:
             self._watch_listeners()
         for exchange in self.leadership.shed_overdue():
+            self._watch(exchange.connection, READ)  # As in ``turn``.
             self._unserved[exchange.connection] = None
         for connection in self._own_connections():
             if connection.deadline <= now:
