@@ -19,6 +19,7 @@ from wsgiserve import Server
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.protocol.response import RETRY_SECONDS
 from wsgiserve.server import connection, loop
+from wsgiserve.server.leadership import Leadership
 from wsgiserve.server.poller import EpollPoller
 
 BUSY = b"503 Service Unavailable: too many requests wait for the application\n"
@@ -232,6 +233,43 @@ def test_request_that_waited_for_too_long_is_503_and_never_called(serving, gate)
         assert [client.response().body for client in clients] == [b"/behind"] * 5
         assert [client.ask(get("/again")).body for client in clients] == [b"/again"] * 5
     assert gate.called == ["/slow", *["/behind"] * 5, *["/again"] * 5]
+
+
+def test_request_behind_one_that_waited_for_too_long_may_find_the_line_full(serving, gate):
+    with occupied(serving, gate, gate, queue_timeout=1) as (server, _), Client(server) as client:
+        client.send(get("/early") + get("/behind"))
+        wait_until(lambda: waiting(server) == 1)
+        server._loop.leadership._max_queue = 0  # Others fill the line, at this very moment.
+        assert_shed(client.response())
+        assert_shed(client.response())
+        gate.opened.set()
+        wait_until(lambda: has_free_thread(server))
+        assert client.ask(get("/again")).body == b"/again"
+    assert gate.called == ["/slow", "/again"]
+
+
+def test_request_behind_one_that_no_thread_could_be_had_for_leaves_the_connection_watched(
+    serving, monkeypatch
+):
+    def refuse(task):
+        raise RuntimeError("can't start new thread")
+
+    def app(environ, start_response):
+        if environ["QUERY_STRING"]:
+            time.sleep(float(environ["QUERY_STRING"]))
+        start_response("200 OK", [TEXT])
+        return [environ["PATH_INFO"].encode()]
+
+    monkeypatch.setattr(Leadership, "idle_seconds", 0.01)
+    with serving(checked(app)) as server, Client(server) as client:
+        leadership = server._loop.leadership
+        assert client.ask(get("/a?0.1")).body == b"/a"
+        wait_until(lambda: leadership.forecast.credits and not leadership.idle and has_free_thread(server))
+        leadership._start_thread = refuse
+        client.send(get("/a") + get("/b"))
+        assert [client.response().body, client.response().body] == [b"/a", b"/b"]
+        assert client.ask(get("/c")).body == b"/c"
+        del leadership._start_thread
 
 
 def test_client_that_left_while_it_waited_is_neither_called_nor_answered(serving, gate, monkeypatch):

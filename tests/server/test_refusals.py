@@ -85,6 +85,19 @@ def test_refusal_of_head_has_no_body(serving):
         assert (response.status, client.rest()) == (400, b"")
 
 
+@pytest.mark.parametrize(
+    ("status", "unread"),
+    [(414, b"GET /" + b"a" * 300), (400, b"\r\n" * 5), (408, b"GET / HT")],
+    ids=["line without end", "empty lines", "late"],
+)
+def test_refusal_of_an_unread_line_behind_head_has_a_body(serving, status, unread):
+    with serving(HELLO, head_timeout=1, **LIMITS) as server, Client(server) as client:
+        client.send(get(method="HEAD"))
+        assert client.response("HEAD").status == 200
+        client.send(unread)
+        assert_refused(client, status)
+
+
 def test_nothing_is_answered_behind_a_refusal(serving):
     with serving(HELLO) as server, Client(server) as client:
         client.send(get() + b"GET / HTTP/1.1\r\n\r\n" + get())

@@ -193,7 +193,6 @@ class RequestReader:
         buffer = self.buffer
         if self._line is None:
             self.method = ""  # No longer that of the request before.
-        if self._line is None:
             line_end = buffer.find(b"\r\n", self._scanned)
             if line_end >= 0:
                 self._line = self._read_line(bytes(buffer), line_end)

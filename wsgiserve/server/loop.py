@@ -196,6 +196,7 @@ class EventLoop(Custody):
     def _serve(self, exchange: Exchange) -> Standing:
         connection = exchange.connection
         try:
+            self._watch(connection, READ)  # ``_advance`` takes one at rest for watched.
             standing = self.leadership.call(exchange)
             if standing == "leading":
                 standing = self._advance(connection, self._settle(connection))
@@ -275,6 +276,7 @@ class EventLoop(Custody):
         if not self._listening and self.listeners:
             self._watch_listeners()
         for exchange in self.leadership.shed_overdue():
+            self._watch(exchange.connection, READ)  # As in ``_serve``.
             self._unserved[exchange.connection] = None
         for connection in self._own_connections():
             if connection.deadline <= now:
