@@ -230,7 +230,7 @@ def test_server_that_is_over_as_its_sentinel_falls_asleep(serving, gate):
             server.stop()
             gate.opened.set()
             assert client.response().body == b"/slow"
-            wait_until(lambda: leadership._asleep)
+            wait_until(lambda: leadership.sentinel.asleep)
         started = time.monotonic()
     assert time.monotonic() - started < SECONDS / 2
 
@@ -238,7 +238,8 @@ def test_server_that_is_over_as_its_sentinel_falls_asleep(serving, gate):
 # -- clients that left, or that are slow
 
 
-def test_client_that_left_while_it_waited_in_line_is_not_served(serving, gate):
+@pytest.mark.parametrize("leave", [Client.reset, Client.close])
+def test_client_that_left_while_it_waited_in_line_is_not_served(serving, gate, leave):
     served = []
 
     def app(environ, start_response):
@@ -253,7 +254,7 @@ def test_client_that_left_while_it_waited_in_line_is_not_served(serving, gate):
         wait_until(lambda: server._loop.running() == 2)
         last.send(get("/slow/last"))
         wait_until(lambda: server._loop.running() == 3)
-        gone.reset()
+        leave(gone)
         gate.opened.set()
         assert first.response().body == b"/slow"
         assert last.response().body == b"/slow/last"

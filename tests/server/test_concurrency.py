@@ -10,7 +10,6 @@ import logging
 import os
 import random
 import resource
-import select
 import socket
 import sys
 import threading
@@ -60,7 +59,7 @@ def test_slow_call_after_the_server_was_idle(serving, gate):
     """The sentinel sleeps while nothing is called, and has to wake up for the slow call."""
     with serving(checked(gate)) as server, Client(server) as client:
         ask_fast(server)
-        wait_until(lambda: server._loop.leadership._asleep)
+        wait_until(lambda: server._loop.leadership.sentinel.asleep)
         depose(server, gate, client)
         gate.opened.set()
         assert client.response().body == b"/slow"
@@ -354,7 +353,7 @@ def test_descriptor_that_is_used_again_within_a_batch(log, gate, kind):
         other.send(get("/again"))  # Ends the wait that has begun.
         assert held.wait(SECONDS)
         first.close()
-        wait_until(lambda: connection.hung_up(select.POLLIN))
+        wait_until(lambda: connection.wait_readable(0))
         second = stack.enter_context(Client(server))
         go_on.set()
         assert over.wait(SECONDS)

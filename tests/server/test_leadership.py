@@ -16,7 +16,8 @@ import pytest
 
 from tests.server.client import SECONDS, wait_until
 from wsgiserve.server.forecast import CREDIT, SIZE, Forecast
-from wsgiserve.server.leadership import CALM_TICKS, TICK, Leadership
+from wsgiserve.server.leadership import Leadership
+from wsgiserve.server.sentinel import CALM_TICKS, TICK, Sentinel
 
 
 class FakeLoop:
@@ -66,7 +67,7 @@ class FakeExchange:
         self.inside = threading.Event()
         self.ends = []
 
-    def shed(self):
+    def shed(self, detail):
         self.ends.append("shed")
 
     def run(self):
@@ -74,7 +75,7 @@ class FakeExchange:
         self.inside.set()
         self.does()
 
-    def hung_up(self):
+    def closed_by_client(self):
         return self.gone
 
 
@@ -157,7 +158,7 @@ def running(loop, app=None):
     """Run the threads of a loop, and see that at the end all slots were given back and nobody is missing."""
     leadership = loop.leadership
     leadership.start()
-    sentinel = threading.Thread(target=leadership.watch, daemon=True)
+    sentinel = threading.Thread(target=leadership.sentinel.watch, daemon=True)
     sentinel.start()
     try:
         yield leadership
@@ -459,7 +460,7 @@ def test_answer_in_place_of_the_app_that_fails_costs_one_connection(app, caplog)
             super().__init__(loop, cap, queue_timeout=0)
 
     class Failing(FakeExchange):
-        def shed(self):
+        def shed(self, detail):
             raise ZeroDivisionError
 
     loop = FakeLoop(cap=1, kind=Impatient)
@@ -623,11 +624,11 @@ def test_turn_that_raises_does_not_end_the_loop(caplog):
 # -- the sentinel
 
 
-class Watched(Leadership):
-    """Notes how long the sentinel sleeps each time."""
+class Noting(Sentinel):
+    """Notes how long it sleeps each time."""
 
-    def __init__(self, loop, cap):
-        super().__init__(loop, cap)
+    def __init__(self, leadership):
+        super().__init__(leadership)
         self.sleeps = []
 
     def _sleep(self, seconds):
@@ -635,14 +636,22 @@ class Watched(Leadership):
         super()._sleep(seconds)
 
 
+def watched(kind=Noting):
+    """Make a loop whose sentinel is of this kind."""
+    loop = FakeLoop()
+    loop.leadership.sentinel = kind(loop.leadership)
+    return loop
+
+
 def test_sentinel_sleeps_when_nothing_is_called_and_wakes_for_a_slow_call(app):
-    loop = FakeLoop(kind=Watched)
+    loop = watched()
     with running(loop, app) as leadership:
+        sleeps = leadership.sentinel.sleeps
         for _ in range(2):
-            wait_until(lambda: leadership.sleeps[-1:] == [None])
-            assert len(leadership.sleeps) <= CALM_TICKS + 2
+            wait_until(lambda: sleeps[-1:] == [None])
+            assert len(sleeps) <= CALM_TICKS + 2
             stay(loop, app)
-            leadership.sleeps.clear()
+            sleeps.clear()
             answered(loop, path="/fast")
             app.gate.set()
             wait_until(lambda: not leadership.detached)
@@ -651,33 +660,32 @@ def test_sentinel_sleeps_when_nothing_is_called_and_wakes_for_a_slow_call(app):
 
 
 def test_sentinel_that_sleeps_ends_with_the_loop():
-    loop = FakeLoop(kind=Watched)
+    loop = watched()
     with running(loop) as leadership:
-        wait_until(lambda: leadership.sleeps[-1:] == [None])
+        wait_until(lambda: leadership.sentinel.sleeps[-1:] == [None])
     assert leadership.stopped.is_set()
 
 
 @pytest.mark.parametrize("happens", ["leader-left", "loop-over"])
 def test_sentinel_does_not_sleep_through_what_happens_as_it_falls_asleep(happens):
-    class Surprised(Watched):
+    class Surprised(Noting):
         def _sleep(self, seconds):
             self.sleeps.append(seconds)
             if happens == "loop-over":
-                self._send_home()
-            self.vacant = happens == "leader-left"
+                leadership._send_home()
+            leadership.vacant = happens == "leader-left"
 
-    leadership = FakeLoop(kind=Surprised).leadership
-    leadership._sleep_until_called()
-    assert leadership.sleeps == [TICK]
+    leadership = watched(Surprised).leadership
+    leadership.sentinel._sleep_until_called()
+    assert leadership.sentinel.sleeps == [TICK]
 
 
 def test_sentinel_that_gives_up_wakes_for_it():
-    loop = FakeLoop(kind=Watched)
-    leadership = loop.leadership
-    sentinel = threading.Thread(target=leadership.watch, daemon=True)
+    leadership = watched().leadership
+    sentinel = threading.Thread(target=leadership.sentinel.watch, daemon=True)
     sentinel.start()
-    wait_until(lambda: leadership.sleeps[-1:] == [None])
-    leadership.give_up(0.05)
+    wait_until(lambda: leadership.sentinel.sleeps[-1:] == [None])
+    leadership.sentinel.give_up(0.05)
     sentinel.join(SECONDS)
     assert not sentinel.is_alive()
     assert not leadership.stopped.is_set()

@@ -160,6 +160,9 @@ def test_ipv6(folder, bind):
         line = program.announcement()
         port = int(re.search(r":(\d+) ", line)[1])
         assert line.startswith("Serving on http://127.0.0.1:" if bind == ":0" else "Serving on http://[::1]:")
+        assert line.endswith(" and every other address of this machine (Ctrl+C to stop)\n") == (
+            bind != "[::1]:0"
+        )
         with socket.create_connection(("::1", port), timeout=SECONDS) as sock:
             sock.sendall(get(minor=0))
             assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK")

@@ -160,13 +160,12 @@ class RequestReader:
         last = self.last_head
         if last is not None and rest == self._last[self._last_fields_start :]:
             head = RequestHead(line, last.block)
-            judged = head.minor == last.minor and head.authority is None
+            if head.minor != last.minor or head.authority is not None:  # Else they were judged as that one.
+                self._judge_head(head)
         else:
             if end - line_end > self.max_head:
                 _judge_window(buffer, 0, line_end + 2, self.max_head, 431)
             head = RequestHead(line, FieldBlock(read_fields(rest[:-2], self.max_fields)))
-            judged = False
-        if not judged:
             self._judge_head(head)
         if end <= MAX_REMEMBERED:
             self._last, self._last_fields_start = buffer[: end + 4], line_end + 2

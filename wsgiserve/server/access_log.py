@@ -75,9 +75,9 @@ class AccessLog:
 
     def flush(self) -> None:
         """Write the collected lines."""
-        if not self._lines:
-            return
-        with self._lock:
+        with self._lock:  # Whoever holds it may be about to write lines that are taken out already.
+            if not self._lines:
+                return
             self._written = time.monotonic()
             count = len(self._lines)  # Other threads may add more meanwhile.
             lines = self._lines[:count]

@@ -332,9 +332,9 @@ class Connection:
         poll.register(self.fd, event)
         return bool(poll.poll(min(seconds * 1000, MAX_POLL)))
 
-    def hung_up(self, event: int = 0) -> bool:
-        """Tell whether the connection was reset or closed both ways, or has ``event``; one system call."""
-        return self._wait(event, 0)
+    def closed_by_client(self) -> bool:
+        """Tell whether it was reset, or the client has closed it or its sending side; one system call."""
+        return self._wait(getattr(select, "POLLRDHUP", 0), 0)
 
     # -- the end
 

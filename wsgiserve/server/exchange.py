@@ -56,6 +56,7 @@ class Exchange(Reply):
             request = self.request
             block, connection = request.block, self.connection
             body = self._open_body() if block.has_body else io.BytesIO()
+            # As in ``layer``, without the call.
             layer = connection.block_layer if block is connection.last_block else self.layer()
             environ = request_environ(layer, request, body)
             result = self.gateway.app(environ, self.start_response)
@@ -71,11 +72,10 @@ class Exchange(Reply):
         if not self.keep_alive or self.reader is not None or self.gateway.access_log is not None:
             self._finish()
 
-    def shed(self) -> None:
+    def shed(self, detail: str) -> None:
         """Answer in place of the app, which there is no thread for; the connection is left as by ``run``."""
         self.connection.body = b""  # Not to be kept on an idle connection.
-        close = not self.keep_alive or not self.request.minor
-        self._answer(503, "too many requests wait for the application", close=close)
+        self._answer(503, detail)
         self._finish()
 
     def _send_iterable(self, result: Iterable[bytes]) -> None:
@@ -217,7 +217,8 @@ class Exchange(Reply):
         logger.debug("%s: %s", self.connection.peer, error)
         self.status = self.status or CLIENT_CLOSED_REQUEST
         if self.stream is not None and self.stream.failed and not self.head_sent:
-            self._answer(400, "the request body is incomplete", close=True)
+            self.keep_alive = False
+            self._answer(400, "the request body is incomplete")
         else:
             self.connection.broken = True
 
@@ -241,7 +242,7 @@ class Exchange(Reply):
             connection.reset = self.framing == "close"
             return
         connection.handler = None
-        self._answer(status, detail, close=not self.keep_alive or not self.request.minor)
+        self._answer(status, detail)
 
     def _finish(self) -> None:
         """Leave the connection as the next owner expects it, and nothing large behind."""

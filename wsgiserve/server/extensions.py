@@ -14,7 +14,6 @@ use them do not pay for them. An app may call them until it has returned and its
 
 from __future__ import annotations
 
-import select
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +52,7 @@ class Extensions:
 
     def client_gone(self) -> bool:
         """Tell whether the client has closed the connection or its sending side; costs one system call."""
-        return self._connection.broken or self._connection.hung_up(getattr(select, "POLLRDHUP", 0))
+        return self._connection.broken or self._connection.closed_by_client()
 
     def request_trailers(self) -> Fields:
         """Return the request's trailer fields as (name, value); [] until the body was read to its end."""

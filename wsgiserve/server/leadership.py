@@ -40,11 +40,10 @@ from typing import Literal, Protocol
 from wsgiserve.server.exchange import Exchange
 from wsgiserve.server.forecast import Forecast
 from wsgiserve.server.refusals import ShortageLog
+from wsgiserve.server.sentinel import TICK, Sentinel
 
 logger = logging.getLogger("wsgiserve")
 
-TICK = 0.005  # seconds between two looks of the sentinel: a longer call is slow
-CALM_TICKS = 20  # looks without a call in progress after which the sentinel sleeps
 SLOW = 0.002  # seconds: a dispatched call that took less would better have run inline
 
 
@@ -81,9 +80,13 @@ class Leadership:
         self.cap = self._full_cap = cap
         self._max_queue = max_queue
         self._queue_timeout = queue_timeout
-        self._shortage = ShortageLog(
-            "all %d threads are busy and %d requests wait; answered 503 so far: %d; "
+        self._full = ShortageLog(
+            "no thread is free and the line for one is full (--max-queue %d); answered 503 so far: %d; "
             "raise --threads or --max-queue, or make the app faster"
+        )
+        self._overdue = ShortageLog(
+            "requests waited for a thread for --queue-timeout, %g s; answered 503 so far: %d; "
+            "raise --threads, or make the app faster"
         )
         self.lock = threading.Lock()  # the loop lock
         self.forecast = Forecast()
@@ -98,9 +101,7 @@ class Leadership:
         self.waiting: deque[Exchange] = deque()  # for a slot
         # what wakes whom
         self._mailbox: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()  # None: lead
-        self._alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._asleep = False
-        self._give_up_at = math.inf
+        self.sentinel = Sentinel(self)
 
     # -- the leader
 
@@ -137,16 +138,15 @@ class Leadership:
         return self.call(exchange)
 
     def call(self, exchange: Exchange) -> Standing:
-        """Run an exchange on the leader's thread; unless it still leads after it, all is done for it."""
+        """Run an exchange on the leader's thread. If that leads no longer, the exchange is settled too."""
         self.inline = exchange
         self.lock.release()
-        if self._asleep:
-            self._asleep = False
-            self._alarm.put(None)
+        if self.sentinel.asleep:
+            self.sentinel.wake()
         try:
             exchange.run()
         except Exception:  # noqa: BLE001 - a bug, maybe a log handler's, costs one connection, not a thread
-            _give_up(exchange)
+            _cut(exchange)
         if not exchange.detached and self.lock.acquire(False):
             if self.inline is exchange:
                 self.inline = None
@@ -170,7 +170,8 @@ class Leadership:
     def _dispatch(self, exchange: Exchange) -> Standing:
         """Let a follower run an exchange, as soon as there is a slot; shed it if the line for one is full."""
         if self.detached >= self.cap and len(self.waiting) >= self._max_queue:  # Only the leader adds to it.
-            self._shed(exchange)
+            self._shed(exchange, "too many requests wait for the application")
+            self._full.add(self._max_queue)
             return "leading"
         self.loop.unwatch(exchange)
         with self.mutex:
@@ -195,19 +196,31 @@ class Leadership:
             while self.waiting and self.waiting[0].waits_until <= now:
                 overdue.append(self.waiting.popleft())
         for exchange in overdue:
-            if exchange.connection.hung_up():
-                exchange.connection.broken = True
-            else:
-                self._shed(exchange)
+            if not _has_left(exchange):
+                self._shed(exchange, "the request waited for the application for too long")
+                self._overdue.add(self._queue_timeout)
         return overdue
 
-    def _shed(self, exchange: Exchange) -> None:
+    def _shed(self, exchange: Exchange, detail: str) -> None:
         """Answer in place of the app; for the leader."""
         try:
-            exchange.shed()
-            self._shortage.add(self.cap, len(self.waiting))
+            exchange.shed(detail)
         except Exception:  # noqa: BLE001 - as in `call`
-            _give_up(exchange)
+            _cut(exchange)
+
+    def next_inline(self) -> Exchange | None:
+        """Return an exchange that waits although there is a slot, for the leader to call; else None.
+
+        That happens only where the system refused a thread.
+        """
+        if not self.waiting:
+            return None
+        with self.mutex:
+            if self.detached >= self.cap:
+                return None
+            exchange = self.waiting.popleft()
+            exchange.detached = False
+            return exchange
 
     # -- followers
 
@@ -215,20 +228,10 @@ class Leadership:
         """Start the first leader; RuntimeError if the system refuses even one thread."""
         self._start_thread(None)
 
-    def watch_on(self) -> None:
-        """Be the sentinel for what is left when the first one has given up."""
-        self._give_up_at = math.inf
-        self.watch()
-
-    def give_up(self, seconds: float) -> None:
-        """Let the sentinel end in ``seconds`` even if the loop is not over; safe in a signal handler."""
-        self._give_up_at = time.monotonic() + seconds
-        self._alarm.put(None)
-
     def _send_home(self) -> None:
         """The loop is over: end the followers and the sentinel."""
         self.stopped.set()
-        self._alarm.put(None)
+        self.sentinel.wake()
         with self.mutex:
             idle, self.idle = self.idle, 0
         for _ in range(idle):
@@ -290,20 +293,6 @@ class Leadership:
             cap,
         )
 
-    def next_inline(self) -> Exchange | None:
-        """Return an exchange that waits although there is a slot, for the leader to call; else None.
-
-        That happens only where the system refused a thread.
-        """
-        if not self.waiting:
-            return None
-        with self.mutex:
-            if self.detached >= self.cap:
-                return None
-            exchange = self.waiting.popleft()
-            exchange.detached = False
-            return exchange
-
     def _follow(self, task: Exchange | None) -> None:
         """Work for one thread: tasks, until there were none for a while or the server stopped."""
         while True:
@@ -346,7 +335,7 @@ class Leadership:
                 try:
                     task.run()
                 except Exception:  # noqa: BLE001 - as in `call`
-                    _give_up(task)
+                    _cut(task)
                 self.forecast.learn(task.request, slow=time.monotonic() - started > SLOW)
             run = True
             task = self._settle(task)
@@ -369,46 +358,23 @@ class Leadership:
                     self.cap = self._full_cap  # What the system refused a while ago it may give now.
                     return None
                 exchange = self.waiting.popleft()
-            if not exchange.connection.hung_up():
+            if not _has_left(exchange):
                 return exchange
-            exchange.connection.broken = True  # Nobody waits for the answer any more.
             self._settle(exchange)
 
-    # -- the sentinel
 
-    def watch(self) -> None:
-        """Be the sentinel, until the server has stopped. On the main thread, signals are handled in here."""
-        seen: Exchange | None = None
-        calm = 0
-        while not self.stopped.is_set() and time.monotonic() < self._give_up_at:
-            exchange = self.inline
-            if self.vacant or (exchange is not None and exchange is seen):
-                self.promote()
-            calm = calm + 1 if exchange is None and not self.vacant else 0
-            seen = exchange
-            if calm < CALM_TICKS:
-                self._sleep(TICK)
-            else:
-                self._sleep_until_called()
-                calm = 0
+def _has_left(exchange: Exchange) -> bool:
+    """Whether the client closed while its request waited in line: then nothing is to be done for it.
 
-    def _sleep_until_called(self) -> None:
-        self._asleep = True
-        self._sleep(TICK)  # A call that began before it could see us asleep can be seen a tick later.
-        # What the alarm was for is looked at here too: this sleep may have been what it ended.
-        if self.inline is None and self._asleep and not self.vacant and not self.stopped.is_set():
-            waits = self._give_up_at < math.inf
-            self._sleep(max(0.0, self._give_up_at - time.monotonic()) if waits else None)
-        self._asleep = False
-
-    def _sleep(self, seconds: float | None) -> None:
-        try:
-            self._alarm.get(timeout=seconds)
-        except queue.Empty:
-            pass
+    A client may also have ended its sending side only, and still read (RFC 9112 §9.6 has servers do so). It
+    cannot be told from one that gave up, of which there are many just when there is a line.
+    """
+    connection = exchange.connection
+    connection.broken = connection.broken or connection.closed_by_client()
+    return connection.broken
 
 
-def _give_up(exchange: Exchange) -> None:
+def _cut(exchange: Exchange) -> None:
     """Running it raised: cut its connection."""
     exchange.connection.broken = True
     _report("running a request failed")

@@ -34,6 +34,13 @@ class Listener:
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
+    @property
+    def where(self) -> str:
+        """``url``, and in words what else is listened on, for a person to read."""
+        if self.host in ("", "0.0.0.0", "::"):
+            return f"{self.url} and every other address of this machine"
+        return self.url
+
     def close(self) -> None:
         """Stop listening; connections the system has accepted for us are refused."""
         self.sock.close()

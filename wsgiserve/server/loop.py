@@ -215,7 +215,11 @@ class EventLoop(Custody):
                 return False
             except OSError as error:  # Out of descriptors or memory.
                 if not self._let_go_of_oldest():
-                    logger.error("cannot accept connections for a second: %s", error)
+                    logger.error(
+                        "cannot accept connections for a second: %s; where that is for want of "
+                        "descriptors, raise the limit of open files (ulimit -n)",
+                        error,
+                    )
                     self._pause_listeners()
                     self._next_sweep = monotonic() + SWEEP_SECONDS
                 return False
@@ -278,6 +282,8 @@ class EventLoop(Custody):
         for exchange in self.leadership.shed_overdue():
             self._watch(exchange.connection, READ)  # As in ``_serve``.
             self._unserved[exchange.connection] = None
+        if self._idle_let_go:
+            self._let_go_of_idle()  # What a thread gave back as the stop began may not have known of it.
         for connection in self._own_connections():
             if connection.deadline <= now:
                 try:

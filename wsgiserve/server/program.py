@@ -63,7 +63,8 @@ def _announce(server: Server) -> None:
     if sys.stdout is None:  # Closed by whoever started us.
         return
     try:
-        sys.stdout.write(f"Serving on {', '.join(server.urls)} (Ctrl+C to stop)\n")
+        where = ", ".join(listener.where for listener in server.listeners)
+        sys.stdout.write(f"Serving on {where} (Ctrl+C to stop)\n")
         sys.stdout.flush()
     except OSError:
         pass  # Nobody reads it.
@@ -101,6 +102,6 @@ def _log_to_stderr() -> None:
     logger = logging.getLogger("wsgiserve")
     if not logger.hasHandlers():
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

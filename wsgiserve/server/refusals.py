@@ -51,7 +51,7 @@ class ShortageLog:
         self._count = 0
         self._silent_until = 0.0
 
-    def add(self, *values: int) -> None:
+    def add(self, *values: float) -> None:
         """Count an occurrence, and log it unless another was logged a moment ago."""
         self._count += 1
         now = monotonic()

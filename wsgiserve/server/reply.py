@@ -170,11 +170,12 @@ class Reply:
             self._complain(f"{self.remaining} bytes fewer than its Content-Length; the connection was cut")
             self.connection.broken = True
 
-    def _answer(self, status: int, detail: str, *, close: bool) -> None:
+    def _answer(self, status: int, detail: str) -> None:
         """Send an answer of our own."""
         self.framing = "none"
         self.head_sent = True
-        self.keep_alive = not close
+        if not self.request.minor:  # HTTP/1.0 would have to be told that the connection persists.
+            self.keep_alive = False
         self._decide_persistence()
         head, body = error_response(status, detail, self.gateway.standing(), close=not self.keep_alive)
         if self.request.method == "HEAD":

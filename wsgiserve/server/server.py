@@ -113,7 +113,7 @@ class Server:
             return
         hurry = loop.gateway.stopping
         loop.gateway.stop()
-        loop.leadership.give_up(HURRY_SECONDS if hurry else self.config.graceful_timeout)
+        loop.leadership.sentinel.give_up(HURRY_SECONDS if hurry else self.config.graceful_timeout)
         loop.wake()
 
     def __enter__(self) -> Server:
@@ -155,12 +155,13 @@ class Server:
         loop.leadership.start()
         if self._stop_asked and not loop.gateway.stopping:
             self.stop()
-        loop.leadership.watch()
+        loop.leadership.sentinel.watch()
         finished = loop.leadership.stopped.is_set()
         if finished:
             loop.close()
-            if loop.gateway.access_log:  # Only now: a leader that goes on may be in the middle of it.
-                loop.gateway.access_log.flush()
+            log = loop.gateway.access_log
+            if log is not None:  # Only now: a leader that goes on may be in the middle of it.
+                log.flush()
         else:  # It goes on for the threads that are still in the app.
             threading.Thread(target=_wait_for_the_rest, args=(loop,), daemon=True).start()
         self._loop = None
@@ -208,7 +209,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _wait_for_the_rest(loop: EventLoop) -> None:
-    loop.leadership.watch_on()
+    loop.leadership.sentinel.watch_on()
     loop.close()
 
 
