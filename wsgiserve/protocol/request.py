@@ -40,15 +40,16 @@ class RequestHead:
     ``target`` is as sent; ``path`` and ``query`` are its parts, still percent-encoded, ``query`` without
     "?"; ``minor`` is 0 for HTTP/1.0 and 1 for any later 1.x; ``authority`` is that of an absolute-form
     target, else None. Text is ``str`` of latin-1. ``keep_alive`` tells whether the client lets the connection
-    persist (RFC 9112 §9.3).
+    persist (RFC 9112 §9.3); ``usual`` that it does in HTTP/1.1, and takes a response with a body.
     """
 
-    __slots__ = ("authority", "block", "keep_alive", "method", "minor", "path", "query", "target")
+    __slots__ = ("authority", "block", "keep_alive", "method", "minor", "path", "query", "target", "usual")
 
     def __init__(self, line: RequestLine, block: FieldBlock) -> None:
         self.method, self.target, self.path, self.query, self.minor, self.authority = line
         self.block = block
         self.keep_alive = block.persists[self.minor]
+        self.usual = self.keep_alive and self.minor > 0 and self.method != "HEAD"
 
     @property
     def has_body(self) -> bool:

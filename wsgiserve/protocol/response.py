@@ -83,9 +83,10 @@ class ResponseHead:
 
     ``block`` is the status line and the app's header lines, without Content-Length; ``content_length`` is
     the app's own, else None; ``status`` is the code; ``has_date`` and ``has_server`` tell what the app set.
+    ``made`` is room for what a server makes of it.
     """
 
-    __slots__ = ("block", "content_length", "has_date", "has_server", "status")
+    __slots__ = ("block", "content_length", "has_date", "has_server", "made", "status")
 
     def __init__(
         self,
@@ -100,6 +101,7 @@ class ResponseHead:
         self.content_length = content_length
         self.has_date = has_date
         self.has_server = has_server
+        self.made: Any = None
 
 
 def response_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:

@@ -12,17 +12,41 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import wsgiserve
 from wsgiserve.protocol import FieldBlock, RequestHead
 from wsgiserve.server.file_wrapper import FileWrapper
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 Environ = dict[str, Any]
 
 _MAX_KEYS, _MAX_NAME = 1000, 64
 _keys: dict[str, str | None] = {}
+
+
+class NoBody(io.BufferedIOBase):
+    """``wsgi.input`` of requests without a body. They share one: nothing is in it, nothing changes it."""
+
+    def readable(self) -> bool:
+        """It can be read, and is at its end."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return no bytes."""
+        return b""
+
+    read1 = readline = read
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill in nothing."""
+        return 0
+
+    def close(self) -> None:
+        """Stay open for the others."""
 
 
 def server_environ(*, multithread: bool) -> Environ:
@@ -37,7 +61,7 @@ def server_environ(*, multithread: bool) -> Environ:
         "RAW_URI": "",
         "REQUEST_URI": "",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.input": None,
+        "wsgi.input": NoBody(),
         "GATEWAY_INTERFACE": "CGI/1.1",
         "SERVER_SOFTWARE": f"wsgiserve/{wsgiserve.__version__}",
         "SCRIPT_NAME": "",
@@ -79,15 +103,14 @@ def block_environ(server: Environ, connection: Environ, block: FieldBlock) -> En
     return environ
 
 
-def request_environ(layer: Environ, head: RequestHead, body: io.BufferedIOBase) -> Environ:
-    """Make one request's environ from its block's layer."""
+def request_environ(layer: Environ, head: RequestHead) -> Environ:
+    """Make one request's environ from its block's layer; its body, if there is one, is still to be set."""
     environ = layer.copy()
     path = head.path
     environ["REQUEST_METHOD"] = head.method
     environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
     environ["QUERY_STRING"] = head.query
     environ["RAW_URI"] = environ["REQUEST_URI"] = head.target
-    environ["wsgi.input"] = body
     if not head.minor:
         environ["SERVER_PROTOCOL"] = "HTTP/1.0"
     if head.authority is not None:  # RFC 9112 §3.2.2: it replaces the Host field

@@ -25,6 +25,7 @@ from wsgiserve.protocol import (
     RemoteProtocolError,
     switching_protocols,
 )
+from wsgiserve.server.access_log import AccessLog
 from wsgiserve.server.environ import request_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.file_wrapper import FileWrapper
@@ -55,10 +56,11 @@ class Exchange(Reply):
         try:
             request = self.request
             block, connection = request.block, self.connection
-            body = self._open_body() if block.has_body else io.BytesIO()
             # As in ``layer``, without the call.
             layer = connection.block_layer if block is connection.last_block else self.layer()
-            environ = request_environ(layer, request, body)
+            environ = request_environ(layer, request)
+            if block.has_body:
+                environ["wsgi.input"] = self._open_body()
             result = self.gateway.app(environ, self.start_response)
             if type(result) is list or type(result) is tuple:
                 self._send_whole(result)
@@ -69,14 +71,18 @@ class Exchange(Reply):
         except BaseException as error:  # noqa: BLE001 - whatever the app raises, SystemExit included
             self._fail(error)
         self.over = True
-        if not self.keep_alive or self.reader is not None or self.gateway.access_log is not None:
+        if not self.keep_alive or self.reader is not None:
             self._finish()
+        if self.gateway.access_log is not None:
+            self._log(self.gateway.access_log)
 
     def shed(self, detail: str) -> None:
         """Answer in place of the app, which there is no thread for; the connection is left as by ``run``."""
         self.connection.body = b""  # Not to be kept on an idle connection.
         self._answer(503, detail)
         self._finish()
+        if self.gateway.access_log is not None:
+            self._log(self.gateway.access_log)
 
     def _send_iterable(self, result: Iterable[bytes]) -> None:
         try:
@@ -251,12 +257,12 @@ class Exchange(Reply):
             connection.closing = True
         if self.reader is not None:
             self._leave_body(self.reader)
-        log = self.gateway.access_log
-        if log is not None:
-            if connection.outgoing:
-                connection.unlogged = self
-            else:
-                log.add(self, self.sent)
+
+    def _log(self, log: AccessLog) -> None:
+        if self.connection.outgoing:
+            self.connection.unlogged = self
+        else:
+            log.add(self, self.sent)
 
     def _leave_body(self, reader: BodyReader) -> None:
         """What has not arrived of the request's body is read and forgotten, as far as that can be done."""

@@ -47,6 +47,7 @@ class Gateway:
         self.stopping = False
         self.before_wait: Callable[[Any], None]  # set by the loop; an exchange calls it with itself
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
+        self._last_head: tuple[object, object, ResponseHead | None] = (None, None, None)
         self.starts: dict[tuple[object, ...], Start] = {}  # see ``render_start``; true until the next second
         self.now = 0.0  # time.time() of the last tick
         self._second = 0
@@ -55,6 +56,9 @@ class Gateway:
 
     def response_head(self, status: str, headers: list[tuple[str, str]]) -> ResponseHead:
         """Check and render a response head, or find it among those that were equal."""
+        last_status, last_headers, last = self._last_head
+        if last is not None and headers == last_headers and status == last_status:
+            return last
         try:
             key = (status, *headers)
             head = self._heads.get(key)
@@ -65,6 +69,7 @@ class Gateway:
             if len(self._heads) >= _MAX_HEADS:
                 self._heads.clear()
             self._heads[key] = head
+        self._last_head = (status, list(headers), head)
         return head
 
     def render_start(
@@ -87,6 +92,8 @@ class Gateway:
         start = (framing, length or 0, persists, data)
         if len(starts) < _MAX_STARTS:
             starts[head, announced, method, minor, keep_alive] = start
+        if head.content_length is not None and minor and keep_alive and method != "HEAD":
+            head.made = (starts, start)
         return start
 
     def stop(self) -> None:

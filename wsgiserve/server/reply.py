@@ -22,7 +22,7 @@ from wsgiserve.protocol import (
 from wsgiserve.server.connection import Connection
 from wsgiserve.server.environ import Environ, block_environ
 from wsgiserve.server.errors import ClientDisconnected
-from wsgiserve.server.gateway import Gateway
+from wsgiserve.server.gateway import Gateway, Start
 from wsgiserve.server.input import BodyStream
 from wsgiserve.server.pace import Pace
 
@@ -80,15 +80,19 @@ class Reply:
         if head is None:
             raise LocalProtocolError("the app returned without calling start_response")
         gateway, request = self.gateway, self.request
-        announced = head.content_length
-        if announced is None and (known_length or not self._may_omit_body(head)):  # Zero: an invention.
-            announced = known_length
-        if self.reader is not None:
-            self._decide_persistence()
         if self.detached:
             gateway.tick()
-        key = (head, announced, request.method, request.minor, self.keep_alive)
-        start = gateway.starts.get(key) or gateway.render_start(*key)
+        if self.reader is not None:
+            self._decide_persistence()
+        made = head.made
+        if made is not None and made[0] is gateway.starts and request.usual and self.keep_alive:
+            start: Start = made[1]
+        else:
+            announced = head.content_length
+            if announced is None and (known_length or not self._may_omit_body(head)):  # Zero: an invention.
+                announced = known_length
+            key = (head, announced, request.method, request.minor, self.keep_alive)
+            start = gateway.starts.get(key) or gateway.render_start(*key)
         self.framing, self.remaining, self.keep_alive, data = start
         self.head_sent = True
         self.status = head.status
