@@ -1,9 +1,8 @@
 """The run itself: rounds over scenarios over contenders, a fresh server for every cell.
 
 Server and load generator sit on different cores. Contenders take turns within a scenario and the
-whole is repeated in rounds, so a disturbance of the machine hits all alike; what is reported is the
-median over the rounds. Processor time is that of the server's whole process tree, over the answers
-that all loads together got in the same time.
+whole is repeated in rounds, so a disturbance of the machine hits all alike. Processor time is that of
+the server's whole process tree, over the answers that all loads together got in the same time.
 """
 
 from __future__ import annotations
@@ -20,6 +19,9 @@ from bench.contenders import ROOT, Contender, Launch
 from bench.scenarios import Scenario
 
 WARM_UP = 200
+# What else the machine does adds to a server's processor time and takes from its answers, not the reverse.
+# So these are of the round that was disturbed least; all else is a median.
+UNDISTURBED: dict[str, Callable[[list[float]], float]] = {"cpu": min, "rate": max}
 SERVED = 0.5  # of the clients are to be amid a request on the average; connecting is no part of one
 FEWEST = 10  # answers; what fewer cost says nothing about one
 
@@ -40,7 +42,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Cell:
-    """Medians over the rounds.
+    """What the rounds come to: the least CPU, the most answers, else the median.
 
     cpu: microseconds per answer; rate: answers a second of the measured load; p50, p99: milliseconds;
     rss: bytes at the end; held, per_connection: the crowd's connections still there and the bytes each
@@ -99,7 +101,9 @@ def measure(
                 tell(f"{turn + 1}/{rounds} {scenario.name} {contender.name}: {_brief(outcome)}")
     return {
         scenario.name: {
-            contender.name: _medians(outcomes[scenario.name, contender.name], command(contender, scenario))
+            contender.name: _over_rounds(
+                outcomes[scenario.name, contender.name], command(contender, scenario)
+            )
             for contender in contenders
         }
         for scenario in scenarios
@@ -182,19 +186,19 @@ def _unwelcome(scenario: Scenario, held: int) -> Iterator[str]:
         yield f"keeps {held:,} of {scenario.crowd.size:,} connections"
 
 
-def _medians(outcomes: list[Outcome], line: tuple[str, ...]) -> Cell:
+def _over_rounds(outcomes: list[Outcome], line: tuple[str, ...]) -> Cell:
     samples = [outcome for outcome in outcomes if isinstance(outcome, Sample)]
     notes = [outcome if isinstance(outcome, str) else outcome.faults for outcome in outcomes]
     note = next((note for note in notes if note), "")
     if not samples:
         return Cell(note=note, command=line)
 
-    def median(name: str) -> float | None:
+    def over_rounds(name: str) -> float | None:
         values = [value for sample in samples if (value := getattr(sample, name)) is not None]
-        return statistics.median(values) if values else None
+        return UNDISTURBED.get(name, statistics.median)(values) if values else None
 
     names = ("cpu", "rate", "p50", "p99", "rss", "held", "per_connection")
-    return Cell(**{name: median(name) for name in names}, note=note, command=line)
+    return Cell(**{name: over_rounds(name) for name in names}, note=note, command=line)
 
 
 def _brief(outcome: Outcome) -> str:

@@ -57,8 +57,10 @@ client that asks again each millisecond; the median of {starts} starts with warm
 SETTING = """\
 - Machine: {processor}, {count} cores; {system} {kernel}; Python {python}
 - Server on core {cores.server}, wrk on core {cores.load}; 16 connections where nothing else is said
-- Medians over {rounds} round(s) of {seconds} s, {longest} s where all clients sleep, contenders taking turns;
-  a fresh server for each figure, its answer checked and 200 requests asked before
+- {rounds} round(s) of {seconds} s, {longest} s where all clients sleep, contenders taking turns; a fresh
+  server for each figure, its answer checked and 200 requests asked before
+- Of the rounds: the least CPU and the most answers/s, since what else a machine does only adds to the one and
+  takes from the other; of all else the median
 - CPU is user and system time of the server's whole process tree, for one answer of any load; answers/s, p50
   and p99 are of the first-named load
 - What is under way when the time is over is not counted: of a 50 ms call {uncounted:.1%} of the possible
