@@ -69,8 +69,9 @@ class AccessLog:
         """Tell whether lines should be written although there is other work."""
         return len(self._lines) >= MAX_LINES or time.monotonic() - self._written >= MAX_SECONDS
 
-    def __bool__(self) -> bool:
-        """Tell whether there are lines to be written."""
+    @property
+    def pending(self) -> bool:
+        """Whether there are lines to be written."""
         return bool(self._lines)
 
     def flush(self) -> None:

@@ -60,7 +60,7 @@ class Custody:
             self._drop(exchange.connection)
             return None
         finally:
-            if self.gateway.access_log:
+            if self.gateway.access_log is not None:
                 self.gateway.access_log.flush()
         if following is not None:
             following.detached = True

@@ -48,7 +48,8 @@ class Gateway:
         self.before_wait: Callable[[Any], None]  # set by the loop; an exchange calls it with itself
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
         self._last_head: tuple[object, object, ResponseHead | None] = (None, None, None)
-        self.starts: dict[tuple[object, ...], Start] = {}  # see ``render_start``; true until the next second
+        self.starts: dict[tuple[object, ...], Start] = {}  # see ``render_start``; true for this term
+        self.term = object()  # a second at most, until the Date line or ``stopping`` changes
         self.now = 0.0  # time.time() of the last tick
         self._second = 0
         self._date_line = self._standing = b""
@@ -80,7 +81,10 @@ class Gateway:
         ``announced`` is the body's length if known. Returns (framing, the length to keep to, whether the
         connection persists, the bytes).
         """
-        starts = self.starts  # Taken first, so that nothing is kept for longer than it is true.
+        term, starts = (
+            self.term,
+            self.starts,
+        )  # Taken first, so that nothing is kept for longer than it is true.
         framing, length = response_framing(method, head.status, minor, announced)
         persists = keep_alive and framing != "close" and not self.stopping
         persistence = b""
@@ -93,13 +97,13 @@ class Gateway:
         if len(starts) < _MAX_STARTS:
             starts[head, announced, method, minor, keep_alive] = start
         if head.content_length is not None and minor and keep_alive and method != "HEAD":
-            head.made = (starts, start)
+            head.made = (term, start)
         return start
 
     def stop(self) -> None:
         """Let no connection persist behind a response that begins from now on."""
         self.stopping = True
-        self.starts = {}
+        self._begin_term()
 
     def tick(self) -> None:
         """Keep the Date line true: once a turn of the loop, and when an exchange took a while."""
@@ -110,7 +114,11 @@ class Gateway:
                 self.access_log.tick(self.now)
             self._date_line = f"Date: {formatdate(self._second, usegmt=True)}\r\n".encode()
             self._standing = self._date_line + _SERVER_LINE
-            self.starts = {}
+            self._begin_term()
+
+    def _begin_term(self) -> None:
+        self.starts = {}
+        self.term = object()
 
     def standing(self, head: ResponseHead | None = None) -> bytes:
         """Return the Date and Server lines, without those the app set itself."""

@@ -111,7 +111,7 @@ class EventLoop(Custody):
     def _poll(self) -> list[tuple[int, int]]:
         """Wait for events; what was logged is written before, unless there is other work at once."""
         log = self.gateway.access_log
-        if log:
+        if log is not None and log.pending:
             events = [] if log.is_due() else self.poller.poll(0)
             if events:
                 return events

@@ -85,7 +85,7 @@ class Reply:
         if self.reader is not None:
             self._decide_persistence()
         made = head.made
-        if made is not None and made[0] is gateway.starts and request.usual and self.keep_alive:
+        if made is not None and made[0] is gateway.term and request.usual and self.keep_alive:
             start: Start = made[1]
         else:
             announced = head.content_length
