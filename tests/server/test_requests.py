@@ -627,3 +627,21 @@ def test_environ_is_fresh_for_each_call(serving):
         for _ in range(5):
             assert client.ask(get("/", "X: y")).status == 200
     assert [entry[1:] for entry in seen] == [(False, "y", "")] * 5
+
+
+def test_input_without_a_body_is_not_spoilt_for_the_next(serving):
+    """All requests without a body share it."""
+
+    def app(environ, start_response):
+        body = environ["wsgi.input"]
+        read = [body.read(), body.read(5), body.read1(), body.readline(), *body.readlines(), *body]
+        assert body.readinto(bytearray(3)) == 0
+        with pytest.raises(io.UnsupportedOperation):
+            body.write(b"left behind")
+        io.TextIOWrapper(body).close()
+        body.close()
+        start_response("200 OK", [TEXT])
+        return [b"".join(read) + b"."]
+
+    with serving(app) as server, Client(server) as client:
+        assert [client.ask(get()).body for _ in range(3)] == [b"."] * 3

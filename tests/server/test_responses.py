@@ -9,6 +9,8 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
+from email.utils import parsedate_to_datetime
 from wsgiref.validate import validator
 
 import pytest
@@ -173,6 +175,33 @@ def test_response_is_exactly(serving, log, app, request_bytes, expected):
             client.send(request_bytes)
             assert client.response(method).raw == expected
     assert not log.records
+
+
+def test_date_is_that_of_the_answer(serving):
+    """Starts of responses are kept, but not for longer than their date is true."""
+    app = checked(answer(b"hello", headers=with_length(5)))
+    with serving(app) as server, Client(server) as client:
+        dates = {client.ask(get()).headers["date"]}
+
+        def changed():
+            date = client.ask(get()).headers["date"]
+            assert abs(parsedate_to_datetime(date).timestamp() - time.time()) < 2
+            dates.add(date)
+            return len(dates) == 3
+
+        wait_until(changed)
+
+
+def test_equal_heads_are_answered_each_in_its_way(serving):
+    """The same head of an app for every kind of request that makes another response of it."""
+    app = checked(answer(b"hello", headers=with_length(5)))
+    requests = [GET, HEAD, GET_1_0_KEPT, GET, HEAD, get("/", "Connection: close")]
+    with serving(app) as server, Client(server) as client:
+        client.send(b"".join(requests))
+        text = masked(client.rest())
+    start = [whole(*LENGTH_5), whole(*LENGTH_5), whole(*LENGTH_5, KEEP_ALIVE)]
+    bodies = [start[0] + b"hello", start[1], start[2] + b"hello", start[0] + b"hello", start[1]]
+    assert text == b"".join([*bodies, whole(*LENGTH_5, CLOSE) + b"hello"])
 
 
 def test_date_of_the_app_is_not_doubled(serving):
