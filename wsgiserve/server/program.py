@@ -27,7 +27,8 @@ EXIT_NO_APP = 3
 EXIT_CANNOT_LISTEN = 4
 
 PYTHONS_SWITCH_INTERVAL = 0.005  # seconds
-SWITCH_INTERVAL = 0.0005
+SWITCH_INTERVAL = 0.0005  # with up to so many threads:
+SWITCHING_THREADS = 64
 
 
 def run(app: WSGIApplication, **options: Any) -> None:
@@ -38,7 +39,6 @@ def run(app: WSGIApplication, **options: Any) -> None:
     """
     _log_to_stderr()
     _raise_descriptor_limit()
-    _switch_threads_often()
     options.setdefault("access_log", True)
     try:
         server = Server(app, **options)
@@ -48,6 +48,7 @@ def run(app: WSGIApplication, **options: Any) -> None:
         fail(f"{flag}{error.text}. See wsgiserve --help.", EXIT_USAGE)
     except ListenError as error:
         fail(str(error), EXIT_CANNOT_LISTEN)
+    _switch_threads_often(server.config.threads)
     finished = server.serve(ready=lambda: _announce(server), stopping=_say_what_runs, last=True)
     if not finished:
         fail("stopped with requests still running; they were cut", EXIT_CUT)
@@ -87,14 +88,16 @@ def _raise_descriptor_limit() -> None:
             pass  # Some systems name a limit that they do not grant.
 
 
-def _switch_threads_often() -> None:
+def _switch_threads_often(threads: int) -> None:
     """Let a call that computes hold up the others for less time than Python does by itself.
 
-    A thread that wants the interpreter waits that long before it is given up to it. An app that has chosen an
-    interval of its own keeps it.
+    A thread that wants the interpreter waits that long before it is given up to it, and then looks again: of
+    many that wait at once, the looking would be all that is done. An app that has chosen an interval of its
+    own keeps it.
     """
-    if sys.getswitchinterval() == PYTHONS_SWITCH_INTERVAL:
-        sys.setswitchinterval(SWITCH_INTERVAL)
+    interval = SWITCH_INTERVAL * max(1.0, threads / SWITCHING_THREADS)
+    if interval < sys.getswitchinterval() == PYTHONS_SWITCH_INTERVAL:
+        sys.setswitchinterval(interval)
 
 
 def _log_to_stderr() -> None:
