@@ -151,6 +151,8 @@ def _sample(running: server.Running, scenario: Scenario, seconds: int) -> Sample
         if scenario.crowd:
             address = ("127.0.0.1", running.port)
             sockets = stack.enter_context(scenario.crowd.behave(address, scenario.crowd.size))
+            # Who comes last is answered once all the others were accepted, which is no part of the load.
+            server.check(running.port, scenario.load.request, scenario.one_shot)
         before = proc.usage(running.pid)
         results = wrk.run(scenario.loads, running.port, seconds)
         after = proc.usage(running.pid)
