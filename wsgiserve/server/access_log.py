@@ -20,7 +20,6 @@ from wsgiserve.server.environ import Environ
 
 MAX_LINES = 512
 MAX_SECONDS = 0.1
-MAX_TEXTS = 256  # heads whose parts of a line are kept
 
 # Control characters do not come this far through the parser. The quote and the backslash would end a field,
 # and what is not ASCII may not be printable in the log's encoding.
