@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "wsgiserve.config": set(),
     "wsgiserve.target": set(),
     "wsgiserve.server": {"wsgiserve", "wsgiserve.config", "wsgiserve.protocol"},
-    "wsgiserve.web": {"werkzeug"},
+    "wsgiserve.web": {"werkzeug", "webtest"},
+    "wsgiserve.pytest_plugin": {"pytest", "webtest", "wsgiserve.server", "wsgiserve.web"},
     "wsgiserve.files": {"werkzeug", "wsgiserve.web"},
     "wsgiserve.cli": {
         "click",
@@ -107,6 +108,9 @@ def test_imports_make_no_cycle() -> None:
         ("wsgiserve.cli", "werkzeug"),
         ("wsgiserve.web", "wsgiserve.server"),
         ("wsgiserve.web", "wsgiserve.protocol"),
+        ("wsgiserve.web", "webtest"),
+        ("wsgiserve.pytest_plugin", "wsgiserve.web"),
+        ("wsgiserve.pytest_plugin", "wsgiserve.server"),
         ("wsgiserve", "wsgiserve.web"),
     ],
 )

@@ -26,7 +26,7 @@ Examples:
 """
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
+def server_options(command: Callable[..., None]) -> Callable[..., None]:
     """Declare an option for each field of the configuration."""
     for field in reversed(dataclasses.fields(Config)):
         command = _option(field)(command)
@@ -63,7 +63,7 @@ class _Command(click.Command):
 
 @click.command("wsgiserve", cls=_Command, context_settings=HELP, epilog=EXAMPLES)
 @click.argument("app", metavar="MODULE:NAME")
-@_options
+@server_options
 @click.version_option(wsgiserve.__version__, "-V", "--version", message="wsgiserve %(version)s")
 def command(app: str, **options: Any) -> None:
     """Serve the WSGI application that MODULE:NAME names, until Ctrl+C or SIGTERM."""
