@@ -85,6 +85,15 @@ class App:
         """The routes, in the order of registration."""
         return self._routes.all
 
+    def openapi(self, *, title: str, version: str) -> dict[str, Any]:
+        """Describe the routes as an OpenAPI 3.1 document, ready for ``json.dumps``.
+
+        ``title`` and ``version`` are those of the API. What annotations do not tell is left out.
+        """
+        from wsgiserve.web.openapi import describe_api  # costs a millisecond that few apps need
+
+        return describe_api(self.routes, title, version)
+
     def client(self, **options: Any) -> TestApp:
         """Return a WebTest ``TestApp`` of this application, which checks each answer against PEP 3333.
 

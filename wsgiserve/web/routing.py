@@ -98,6 +98,11 @@ class Route:
         """The name of the view."""
         return getattr(self.view, "__name__", type(self.view).__name__)
 
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The braces of the rule."""
+        return tuple(parse(self.rule))
+
 
 class RouteTable:
     """All routes of an application, in the order of registration."""

@@ -35,6 +35,14 @@ def place(view: View) -> tuple[str, int] | None:
     return (code.co_filename, code.co_firstlineno) if code else None
 
 
+def signature_of(view: View) -> inspect.Signature | None:
+    """Read a view's signature; None for a callable written in C that has none."""
+    try:
+        return inspect.signature(view, **_AS_WRITTEN)
+    except ValueError:
+        return None
+
+
 def check(view: View, purpose: str, names: Iterable[str], form: str, positional: int = 1) -> None:
     """Raise TypeError unless the view takes so many positional arguments and these names.
 
@@ -44,9 +52,8 @@ def check(view: View, purpose: str, names: Iterable[str], form: str, positional:
         raise TypeError(f"{purpose}: {view!r} is not callable; write {form}")
     if inspect.iscoroutinefunction(view):
         raise TypeError(f"{purpose}: view {describe(view)} is async, and WSGI is synchronous; write {form}")
-    try:
-        signature = inspect.signature(view, **_AS_WRITTEN)
-    except ValueError:  # a callable written in C may have no signature to read
+    signature = signature_of(view)
+    if signature is None:
         return
     try:
         signature.bind(*[None] * positional, **dict.fromkeys(names))
