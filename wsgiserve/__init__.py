@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wsgiserve.files import Store
     from wsgiserve.server import Server, serve
-    from wsgiserve.web import App, Request, Response, abort
+    from wsgiserve.web import App, Group, Request, Response, abort
 
 __version__ = "0.1.0"
-__all__ = ["App", "Request", "Response", "Server", "Store", "abort", "serve"]
+__all__ = ["App", "Group", "Request", "Response", "Server", "Store", "abort", "serve"]
 
 _HOME = {
     "App": "wsgiserve.web",
+    "Group": "wsgiserve.web",
     "Request": "wsgiserve.web",
     "Response": "wsgiserve.web",
     "Server": "wsgiserve.server",

@@ -12,7 +12,7 @@ content type, and a generator may still ``abort()``, or fail as any view fails, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
@@ -29,6 +29,22 @@ _MAY_RETURN = (
     "a view returns str, bytes, dict, list, None, an iterator of bytes or str, a Response, "
     "(body, status) or (body, status, headers)"
 )
+
+
+Rendered = tuple[str, list[tuple[str, str]], Iterable[bytes]]
+
+
+def render(
+    reply: object, view: View, status: int | None = None, extra: Headers | None = None
+) -> Rendered | Response:
+    """Do what ``make_response`` does, as (status line, headers, body) where no Response is needed."""
+    if type(reply) is str and status is None and extra is None:
+        body = _encode(reply)
+        return "200 OK", [("Content-Type", TEXT), ("Content-Length", str(len(body)))], [body]
+    if type(reply) is dict and status is None and extra is None:
+        body = _dump(reply, view)
+        return "200 OK", [("Content-Type", JSON), ("Content-Length", str(len(body)))], [body]
+    return make_response(reply, view, status, extra)
 
 
 def make_response(
