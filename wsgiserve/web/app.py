@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from werkzeug.exceptions import BadRequest, MethodNotAllowed
 from werkzeug.routing import RequestRedirect
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from wsgiserve.web.errors import ErrorHandlers
 from wsgiserve.web.replies import make_response, status_line
+from wsgiserve.web.requests import MAX_DATA, MAX_FORM_MEMORY, MAX_FORM_PARTS, Request, with_limits
 from wsgiserve.web.routing import RouteTable
 
 if TYPE_CHECKING:
@@ -25,9 +26,20 @@ V = TypeVar("V", bound=Callable[..., object])
 
 
 class App:
-    """A WSGI application made of routes and error handlers."""
+    """A WSGI application made of routes and error handlers.
 
-    def __init__(self) -> None:
+    ``max_data`` bytes of a body are read into memory, ``max_form_memory`` bytes of a multipart form's fields,
+    and ``max_form_parts`` of a form; above that is a 413, and None is no limit but the server's.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_data: int | None = MAX_DATA,
+        max_form_memory: int | None = MAX_FORM_MEMORY,
+        max_form_parts: int | None = MAX_FORM_PARTS,
+    ) -> None:
+        self._request_class = with_limits(max_data, max_form_memory, max_form_parts)
         self._routes = RouteTable()
         self._errors = ErrorHandlers()
 
@@ -88,7 +100,7 @@ class App:
         run(self, bind=bind, **options)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        request = Request(environ)
+        request = self._request_class(environ)
         try:
             response = self._dispatch(request)
         except Exception as error:
