@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wsgiserve.files import Store
     from wsgiserve.server import Server, serve
-    from wsgiserve.web import App, Group, Request, Response, abort
+    from wsgiserve.web import App, Group, Request, Response, abort, json_response, redirect
 
 __version__ = "0.1.0"
-__all__ = ["App", "Group", "Request", "Response", "Server", "Store", "abort", "serve"]
+__all__ = [
+    "App",
+    "Group",
+    "Request",
+    "Response",
+    "Server",
+    "Store",
+    "abort",
+    "json_response",
+    "redirect",
+    "serve",
+]
 
 _HOME = {
     "App": "wsgiserve.web",
@@ -25,6 +36,8 @@ _HOME = {
     "Server": "wsgiserve.server",
     "Store": "wsgiserve.files",
     "abort": "wsgiserve.web",
+    "json_response": "wsgiserve.web",
+    "redirect": "wsgiserve.web",
     "serve": "wsgiserve.server",
 }
 

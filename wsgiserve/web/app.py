@@ -34,7 +34,8 @@ P = ParamSpec("P")
 class App(Group):
     """A WSGI application made of routes, groups of routes, hooks and error handlers.
 
-    ``max_data`` and ``max_form_memory`` limit what of a request is read into memory, in bytes.
+    ``max_data`` bytes of a body are read into memory, ``max_form_memory`` bytes of a multipart form's fields,
+    and ``max_form_parts`` of a form; above that is a 413, and None is no limit but the server's.
     ``state`` is the user's: a place for what lives as long as the process, such as a pool of connections.
     """
 
@@ -44,7 +45,7 @@ class App(Group):
         debug: bool = False,
         max_data: int | None = MAX_DATA,
         max_form_memory: int | None = MAX_FORM_MEMORY,
-        max_form_parts: int = MAX_FORM_PARTS,
+        max_form_parts: int | None = MAX_FORM_PARTS,
     ) -> None:
         super().__init__()
         self.debug = debug

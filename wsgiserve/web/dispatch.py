@@ -22,7 +22,7 @@ from wsgiserve.web import background
 from wsgiserve.web.errors import ErrorHandlers
 from wsgiserve.web.groups import Group, handlers_of
 from wsgiserve.web.hooks import Hooks, hooks_of, respond
-from wsgiserve.web.replies import Rendered, render, status_line
+from wsgiserve.web.replies import Rendered, render, without_body
 from wsgiserve.web.requests import Request
 from wsgiserve.web.routing import Route, RouteTable
 from wsgiserve.web.views import View
@@ -91,7 +91,7 @@ class Dispatcher:
             status, headers, result = answer
             start_response(status, headers)
             if method == "HEAD":
-                result = ()
+                result = without_body(result)
         if request is not None and background.KEY in environ:
             return background.closing(result, environ.pop(background.KEY), self.background)
         return result
@@ -149,7 +149,7 @@ class Dispatcher:
         return Plan(view, takes_request, hooks_of([self._app]), handlers_of([self._app]))
 
 
-def _answer(plan: Plan, request: Request, error: Exception) -> Response:
+def _answer(plan: Plan, request: Request, error: Exception) -> Rendered | Response:
     if getattr(error, "client_fault", False):  # from wsgi.input: the server knows the answer
         raise error
     nearest, *farther = plan.handlers
@@ -183,10 +183,10 @@ def _refuse_path() -> NoReturn:
     raise BadRequest("The path is not valid UTF-8.")
 
 
-def _refuse_method(method: str, allowed: Iterable[str]) -> Response:
+def _refuse_method(method: str, allowed: Iterable[str]) -> object:
     if method != "OPTIONS":
         raise MethodNotAllowed([*allowed])
-    return Response(status=status_line(204), headers={"Allow": ", ".join(allowed)})
+    return None, 204, {"Allow": ", ".join(allowed)}
 
 
 def _redirect(target: str, request: Request) -> object:

@@ -14,9 +14,10 @@ from urllib.parse import quote
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from wsgiserve.web.replies import TEXT, make_response, status_line
+from wsgiserve.web.requests import Request
 from wsgiserve.web.views import View, check, describe
 
 logger = logging.getLogger("wsgiserve.app")

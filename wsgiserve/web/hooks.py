@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
-from wsgiserve.web.replies import make_response
+from wsgiserve.web.replies import Rendered, make_response, to_response
+from wsgiserve.web.requests import Request
 from wsgiserve.web.views import View, describe
 
 logger = logging.getLogger("wsgiserve.app")
@@ -45,7 +46,7 @@ def respond(
     request: Request,
     call: Callable[[], object],
     view: View,
-    answer: Callable[[Request, Exception], Response],
+    answer: Callable[[Request, Exception], Rendered | Response],
 ) -> Response:
     """Call a view among its hooks; ``answer`` makes a response of what is raised."""
     failed: Exception | None = None
@@ -55,12 +56,12 @@ def respond(
             response = _ask(hooks.before, request) or make_response(call(), view)
         except Exception as error:  # noqa: BLE001 -- answered here, or raised again by answer
             failed = error
-            response = answer(request, error)
+            response = to_response(answer(request, error))
         try:
             response = _change(hooks.after, request, response)
         except Exception as error:  # noqa: BLE001
             failed = error
-            response = answer(request, error)
+            response = to_response(answer(request, error))
     except BaseException:
         finish(failed)
         raise
