@@ -55,7 +55,7 @@ class App(Group):
             self, self._table, with_limits(max_data, max_form_memory, max_form_parts)
         )
         self._lifespan = Lifespan(self._dispatcher.background)
-        self._wsgi: WSGIApplication = self._dispatcher
+        self._wsgi: WSGIApplication = self._dispatcher.respond
 
     @property
     def routes(self) -> list[Route]:

@@ -11,8 +11,9 @@ A ``Request`` is made where somebody asks for it: a view that takes it, a hook, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import RequestRedirect
@@ -34,7 +35,8 @@ KNOWN = 1024
 LONGEST = 256  # of method and path together, in characters
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
     """What to do for a route; ``handlers`` are those of its groups, the nearest first."""
 
     view: View
@@ -48,7 +50,7 @@ Found = tuple[Plan, Mapping[str, Any]]
 
 
 class Dispatcher:
-    """The innermost WSGI callable of an application."""
+    """``respond`` is the innermost WSGI callable of an application."""
 
     def __init__(self, app: Group, table: RouteTable, request_class: type[Request]) -> None:
         self.background = background.Background()
@@ -62,7 +64,7 @@ class Dispatcher:
         self._plans: dict[Route, Plan] = {}
         self._known: dict[tuple[str, str], Found] = {}
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]  # as sent: request.method is in upper case
         path = environ.get("PATH_INFO", "")
         plan, values = self._known.get((method, path)) or self._find(method, path)
@@ -83,15 +85,15 @@ class Dispatcher:
             if request is None:
                 request = self._request_class(environ)
             answer = _answer(plan, request, error)
-        if isinstance(answer, Response):
-            if answer.status_code == 204:
-                answer.headers.remove("Content-Type")  # there is no content to have a type
-            result = answer(environ, start_response)
-        else:
+        if isinstance(answer, tuple):
             status, headers, result = answer
             start_response(status, headers)
             if method == "HEAD":
                 result = without_body(result)
+        else:
+            if answer.status_code == 204:
+                answer.headers.remove("Content-Type")  # there is no content to have a type
+            result = answer(environ, start_response)
         if request is not None and background.KEY in environ:
             return background.closing(result, environ.pop(background.KEY), self.background)
         return result

@@ -76,6 +76,7 @@ class RouteTable:
         self._converters: dict[str, type[BaseConverter]] = dict(CONVERTERS)
         self._map = Map(merge_slashes=False, redirect_defaults=False)
         self._map.converters = self._converters
+        self._urls = self._map.bind("")
         self._rules: list[_Rule] = []
         self._matcher: StateMachineMatcher | None = None
         self._taken: dict[str, dict[str, Route]] = {}
@@ -153,7 +154,7 @@ class RouteTable:
         if name not in self._views:
             raise LookupError(f"there is no endpoint {name!r}, only {', '.join(sorted(self._views))}")
         try:
-            return self._map.bind("").build(name, values)
+            return self._urls.build(name, values)
         except BuildError:
             rules = [route.rule for route in self.routes if route.endpoint == name]
             given = ", ".join(sorted(values)) or "nothing"
