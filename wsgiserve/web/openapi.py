@@ -27,11 +27,12 @@ from werkzeug.routing.rules import parse_converter_args
 from werkzeug.wrappers import Request
 
 from wsgiserve.web.replies import BYTES, JSON, TEXT
-from wsgiserve.web.schemas import UNRESOLVED, Schema, Schemas, alternatives, evaluate, plain
-from wsgiserve.web.views import View, signature_of
+from wsgiserve.web.schemas import Schema, Schemas, alternatives, evaluate, plain
+from wsgiserve.web.views import UNRESOLVED, View, function_of, signature_of
 
 if TYPE_CHECKING:
-    from wsgiserve.web.routing import Parameter, Route
+    from wsgiserve.web.routing import Route
+    from wsgiserve.web.rules import Parameter
 
 _METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "TRACE")  # HEAD and OPTIONS come by themselves
 _WITH_BODY = ("PUT", "POST", "PATCH")
@@ -198,7 +199,7 @@ class _Hints:
 
     def __init__(self, view: View) -> None:
         self._signature = signature_of(view)
-        function = inspect.unwrap(getattr(view, "__func__", view))
+        function = function_of(view)
         self._namespace = dict(getattr(function, "__globals__", {}))
         names = getattr(getattr(function, "__code__", None), "co_freevars", ())
         for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=True):

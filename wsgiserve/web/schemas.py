@@ -21,10 +21,9 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-Schema = dict[str, Any]
+from wsgiserve.web.views import UNRESOLVED
 
-UNRESOLVED = object()
-"""An annotation that names what is not there, such as what is imported for a type checker alone."""
+Schema = dict[str, Any]
 
 _PLAIN: Mapping[object, Schema] = {
     type(None): {"type": "null"},
