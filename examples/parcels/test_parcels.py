@@ -29,7 +29,10 @@ def client(app: App) -> Any:
 @pytest.fixture
 def parcel(client: Any) -> str:
     """Announce a parcel, and give its path."""
-    return client.post_json("/parcels", {"recipient": "Ann", "grams": 1200}, status=201).headers["Location"]
+    path: str = client.post_json("/parcels", {"recipient": "Ann", "grams": 1200}, status=201).headers[
+        "Location"
+    ]
+    return path
 
 
 def seen(client: Any, parcel: str, state: str, status: int = 201) -> Any:

@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from wsgiserve import App, Group, Request, Response, Server, abort, json_response, redirect, serve
 
 app = App(max_data=1000)
-App(1000)  # error: call-arg
+App(1000)  # error: call-arg arg-type
 App(max_data="1 MB")  # error: arg-type
 
 # An App is a WSGI app, for any server.

@@ -66,7 +66,7 @@ class Depot:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._path, isolation_level=None)) as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE")  # what is read stays so until it is written
             yield connection
 
 
@@ -84,5 +84,6 @@ def _read(connection: sqlite3.Connection, parcel_id: UUID) -> Parcel:
     rows = connection.execute(
         "SELECT state, place, at FROM event WHERE parcel = ? ORDER BY rowid", (str(parcel_id),)
     )
+    recipient, grams = found
     events = [Event(state, place, datetime.fromisoformat(at)) for state, place, at in rows]
-    return Parcel(parcel_id, *found, events[-1].state, events)
+    return Parcel(parcel_id, recipient, grams, events[-1].state, events)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 from uuid import UUID
 
 from parcels.depot import Depot
-from parcels.model import STATES, InvalidError, NewEvent, NewParcel, Parcel, State, check_event, check_parcel
+from parcels.model import STATES, InvalidError, NewEvent, NewParcel, Parcel, check_event, check_parcel
 from wsgiserve import Group, Request
 
 Notify = Callable[[Request, Parcel], None]
@@ -23,7 +23,7 @@ def tracking(depot: Depot, notify: Notify) -> Group:
         state = request.args.get("state")
         if state is not None and state not in STATES:
             raise InvalidError(f"state is one of {', '.join(STATES)}, not {state!r}")
-        return depot.all(cast(State | None, state))
+        return depot.all(state)
 
     @group.post("")
     def announce(request: Annotated[Request, NewParcel]) -> tuple[Parcel, Literal[201], dict[str, str]]:
