@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -51,7 +52,7 @@ def create_app(folder: str | os.PathLike[str] | None = None, key: str | None = N
     return app
 
 
-def require(key: str) -> Any:
+def require(key: str) -> Callable[[Request], object]:
     """Make a hook that lets nobody pass who does not know the key."""
     expected = f"Bearer {key}".encode()
 
@@ -69,7 +70,7 @@ def forbid_caching(request: Request, response: Response) -> None:
     response.headers["Cache-Control"] = "no-store"
 
 
-def answer(status: int) -> Any:
+def answer(status: int) -> Callable[[Request, Exception], NoReturn]:
     """Make a handler that answers with a status and the error's own words."""
 
     def handler(request: Request, error: Exception) -> NoReturn:
