@@ -15,12 +15,12 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
 from wsgiserve.web.errors import ErrorHandlers
-from wsgiserve.web.replies import make_response, status_line
+from wsgiserve.web.replies import make_response, status_line, to_response
 from wsgiserve.web.requests import MAX_DATA, MAX_FORM_MEMORY, MAX_FORM_PARTS, Request, with_limits
 from wsgiserve.web.routing import RouteTable
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 V = TypeVar("V", bound=Callable[..., object])
 
@@ -35,12 +35,18 @@ class App:
     def __init__(
         self,
         *,
+        debug: bool = False,
         max_data: int | None = MAX_DATA,
         max_form_memory: int | None = MAX_FORM_MEMORY,
         max_form_parts: int | None = MAX_FORM_PARTS,
     ) -> None:
         self._request_class = with_limits(max_data, max_form_memory, max_form_parts)
         self._routes = RouteTable()
+        self._wsgi: WSGIApplication = self._serve
+        if debug:
+            from wsgiserve.web.debug import Debugger
+
+            self._wsgi = Debugger(self._wsgi)
         self._errors = ErrorHandlers()
 
     def route(self, rule: str, methods: Iterable[str] = ("GET",)) -> Callable[[V], V]:
@@ -100,13 +106,16 @@ class App:
         run(self, bind=bind, **options)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self._wsgi(environ, start_response)
+
+    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = self._request_class(environ)
         try:
             response = self._dispatch(request)
         except Exception as error:
             if getattr(error, "client_fault", False):  # from wsgi.input: the server knows the answer
                 raise
-            response = self._errors.answer(request, error)
+            response = to_response(self._errors.answer(request, error))
         if response.status_code == 204:
             response.headers.remove("Content-Type")  # there is no content to have a type
         return response(environ, start_response)

@@ -15,7 +15,7 @@ status, a list of fields and a body, and no ``Response``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
@@ -45,20 +45,24 @@ _TEXT_FIELD, _JSON_FIELD = ("Content-Type", TEXT), ("Content-Type", JSON)
 _BODILESS = (204, 304)  # RFC 9110 sections 15.3.5 and 15.4.5
 
 
-def render(reply: object, view: View, status: int | None = None, extra: Headers | None = None) -> Rendered:
-    """Turn what a view returned into what a server wants; a Response is not rendered but called.
+def render(
+    reply: object, view: View, status: int | None = None, extra: Headers | None = None
+) -> Rendered | Response:
+    """Turn what a view returned into what a server wants; a Response stays what it is.
 
     ``status`` and ``extra`` header fields apply where the reply has none of its own; a returned
     HTTPException is raised; TypeError says which view returned what.
     """
-    kind = type(reply)
-    if status is None and extra is None:
+    if status is None and extra is None:  # the common ones, for which the rest would find the same
+        kind = type(reply)
         if kind is str:
-            content = _encode(reply)  # type: ignore[arg-type]
+            content = _encode(cast(str, reply))
             return _OK, [_TEXT_FIELD, ("Content-Length", str(len(content)))], [content]
         if kind is dict or kind is list:
             content = _dump(reply, view)
             return _OK, [_JSON_FIELD, ("Content-Length", str(len(content)))], [content]
+    if isinstance(reply, Response):
+        return reply
     if isinstance(reply, HTTPException):
         raise reply
     body, code, headers = _unpack(reply, view, status)
@@ -70,27 +74,28 @@ def render(reply: object, view: View, status: int | None = None, extra: Headers 
                 merged.update(more)
         fields = merged.to_wsgi_list()
     if code in _BODILESS:
-        without_body(result)
         fields = [field for field in fields if field[0].lower() not in ("content-type", "content-length")]
-        result = []
+        result = without_body(result)
     return status_line(code), fields, result
 
 
 def make_response(
     reply: object, view: View, status: int | None = None, extra: Headers | None = None
 ) -> Response:
-    """Turn what a view returned into a Response, as ``render`` does; a Response stays what it is."""
-    return reply if isinstance(reply, Response) else to_response(render(reply, view, status, extra))
+    """Turn what a view returned into a Response, as ``render`` does, for those who want to change it."""
+    return to_response(render(reply, view, status, extra))
 
 
-def to_response(rendered: Rendered) -> Response:
-    """Make a Response of a rendered reply, for those who want to change it."""
-    status, fields, body = rendered
+def to_response(answer: Rendered | Response) -> Response:
+    """Make a Response of a rendered reply."""
+    if isinstance(answer, Response):
+        return answer
+    status, fields, body = answer
     response = Response(body, status, fields)
     if isinstance(body, list):
-        response.headers.remove("Content-Length")  # werkzeug counts anew what may be changed
+        response.headers.remove("Content-Length")  # werkzeug counts anew, since the body may be changed
     if not any(name.lower() == "content-type" for name, _ in fields):
-        response.headers.remove("Content-Type")  # werkzeug's default for what has no content
+        response.headers.remove("Content-Type")  # werkzeug's default, also for what has no content
     return response
 
 
