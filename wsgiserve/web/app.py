@@ -51,7 +51,6 @@ class App(Group):
         max_form_parts: int | None = MAX_FORM_PARTS,
     ) -> None:
         super().__init__()
-        self.debug = debug
         self.state = SimpleNamespace()
         self._table = RouteTable()
         self._dispatcher = Dispatcher(
@@ -59,6 +58,10 @@ class App(Group):
         )
         self._lifespan = Lifespan(self._dispatcher.background)
         self._wsgi: WSGIApplication = self._dispatcher.respond
+        if debug:
+            from wsgiserve.web.debug import Debugger
+
+            self._wsgi = Debugger(self._wsgi)
 
     @property
     def routes(self) -> list[Route]:
