@@ -22,11 +22,11 @@ from wsgiserve import App
 app = App()
 
 @app.get("/")
-def home(request):
+def home():
     return "shop"
 
 @app.route("/items/{id:int}", methods=["DELETE", "PUT"])
-def item(request, id):
+def item(id):
     return None
 
 behind = ProxyFix(app)
@@ -83,6 +83,12 @@ def test_routes_as_json_have_whole_paths_and_lists(folder: Path) -> None:
 def test_an_app_without_routes_has_an_empty_table(folder: Path) -> None:
     assert run(folder, "routes", "shop:empty") == (0, "RULE  METHODS  ENDPOINT  DEFINED\n", "")
     assert run(folder, "routes", "shop:empty", "--json") == (0, "[]\n", "")
+
+
+def test_the_example_s_routes_are_named_by_their_groups() -> None:
+    code, out, err = run(ROOT / "examples" / "parcels", "routes", "parcels:create_app()")
+    assert (code, err) == (0, "")
+    assert "\n/parcels/{parcel_id}/label   PUT       labels.upload     parcels/labels.py:" in out
 
 
 NO_APP = [
