@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wsgiserve.files import Store
     from wsgiserve.server import Server, serve
-    from wsgiserve.web import App, Problem, Request, Response, abort, json_response, negotiate, redirect, send
+    from wsgiserve.web import (
+        App,
+        Group,
+        Problem,
+        Request,
+        Response,
+        abort,
+        json_response,
+        negotiate,
+        redirect,
+        send,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
     "App",
+    "Group",
     "Problem",
     "Request",
     "Response",
@@ -32,6 +44,7 @@ __all__ = [
 
 _HOME = {
     "App": "wsgiserve.web",
+    "Group": "wsgiserve.web",
     "Problem": "wsgiserve.web",
     "Request": "wsgiserve.web",
     "Response": "wsgiserve.web",

@@ -6,6 +6,7 @@ from werkzeug.exceptions import abort
 from werkzeug.wrappers import Response
 
 from wsgiserve.web.app import App
+from wsgiserve.web.groups import Group
 from wsgiserve.web.negotiation import negotiate
 from wsgiserve.web.problems import Problem
 from wsgiserve.web.replies import json_response, redirect
@@ -14,6 +15,7 @@ from wsgiserve.web.sending import send
 
 __all__ = [
     "App",
+    "Group",
     "Problem",
     "Request",
     "Response",
