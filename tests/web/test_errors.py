@@ -384,6 +384,18 @@ def test_a_handler_that_returns_an_error_ends_in_its_plain_answer(app, client, r
     assert len(caplog.records) == (reply == 5)
 
 
+def test_a_fault_of_the_client_passes_through_a_handler(app):
+    class Gone(ConnectionError):
+        client_fault = True
+
+    @app.errorhandler(404)
+    def not_found(request, error):
+        raise Gone
+
+    with pytest.raises(Gone):
+        TestApp(app).get("/nothing")
+
+
 def test_a_handler_may_return_nothing(app, client):
     app.errorhandler(404)(lambda request, error: None)
 

@@ -59,7 +59,7 @@ class App(Group):
         self._lifespan = Lifespan(self._dispatcher.background)
         self._wsgi: WSGIApplication = self._dispatcher.respond
         if debug:
-            from wsgiserve.web.debug import Debugger
+            from wsgiserve.web.debug import Debugger  # it imports much
 
             self._wsgi = Debugger(self._wsgi)
 

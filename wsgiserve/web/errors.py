@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 from urllib.parse import quote
 
 from werkzeug.datastructures import Headers
@@ -49,6 +50,8 @@ class ErrorHandlers:
 
     def find(self, error: Exception) -> View | None:
         """Find the handler of an error."""
+        if not self._handlers:
+            return None
         if isinstance(error, HTTPException):
             if error.response is not None:  # abort(response): the answer is there already
                 return None
@@ -66,24 +69,22 @@ class ErrorHandlers:
         """
         try:
             return _handle(request, error, (self, *farther))
-        except HTTPException as raised:
-            return present(request, raised)
-        except Exception as raised:  # noqa: BLE001 -- the boundary: logged and answered
-            _log(request, raised)
-            return present(request, InternalServerError(original_exception=raised))
+        except Exception as raised:
+            if getattr(raised, "client_fault", False):  # from wsgi.input: the server knows the answer
+                raise
+            return present(request, _with_status(request, raised))
 
 
 def _handle(request: Request, error: Exception, tables: Iterable[ErrorHandlers]) -> Rendered | Response:
     handler = _find(error, tables)
     if handler is None and not isinstance(error, HTTPException):
-        _log(request, error)
+        unhandled, error = error, _with_status(request, error)
         debug: Callable[[Request, Exception], Response | None] | None = request.environ.get(DEBUGGER)
-        if debug is not None and (page := debug(request, error)) is not None:
+        if debug is not None and (page := debug(request, unhandled)) is not None:
             return page
-        error = InternalServerError(original_exception=error)
         handler = _find(error, tables)
     if handler is None:
-        raise error
+        return present(request, cast(HTTPException, error))
     status, headers = 500, Headers()
     if isinstance(error, HTTPException):
         status, headers = error.code or 500, Headers(own_fields(request, error))
@@ -94,8 +95,12 @@ def _find(error: Exception, tables: Iterable[ErrorHandlers]) -> View | None:
     return next((handler for table in tables if (handler := table.find(error)) is not None), None)
 
 
-def _log(request: Request, error: Exception) -> None:
+def _with_status(request: Request, error: Exception) -> HTTPException:
+    """Give an error that has a status; one that has none is logged."""
+    if isinstance(error, HTTPException):
+        return error
     # Quoted, so that no path can write a line of its own into the log.
     line = quote(f"{request.method} {request.path}", safe="/ !$&'()*+,:;=@")
     id = "" if request.id is None else f" [{request.id}]"
     logger.error("%s%s: %s: %s", line, id, type(error).__name__, error, exc_info=error)
+    return InternalServerError(original_exception=error)
