@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional, TypedDict
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from elsewhere import Missing
 
 PERSON = NewType("PERSON", str)
+
+
+JSON = dict[str, "JSON"] | list["JSON"] | str
 
 
 class Colour(enum.Enum):
@@ -398,6 +401,25 @@ def test_two_classes_of_one_name_are_two_components() -> None:
     Other.__name__ = "Note"
     found = reply_to(list[Note] | list[Other])
     assert found["Note_2"]["properties"] == {"note": {"type": "integer"}}
+
+
+def test_an_alias_may_contain_itself() -> None:
+    @dataclass
+    class Tree:
+        leaves: JSON
+
+    once = {"anyOf": [{"type": "object"}, {"type": "array"}, {"type": "string"}]}
+    assert reply_to(Tree)["Tree"]["properties"]["leaves"] == once
+    assert reply_to(JSON)["200"]["content"]["application/json"]["schema"]["anyOf"] == [
+        {"type": "object", "additionalProperties": once},
+        {"type": "array", "items": once},
+    ]
+
+
+def test_names_in_an_annotation_are_those_of_the_view_s_module() -> None:
+    assert "Note" in reply_to(list["Note"])
+    assert "Note" in reply_to(Optional["Note"])
+    assert "Note" in reply_to(tuple["Note", Literal[201]])
 
 
 def test_what_does_not_resolve_is_any_value() -> None:
