@@ -60,7 +60,7 @@ def create_app(directory: str | os.PathLike[str]) -> App:
     def upload(request: Request, name: str) -> tuple[str, int, dict[str, str]]:
         if request.content_length is None and "wsgi.input_terminated" not in request.environ:
             abort(411, "Send the file with a Content-Length.")  # the server cannot tell its end
-        if store.save(name, request.stream, request.content_length):
+        if store.save(name, request.stream, request.content_length).created:
             return "Created\n", 201, {"Location": quote(request.root_path + request.path)}
         return "Replaced\n", 200, {}
 
