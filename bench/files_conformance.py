@@ -171,7 +171,7 @@ def markdown(results: Results) -> Iterator[str]:
     total = sum(map(len, GROUPS.values()))
     yield f"Run on {datetime.now(UTC):%Y-%m-%d} with `python -m bench.files_conformance`: {versions}."
     yield ""
-    yield f"A cell is *as the RFC has it / asked*, of {total} cases in all. A case is not asked where it needs an"
+    yield f"A cell is *as the RFC has it / asked*, of {total} cases. A case is not asked where it needs an"
     yield "entity tag or a date that the server does not give."
     yield ""
     headings = ["RFC 9110", *(PEERS[name].title for name in results)]

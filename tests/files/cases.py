@@ -160,7 +160,12 @@ IF_MODIFIED_SINCE = [
     ),
     _case("9110-13.1.3-silent-beside-if-none-match", 200, 'If-None-Match: "a"', "If-Modified-Since: {later}"),
     _case("9110-13.1.3-silent-beside-matching", 304, "If-None-Match: {etag}", "If-Modified-Since: {earlier}"),
-    _case("9110-13.2.1-since-on-nothing", 404, "If-Modified-Since: {later}", path="/missing.txt"),
+    _case(
+        "9110-13.2.1-since-on-nothing",
+        404,
+        "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT",
+        path="/missing.txt",
+    ),
 ]
 
 IF_UNMODIFIED_SINCE = [

@@ -36,9 +36,8 @@ def text(status: int, detail: str, fields: Sequence[tuple[str, str]] = ()) -> An
 
 
 def empty(status: int, fields: Sequence[tuple[str, str]] = ()) -> Answer:
-    """Answer without a body."""
-    length = [] if status in (204, 304) else [("Content-Length", "0")]
-    return Answer(status_line(status), [*length, *fields], [])
+    """Answer with a status that has no body: 204 or 304."""
+    return Answer(status_line(status), list(fields), [])
 
 
 def not_found() -> Answer:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, overload
 from urllib.parse import quote
 
-from wsgiserve.files.answer import Answer, empty, not_found, text
+from wsgiserve.files.answer import Answer, not_found, text
 from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
 from wsgiserve.files.media_types import is_active, is_compressible, media_type
 from wsgiserve.files.representation import Representation
@@ -166,4 +166,4 @@ def _slash_added(environ: WSGIEnvironment) -> Answer:
     last = quote(path.rpartition("/")[2].encode("latin-1"))
     query = environ.get("QUERY_STRING", "")
     location = f"./{last}/" + (f"?{query}" if query else "")
-    return empty(301, [("Location", location), ("Cache-Control", "no-cache")])
+    return text(301, "It is a folder.", [("Location", location), ("Cache-Control", "no-cache")])
