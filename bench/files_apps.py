@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 FOLDER = "FILES_FOLDER"
 
@@ -23,8 +24,7 @@ def send_from_directory() -> WSGIApplication:
     from werkzeug.utils import send_from_directory
     from werkzeug.wrappers import Request, Response
 
-    @Request.application
-    def app(request: Request) -> Response:
+    def answer(request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return Response(status=405, headers={"Allow": "GET, HEAD"})
         name = request.path.lstrip("/")
@@ -33,6 +33,9 @@ def send_from_directory() -> WSGIApplication:
             return send_from_directory(os.environ[FOLDER], name, request.environ)
         except HTTPException as error:
             return Response.force_type(error.get_response(), request.environ)
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return answer(Request(environ))(environ, start_response)
 
     return app
 
