@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.contenders import CONTENDERS, FLOOR, OURS
+from bench.contenders import CONTENDERS, FLOOR, OURS, Contender
 from bench.measure import Cell, Table
 from bench.quiet import Quiet
-from bench.scenarios import SCENARIOS
+from bench.scenarios import SCENARIOS, Scenario
 from bench.tables import NOTHING, Row
 
 Verdict = Literal["holds", "does not hold", "no figure", ""]  # "": nothing is asked for
@@ -22,6 +22,10 @@ Verdict = Literal["holds", "does not hold", "no figure", ""]  # "": nothing is a
 NATIVE = ("bjoern", "fastpysgi")
 GRANIAN = ("granian", "granian-64")
 PEERS = tuple(contender.name for contender in CONTENDERS if contender.is_peer)
+COMPARED = (
+    *("minimal", "browser", "log", "mix", "sleep-64", "sleep-512", "burn"),
+    *("idle", "slowloris"),
+)
 POSSIBLE = {scenario.name: scenario.possible for scenario in SCENARIOS if scenario.possible}
 SIGNS = {"≤": operator.le, "≥": operator.ge, "<": operator.lt}
 HEADINGS = ("", "figure", "first", "holds?", "then", "holds?", "")
@@ -215,6 +219,11 @@ class Judged:
     @property
     def then(self) -> Verdict:
         return _verdict(self.target.then, self.figure)
+
+
+def compares(contender: Contender, scenario: Scenario) -> bool:
+    """Whether a target asks for this cell."""
+    return contender.name in (FLOOR, OURS, *NATIVE, *GRANIAN) and scenario.name in COMPARED
 
 
 def judge(table: Table, quiet: Mapping[str, Quiet]) -> list[Judged]:

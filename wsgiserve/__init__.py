@@ -12,18 +12,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wsgiserve.files import Store
     from wsgiserve.server import Server, serve
-    from wsgiserve.web import App, Request, Response, abort
+    from wsgiserve.web import App, Group, Request, Response, abort, json_response, redirect
 
 __version__ = "0.1.0"
-__all__ = ["App", "Request", "Response", "Server", "Store", "abort", "serve"]
+__all__ = [
+    "App",
+    "Group",
+    "Request",
+    "Response",
+    "Server",
+    "Store",
+    "abort",
+    "json_response",
+    "redirect",
+    "serve",
+]
 
 _HOME = {
     "App": "wsgiserve.web",
+    "Group": "wsgiserve.web",
     "Request": "wsgiserve.web",
     "Response": "wsgiserve.web",
     "Server": "wsgiserve.server",
     "Store": "wsgiserve.files",
     "abort": "wsgiserve.web",
+    "json_response": "wsgiserve.web",
+    "redirect": "wsgiserve.web",
     "serve": "wsgiserve.server",
 }
 

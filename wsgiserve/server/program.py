@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserve.config import ConfigError
+from wsgiserve.server import lifespan
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.server import Server
 
@@ -49,7 +51,9 @@ def run(app: WSGIApplication, **options: Any) -> None:
     except ListenError as error:
         fail(str(error), EXIT_CANNOT_LISTEN)
     _switch_threads_often(server.config.threads)
+    _start(app)
     finished = server.serve(ready=lambda: _announce(server), stopping=_say_what_runs, last=True)
+    lifespan.shutdown(app)
     if not finished:
         fail("stopped with requests still running; they were cut", EXIT_CUT)
 
@@ -58,6 +62,15 @@ def fail(message: str, code: int) -> NoReturn:
     """Say on standard error why the program ends, and end it."""
     sys.stderr.write(f"wsgiserve: {message}\n")
     raise SystemExit(code)
+
+
+def _start(app: WSGIApplication) -> None:
+    """Run the app's start-up hooks; if one raises, it is the user's traceback and the end."""
+    try:
+        lifespan.startup(app)
+    except Exception:  # noqa: BLE001 -- theirs, whatever it is
+        sys.stderr.write(traceback.format_exc())
+        raise SystemExit(EXIT_NO_APP) from None
 
 
 def _announce(server: Server) -> None:

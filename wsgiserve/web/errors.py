@@ -8,14 +8,16 @@ answer. What a handler raises itself is not handed to handlers again.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from wsgiserve.web.replies import TEXT, make_response, status_line
+from wsgiserve.web.requests import Request
 from wsgiserve.web.views import View, check, describe
 
 logger = logging.getLogger("wsgiserve.app")
@@ -51,30 +53,21 @@ class ErrorHandlers:
             )
         self._handlers[key] = handler
 
-    def answer(self, request: Request, error: Exception) -> Response:
-        """Answer an exception that a view, the routing or a reply raised."""
+    def answer(self, request: Request, error: Exception, farther: Sequence[ErrorHandlers] = ()) -> Response:
+        """Answer an exception that a view, the routing or a reply raised.
+
+        ``farther`` are handlers that are asked after these.
+        """
         try:
-            return self._handle(request, error)
+            return _handle(request, error, (self, *farther))
         except HTTPException as raised:
             return plain_answer(request, raised)
         except Exception as raised:  # noqa: BLE001 -- the boundary: logged and answered
             _log(request, raised)
             return plain_answer(request, InternalServerError(original_exception=raised))
 
-    def _handle(self, request: Request, error: Exception) -> Response:
-        handler = self._find(error)
-        if handler is None and not isinstance(error, HTTPException):
-            _log(request, error)
-            error = InternalServerError(original_exception=error)
-            handler = self._find(error)
-        if handler is None:
-            raise error
-        status, headers = 500, Headers()
-        if isinstance(error, HTTPException):
-            status, headers = error.code or 500, _own_headers(request, error)
-        return make_response(handler(request, error), handler, status, headers)
-
-    def _find(self, error: Exception) -> View | None:
+    def find(self, error: Exception) -> View | None:
+        """Find the handler of an error."""
         if isinstance(error, HTTPException):
             if error.response is not None:  # abort(response): the answer is there already
                 return None
@@ -82,6 +75,25 @@ class ErrorHandlers:
                 return self._handlers[error.code]
         classes = (cls for cls in type(error).__mro__ if cls in self._handlers)
         return next((self._handlers[cls] for cls in classes), None)
+
+
+def _handle(request: Request, error: Exception, chain: Sequence[ErrorHandlers]) -> Response:
+    handler = _find(error, chain)
+    if handler is None and not isinstance(error, HTTPException):
+        _log(request, error)
+        error = InternalServerError(original_exception=error)
+        handler = _find(error, chain)
+    if handler is None:
+        raise error
+    status, headers = 500, Headers()
+    if isinstance(error, HTTPException):
+        status, headers = error.code or 500, _own_headers(request, error)
+    return make_response(handler(request, error), handler, status, headers)
+
+
+def _find(error: Exception, chain: Sequence[ErrorHandlers]) -> View | None:
+    found = (handlers.find(error) for handlers in chain)
+    return next((handler for handler in found if handler is not None), None)
 
 
 def plain_answer(request: Request, error: HTTPException) -> Response:
