@@ -176,10 +176,10 @@ def markdown(results: Results) -> Iterator[str]:
     total = sum(map(len, GROUPS.values()))
     yield f"Run on {datetime.now(UTC):%Y-%m-%d} with `python -m bench.files_conformance`: {versions}."
     yield ""
-    yield f"A cell is *as the RFC has it / asked*, of {total} cases. What the RFC leaves open counts as"
+    yield f"A cell is *as the RFC has it / asked*, of {total} cases. What the RFC leaves open is counted as"
     yield "agreement, so a server that ignores Range, or has no codings, is not at fault. A case is not asked"
     yield "where it needs an entity tag, a date or a coding that the server does not give. The last row is no"
-    yield "RFC's: links that lead outside are followed by all the others, and dotfiles shown, as their manuals"
+    yield "RFC's: links that lead outside are followed by all the others, dotfiles shown, as their manuals"
     yield "say. WhiteNoise does not start where there is a FIFO; its folder has none."
     yield ""
     headings = ["RFC 9110", *(PEERS[name].title for name in results)]

@@ -10,13 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wsgiserve.files import Store
+    from wsgiserve.files import Files, Store
     from wsgiserve.server import Server, serve
     from wsgiserve.web import App, Group, Request, Response, abort, json_response, redirect
 
 __version__ = "0.1.0"
 __all__ = [
     "App",
+    "Files",
     "Group",
     "Request",
     "Response",
@@ -30,6 +31,7 @@ __all__ = [
 
 _HOME = {
     "App": "wsgiserve.web",
+    "Files": "wsgiserve.files",
     "Group": "wsgiserve.web",
     "Request": "wsgiserve.web",
     "Response": "wsgiserve.web",

@@ -225,9 +225,15 @@ def test_mounted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "location"), [("a:b", "./a%3Ab/"), ("ü", "./%C3%BC/"), ("a b", "./a%20b/")])
 def test_a_redirect_leads_to_the_folder_and_nowhere_else(tmp_path: Path, name: str, location: str) -> None:
-    (tmp_path / name).mkdir()
+    write(tmp_path / name / "index.html", b"page")
     seen = call(Files(tmp_path), "GET", "/" + name, PATH_INFO="/" + name.encode().decode("latin-1"))
     assert (seen.status, seen.headers["location"]) == (301, location)
+
+
+def test_a_folder_in_which_there_is_nothing_to_see_is_like_one_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    files = Files(tmp_path)
+    assert get(files, "/bare") == get(files, "/bare/") == get(files, "/missing")
 
 
 # -- validators

@@ -25,9 +25,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import IO, Self
+from typing import TYPE_CHECKING, Self
 
 from wsgiserve.files.validators import Version
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 HIDDEN = ".wsgiserve-"
 """How a draft's name begins, while it has one. The store neither reads nor writes such names."""
@@ -70,7 +73,7 @@ class Draft:
             if self._hidden is not None:
                 os.unlink(self._hidden, dir_fd=self._folder)
 
-    def write_all(self, stream: IO[bytes], watch: Iterable[Callable[[bytes], object]] = ()) -> int:
+    def write_all(self, stream: SupportsRead[bytes], watch: Iterable[Callable[[bytes], object]] = ()) -> int:
         """Copy ``stream`` to its end, a chunk at a time; return the number of bytes.
 
         Each of ``watch`` is called with each chunk, before that is written.

@@ -69,12 +69,12 @@ class Reading:
         if name is None or name == "/":
             return not_found()
         if not path:  # Mounted at /static, and asked for /static: the folder's own slash is missing.
-            return _slash_added(environ)
+            return self._slash_added(name, environ)
         if not name or name.endswith("/"):
             return self._look_up_folder(name.removesuffix("/"), environ)
         found = self.find(name, environ)
         if found is None and self._store.is_folder(name):
-            return _slash_added(environ)
+            return self._slash_added(name, environ)
         if found is None and self._clean_urls:
             found = _standing_in(self.find(f"{name}.html", environ))
         return found or self._fallback(name, environ)
@@ -117,6 +117,22 @@ class Reading:
             return self._listing(environ, name) or not_found()
         return self._fallback(name, environ)
 
+    def _slash_added(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
+        """Redirect to the folder, if there is something to see, by the path's last part alone.
+
+        With "./" before it, or a colon in it would make a scheme of it.
+        """
+        at_end = self._look_up_folder(name, environ) if self._listing is None else None
+        if isinstance(at_end, Answer):
+            return at_end
+        if at_end is not None:
+            at_end.representation.close()
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        last = quote(path.rpartition("/")[2].encode("latin-1"))
+        query = environ.get("QUERY_STRING", "")
+        location = f"./{last}/" + (f"?{query}" if query else "")
+        return text(301, "It is a folder.", [("Location", location), ("Cache-Control", "no-cache")])
+
     def _fallback(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
         if self._spa and "." not in name.rpartition("/")[2]:
             for index in self._index:
@@ -158,12 +174,3 @@ def _standing_in(found: Found | Answer) -> Found | Answer: ...
 def _standing_in(found: Found | Answer | None) -> Found | Answer | None: ...
 def _standing_in(found: Found | Answer | None) -> Found | Answer | None:
     return found._replace(direct=False) if isinstance(found, Found) else found
-
-
-def _slash_added(environ: WSGIEnvironment) -> Answer:
-    """Redirect to the folder, by its last part: "./", or a colon in it would make a scheme of it."""
-    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    last = quote(path.rpartition("/")[2].encode("latin-1"))
-    query = environ.get("QUERY_STRING", "")
-    location = f"./{last}/" + (f"?{query}" if query else "")
-    return text(301, "It is a folder.", [("Location", location), ("Cache-Control", "no-cache")])

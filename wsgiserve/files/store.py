@@ -25,13 +25,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from wsgiserve.files.beneath import open_beneath, open_beneath_stepwise
 from wsgiserve.files.codings import SUFFIXES
 from wsgiserve.files.draft import HIDDEN, Draft, locked
 from wsgiserve.files.span import Span
 from wsgiserve.files.validators import Version
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 logger = logging.getLogger("wsgiserve.files")
 
@@ -196,7 +199,7 @@ class Store:
     def save(
         self,
         name: str,
-        stream: IO[bytes],
+        stream: SupportsRead[bytes],
         length: int | None = None,
         *,
         max_size: int | None = None,
