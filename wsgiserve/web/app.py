@@ -9,6 +9,7 @@ itself, and none per thread.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import SimpleNamespace
@@ -85,6 +86,15 @@ class App(Group):
         if callable(start) and callable(end):
             self.on_startup(start)
             self.on_shutdown(end)
+
+    def files(self, prefix: str, directory: str | os.PathLike[str], **options: Any) -> None:
+        """Serve a folder below a prefix: ``mount(prefix, Files(directory, **options))``.
+
+        The options are those of :class:`wsgiserve.Files`; reading is all it may by default.
+        """
+        from wsgiserve.files import Files  # the second arrow across: see docs/design.md
+
+        self.mount(prefix, Files(directory, **options))
 
     def wrap(self, middleware: Callable[..., WSGIApplication], **options: Any) -> None:
         """Put a WSGI middleware, ``middleware(app, **options)``, around what is inside this object so far."""
