@@ -36,10 +36,11 @@ from werkzeug.routing.exceptions import NoMatch, RequestPath
 from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.routing.rules import parse_converter_args
 
+from wsgiserve.web.annotations import UNRESOLVED
 from wsgiserve.web.converters import CONVERTERS, LASTING, PURE, for_annotation
 from wsgiserve.web.rules import Parameter, fill, parse
 from wsgiserve.web.shortcuts import Candidate, Shortcuts
-from wsgiserve.web.views import UNRESOLVED, View, annotation, check, describe, takes_request
+from wsgiserve.web.views import View, annotation, check, describe, takes_request
 
 logger = logging.getLogger("wsgiserve.app")
 
