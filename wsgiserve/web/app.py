@@ -71,14 +71,18 @@ class App(Group):
         return [*self._table.routes]
 
     def converter(self, name: str, converter: type[BaseConverter]) -> None:
-        """Make a subclass of werkzeug's ``BaseConverter`` known to the rules that follow."""
+        """Make a subclass of werkzeug's ``BaseConverter`` known to the rules that follow.
+
+        TypeError for another class, ValueError for a name that is taken or no word.
+        """
         self._table.add_converter(name, converter)
 
     def mount(self, prefix: str, app: WSGIApplication) -> None:
         """Have any WSGI app answer what is at and below a prefix, where no route of this app does.
 
         The prefix moves from PATH_INFO to SCRIPT_NAME. No hook or error handler of this app is asked. An app
-        with ``startup`` and ``shutdown`` is started and shut down with this one.
+        with ``startup`` and ``shutdown`` is started and shut down with this one. ValueError for a prefix with
+        parameters or a last slash, or one that is taken.
         """
         self._table.mount(prefix, app)
         self._changed()
@@ -154,7 +158,7 @@ class App(Group):
 
         The options are those of :class:`wsgiserve.Server`; SystemExit says why it cannot serve.
         """
-        from wsgiserve.server.program import run  # the one arrow across: see docs/design.md
+        from wsgiserve.server.program import run  # the first arrow across: see docs/design.md
 
         run(self, bind=bind, **options)
 

@@ -118,7 +118,7 @@ def json_response(
 def redirect(location: str, code: int = 302) -> Response:
     """Send the client to another place: 302, 303 (after a POST), 307, 301 or 308.
 
-    The location is taken as it is: check one that comes from the client.
+    The location is taken as it is: check one that comes from the client. ValueError for another status.
     """
     if code not in (301, 302, 303, 307, 308):
         raise ValueError(f"redirect with status {code}: write 301, 302, 303, 307 or 308")
