@@ -237,6 +237,27 @@ def test_values_of_ones_own_converter_are_made_for_each_request():
     assert Day.made == before + 3
 
 
+def test_what_ones_own_converter_does_not_find_is_asked_for_again():
+    users = set()
+
+    class User(BaseConverter):
+        def to_python(self, value):
+            if value not in users:
+                raise ValidationError
+            return value
+
+    app = App()
+    app.converter("user", User)
+    app.get("/{user:user}")(lambda user: user)
+    client = TestApp(app)
+    assert client.get("/ann", status=404)
+    assert client.post("/ann", status="*")
+
+    users.add("ann")
+
+    assert client.get("/ann").text == "ann"
+
+
 @pytest.mark.parametrize(
     ("name", "converter", "error"),
     [

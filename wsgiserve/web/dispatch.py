@@ -3,7 +3,7 @@
 What can be known before a request is made once for each route: its *plan*. What was found for a method and
 a path is kept, up to ``KNOWN`` of them, so that a path that repeats is matched once. What is no route has a
 plan as well, whose view raises or returns what there is to say; so hooks and error handlers see it as any
-other. Values of a converter of the user's are not kept, since they may not depend on the path alone.
+other. What a converter of the user's found, or did not, is not kept: it may not depend on the path alone.
 
 A ``Request`` is made where somebody asks for it: a view that takes it, a hook, an error.
 """
@@ -90,12 +90,14 @@ class Dispatcher:
             start_response(status, headers)
             if method == "HEAD":
                 result = without_body(result)
+            streams = not isinstance(result, list)
         else:
             if answer.status_code == 204:
                 answer.headers.remove("Content-Type")  # there is no content to have a type
             result = answer(environ, start_response)
-        if request is not None and background.KEY in environ:
-            return background.closing(result, environ.pop(background.KEY), self.background)
+            streams = answer.is_streamed and not answer.direct_passthrough
+        if request is not None and (streams or background.KEY in environ):
+            return background.closing(result, environ, self.background)
         return result
 
     def _among_hooks(self, plan: Plan, hooks: Hooks, values: Mapping[str, Any], request: Request) -> Response:
@@ -104,8 +106,7 @@ class Dispatcher:
         return respond(hooks, request, call, plan.view, partial(_answer, plan))
 
     def _find(self, method: str, raw: str) -> Found:
-        known = self._known
-        lasts = True
+        known, lasts = self._known, self._table.lasting
         try:
             (route, lasts), values = self._table.match(_decode(raw), method)
             found = self._plan(route), values
