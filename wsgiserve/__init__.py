@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wsgiserve.files import Store
+    from wsgiserve.files import Files, Store
     from wsgiserve.server import Server, serve
     from wsgiserve.web import (
         App,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "App",
+    "Files",
     "Group",
     "Problem",
     "Request",
@@ -44,6 +45,7 @@ __all__ = [
 
 _HOME = {
     "App": "wsgiserve.web",
+    "Files": "wsgiserve.files",
     "Group": "wsgiserve.web",
     "Problem": "wsgiserve.web",
     "Request": "wsgiserve.web",

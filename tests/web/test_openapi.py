@@ -5,22 +5,27 @@ from __future__ import annotations
 import datetime
 import enum
 import json
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional, TypedDict
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from werkzeug.routing import BaseConverter
 
-from wsgiserve import App, Request, Response
+from wsgiserve import App, Group, Request, Response
 
 if TYPE_CHECKING:
     from elsewhere import Missing
 
 PERSON = NewType("PERSON", str)
+
+
+JSON = dict[str, "JSON"] | list["JSON"] | str
 
 
 class Colour(enum.Enum):
@@ -132,7 +137,7 @@ def test_the_demo_is_described() -> None:
     from app import application
 
     paths = document(application)["paths"]
-    assert set(paths["/files/{name}"]) == {"get", "post"}
+    assert set(paths) == {"/", "/echo/{text}", "/user-agent"}  # A mounted app is not described.
     assert paths["/echo/{text}"]["get"]["responses"]["200"]["content"] == {
         "text/plain": {"schema": {"type": "string"}}
     }
@@ -160,6 +165,62 @@ def test_a_converter_is_a_schema(braces: str, schema: dict[str, Any]) -> None:
     app.get(f"/a/{braces}")(lambda request, x: "")
     (parameter,) = document(app)["paths"]["/a/{x}"]["get"]["parameters"]
     assert parameter == {"name": "x", "in": "path", "required": True, "schema": schema}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "schema"),
+    [
+        (int, {"type": "integer", "minimum": 0}),
+        (uuid.UUID, {"type": "string", "format": "uuid"}),
+        (Literal["about", "it's"], {"type": "string", "enum": ["about", "it's"]}),
+        (Path, {"type": "string"}),
+    ],
+    ids=str,
+)
+def test_an_annotation_that_picks_the_converter_is_a_schema(
+    annotation: object, schema: dict[str, Any]
+) -> None:
+    def view(x: object) -> None: ...
+
+    view.__annotations__["x"] = annotation
+    app = App()
+    app.get("/{x}")(view)
+    (parameter,) = document(app)["paths"]["/{x}"]["get"]["parameters"]
+    assert parameter["schema"] == schema
+
+
+def test_a_converter_of_the_user_s_has_the_schema_of_the_parameter() -> None:
+    class Day(BaseConverter):
+        def to_python(self, value: str) -> datetime.date:
+            return datetime.date.fromisoformat(value)
+
+    app = App()
+    app.converter("day", Day)
+
+    @app.get("/log/{day:day}")
+    def log(day: datetime.date) -> str: ...
+
+    @app.get("/diary/{day:day}")
+    def diary(day) -> str: ...  # type: ignore[no-untyped-def]
+
+    paths = document(app)["paths"]
+    assert paths["/log/{day}"]["get"]["parameters"][0]["schema"] == {"type": "string", "format": "date"}
+    assert paths["/diary/{day}"]["get"]["parameters"][0]["schema"] == {"type": "string"}
+
+
+def test_groups_are_tags_and_mounted_apps_are_not_described() -> None:
+    group = Group("/notes/{id:int}", name="notes")
+
+    @group.get("/text")
+    def text(id: int) -> str: ...
+
+    app = App()
+    app.include(group)
+    app.mount("/other", App())
+    paths = document(app)["paths"]
+    assert list(paths) == ["/notes/{id}/text"]
+    assert paths["/notes/{id}/text"]["get"]["tags"] == ["notes"]
+    assert paths["/notes/{id}/text"]["get"]["operationId"] == "notes.text"
 
 
 def test_one_path_has_one_item_whatever_its_parameters_are_called() -> None:
@@ -318,6 +379,20 @@ def test_an_enum_and_a_typed_dict_are_components() -> None:
     }
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the type statement is new in Python 3.12")
+def test_a_type_statement_is_a_component_and_may_contain_itself() -> None:
+    namespace: dict[str, Any] = {}
+    exec("type Tree = dict[str, Tree] | int\ntype Lost = Nowhere", namespace)
+    tree, lost = namespace["Tree"], namespace["Lost"]
+    assert reply_to(dict[str, tree])["Tree"] == {
+        "anyOf": [
+            {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Tree"}},
+            {"type": "integer"},
+        ]
+    }
+    assert reply_to(dict[str, lost])["Lost"] == {}
+
+
 def test_two_classes_of_one_name_are_two_components() -> None:
     @dataclass
     class Other:
@@ -326,6 +401,25 @@ def test_two_classes_of_one_name_are_two_components() -> None:
     Other.__name__ = "Note"
     found = reply_to(list[Note] | list[Other])
     assert found["Note_2"]["properties"] == {"note": {"type": "integer"}}
+
+
+def test_an_alias_may_contain_itself() -> None:
+    @dataclass
+    class Tree:
+        leaves: JSON
+
+    once = {"anyOf": [{"type": "object"}, {"type": "array"}, {"type": "string"}]}
+    assert reply_to(Tree)["Tree"]["properties"]["leaves"] == once
+    assert reply_to(JSON)["200"]["content"]["application/json"]["schema"]["anyOf"] == [
+        {"type": "object", "additionalProperties": once},
+        {"type": "array", "items": once},
+    ]
+
+
+def test_names_in_an_annotation_are_those_of_the_view_s_module() -> None:
+    assert "Note" in reply_to(list["Note"])
+    assert "Note" in reply_to(Optional["Note"])
+    assert "Note" in reply_to(tuple["Note", Literal[201]])
 
 
 def test_what_does_not_resolve_is_any_value() -> None:

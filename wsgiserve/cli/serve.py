@@ -6,7 +6,7 @@ Options are made from the fields of :class:`wsgiserve.config.Config`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import click
@@ -26,10 +26,11 @@ Examples:
 """
 
 
-def server_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Declare an option for each field of the configuration."""
+def server_options(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
+    """Declare an option for each field of the configuration, except those named."""
     for field in reversed(dataclasses.fields(Config)):
-        command = _option(field)(command)
+        if field.name not in without:
+            command = _option(field)(command)
     return command
 
 
@@ -57,7 +58,7 @@ class _Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, load(name).get_short_help_str(60)) for name in COMMANDS])
+            formatter.write_dl([(name, load(name).get_short_help_str(200)) for name in COMMANDS])
         super().format_options(ctx, formatter)
 
 

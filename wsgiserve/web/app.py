@@ -9,6 +9,7 @@ itself, and none per thread.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import SimpleNamespace
@@ -39,6 +40,7 @@ P = ParamSpec("P")
 class App(Group):
     """A WSGI application made of routes, groups of routes, hooks and error handlers.
 
+    ``debug`` shows werkzeug's debugger for an error that nobody handles, to a browser on this machine only.
     ``max_data`` bytes of a body are read into memory, ``max_form_memory`` bytes of a multipart form's fields,
     and ``max_form_parts`` of a form; above that is a 413, and None is no limit but the server's.
     ``state`` is the user's: a place for what lives as long as the process, such as a pool of connections.
@@ -86,6 +88,15 @@ class App(Group):
         if callable(start) and callable(end):
             self.on_startup(start)
             self.on_shutdown(end)
+
+    def files(self, prefix: str, directory: str | os.PathLike[str], **options: Any) -> None:
+        """Serve a folder below a prefix: ``mount(prefix, Files(directory, **options))``.
+
+        The options are those of :class:`wsgiserve.Files`; reading is all it may by default.
+        """
+        from wsgiserve.files import Files  # the second arrow across: see docs/design.md
+
+        self.mount(prefix, Files(directory, **options))
 
     def wrap(self, middleware: Callable[..., WSGIApplication], **options: Any) -> None:
         """Put a WSGI middleware, ``middleware(app, **options)``, around what is inside this object so far."""

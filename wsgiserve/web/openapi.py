@@ -91,6 +91,7 @@ def _tags(route: Route) -> dict[str, Any]:
 def _operation(route: Route, method: str, names: list[str], schemas: Schemas) -> dict[str, Any]:
     operation: dict[str, Any] = _texts(route.view)
     hints = _Hints(route.view)
+    schemas.namespace = hints.namespace
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": _parameter_schema(parameter, hints, schemas)}
         for name, parameter in zip(names, route.parameters, strict=True)
@@ -134,8 +135,8 @@ def _without_none(schema: Schema) -> Schema:
 def _responses(reply: object, schemas: Schemas) -> dict[str, Any]:
     found: dict[str, dict[str, list[Schema]]] = {}  # schemas by status and content type
     for alternative in alternatives(reply):
-        statuses, whole = _split(alternative)
-        for body in alternatives(whole):
+        statuses, whole = _split(evaluate(alternative, schemas.namespace))
+        for body in alternatives(evaluate(whole, schemas.namespace)):
             content_type, schema = _content(body, schemas)
             for status in statuses or (_usual_status(body, content_type),):
                 contents = found.setdefault(status, {})
@@ -152,7 +153,8 @@ def _split(reply: Any) -> tuple[list[str], Any]:
     status = plain(rest[0]) if rest else None
     if typing.get_origin(status) is not typing.Literal:
         return ["default"], body
-    return [f"{int(code):d}" for code in typing.get_args(status) if isinstance(code, int)], body
+    codes = [int(code) for code in typing.get_args(status) if isinstance(code, int)]
+    return [str(code) for code in codes if 100 <= code <= 599], body
 
 
 def _usual_status(body: object, content_type: str) -> str:
@@ -200,11 +202,11 @@ class _Hints:
     def __init__(self, view: View) -> None:
         self._signature = signature_of(view)
         function = function_of(view)
-        self._namespace = dict(getattr(function, "__globals__", {}))
+        self.namespace = dict(getattr(function, "__globals__", {}))
         names = getattr(getattr(function, "__code__", None), "co_freevars", ())
-        for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=True):
+        for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
             try:
-                self._namespace[name] = cell.cell_contents
+                self.namespace[name] = cell.cell_contents
             except ValueError:  # not bound yet
                 continue
 
@@ -229,4 +231,4 @@ class _Hints:
     def _resolve(self, annotation: object) -> object:
         if annotation is inspect.Signature.empty:
             return UNRESOLVED
-        return evaluate(annotation, self._namespace)
+        return evaluate(annotation, self.namespace)

@@ -46,8 +46,6 @@ def evaluate(annotation: object, namespace: Mapping[str, Any]) -> object:
     """Resolve an annotation that is text (PEP 563) or a forward reference; return any other as it is."""
     if isinstance(annotation, typing.ForwardRef):
         annotation = annotation.__forward_arg__
-    if annotation is None:
-        return type(None)
     if not isinstance(annotation, str):
         return annotation
     try:
@@ -63,6 +61,8 @@ def plain(annotation: object) -> Any:
             annotation = typing.get_args(annotation)[0]
         elif isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
+        elif annotation is None:
+            return type(None)
         else:
             return annotation
 
@@ -76,16 +76,29 @@ def alternatives(annotation: object) -> list[Any]:
 
 
 class Schemas:
-    """The schemas of a document; ``components`` are those with a name."""
+    """The schemas of a document; ``components`` are those with a name.
+
+    ``namespace`` is where the names in an annotation that is text are looked up.
+    """
 
     def __init__(self) -> None:
         self.components: dict[str, Schema] = {}
+        self.namespace: Mapping[str, Any] = {}
         self._names: dict[object, str] = {}
-        self._namespace: Mapping[str, Any] = {}
+        self._open: frozenset[object] = frozenset()  # the texts that are being resolved
 
     def of(self, annotation: object) -> Schema:
         """Describe the values of a type."""
-        kind = plain(evaluate(annotation, self._namespace))
+        if not isinstance(annotation, str | typing.ForwardRef):
+            return self._of_type(plain(annotation))
+        if annotation in self._open:  # an alias that contains itself: JSON = dict[str, "JSON"] | str
+            return {}
+        outer, self._open = self._open, self._open | {annotation}
+        schema = self._of_type(plain(evaluate(annotation, self.namespace)))
+        self._open = outer
+        return schema
+
+    def _of_type(self, kind: Any) -> Schema:
         members = alternatives(kind)
         if len(members) > 1:
             return {"anyOf": [self.of(member) for member in members]}
@@ -117,9 +130,10 @@ class Schemas:
         if kind not in self._names:
             name = self._names[kind] = self._free_name(kind.__name__)
             self.components[name] = {}  # taken from now on: it may contain itself
-            outer, self._namespace = self._namespace, vars(sys.modules.get(kind.__module__, types))
+            outer = self.namespace, self._open
+            self.namespace, self._open = vars(sys.modules.get(kind.__module__, types)), frozenset()
             self.components[name] = self._describe(kind)
-            self._namespace = outer
+            self.namespace, self._open = outer
         return {"$ref": f"#/components/schemas/{self._names[kind]}"}
 
     def _free_name(self, wanted: str) -> str:
