@@ -35,7 +35,8 @@ BODY_IN_MEMORY = 1 << 20
 CHUNK_OVERHEAD = 16384
 MAX_POLL = (1 << 31) - 1  # milliseconds, a C int
 # The loop sends at most this much of a file before it looks after other connections.
-FILE_BURST = 1 << 20
+MSG_MORE: int = getattr(socket, "MSG_MORE", 0)
+FILE_BURST = 1 << 22
 
 
 # What the loop does with bytes that arrive. "head" reads the next request's head, "body" a body that is kept
@@ -260,9 +261,11 @@ class Connection:
             self.outgoing.append(memoryview(data)[sent:])
             self.unsent += len(data) - sent
 
-    def send_file(self, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> None:
-        """Send a part of a file after what is unsent; ``wrapper`` is closed when it has left."""
-        self.outgoing.append(FileSegment(wrapper, descriptor, offset, count))
+    def send_file(self, head: bytes, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> None:
+        """Send a head and a part of a file after what is unsent; ``wrapper`` is closed when that has left."""
+        segment = FileSegment(wrapper, descriptor, offset, count)
+        self.outgoing += memoryview(head), segment
+        self.unsent += len(head)
         self.flush()
 
     def flush(self) -> None:
@@ -277,7 +280,10 @@ class Connection:
                     del outgoing[0]
                     segment.close()
                     continue
-                sent = self.sock.send(segment)
+                follows = outgoing[1] if len(outgoing) > 1 else None
+                # In one packet with the file behind it, which is sent at once.
+                more = MSG_MORE if isinstance(follows, FileSegment) and follows.count else 0
+                sent = self.sock.send(segment, more)
                 self.unsent -= sent
                 if sent < len(segment):
                     outgoing[0] = segment[sent:]
