@@ -31,6 +31,7 @@ JSON = {"id": 7, "name": "ann", "tags": ["a", "b"]}
 DIFFERENT = 5000  # paths, more than any cache keeps
 FEW, MANY = 5, 500  # routes
 ECHO = [f"/echo/item-{number}" for number in range(DIFFERENT)]
+DEEP = [f"/echo/a/b/item-{number}" for number in range(DIFFERENT)]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Load:
 LOADS = {
     "repeated": Load("echo, one path", ["/echo/hello"], "200"),
     "different": Load(f"echo, {DIFFERENT:,} paths", ECHO, "200"),
+    "deep": Load(f"echo, {DIFFERENT:,} deep paths", DEEP, "200"),
     "many": Load(f"echo, {DIFFERENT:,} paths, {MANY} routes", ECHO, "200", MANY),
     "json": Load("JSON", ["/json"], "200"),
     "404": Load("404", ["/nowhere"], "404"),
@@ -165,6 +167,7 @@ TARGETS = [
     Target("JSON: App / Falcon", "json", "Falcon", 1.0),
     Target("404: App / Falcon", "404", "Falcon", 1.0),
     Target("all paths differ: App / Falcon", "different", "Falcon", 1.6, 1.0),
+    Target("all paths differ, deep: App / Falcon", "deep", "Falcon", 1.6, 1.0),
     Target("one path: App / Bottle", "repeated", "Bottle", 1 / 2),
     Target("JSON: App / Bottle", "json", "Bottle", 1 / 2),
     Target("one path: App / Flask", "repeated", "Flask", 1 / 8, 1 / 10),
@@ -303,6 +306,8 @@ def _versions() -> Iterator[tuple[str, str]]:
             yield name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    compiled = importlib.util.find_spec("falcon.cyutil") and importlib.util.find_spec("falcon.cyutil.uri")
+    yield "falcon.cyutil", "compiled" if compiled else "not there, so Falcon is slower than it could be"
 
 
 def section_of(page: str) -> str:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("framework", "routing", "groups")]
+PAGES = [
+    DOCS / f"{name}.md"
+    for name in ("framework", "routing", "requests", "replies", "errors", "groups", "openapi")
+]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 
 

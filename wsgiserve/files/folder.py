@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wsgiserve.files.answer import Answer, Fields, empty, not_found, text
 from wsgiserve.files.hot import HotFiles
+from wsgiserve.files.listing import FolderPage
 from wsgiserve.files.origin import OriginPolicy
 from wsgiserve.files.reading import Found, Listing, Reading, decoded
 from wsgiserve.files.representation import LOOKED_AT
@@ -29,8 +30,9 @@ class Files:
 
     - ``upload``, ``delete``: let PUT and POST write files, DELETE remove them; ``max_size`` is the most bytes
       that a file may have.
-    - ``index``: names looked for in a folder; ``listing`` answers for a folder without: ``listing(environ,
-      name)`` returns an ``Answer``, or None for 404. With ``upload`` it is asked for POST to a folder too.
+    - ``index``: names looked for in a folder; ``listing`` is for a folder without: True for a page, with
+      ``archive`` to take the folder as .zip or .tar.gz, or else ``listing(environ, name)``, which returns an
+      ``Answer``, or None for 404. Where something may be changed, it is asked for POST to a folder too.
     - ``spa``: the topmost index answers for paths that are not there and have no dot in their last part.
       ``clean_urls``: ``/lyrics`` is answered with ``lyrics.html``.
     - ``dotfiles``: show names that begin with a dot; ``.well-known`` always is.
@@ -49,7 +51,8 @@ class Files:
         delete: bool = False,
         max_size: int | None = None,
         index: Sequence[str] = ("index.html", "index.htm"),
-        listing: Listing | None = None,
+        listing: Listing | bool = False,
+        archive: bool = False,
         spa: bool = False,
         clean_urls: bool = False,
         dotfiles: bool = False,
@@ -62,10 +65,13 @@ class Files:
     ) -> None:
         self.store = directory if isinstance(directory, Store) else Store(directory, dotfiles=dotfiles)
         writable = upload or delete
+        page = None if isinstance(listing, bool) else listing
+        if listing is True:
+            page = FolderPage(self.store, upload=upload, delete=delete, archive=archive, max_size=max_size)
         self._reading = Reading(
             self.store,
             index=tuple(index),
-            listing=listing,
+            listing=page,
             spa=spa,
             clean_urls=clean_urls,
             precompressed=not writable if precompressed is None else precompressed,
@@ -75,7 +81,7 @@ class Files:
             types=types or {},
         )
         self._writing = Writing(self.store, upload=upload, delete=delete, max_size=max_size)
-        self._listing = listing
+        self._listing = page if writable else None
         self._origins = OriginPolicy(cors)
         extra = list(headers)
         self._replaced = frozenset(name.lower() for name, _ in extra)
@@ -119,16 +125,17 @@ class Files:
         """Answer whatever is not GET or HEAD."""
         if method == "OPTIONS":
             return empty(204, [("Allow", self.allow), *self._origins.preflight(environ, self.allow)])
-        if method not in self._writing.methods:
+        form = method == "POST" and self._listing is not None and path.endswith("/")
+        if method not in self._writing.methods and not form:
             return text(405, "This folder does not take that method.", [("Allow", self.allow)])
         if not self._origins.may_change(environ):
             return text(403, "A page of another site may not change anything here.")
         name = decoded(path)
         if name is None:
             return text(400, "The path is not valid UTF-8.")
-        if method == "POST" and self._listing is not None and (not name or name.endswith("/")):
-            return self._listing(environ, name.removesuffix("/")) or not_found()
         try:
+            if form and self._listing is not None:
+                return self._listing(environ, name.removesuffix("/")) or not_found()
             return self._writing.answer(name, environ)
         finally:
             self._hot.clear()

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from wsgiserve.files.answer import Answer, not_found, text
 from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
+from wsgiserve.files.draft import HIDDEN
 from wsgiserve.files.media_types import is_active, is_compressible, media_type
 from wsgiserve.files.representation import Representation
 from wsgiserve.files.store import Store, StoredFile
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 Listing = Callable[["WSGIEnvironment", str], Answer | None]
-"""Answers for a folder: given the environ and the folder's name, '' for the topmost one; None is 404."""
+"""Answers for a folder: given the environ and the folder's name, '' for the topmost one; None is 404.
+
+It is asked too for names that begin with ``HIDDEN``, which no file has: what its page is made of.
+"""
 
 
 class Found(NamedTuple):
@@ -72,6 +76,8 @@ class Reading:
             return self._slash_added(name, environ)
         if not name or name.endswith("/"):
             return self._look_up_folder(name.removesuffix("/"), environ)
+        if self._listing is not None and name.startswith(HIDDEN):
+            return self._listing(environ, name) or not_found()
         found = self.find(name, environ)
         if found is None and self._store.is_folder(name):
             return self._slash_added(name, environ)

@@ -57,6 +57,9 @@ _REFUSALS = {
     errno.EROFS: (403, "The disk is read-only."),
 }
 
+# By kind: the bits of the mode by which everybody may read it, and what is asked of the system.
+_READABLE = {stat.S_IFREG: (0o004, os.R_OK), stat.S_IFDIR: (0o005, os.R_OK | os.X_OK)}
+
 Check = Callable[[Version | None], object]
 """Is told the version of the file that is there, None for none; raises ``NotStored`` to leave it alone."""
 
@@ -106,6 +109,8 @@ class Entry(NamedTuple):
     kind: Literal["file", "folder"]
     size: int
     modified: float
+    link: bool = False
+    """Whether it is a link to such a thing inside: it cannot be deleted, and may lead in a circle."""
 
 
 class Store:
@@ -158,7 +163,7 @@ class Store:
             folder = self._open_beneath(name or ".", os.O_RDONLY | os.O_DIRECTORY)
             try:
                 with os.scandir(folder) as entries:
-                    return [known for entry in entries if (known := self._look_at(entry, name))]
+                    return [known for entry in entries if (known := self._look_at(entry, folder, name))]
             finally:
                 os.close(folder)
 
@@ -258,6 +263,42 @@ class Store:
             finally:
                 os.close(folder)
 
+    def make_folder(self, name: str) -> None:
+        """Create the folder ``name``, durably, unless it is there.
+
+        Raise ``InvalidName``, or ``NotStored`` for a full disk or missing permission.
+        """
+        self.check_name(name)
+        with _refusals(name), self._folder(name) as folder:
+            try:
+                os.mkdir(name.rpartition("/")[2], dir_fd=folder)
+            except FileExistsError:
+                if not self.is_folder(name):
+                    raise InvalidName(name, "something else has it") from None
+            os.fsync(folder)
+
+    def remove_folder(self, name: str) -> None:
+        """Delete the folder ``name``, durably; raise ``NotStored`` unless it is empty.
+
+        Raise ``FileNotFoundError`` unless a folder stands there that is no link.
+        """
+        parent, _, leaf = name.rpartition("/")
+        with _refusals(name):
+            try:
+                self.check_name(name)
+                folder = self._open_beneath(parent or ".", os.O_DIRECTORY)
+                try:
+                    os.rmdir(leaf, dir_fd=folder)
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
+            except (OSError, InvalidName) as error:
+                if isinstance(error, OSError) and error.errno in _REFUSALS:
+                    raise
+                if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise NotStored("The folder is not empty.", 409) from None
+                raise _not_found(name, error) from None
+
     def check_name(self, name: str) -> None:
         """Raise ``InvalidName`` for a name that cannot be a file, whatever the folder holds."""
         if not name:
@@ -279,11 +320,12 @@ class Store:
         opened = open_beneath if self.has_proc else open_beneath_stepwise
         return opened(self.directory, name, flags)
 
-    def _look_at(self, entry: os.DirEntry[str], folder: str) -> Entry | None:
-        name = f"{folder}/{entry.name}" if folder else entry.name
+    def _look_at(self, entry: os.DirEntry[str], folder: int, above: str) -> Entry | None:
+        name = f"{above}/{entry.name}" if above else entry.name
         try:
             self.check_name(name)
-            if entry.is_symlink():
+            link = entry.is_symlink()
+            if link:
                 descriptor = self._open_beneath(name, os.O_RDONLY)
                 try:
                     status = os.fstat(descriptor)
@@ -291,13 +333,15 @@ class Store:
                     os.close(descriptor)
             else:
                 status = entry.stat(follow_symlinks=False)
-        except (OSError, InvalidName):
+            # What everybody may read, we may: the system is asked about the rest.
+            wanted, access = _READABLE[stat.S_IFMT(status.st_mode)]
+            if status.st_mode & wanted != wanted and not os.access(entry.name, access, dir_fd=folder):
+                return None
+        except (OSError, InvalidName, KeyError):
             return None
         if stat.S_ISDIR(status.st_mode):
-            return Entry(entry.name, "folder", 0, status.st_mtime)
-        if stat.S_ISREG(status.st_mode):
-            return Entry(entry.name, "file", status.st_size, status.st_mtime)
-        return None
+            return Entry(entry.name, "folder", 0, status.st_mtime, link)
+        return Entry(entry.name, "file", status.st_size, status.st_mtime, link)
 
     @contextlib.contextmanager
     def _folder(self, name: str) -> Iterator[int]:

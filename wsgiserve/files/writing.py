@@ -42,7 +42,10 @@ class Writing:
 
     def _delete(self, name: str, environ: WSGIEnvironment) -> Answer:
         try:
-            self._store.remove(name, check=_condition(environ))
+            if name.endswith("/"):
+                self._store.remove_folder(name[:-1])
+            else:
+                self._store.remove(name, check=_condition(environ))
         except FileNotFoundError:
             return not_found()
         return empty(204)

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserve.config import ConfigError
@@ -33,11 +34,16 @@ SWITCH_INTERVAL = 0.0005  # with up to so many threads:
 SWITCHING_THREADS = 64
 
 
-def run(app: WSGIApplication, **options: Any) -> None:
+def where(server: Server) -> str:
+    """Return the line that says where to look."""
+    return f"Serving on {', '.join(listener.where for listener in server.listeners)} (Ctrl+C to stop)"
+
+
+def run(app: WSGIApplication, *, announcement: Callable[[Server], str] = where, **options: Any) -> None:
     """Serve until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
 
-    Announces the URL on standard output, logs to standard error. What prevents serving is one line there and
-    a SystemExit with a code of its own, also requests that had to be cut at the end.
+    Writes the announcement to standard output, the log to standard error. What prevents serving is one line
+    there and a SystemExit with a code of its own, also requests that had to be cut at the end.
     """
     _log_to_stderr()
     _raise_descriptor_limit()
@@ -52,7 +58,7 @@ def run(app: WSGIApplication, **options: Any) -> None:
         fail(str(error), EXIT_CANNOT_LISTEN)
     _switch_threads_often(server.config.threads)
     _start(app)
-    finished = server.serve(ready=lambda: _announce(server), stopping=_say_what_runs, last=True)
+    finished = server.serve(ready=lambda: _announce(announcement(server)), stopping=_say_what_runs, last=True)
     lifespan.shutdown(app)
     if not finished:
         fail("stopped with requests still running; they were cut", EXIT_CUT)
@@ -73,12 +79,11 @@ def _start(app: WSGIApplication) -> None:
         raise SystemExit(EXIT_NO_APP) from None
 
 
-def _announce(server: Server) -> None:
+def _announce(text: str) -> None:
     if sys.stdout is None:  # Closed by whoever started us.
         return
     try:
-        where = ", ".join(listener.where for listener in server.listeners)
-        sys.stdout.write(f"Serving on {where} (Ctrl+C to stop)\n")
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except OSError:
         pass  # Nobody reads it.

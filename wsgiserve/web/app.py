@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from werkzeug.routing import BaseConverter
 
 from wsgiserve.web import background
+from wsgiserve.web.client import make_client
 from wsgiserve.web.dispatch import Dispatcher
 from wsgiserve.web.groups import Chain, Group, Registration, full_endpoint, full_rule
 from wsgiserve.web.lifespan import Lifespan
+from wsgiserve.web.openapi import describe_api
 from wsgiserve.web.requests import MAX_DATA, MAX_FORM_MEMORY, MAX_FORM_PARTS, Request, with_limits
 from wsgiserve.web.routing import Route, RouteTable
 from wsgiserve.web.views import View, check
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from webtest import TestApp  # type: ignore[import-untyped]  # WebTest has no annotations
 
 H = TypeVar("H", bound=Callable[[], object])
 P = ParamSpec("P")
@@ -35,6 +38,7 @@ P = ParamSpec("P")
 class App(Group):
     """A WSGI application made of routes, groups of routes, hooks and error handlers.
 
+    ``debug`` shows werkzeug's debugger for an error that nobody handles, to a browser on this machine only.
     ``max_data`` bytes of a body are read into memory, ``max_form_memory`` bytes of a multipart form's fields,
     and ``max_form_parts`` of a form; above that is a 413, and None is no limit but the server's.
     ``state`` is the user's: a place for what lives as long as the process, such as a pool of connections.
@@ -49,7 +53,6 @@ class App(Group):
         max_form_parts: int | None = MAX_FORM_PARTS,
     ) -> None:
         super().__init__()
-        self.debug = debug
         self.state = SimpleNamespace()
         self._table = RouteTable()
         self._dispatcher = Dispatcher(
@@ -57,6 +60,10 @@ class App(Group):
         )
         self._lifespan = Lifespan(self._dispatcher.background)
         self._wsgi: WSGIApplication = self._dispatcher.respond
+        if debug:
+            from wsgiserve.web.debug import Debugger  # it imports much
+
+            self._wsgi = Debugger(self._wsgi)
 
     @property
     def routes(self) -> list[Route]:
@@ -127,6 +134,20 @@ class App(Group):
     ) -> None:
         """Have a function called once the response to a request has left, on another thread."""
         background.note(request.environ, partial(function, *args, **kwargs))
+
+    def openapi(self, *, title: str, version: str) -> dict[str, Any]:
+        """Describe the routes as an OpenAPI 3.1 document, ready for ``json.dumps``.
+
+        ``title`` and ``version`` are those of the API. What annotations do not tell is left out.
+        """
+        return describe_api(self.routes, title, version)
+
+    def client(self, **options: Any) -> TestApp:
+        """Return a WebTest ``TestApp`` of this application, which checks each answer against PEP 3333.
+
+        The options are those of ``webtest.TestApp``. ImportError where WebTest is not installed.
+        """
+        return make_client(self, **options)
 
     def run(self, bind: str | Sequence[str] = "127.0.0.1:8000", **options: Any) -> None:
         """Serve this application with the production server, until it is told to stop.

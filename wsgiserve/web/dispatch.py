@@ -107,7 +107,7 @@ class Dispatcher:
         known = self._known
         lasts = True
         try:
-            route, values, lasts = self._table.match(_decode(raw), method)
+            (route, lasts), values = self._table.match(_decode(raw), method)
             found = self._plan(route), values
         except UnicodeError:
             found = self._find_undecodable(method, raw)
@@ -127,7 +127,8 @@ class Dispatcher:
         """Have a mounted app see a path as it was sent; we take UTF-8."""
         path = raw.encode("latin-1", "replace").decode(errors="surrogateescape")
         try:
-            plan = self._plan(self._table.match(path, method)[0])
+            (route, _), _ = self._table.match(path, method)
+            plan = self._plan(route)
         except HTTPException:
             plan = None
         if plan is None or plan.mounted_at is None:

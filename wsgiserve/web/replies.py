@@ -67,12 +67,10 @@ def render(
         raise reply
     body, code, headers = _unpack(reply, view, status)
     fields, result = _content(body, view)
-    if extra or headers:
-        merged = Headers(fields)
-        for more in (extra, headers):
-            if more:
-                merged.update(more)
-        fields = merged.to_wsgi_list()
+    for more in (extra, headers):
+        if more:
+            names = {name.lower() for name, _ in more}
+            fields = [*(field for field in fields if field[0].lower() not in names), *more]
     if code in _BODILESS:
         fields = [field for field in fields if field[0].lower() not in ("content-type", "content-length")]
         result = without_body(result)

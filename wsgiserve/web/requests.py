@@ -30,6 +30,9 @@ from werkzeug.utils import cached_property
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+Fields = list[tuple[str, str]]
+Files = list[tuple[str, FileStorage]]
+
 MAX_DATA = 16 * 1024 * 1024
 MAX_FORM_MEMORY = 500_000
 MAX_FORM_PARTS = 1000
@@ -91,66 +94,70 @@ class FormParser(FormDataParser):
         options: dict[str, str] | None = None,
     ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]:
         """Give (stream, fields, files); 400 for a malformed form, 413 for one beyond the limits."""
-        fields: list[tuple[str, str]] = []
-        files: list[tuple[str, FileStorage]] = []
+        fields: Fields = []
+        files: Files = []
         try:
             if mimetype == _URLENCODED:
                 fields = self._urlencoded(stream, content_length)
             elif mimetype == _MULTIPART:
-                boundary = (options or {}).get("boundary", "").encode("ascii")
-                if not boundary:
-                    raise ValueError("it names no boundary")
-                self._multipart(stream, boundary, content_length, fields, files)
+                fields, files = self._multipart(stream, content_length, options or {})
         except ValueError as error:
             raise BadRequest(f"The form is malformed: {error}.") from None
         return stream, self.cls(fields), self.cls(files)
 
-    def _urlencoded(self, stream: IO[bytes], content_length: int | None) -> list[tuple[str, str]]:
+    def _urlencoded(self, stream: IO[bytes], content_length: int | None) -> Fields:
         text = read_whole(stream, content_length, self.max_content_length).decode()
         if self.max_form_parts is not None and text.count("&") >= self.max_form_parts:
             raise RequestEntityTooLarge
         return parse_qsl(text, keep_blank_values=True, errors=_KEEP_ENCODED)
 
     def _multipart(
-        self,
-        stream: IO[bytes],
-        boundary: bytes,
-        content_length: int | None,
-        fields: list[tuple[str, str]],
-        files: list[tuple[str, FileStorage]],
-    ) -> None:
+        self, stream: IO[bytes], content_length: int | None, options: dict[str, str]
+    ) -> tuple[Fields, Files]:
         """Drive werkzeug's decoder; its own driver limits each field, and so 1,000 times as much in all."""
+        boundary = options.get("boundary", "").encode("ascii")
+        if not boundary:
+            raise ValueError("it names no boundary")
         most = self.max_form_memory_size
-        decoder = MultipartDecoder(
-            boundary, None if most is None else most + _CHUNK, max_parts=self.max_form_parts
-        )
+        buffered = None if most is None else most + _CHUNK
+        decoder = MultipartDecoder(boundary, buffered, max_parts=self.max_form_parts)
+        fields: Fields = []
+        files: Files = []
         memory = 0
         while not isinstance(event := decoder.next_event(), Epilogue):
-            if isinstance(event, NeedData):
-                decoder.receive_data(stream.read(_CHUNK) or None)
-            elif isinstance(event, Field | File):
-                part = event
-                if part.name is None:
-                    raise ValueError("a part has no name")
-                sink = self._open(part, content_length) if isinstance(part, File) else BytesIO()
-            elif isinstance(event, Data):
-                sink.write(event.data)
-                if isinstance(part, Field):
-                    memory += len(event.data)
-                    if most is not None and memory > most:
-                        raise RequestEntityTooLarge
-                if event.more_data:
-                    continue
-                sink.seek(0)
-                if isinstance(part, File):
-                    files.append(
-                        (part.name, FileStorage(sink, part.filename, part.name, headers=part.headers))
-                    )
-                else:
-                    fields.append((part.name, sink.read().decode(errors="replace")))
+            match event:
+                case NeedData():
+                    decoder.receive_data(stream.read(_CHUNK) or None)
+                case Field() | File():
+                    if event.name is None:
+                        raise ValueError("a part has no name")
+                    part, sink = event, self._sink(event, content_length)
+                    memory += len(str(event.headers))
+                case Data():
+                    sink.write(event.data)
+                    memory += len(event.data) if isinstance(part, Field) else 0
+                    if not event.more_data:
+                        sink.seek(0)
+                        if isinstance(part, Field):
+                            fields.append((part.name, sink.read().decode(errors="replace")))
+                        else:
+                            file = FileStorage(sink, part.filename, part.name, headers=part.headers)
+                            files.append((part.name, file))
+            if most is not None and memory > most:
+                raise RequestEntityTooLarge
+        return fields, files
 
-    def _open(self, part: File, total: int | None) -> IO[bytes]:
+    def _sink(self, part: Field | File, total: int | None) -> IO[bytes]:
+        if isinstance(part, Field):
+            return BytesIO()
         return self.stream_factory(total, part.headers.get("Content-Type"), part.filename)
+
+
+class _Upload(SpooledTemporaryFile[bytes]):
+    """A file of a form: in memory while it is small, else on disk; closed when nobody has it any more."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class Request(werkzeug.wrappers.Request):
@@ -226,8 +233,7 @@ class Request(werkzeug.wrappers.Request):
         filename: str | None = None,
         content_length: int | None = None,
     ) -> IO[bytes]:
-        """Keep a small file of a form in memory, and a larger one on disk."""
-        return SpooledTemporaryFile(_CHUNK)
+        return _Upload(_CHUNK)
 
 
 def with_limits(

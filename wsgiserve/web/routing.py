@@ -10,8 +10,9 @@ and a path that is taken as sent:
 
 werkzeug's rules, converters and ``StateMachineMatcher`` decide what matches; the ``Map`` binds the rules and
 builds URLs. Its ``MapAdapter`` is not asked: it strips leading slashes, puts methods in upper case, and makes
-absolute redirects, all of which would have to be undone, and costs a quarter of a match. Of two rules that
-the matcher could not tell apart it would take the first for ever, also where the value is then refused, as by
+absolute redirects, all of which would have to be undone. What the matcher would come to is known beforehand
+for the usual rule (``shortcuts``), and a test compares both with a ``MapAdapter``. Of two rules that the
+matcher could not tell apart it would take the first for ever, also where the value is then refused, as by
 ``{id:int(max=9)}``; so the second is an error.
 
 The matcher is built by the first match, after which other threads may be reading it: a later registration
@@ -22,7 +23,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +38,7 @@ from werkzeug.routing.rules import parse_converter_args
 
 from wsgiserve.web.converters import CONVERTERS, LASTING, PURE, for_annotation
 from wsgiserve.web.rules import Parameter, fill, parse
+from wsgiserve.web.shortcuts import Candidate, Shortcuts
 from wsgiserve.web.views import UNRESOLVED, View, annotation, check, describe, takes_request
 
 logger = logging.getLogger("wsgiserve.app")
@@ -61,11 +65,14 @@ class Route:
     mounted_at: str | None = None
 
 
-class _Rule(Rule):
-    """werkzeug's rule, with what it was made from; ``lasting`` if its values depend on the path alone."""
+Found = tuple[Route, bool]
+"""A route, and whether the values of its parameters depend on the path alone."""
 
-    route: Route
-    lasting: bool
+
+class _Rule(Rule):
+    """werkzeug's rule, with what is found by it."""
+
+    found: Found
 
 
 class RouteTable:
@@ -78,7 +85,9 @@ class RouteTable:
         self._map.converters = self._converters
         self._urls = self._map.bind("")
         self._rules: list[_Rule] = []
-        self._matcher: StateMachineMatcher | None = None
+        self._candidates: list[Candidate[Found]] = []
+        self._lock = threading.Lock()  # of what follows from all rules
+        self._search: tuple[Shortcuts[Found], StateMachineMatcher] | None = None
         self._taken: dict[str, dict[str, Route]] = {}
         self._views: dict[str, View] = {}
 
@@ -127,12 +136,15 @@ class RouteTable:
             if rule:
                 self._insert(Route(rule, ANY_METHOD, f"mount {rule}", app, parameters, mounted_at=prefix))
 
-    def match(self, path: str, method: str) -> tuple[Route, Mapping[str, Any], bool]:
-        """Find the route of a decoded path, the values of its parameters, and whether they last.
+    def match(self, path: str, method: str) -> tuple[Found, Mapping[str, Any]]:
+        """Find the route of a decoded path, and the values of its parameters.
 
         Raise NotFound, MethodNotAllowed (methods sorted) or RequestRedirect (target relative).
         """
-        matcher = self._matcher or self._build_matcher()
+        shortcuts, matcher = self._search or self._prepare()
+        known = shortcuts.find(path, method)
+        if known is not None:
+            return known
         try:
             rule, values = matcher.match("", path or "/", method, False)
         except NoMatch as error:
@@ -143,7 +155,7 @@ class RouteTable:
             segment = path.rpartition("/")[2]
             raise RequestRedirect(f"./{quote(segment, safe='')}/") from None
         assert isinstance(rule, _Rule)
-        return rule.route, values, rule.lasting
+        return rule.found, values
 
     def url_for(self, endpoint: str | View, values: Mapping[str, Any]) -> str:
         """Build the path of an endpoint or view, what is not in its rule as a query.
@@ -168,13 +180,14 @@ class RouteTable:
                 return route.endpoint
         raise LookupError(f"view {describe(view)} is not registered")
 
-    def _build_matcher(self) -> StateMachineMatcher:
-        matcher = StateMachineMatcher(merge_slashes=False)
-        for rule in self._rules:
-            matcher.add(rule)
-        matcher.update()
-        self._matcher = matcher
-        return matcher
+    def _prepare(self) -> tuple[Shortcuts[Found], StateMachineMatcher]:
+        with self._lock:
+            matcher = StateMachineMatcher(merge_slashes=False)
+            for rule in self._rules:
+                matcher.add(rule)
+            matcher.update()
+            self._search = Shortcuts(self._candidates), matcher
+            return self._search
 
     def _insert(self, route: Route) -> None:
         converters = self._make_converters(route)
@@ -184,26 +197,26 @@ class RouteTable:
         angled = fill(route.rule, [f"<{known.pattern}:{known.name}>" for known in route.parameters])
         methods = None if route.methods is ANY_METHOD else route.methods
         rule = _Rule(angled, methods=methods, endpoint=route.endpoint)
-        rule.route = route
-        rule.lasting = all(type(converter) in LASTING for converter in converters)
-        self._map.add(rule)
-        self._rules.append(rule)
-        self._matcher = None
+        rule.found = route, all(type(converter) in LASTING for converter in converters)
+        with _named(route):
+            self._map.add(rule)
+        names = tuple(parameter.name for parameter in route.parameters)
+        with self._lock:
+            self._rules.append(rule)
+            self._candidates.append(
+                Candidate(route.rule, names, tuple(converters), route.methods, rule.found)
+            )
+            self._search = None
         self._taken.setdefault(shape, {}).update(dict.fromkeys(route.methods, route))
 
     def _make_converters(self, route: Route) -> list[BaseConverter]:
         """Make the converters of a rule, to find out whether they take their arguments."""
-        try:
-            made = []
+        made = []
+        with _named(route):
             for parameter in route.parameters:
                 args, kwargs = parse_converter_args(parameter.arguments[1:-1])
                 made.append(self._converters[parameter.converter](self._map, *args, **kwargs))
                 re.compile(made[-1].regex)
-        except (LookupError, TypeError, ValueError, SyntaxError, re.error) as error:
-            raise ValueError(
-                f"rule {route.rule!r}: {error}; write arguments as in "
-                "{id:int(min=1)} or {page:any(about, help)}"
-            ) from None
         return made
 
     def _refuse_duplicate(self, shape: str, route: Route) -> None:
@@ -225,6 +238,16 @@ class RouteTable:
                 f"rule {route.rule!r}: the endpoint {route.endpoint!r} of view {describe(route.view)} is "
                 f"already that of view {describe(other)}; give one of them another name with endpoint="
             )
+
+
+@contextmanager
+def _named(route: Route) -> Iterator[None]:
+    """Say which rule it is that werkzeug does not take."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, SyntaxError, re.error) as error:
+        form = "{id:int(min=1)} or {page:any(about, help)}"
+        raise ValueError(f"rule {route.rule!r}: {error}; write arguments as in {form}") from None
 
 
 def _method_set(rule: str, methods: Iterable[str]) -> frozenset[str]:

@@ -34,8 +34,14 @@ if sys.version_info >= (3, 14):
 def describe(view: object) -> str:
     """Name a view and where it is written, as ``name (file:line)``."""
     name = getattr(view, "__qualname__", None) or repr(view)
-    code = getattr(_function(view), "__code__", None)
-    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name
+    where = place(view)
+    return f"{name} ({where[0]}:{where[1]})" if where else name
+
+
+def place(view: object) -> tuple[str, int] | None:
+    """Return the file and the line where a view is written, if it is written in Python."""
+    code = getattr(function_of(view), "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code else None
 
 
 def signature_of(view: View) -> Signature | None:
@@ -86,13 +92,13 @@ def annotation(view: View, name: str) -> object:
     found = parameter.annotation
     if isinstance(found, str):  # from __future__ import annotations
         try:
-            found = eval(found, dict(getattr(_function(view), "__globals__", {})))
+            found = eval(found, dict(getattr(function_of(view), "__globals__", {})))
         except Exception:  # noqa: BLE001 -- whatever it is, it is only an annotation
             return UNRESOLVED
     return UNRESOLVED if isinstance(found, (str, _FORWARD)) else found
 
 
-def _function(view: object) -> object:
+def function_of(view: object) -> object:
     """Find the function below what was put around it."""
     while isinstance(view, functools.partial):
         view = view.func
