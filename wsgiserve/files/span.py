@@ -73,7 +73,8 @@ class Whole:
 
     def segment(self) -> tuple[int, int, int]:
         """Return (descriptor, offset, bytes to the end): what a server hands to ``sendfile``."""
-        return self.fileno(), self._position, self._size - self._position
+        position = self._position
+        return self.fileno(), position, self._size - position
 
     def close(self) -> None:
         """Let go of the descriptor."""

@@ -199,7 +199,7 @@ class Exchange(Reply):
             self.remaining = 0
             self.sent += count
             self.deferred_close = True
-            self.connection.send_file(start, wrapper, descriptor, offset, count)
+            self.deferred_close = self.connection.send_file(start, wrapper, descriptor, offset, count)
         else:
             self.connection.send(start)
         self.complete = True
