@@ -150,7 +150,7 @@ class Dispatcher:
 
     def _refusal(self, view: View, takes_request: bool = False) -> Plan:
         """Plan for what is no route: the app's own hooks and handlers are there for it."""
-        return Plan(view, takes_request, hooks_of([self._app]), handlers_of([self._app]))
+        return Plan(view, takes_request, hooks_of((self._app,)), handlers_of((self._app,)))
 
 
 def _answer(plan: Plan, request: Request, error: Exception) -> Rendered | Response:
