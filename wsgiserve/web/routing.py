@@ -80,6 +80,8 @@ class RouteTable:
 
     def __init__(self) -> None:
         self.routes: list[Route] = []
+        self.lasting = True
+        """Whether what no rule takes depends on the path alone, too."""
         self._converters: dict[str, type[BaseConverter]] = dict(CONVERTERS)
         self._map = Map(merge_slashes=False, redirect_defaults=False)
         self._map.converters = self._converters
@@ -201,6 +203,7 @@ class RouteTable:
         with _named(route):
             self._map.add(rule)
         names = tuple(parameter.name for parameter in route.parameters)
+        self.lasting = self.lasting and rule.found[1]
         with self._lock:
             self._rules.append(rule)
             self._candidates.append(
