@@ -18,7 +18,7 @@ from typing import TypeVar
 import click
 
 from bench import contenders as field
-from bench import crowd, measure, quiet, report, scenarios, wrk
+from bench import crowd, measure, quiet, report, scenarios, targets, wrk
 
 Named = TypeVar("Named", field.Contender, scenarios.Scenario)
 OVERHEAD_SECONDS = 0.4  # start, check, warm-up and end of one server
@@ -29,6 +29,13 @@ OPENING_SECONDS = 0.0002  # one connection of a crowd
 @click.option("--contenders", default="", help="Names, separated by commas; all when not given.")
 @click.option("--scenarios", "loads", default="", help="Names, separated by commas.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--more-rounds",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of what the targets compare alone, after the others.",
+)
 @click.option("--seconds", type=click.IntRange(1), default=3, show_default=True)
 @click.option(
     "--idle-seconds",
@@ -43,6 +50,7 @@ def main(
     contenders: str,
     loads: str,
     rounds: int,
+    more_rounds: int,
     seconds: int,
     idle_seconds: int,
     listing: bool,
@@ -56,7 +64,7 @@ def main(
         return
     if sys.platform != "linux" or wrk.find() is None:
         raise click.ClickException("the benchmarks need Linux and wrk")
-    run = _run(servers, chosen, rounds, seconds, idle_seconds)
+    run = _run(servers, chosen, rounds, more_rounds, seconds, idle_seconds)
     print(report.terminal(run))
     if output:
         _write(run, output)
@@ -82,11 +90,14 @@ def _run(
     servers: Sequence[field.Contender],
     loads: Sequence[scenarios.Scenario],
     rounds: int,
+    more_rounds: int,
     seconds: int,
     idle_seconds: int,
 ) -> report.Run:
-    pairs = [(server, load) for server in servers for load in loads]
-    minutes = _minutes(pairs, rounds, seconds)
+    pairs = [(server, load) for load in loads for server in servers]
+    compared = [pair for pair in pairs if targets.compares(*pair)]
+    schedule = [pairs] * rounds + [compared] * more_rounds
+    minutes = sum(_minutes(turn, seconds) for turn in schedule)
     if idle_seconds:
         minutes += quiet.minutes(servers, idle_seconds)
     _tell(f"about {math.ceil(minutes)} min")
@@ -99,20 +110,29 @@ def _run(
         (scratch / "files").mkdir()
         (scratch / "files" / "16k").write_bytes(scenarios.DEMO_FILE)
         field.compile_floor(scratch)
-        table = measure.measure(servers, loads, rounds, seconds, cores, scratch, _tell)
+        table = measure.measure(schedule, seconds, cores, scratch, _tell)
         idle = quiet.watch(servers, idle_seconds, cores, scratch, _tell) if idle_seconds else {}
     _tell(f"took {(time.monotonic() - began) / 60:.1f} min")
     return report.Run(
-        servers, loads, rounds, seconds, idle_seconds, cores, table, idle, arguments=sys.argv[1:]
+        servers,
+        loads,
+        rounds,
+        more_rounds,
+        seconds,
+        idle_seconds,
+        cores,
+        table,
+        idle,
+        arguments=sys.argv[1:],
     )
 
 
-def _minutes(pairs: list[tuple[field.Contender, scenarios.Scenario]], rounds: int, seconds: int) -> float:
+def _minutes(pairs: measure.Turn, seconds: int) -> float:
     fit = [load for server, load in pairs if not measure.unfit(server, load)]
     crowds = sum(load.crowd.size for load in fit if load.crowd)
     overhead = len(fit) * OVERHEAD_SECONDS + crowds * OPENING_SECONDS
     measured = sum(load.duration(seconds) for load in fit)
-    return rounds * (measured + overhead) / 60
+    return (measured + overhead) / 60
 
 
 def _write(run: report.Run, output: Path) -> None:

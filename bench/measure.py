@@ -71,6 +71,7 @@ class Cores:
     load: int
 
 
+Turn = Sequence[tuple[Contender, Scenario]]  # what is measured in a round, in this order
 Table = dict[str, dict[str, Cell]]  # scenario, contender
 Outcome = Sample | str
 
@@ -82,9 +83,7 @@ def pick_cores() -> Cores:
 
 
 def measure(
-    contenders: Sequence[Contender],
-    scenarios: Sequence[Scenario],
-    rounds: int,
+    schedule: Sequence[Turn],
     seconds: int,
     cores: Cores,
     scratch: Path,
@@ -92,22 +91,17 @@ def measure(
 ) -> Table:
     """Fill every cell; a contender that fails one leaves a note there and goes on."""
     os.sched_setaffinity(0, {cores.load})
-    outcomes: dict[tuple[str, str], list[Outcome]] = {}
-    for turn in range(rounds):
-        for scenario in scenarios:
-            for contender in contenders:
-                outcome = _cell(contender, scenario, seconds, cores, scratch)
-                outcomes.setdefault((scenario.name, contender.name), []).append(outcome)
-                tell(f"{turn + 1}/{rounds} {scenario.name} {contender.name}: {_brief(outcome)}")
-    return {
-        scenario.name: {
-            contender.name: _over_rounds(
-                outcomes[scenario.name, contender.name], command(contender, scenario)
-            )
-            for contender in contenders
-        }
-        for scenario in scenarios
-    }
+    outcomes: dict[tuple[Contender, Scenario], list[Outcome]] = {}
+    for number, turn in enumerate(schedule, 1):
+        for contender, scenario in turn:
+            outcome = _cell(contender, scenario, seconds, cores, scratch)
+            outcomes.setdefault((contender, scenario), []).append(outcome)
+            tell(f"{number}/{len(schedule)} {scenario.name} {contender.name}: {_brief(outcome)}")
+    table: Table = {}
+    for (contender, scenario), found in outcomes.items():
+        cell = _over_rounds(found, command(contender, scenario))
+        table.setdefault(scenario.name, {})[contender.name] = cell
+    return table
 
 
 def command(

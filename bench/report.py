@@ -57,8 +57,9 @@ client that asks again each millisecond; the median of {starts} starts with warm
 SETTING = """\
 - Machine: {processor}, {count} cores; {system} {kernel}; Python {python}
 - Server on core {cores.server}, wrk on core {cores.load}; 16 connections where nothing else is said
-- {rounds} round(s) of {seconds} s, {longest} s where all clients sleep, contenders taking turns; a fresh
-  server for each figure, its answer checked and 200 requests asked before
+- {rounds} round(s) of {seconds} s, {longest} s where all clients sleep, contenders taking turns, and
+  {more_rounds} more of what the targets compare; a fresh server for each figure, its answer checked and
+  200 requests asked before
 - Of the rounds: the least CPU and the most answers/s, since what else a machine does only adds to the one and
   takes from the other; of all else the median
 - CPU is user and system time of the server's whole process tree, for one answer of any load; answers/s, p50
@@ -75,6 +76,7 @@ class Run:
     contenders: Sequence[Contender]
     scenarios: Sequence[Scenario]
     rounds: int
+    more_rounds: int
     seconds: int
     quiet_seconds: int
     cores: Cores
@@ -166,6 +168,7 @@ def _setting(run: Run) -> str:
         python=platform.python_version(),
         cores=run.cores,
         rounds=run.rounds,
+        more_rounds=run.more_rounds,
         seconds=run.seconds,
         longest=longest,
         uncounted=SLEEP_SECONDS / longest,

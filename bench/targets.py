@@ -6,15 +6,16 @@ it was not run or because it went wrong, raises `MissingError`: then the row say
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.contenders import CONTENDERS, FLOOR, OURS
+from bench.contenders import CONTENDERS, FLOOR, OURS, Contender
 from bench.measure import Cell, Table
 from bench.quiet import Quiet
-from bench.scenarios import SCENARIOS
+from bench.scenarios import SCENARIOS, Scenario
 from bench.tables import NOTHING, Row
 
 Verdict = Literal["holds", "does not hold", "no figure", ""]  # "": nothing is asked for
@@ -215,6 +216,34 @@ class Judged:
     @property
     def then(self) -> Verdict:
         return _verdict(self.target.then, self.figure)
+
+
+def compares(contender: Contender, scenario: Scenario) -> bool:
+    """Whether a target asks for this cell."""
+    return (scenario.name, contender.name) in _asked()
+
+
+class _Listener(Figures):
+    """Gives any figure, and keeps what it was asked for: scenario, contender."""
+
+    def __init__(self) -> None:
+        super().__init__({}, {})
+        self.asked: set[tuple[str, str]] = set()
+
+    def _of(self, scenario: str, names: Sequence[str], attribute: str) -> list[float]:
+        self.asked.update((scenario, name) for name in names or (OURS,))
+        return [1.0]
+
+    def _at_rest(self, names: Sequence[str], attribute: str) -> list[float]:
+        return [1.0]
+
+
+@functools.cache
+def _asked() -> set[tuple[str, str]]:
+    listener = _Listener()
+    for target in TARGETS:
+        target.figure(listener)
+    return listener.asked
 
 
 def judge(table: Table, quiet: Mapping[str, Quiet]) -> list[Judged]:

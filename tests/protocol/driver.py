@@ -63,16 +63,20 @@ class Stream:
 
     def receive_data(self, data: bytes) -> None:
         """Read on with ``data``."""
-        self.reader.receive_data(data)
+        if (
+            self._head is not None or self.closed
+        ):  # As the server does it: between requests ``next_head`` takes the bytes.
+            self.reader.receive_data(data)
+            data = b""
         try:
-            while not (self.refusal or self.closed) and self._next_request():
-                pass
+            while not (self.refusal or self.closed) and self._next_request(data):
+                data = b""
         except RemoteProtocolError as error:
             self.refusal = error
 
-    def _next_request(self) -> bool:
+    def _next_request(self, data: bytes) -> bool:
         if self._head is None:
-            self._head = self.reader.next_head()
+            self._head = self.reader.next_head(data)
             if self._head is None:
                 return False
             limits = {name: self.limits[name] for name in ("max_body", "max_fields")}

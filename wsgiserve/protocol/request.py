@@ -128,19 +128,26 @@ class RequestReader:
         else:  # A head in many pieces: from here on, adding a piece costs only its own length.
             self.buffer = bytearray(self.buffer) + data
 
-    def next_head(self) -> RequestHead | None:
-        """Return the next head once it is complete, else None; raise RemoteProtocolError to refuse."""
+    def next_head(self, data: bytes = b"") -> RequestHead | None:
+        """Add bytes from the peer and return the next head once it is complete, else None.
+
+        Raise RemoteProtocolError to refuse.
+        """
+        head = self.last_head
+        if head is not None and data == self._last and not self.buffer:  # Most often; and nothing behind it.
+            self.method = head.method
+            self._empty_lines = 0
+            return head
+        if data:
+            self.receive_data(data)
         buffer = self.buffer
         if not buffer:
             return None
-        head = self.last_head
-        if head is not None and not self._scanned:
-            last = self._last
-            if buffer == last or buffer.startswith(last):
-                self.buffer = buffer[len(last) :]
-                self.method = head.method
-                self._empty_lines = 0
-                return head
+        if head is not None and not self._scanned and buffer.startswith(self._last):
+            self.buffer = buffer[len(self._last) :]
+            self.method = head.method
+            self._empty_lines = 0
+            return head
         try:
             if buffer[0] < 32 and not self._skip_empty_lines():
                 return None
@@ -151,7 +158,8 @@ class RequestReader:
             return self._read_head(bytes(self.buffer), end)  # No copy of what already is bytes.
         except RemoteProtocolError:
             self.failed = True
-            self.buffer = b""
+            self.buffer = self._last = b""
+            self.last_head = None
             raise
 
     def _read_head(self, buffer: bytes, end: int) -> RequestHead:

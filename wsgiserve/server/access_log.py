@@ -4,7 +4,7 @@
 sent can forge a line or reach a terminal's controls.
 
 Lines are collected, and written before the loop sleeps, or once they are many or have waited for long. What a
-head comes to in a line is kept, since heads are (see ``protocol.request``).
+request and its answer come to in a line is kept per connection, since heads are (see ``protocol.request``).
 """
 
 from __future__ import annotations
@@ -52,13 +52,12 @@ class AccessLog:
     def add(self, exchange: Answered, size: int) -> None:
         """Add the line of an exchange that is over, of whose body ``size`` bytes were sent."""
         connection = exchange.connection
-        if connection.logged is not exchange.request:
-            _prepare(connection, exchange.request, exchange.layer())
-        request, client = connection.log_texts
+        request, status, last_size, text = connection.logged
+        if request is not exchange.request or size != last_size or status != exchange.status:
+            text = _text(exchange, size)
+            connection.logged = (exchange.request, exchange.status, size, text)
         microseconds = int((time.time() - exchange.started) * 1e6)
-        self._lines.append(
-            f"{connection.peer}{self._time}{request} {exchange.status} {size} {client} {microseconds}\n"
-        )
+        self._lines.append(f"{connection.peer}{self._time}{text}{microseconds}\n")
 
     def tick(self, now: float) -> None:
         """Set the clock, once a second; lines say when their exchange began or ended, or a time between."""
@@ -92,9 +91,10 @@ class AccessLog:
                 self._failed = True  # Nobody reads it; standard output that was closed at the start is None.
 
 
-def _prepare(connection: Connection, head: RequestHead, fields: Environ) -> None:
+def _text(exchange: Answered, size: int) -> str:
+    """Make what of a line is the same where a client repeats a request and gets an answer of equal size."""
+    head, fields = exchange.request, exchange.layer()
     request_line = f"{head.method} {head.target} HTTP/1.{head.minor}".translate(_ESCAPES)
     referer = fields.get("HTTP_REFERER", "-").translate(_ESCAPES)
     agent = fields.get("HTTP_USER_AGENT", "-").translate(_ESCAPES)
-    connection.logged = head
-    connection.log_texts = (f'"{request_line}"', f'"{referer}" "{agent}"')
+    return f'"{request_line}" {exchange.status} {size} "{referer}" "{agent}" '

@@ -96,7 +96,6 @@ class Connection:
         "last_block",
         "last_body_reader",
         "layer",
-        "log_texts",
         "logged",
         "outgoing",
         "pace",
@@ -126,8 +125,8 @@ class Connection:
         self.layer = layer
         self.last_block: FieldBlock | None = None  # and the layer of the environ that was made for it
         self.block_layer: Environ = {}
-        self.logged: RequestHead | None = None  # and what the access log says of it
-        self.log_texts = ("", "")
+        # the access log's last line: (request, status, bytes, what these come to)
+        self.logged: tuple[RequestHead | None, int, int, str] = (None, 0, 0, "")
         # the loop's book-keeping
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
@@ -174,17 +173,20 @@ class Connection:
         except OSError:
             return b""
 
-    def next_request(self) -> RequestHead | None:
-        """Cut the next request off what was read; None while bytes are missing.
+    def next_request(self, data: bytes = b"") -> RequestHead | None:
+        """Add what was received, and cut the next request off what was read; None while bytes are missing.
 
         Its body, if it has one, is in ``body``, or is still to be read by ``body_reader`` where the app is to
         be called before it is complete.
         """
-        if self.phase == "discard" and not self._discarded():
-            return None
         if self.phase != "head":
-            return self._request_with_body()
-        head = self.reader.next_head()
+            self.reader.receive_data(data)
+            data = b""
+            if self.phase == "body":
+                return self._request_with_body()
+            if not self._discarded():
+                return None
+        head = self.reader.next_head(data)
         if head is None or not head.block.has_body:
             return head
         buffer, length = self.reader.buffer, head.block.content_length

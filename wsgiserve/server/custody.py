@@ -79,10 +79,10 @@ class Custody:
             return self._next_exchange(connection)
         return None
 
-    def _next_exchange(self, connection: Connection) -> Exchange | None:
+    def _next_exchange(self, connection: Connection, data: bytes = b"") -> Exchange | None:
         """Cut the next request off what a connection has read; while it is incomplete, wait for more."""
         try:
-            head = connection.next_request()
+            head = connection.next_request(data)
         except RemoteProtocolError as error:
             if connection.phase == "discard":  # It is answered already.
                 connection.closing = True

@@ -169,8 +169,7 @@ class EventLoop(Custody):
         if data:
             if connection.phase == "linger":
                 return "leading"
-            connection.reader.receive_data(data)
-            return self._advance(connection, self._next_exchange(connection))
+            return self._advance(connection, self._next_exchange(connection, data))
         if data is not None:
             self._on_end_of_input(connection)
         return "leading"
@@ -204,7 +203,13 @@ class EventLoop(Custody):
             standing = self.leadership.serve(exchange)
             if standing != "leading":
                 return "leading" if standing == "dispatched" else standing
-            if connection.at_rest:
+            if not (  # As ``at_rest``, without the call.
+                connection.reader.buffer
+                or connection.outgoing
+                or connection.closing
+                or connection.broken
+                or connection.body_reader is not None
+            ):
                 connection.deadline = self._idle_until
                 return "leading"
             served += 1
