@@ -71,6 +71,11 @@ def service(tmp_path, monkeypatch):
     return lambda *options: deploys.Service(tmp_path, *options)
 
 
+def serving(folder, *arguments, **options):
+    """Serve without the access log, which nobody reads in here."""
+    return serving_program(folder, *arguments, "--no-access-log", **options)
+
+
 def new_version(folder, version):
     # Another size, or Python may take the compiled file of a moment ago for that of this source.
     (folder / "app.py").write_text(APP.replace('"v1"', f'"{version}"') + "# " + "x" * int(version[1:]) + "\n")
@@ -144,7 +149,7 @@ def test_a_bad_deploy(service, kind):
 
 
 def test_a_reload_by_signal_takes_the_new_code(folder):
-    with serving_program(folder, "app", "--workers", "2") as (program, port):
+    with serving(folder, "app", "--workers", "2") as (program, port):
         before = workers(port)
         new_version(folder, "v2")
         program.process.send_signal(signal.SIGHUP)
@@ -161,7 +166,7 @@ def test_a_reload_behind_a_link_takes_what_it_leads_to_by_then(tmp_path):
         (tmp_path / name / "app.py").write_text(APP.replace("v1", name))
     current = tmp_path / "current"
     current.symlink_to("one")
-    with serving_program(current, "app", env={"PWD": str(current)}) as (program, port):
+    with serving(current, "app", env={"PWD": str(current)}) as (program, port):
         assert who(port)[2] == "one"
         (tmp_path / "next").symlink_to("two")
         os.replace(tmp_path / "next", current)
@@ -171,7 +176,7 @@ def test_a_reload_behind_a_link_takes_what_it_leads_to_by_then(tmp_path):
 
 
 def test_an_idle_connection_gets_its_answer_behind_a_reload(folder):
-    with serving_program(folder, "app") as (program, port), Client(port=port) as idle:
+    with serving(folder, "app") as (program, port), Client(port=port) as idle:
         old = int(idle.ask(get()).body.split()[0])
         program.process.send_signal(signal.SIGHUP)
         wait_until(lambda: who(port)[0] != old)
@@ -184,7 +189,7 @@ def test_an_idle_connection_gets_its_answer_behind_a_reload(folder):
 
 
 def test_a_stop_does_not_wait_for_who_is_idle_in_an_old_generation(folder):
-    with serving_program(folder, "app") as (program, port), Client(port=port) as idle:
+    with serving(folder, "app") as (program, port), Client(port=port) as idle:
         old = int(idle.ask(get()).body.split()[0])
         program.process.send_signal(signal.SIGHUP)
         wait_until(lambda: who(port)[0] != old)
@@ -195,7 +200,7 @@ def test_a_stop_does_not_wait_for_who_is_idle_in_an_old_generation(folder):
 
 
 def test_a_second_reload_takes_the_place_of_one_that_hangs(folder):
-    with serving_program(folder, "app") as (program, port):
+    with serving(folder, "app") as (program, port):
         (folder / "app.py").write_text("import time; open('hangs', 'w').close(); time.sleep(1000)\n")
         program.process.send_signal(signal.SIGHUP)
         wait_until((folder / "hangs").exists)
@@ -229,7 +234,7 @@ def test_a_probe_is_answered_before_anybody_else(folder):
     (folder / "app.py").write_text(
         APP.replace("path = environ", "note('called ' + environ['PATH_INFO']); path = environ")
     )
-    with serving_program(folder, "app", "--probe", "/health?deep=1") as (program, port):
+    with serving(folder, "app", "--probe", "/health?deep=1") as (program, port):
         who(port)
         assert program.stop()[:2][0] == 0
     called = re.findall("called (.*) ", (folder / "notes").read_text())
@@ -267,7 +272,7 @@ def test_a_worn_worker_goes_on_while_no_other_can_start(service):
 
 
 def test_what_crashes_is_replaced(folder):
-    with serving_program(folder, "app") as (program, port):
+    with serving(folder, "app") as (program, port):
         first = who(port)[0]
         with Client(port=port) as client, pytest.raises((EOFError, ConnectionResetError)):
             client.ask(get("/crash"))
@@ -279,7 +284,7 @@ def test_what_crashes_is_replaced(folder):
 
 def test_a_crash_loop_does_not_spin(folder):
     looping = "import os, threading; note('start'); threading.Timer(0.05, os._exit, (9,)).start()\n"
-    with serving_program(folder, "app") as (program, port):
+    with serving(folder, "app") as (program, port):
         first = who(port)[0]
         (folder / "app.py").write_text(APP + looping)
         os.kill(first, signal.SIGKILL)
@@ -300,7 +305,7 @@ def test_a_worker_that_ends_before_it_is_ready(folder):
 
 
 def test_workers_stop_in_good_order_when_the_supervisor_is_killed(folder):
-    with serving_program(folder, "app", "--workers", "2") as (program, port), Client(port=port) as client:
+    with serving(folder, "app", "--workers", "2") as (program, port), Client(port=port) as client:
         alive = workers(port)
         assert len(alive) == 2
         client.send(get("/slow"))
@@ -313,7 +318,7 @@ def test_workers_stop_in_good_order_when_the_supervisor_is_killed(folder):
 
 
 def test_a_worker_that_is_told_to_end_is_replaced_first(folder):
-    with serving_program(folder, "app") as (program, port), Client(port=port) as client:
+    with serving(folder, "app") as (program, port), Client(port=port) as client:
         first = int(client.ask(get()).body.split()[0])
         os.kill(first, signal.SIGTERM)
         wait_until(lambda: who(port)[0] != first)
@@ -332,7 +337,7 @@ runpy.run_module("wsgiserve", run_name="__main__")
 def test_orphans_are_reaped(folder):
     orphan = "import subprocess; subprocess.run(['sh', '-c', 'sleep 0.1 & echo $! >orphan'])\n"
     (folder / "app.py").write_text(APP + orphan)
-    with serving_program(folder, "app", command=("-c", SUBREAPER)) as (program, port):
+    with serving(folder, "app", command=("-c", SUBREAPER)) as (program, port):
         pid = int((folder / "orphan").read_text())
         wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
         assert who(port)[1] == program.process.pid
@@ -346,7 +351,7 @@ WITHOUT_FORK = "import os, runpy; del os.fork; runpy.run_module('wsgiserve', run
 
 def test_workers_are_started_anew_where_there_is_no_fork(folder):
     arguments = ("app", "--workers", "2")
-    with serving_program(folder, *arguments, command=("-c", WITHOUT_FORK)) as (program, port):
+    with serving(folder, *arguments, command=("-c", WITHOUT_FORK)) as (program, port):
         before = workers(port)
         assert len(before) == 2
         os.kill(min(before), signal.SIGKILL)
@@ -358,7 +363,7 @@ def test_workers_are_started_anew_where_there_is_no_fork(folder):
 
 
 def test_one_worker_is_this_process_where_there_is_no_fork(folder):
-    with serving_program(folder, "app", command=("-c", WITHOUT_FORK)) as (program, port):
+    with serving(folder, "app", command=("-c", WITHOUT_FORK)) as (program, port):
         assert who(port)[0] == program.process.pid
         assert program.stop()[0] == 0
 
@@ -387,7 +392,7 @@ def test_upgrade_in_place(service):
 
 def test_an_upgrade_that_would_not_start_changes_nothing(folder):
     shutil.copytree(ROOT / "wsgiserve", folder / "wsgiserve", ignore=shutil.ignore_patterns("__pycache__"))
-    with serving_program(folder, "app", env={"PYTHONPATH": str(folder)}) as (program, port):
+    with serving(folder, "app", env={"PYTHONPATH": str(folder)}) as (program, port):
         before = who(port)
         (folder / "wsgiserve" / "config.py").write_text("this is no program\n")
         program.process.send_signal(signal.SIGUSR2)
@@ -402,7 +407,7 @@ def test_an_upgrade_that_would_not_start_changes_nothing(folder):
 
 
 def test_workers_are_added_and_removed(folder):
-    with serving_program(folder, "app") as (program, port):
+    with serving(folder, "app") as (program, port):
         assert len(workers(port)) == 1
         program.process.send_signal(signal.SIGTTIN)
         wait_until(lambda: len(workers(port)) == 2)
@@ -422,7 +427,7 @@ def test_workers_are_added_and_removed(folder):
 )
 def test_how_many_workers(folder, arguments, env, count):
     pid_file = str(folder / "pid")
-    with serving_program(folder, "app", "--pid-file", pid_file, *arguments, env=env) as (program, _):
+    with serving(folder, "app", "--pid-file", pid_file, *arguments, env=env) as (program, _):
         assert len(json.loads((folder / "pid.status").read_text())["workers"]) == count
         assert int((folder / "pid").read_text()) == program.process.pid
         assert program.stop()[0] == 0
@@ -437,7 +442,7 @@ def test_connections_are_spread(service):
 
 
 def test_no_workers_is_this_process(folder):
-    with serving_program(folder, "app", "--workers", "0") as (program, port):
+    with serving(folder, "app", "--workers", "0") as (program, port):
         assert who(port)[0] == program.process.pid
         assert program.stop()[0] == 0
     pid = program.process.pid
@@ -484,7 +489,7 @@ def test_stop_while_the_app_is_imported(folder, number, expected):
 
 def test_ctrl_c_reaches_all_and_a_running_request_is_finished(folder):
     with (
-        serving_program(folder, "app", "--workers", "2", start_new_session=True) as (program, port),
+        serving(folder, "app", "--workers", "2", start_new_session=True) as (program, port),
         Client(port=port) as client,
     ):
         client.send(get("/slow"))

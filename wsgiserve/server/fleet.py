@@ -40,7 +40,7 @@ Outcome = Literal["", "serving", "failed", "superseded"]
 
 STABLE = 1.0  # seconds of serving after which a death is no fault of the start
 FIRST_PAUSE = 0.5  # seconds, doubled with each strike
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 10.0
 ACKNOWLEDGE_SECONDS = 1.0  # for a worker to say that it accepts no more, before the next one is told
 KILL_MARGIN = 5.0  # beyond the time that a worker itself gives to what runs
 HURRY_SECONDS = 2.0
