@@ -286,7 +286,8 @@ def _kill_lines(tally: Tally, seconds: Sequence[float], killed: Sequence[int]) -
     inside = sum(failure.pid in killed for failure in tally.failures)
     unknown = sum(failure.pid == 0 for failure in tally.failures)
     elsewhere = [failure for failure in tally.failures if failure.pid not in (0, *killed)]
-    rates = sorted(tally.moments.values())
+    moments = sorted(tally.moments)[5:-5]  # without the beginning and the end
+    rates = [tally.moments[moment] for moment in moments]
     return [
         f"answers {tally.total}; failed: {tally.kinds()}",
         f"of these on connections of the killed worker {inside}, not answered before {unknown}, "

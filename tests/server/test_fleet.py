@@ -26,13 +26,17 @@ class Case:
     def __init__(self, size=2, lifetime=0):
         self.fleet = Fleet(size, GRACE, lifetime, jitter=lambda: 0.5)
         self.now = 100.0
+        self.obedient = True  # who is called serves at once
         self.fleet.reload(self.now)
 
     def plan(self):
         deeds = {}
-        for deed, worker in self.fleet.plan(self.now):
-            worker.pid = worker.number
-            deeds.setdefault(deed, []).append(str(worker.number))
+        while steps := self.fleet.plan(self.now):
+            for deed, worker in steps:
+                worker.pid = worker.number
+                deeds.setdefault(deed, []).append(str(worker.number))
+                if deed == "serve" and self.obedient:
+                    self.fleet.serving(worker, self.now)
         return " ".join(f"{deed} {' '.join(numbers)}" for deed, numbers in deeds.items())
 
     def worker(self, number):
@@ -117,6 +121,18 @@ def test_old_workers_retire_one_by_one_when_the_new_are_ready(serving):
     assert serving.gone(2, "ended with exit code 0") == ""
     assert serving.fleet.generation == 2
     assert [level for level, _ in serving.fleet.notices] == [logging.INFO, logging.INFO]
+
+
+def test_old_workers_do_not_retire_before_the_new_accept(serving):
+    serving.obedient = False
+    serving.reload()
+    assert serving.ready(3, 4) == "serve 3 4"
+    assert serving.fleet.status()["state"] == "reloading"
+    serving.fleet.serving(serving.worker(3), serving.now)
+    assert serving.plan() == ""
+    serving.fleet.serving(serving.worker(4), serving.now)
+    assert serving.plan() == "retire 1"
+    assert serving.fleet.status()["outcome"] == "serving"
 
 
 def test_a_worker_that_does_not_acknowledge_holds_up_the_others_for_a_while_only(serving):
@@ -287,4 +303,6 @@ def test_adopted_workers_retire_behind_the_new():
     ((deed, new),) = fleet.plan(0.0)
     assert (deed, new.number, new.generation) == ("start", 8, 4)
     fleet.ready(new, 1.0)
-    assert fleet.plan(1.0) == [("serve", new), ("retire", old)]
+    assert fleet.plan(1.0) == [("serve", new)]
+    fleet.serving(new, 1.0)
+    assert fleet.plan(1.0) == [("retire", old)]

@@ -20,7 +20,7 @@ import wsgiserve
 from bench import deploys
 from bench.load import load
 from tests.server.client import Client, get, refuses, wait_until
-from tests.server.test_lifecycle import ROOT, Program, serving_program
+from tests.server.test_lifecycle import FREE_PORT, ROOT, Program, serving_program
 from wsgiserve.config import ConfigError
 from wsgiserve.server.program import processors
 
@@ -223,7 +223,7 @@ def test_reload_without_a_server(tmp_path):
 
 
 def test_a_probe_that_fails(folder):
-    with Program(folder, "app", "--probe", "/fails", env={"WSGISERVE_BIND": "127.0.0.1:0"}) as program:
+    with Program(folder, "app", "--probe", "/fails", env=FREE_PORT) as program:
         code, out, err = program.end()
     assert (code, out) == (3, "")
     assert "RuntimeError: no database" in err
@@ -298,7 +298,7 @@ def test_a_crash_loop_does_not_spin(folder):
 
 def test_a_worker_that_ends_before_it_is_ready(folder):
     (folder / "ends.py").write_text("import os; os._exit(5)\n")
-    with Program(folder, "ends:app", env={"WSGISERVE_BIND": "127.0.0.1:0"}) as program:
+    with Program(folder, "ends:app", env=FREE_PORT) as program:
         code, out, err = program.end()
     assert (code, out) == (3, "")
     assert re.fullmatch(r"wsgiserve: worker \d+ ended with exit code 5 before it served\n", err)
@@ -465,7 +465,7 @@ def test_a_server_in_a_program_has_no_workers():
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_options(folder, arguments, line):
-    with Program(folder, "app", *arguments, env={"WSGISERVE_BIND": "127.0.0.1:0"}) as program:
+    with Program(folder, "app", *arguments, env=FREE_PORT) as program:
         code, out, err = program.end()
     assert (code, out) == (2, "")
     assert err.startswith(f"wsgiserve: {line}")
@@ -480,7 +480,7 @@ def test_stop_while_the_app_is_imported(folder, number, expected):
     (folder / "app.py").write_text(
         "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(1000)\n"
     )
-    with Program(folder, "app", env={"WSGISERVE_BIND": "127.0.0.1:0"}) as program:
+    with Program(folder, "app", env=FREE_PORT) as program:
         wait_until(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
         code, out, err = program.stop(number)
     assert (code, out, err) == (expected, "", "")

@@ -7,7 +7,8 @@ takes them for done, so that asking again names nothing twice. Each worker is in
 state    what it does                                  what may follow
 ======== ============================================= =================================================
 starting imports the app, runs hooks, answers a probe  ready; failed, terminated or gone
-ready    waits: it could serve                         serving with its generation; stopped or gone
+ready    waits: it could serve                         called with its generation; stopped or gone
+called   begins to accept connections                  serving; gone
 serving  accepts connections                           retiring; gone is a crash
 retiring finishes what it has, or is to end anyway     gone; killed when it takes too long
 ======== ============================================= =================================================
@@ -32,7 +33,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-State = Literal["starting", "ready", "serving", "retiring"]
+State = Literal["starting", "ready", "called", "serving", "retiring"]
 # "retire" leaves new connections to others, "stop" takes in what the system has accepted and is the last,
 # "hurry" cuts what runs; "terminate" and "kill" are signals.
 Deed = Literal["start", "serve", "retire", "stop", "hurry", "terminate", "kill"]
@@ -97,6 +98,8 @@ class Fleet:
         self.outcome: Outcome = ""  # of the latest one
         self.reason = ""
         self._began = 0.0
+        self._completing = False  # the candidate was called, and does not serve as a whole yet
+        self.complete = False  # a generation does, or did
         # starts that failed
         self.strikes = 0
         self._last_strike = 0.0
@@ -123,6 +126,7 @@ class Fleet:
         self.latest += 1
         self.candidate = self.latest
         self.outcome, self.reason = "", ""
+        self._completing = False
         self._began = now
         if self.generation:
             self._note(logging.INFO, f"reload: generation {self.candidate} starts, {self.size} workers")
@@ -137,12 +141,20 @@ class Fleet:
         self.workers[number] = worker
         self._started = max(self._started, number)
         self.generation = self.latest = max(self.latest, generation)
+        self.complete = True
         return worker
 
     def ready(self, worker: Worker, now: float) -> None:
         """It has imported the app, run the hooks and answered the probe."""
         if worker.state == "starting":
             worker.state, worker.since = "ready", now
+
+    def serving(self, worker: Worker, now: float) -> None:
+        """It accepts connections."""
+        if worker.state == "called":
+            worker.state, worker.since, worker.served = "serving", now, True
+            if self._max_lifetime:
+                worker.worn_at = now + self._max_lifetime * (1 + JITTER * self._jitter())
 
     def failed(self, worker: Worker, reason: str, now: float) -> None:
         """It says that it cannot start; it ends by itself."""
@@ -159,7 +171,7 @@ class Fleet:
         del self.workers[worker.number]
         if self.stopping:
             return
-        if worker.state == "starting" or worker.state == "ready":
+        if worker.state in ("starting", "ready", "called"):
             self._not_started(worker, f"wsgiserve: worker {worker.pid} {how} before it served", now)
         elif worker.state == "serving" and worker.generation == self.generation:
             stable = now - worker.since >= STABLE
@@ -187,9 +199,7 @@ class Fleet:
         self._promote(now)
         steps = []
         for worker in self._of(self.generation, "ready"):
-            worker.state, worker.since, worker.served = "serving", now, True
-            if self._max_lifetime:
-                worker.worn_at = now + self._max_lifetime * (1 + JITTER * self._jitter())
+            worker.state, worker.since = "called", now
             steps.append(Step("serve", worker))
         for worker in self._of(self.generation, "serving"):
             if now >= worker.worn_at:
@@ -203,15 +213,18 @@ class Fleet:
         return steps
 
     def _promote(self, now: float) -> None:
-        """Rule 1: the candidate serves once it is complete."""
+        """Rule 1: the candidate is called once it is complete."""
         if self.candidate and len(self._of(self.candidate, "ready")) >= self.size:
-            before, self.generation = self.generation, self.candidate
-            self.candidate = 0
-            self.outcome = "serving"
+            self.generation, self.candidate = self.candidate, 0
             self.strikes, self._not_before = 0, 0.0
-            if before:
+            self._completing = True
+        elif self._completing and not self._of(self.generation, "called"):
+            if self.complete:
                 seconds = now - self._began
                 self._note(logging.INFO, f"reload: generation {self.generation} serves after {seconds:.2f} s")
+            self._completing = False
+            self.complete = True
+            self.outcome = "serving"
 
     def _start_missing(self, now: float) -> Iterator[Worker]:
         if self.candidate:
@@ -220,7 +233,7 @@ class Fleet:
         if not self.generation or now < self._not_before:
             return
         members = self._of(self.generation)
-        starting = len(self._of(self.generation, "starting", "ready"))
+        starting = len(self._of(self.generation, "starting", "ready", "called"))
         missing = self.size - len(members)
         sound = sum(not worker.worn for worker in members)
         if missing <= 0 and sound < self.size and not self.candidate:
@@ -239,7 +252,7 @@ class Fleet:
         ]
 
     def _plan_retirement(self, now: float) -> list[Step]:
-        if self._unacknowledged(now):
+        if self._unacknowledged(now) or self._of(self.generation, "called"):
             return []
         old = [
             worker
@@ -355,9 +368,9 @@ class Fleet:
     def _state(self) -> str:
         if self.stopping:
             return "stopping"
-        if not self.generation:
+        if not self.complete:
             return "starting"
-        return "reloading" if self.candidate else "serving"
+        return "reloading" if self.candidate or self._completing else "serving"
 
     def status(self) -> dict[str, Any]:
         """Say how it stands, for people and programs."""

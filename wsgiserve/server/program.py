@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from wsgiserve.config import Config, ConfigError, make_config
 from wsgiserve.server import lifespan
 from wsgiserve.server.errors import ListenError, StartError
-from wsgiserve.server.listener import Listener
+from wsgiserve.server.listener import Listener, parse_bind
 from wsgiserve.server.nursery import Born, spawned
 from wsgiserve.server.server import Server
 from wsgiserve.server.supervisor import INTERRUPTED, Supervisor
@@ -78,6 +78,8 @@ def run_command(load: Load, **options: Any) -> None:
     """
     try:
         config = make_config(**options)
+        for bind in config.bind:
+            parse_bind(bind)
     except ConfigError as error:
         _fail_for_option(error)
     workers = processors() if config.workers == "auto" else int(config.workers)

@@ -142,7 +142,7 @@ class Supervisor:
         for level, text in self.fleet.notices:
             logger.log(level, "%s", text)
         self.fleet.notices.clear()
-        if self.fleet.generation and not self._announced:
+        if self.fleet.complete and not self._announced:
             self._announced = True
             self._announce(self.listeners)
         if self._standing is not None:
@@ -216,6 +216,8 @@ class Supervisor:
         event = message["event"]
         if event == "ready":
             self.fleet.ready(worker, time.monotonic())
+        elif event == "serving":
+            self.fleet.serving(worker, time.monotonic())
         elif event == "failed":
             self.fleet.failed(worker, message["reason"], time.monotonic())
         elif event == "worn":

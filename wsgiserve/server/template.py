@@ -43,7 +43,7 @@ def be_template(
             app = imported(load)
         except StartError as error:
             channel.send(event="failed", reason=str(error))
-            return None
+            return _close(reader, channel, birth.listeners)
         prepare()
         if threading.active_count() > 1:
             names = ", ".join(t.name for t in threading.enumerate() if t is not threading.main_thread())
@@ -63,12 +63,19 @@ def be_template(
                     continue
                 messages, descriptors = channel.receive_with_descriptors()
                 if messages is None:
-                    return None
+                    return _close(reader, channel, birth.listeners)
                 for message, descriptor in zip(messages, descriptors, strict=True):
                     born = _bear(message["number"], descriptor, channel, birth.listeners, app)
                     if born is not None:
                         reader.close()
                         return born
+
+
+def _close(reader: signals.SignalReader, channel: Channel, listeners: list[Listener]) -> None:
+    reader.close()
+    channel.close()
+    for listener in listeners:
+        listener.close()
 
 
 def _bear(

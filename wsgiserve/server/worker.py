@@ -4,6 +4,7 @@
 it says                                and is told
 ====================================== ==================================================
 ``ready``, or ``failed`` with a reason ``serve``, once its whole generation is ready
+``serving``: it accepts
 ``worn``, which limit it has passed    ``retire``: finish, others take new connections
 ``retiring``: it accepts no more       ``stop``: finish, and what the system has accepted
 ``stopping``, and what still runs      ``hurry``: end now
@@ -76,13 +77,22 @@ def work(birth: Birth, load: Load, config: Config, prepare: Callable[[], object]
             probe(app, config)
     except StartError as error:
         channel.send(event="failed", reason=str(error))
+        _close(channel, birth.listeners)
         return FAILED
     channel.send(event="ready")
     finished = True
     if _told_to_serve(channel):
         finished = _serve(app, config, birth.listeners, channel)
+    else:
+        _close(channel, birth.listeners)
     lifespan.shutdown(app)
     return FINISHED if finished else CUT
+
+
+def _close(channel: Channel, listeners: list[Listener]) -> None:
+    channel.close()
+    for listener in listeners:
+        listener.close()
 
 
 def imported(load: Load) -> WSGIApplication:
@@ -132,6 +142,7 @@ def _serve(app: WSGIApplication, config: Config, listeners: list[Listener], chan
     server.share(listeners)
 
     def ready() -> None:
+        channel.send(event="serving")
         signal.signal(signal.SIGINT, signals.ignore)
         signal.signal(signal.SIGTERM, lambda number, frame: worn("SIGTERM"))
         threading.Thread(target=_obey, args=(channel, server), name="wsgiserve-channel", daemon=True).start()
