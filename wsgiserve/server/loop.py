@@ -29,6 +29,7 @@ from wsgiserve.server.leadership import Leadership, Standing
 from wsgiserve.server.listener import Listener
 from wsgiserve.server.poller import MAX_EVENTS, READ, WRITE, Poller
 from wsgiserve.server.refusals import ShortageLog
+from wsgiserve.server.shares import Share
 
 logger = logging.getLogger("wsgiserve")
 
@@ -36,17 +37,30 @@ ACCEPT_BURST = 64  # connections accepted before others are looked after
 PIPELINE_BURST = 16  # pipelined requests of one connection served before others are looked after
 EVICTED_SHARE = 64  # of so many idle connections one more is closed at once: the search for them costs
 SWEEP_SECONDS = 1.0
+REST_SECONDS = 0.001
 STOP_SECONDS = 1.0  # for a head that is half received when the server stops
 
 
 class EventLoop(Custody):
     """The loop of one server."""
 
-    def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        listeners: list[Listener],
+        config: Config,
+        poller: Poller,
+        *,
+        share: Share | None = None,
+    ) -> None:
         super().__init__(gateway, config, poller)
+        self._share = share  # there if other processes accept from the listeners too
+        self._burst = ACCEPT_BURST if share is None else 1
         self.leadership = Leadership(self, config.threads, config.max_queue, config.queue_timeout)
         gateway.before_wait = self.leadership.detach
         self.listeners = {listener.fd: listener for listener in listeners}
+        if share is not None:
+            share.set(0)
         self._watch_listeners()
         self._next_search = 0.0  # for idle connections to close, once there were none
         self._crowded = ShortageLog(
@@ -54,9 +68,12 @@ class EventLoop(Custody):
         )
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
         self._idle_until = 0.0  # for what becomes idle in this turn
-        self._next_sweep = 0.0
+        self._next_sweep = self._sweep_at = 0.0
+        self._resting = False  # others may accept before us
         self._winding_down = False  # the server was asked to stop
         self._idle_let_go = False
+        self._retiring = False  # others go on accepting
+        self._let_go_at = 0.0
 
     # -- one turn
 
@@ -83,7 +100,12 @@ class EventLoop(Custody):
         standing = self._go_on()
         if standing != "leading":
             return standing
-        if self._winding_down and not self._idle_let_go and len(events) < MAX_EVENTS:
+        if (
+            self._winding_down
+            and not self._idle_let_go
+            and len(events) < MAX_EVENTS
+            and now >= self._let_go_at
+        ):
             self._let_go_of_idle()  # All that had been sent before is served by now.
         if now >= self._next_sweep:
             self._sweep()
@@ -119,7 +141,9 @@ class EventLoop(Custody):
         return self.poller.poll(self._timeout())
 
     def _timeout(self) -> float | None:
-        if self._unserved or (self._winding_down and not self._idle_let_go):
+        if self._unserved:
+            return 0
+        if self._winding_down and not self._idle_let_go and monotonic() >= self._let_go_at:
             return 0
         if self.connections or not self._listening:
             return max(0.0, self._next_sweep - monotonic())
@@ -130,6 +154,8 @@ class EventLoop(Custody):
         if listener is not None:
             if self._listening:  # Not paused by another one a moment ago.
                 self._accept(listener)
+                if self._share is not None and self._listening:
+                    self._let_others_go_first(self._share, fd)
         elif fd == self._bell.fileno():
             try:
                 self._bell.recv(4096)
@@ -213,7 +239,7 @@ class EventLoop(Custody):
 
     def _accept(self, listener: Listener) -> bool:
         """Take new connections in; True if there may be more."""
-        for _ in range(min(ACCEPT_BURST, self._room())):
+        for _ in range(min(self._burst, self._room())):
             try:
                 sock, address = listener.sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -267,9 +293,25 @@ class EventLoop(Custody):
 
     def _watch_listeners(self) -> None:
         for fd in self.listeners:
-            self.poller.watch(fd, 0, READ)
+            if self._share is None:
+                self.poller.watch(fd, 0, READ)
+            else:
+                self.poller.share(fd)
         self._listening = True
         self._full = False
+
+    def _let_others_go_first(self, share: Share, fd: int) -> None:
+        """Go to the end of the line of those who wait for a connection; a moment later if we are ahead."""
+        share.set(len(self.connections))
+        place = share.place()
+        self._burst = ACCEPT_BURST if place == "alone" else 1
+        if place == "ahead":
+            self._pause_listeners()
+            self._resting = True
+            self._next_sweep = min(self._next_sweep, monotonic() + REST_SECONDS)
+        elif place == "even":
+            self.poller.forget(fd)
+            self.poller.share(fd)
 
     def _pause_listeners(self) -> None:
         if not self._listening:
@@ -281,7 +323,13 @@ class EventLoop(Custody):
     def _sweep(self) -> None:
         """End what took or waited too long; listen again after a pause."""
         now = monotonic()
-        self._next_sweep = now + SWEEP_SECONDS
+        if self._resting:
+            self._resting = False
+            self._watch_listeners()
+            if now < self._sweep_at:
+                self._next_sweep = self._sweep_at
+                return
+        self._next_sweep = self._sweep_at = now + SWEEP_SECONDS
         if not self._listening and self.listeners:
             self._watch_listeners()
         for exchange in self.leadership.shed_overdue():
@@ -309,21 +357,43 @@ class EventLoop(Custody):
             connection.reset = bool(connection.outgoing)  # What the system still holds is dropped too.
             self._drop(connection)
 
+    def _tell_of_room(self) -> None:
+        super()._tell_of_room()
+        if self._share is not None and not self._winding_down:
+            self._share.set(len(self.connections))
+
     # -- the end
 
     def running(self) -> int:
         """Count the requests that an app is working on, or that wait for it."""
         return sum(1 for connection in list(self.connections.values()) if not connection.watched)
 
+    def retire(self, seconds: float) -> None:
+        """When asked to stop, leave to others who is not accepted yet, and idle connections to their clients.
+
+        A client may be sending on an idle connection just as it is closed, and would be reset. So each has
+        ``seconds`` for a last request, which is answered with ``Connection: close``.
+        """
+        self._let_go_at = monotonic() + seconds
+        self._retiring = True
+
+    def hold_on_no_longer(self) -> None:
+        """Stop even if it retires."""
+        self._let_go_at = 0.0
+        self._stop_at = min(self._stop_at, monotonic() + STOP_SECONDS)
+        self._retiring = False
+
     def _wind_down(self) -> bool:
         """Stop listening; True once there is no connection left."""
         if not self._winding_down:
             self._winding_down = True
-            self._stop_at = monotonic() + STOP_SECONDS
+            self._stop_at = max(monotonic(), self._let_go_at) + STOP_SECONDS
             while self.listeners:
                 _, listener = self.listeners.popitem()
-                while self._accept(listener):  # The system has accepted them for us.
+                while not self._retiring and self._accept(listener):  # The system has accepted them for us.
                     pass
+                if self._share is not None:
+                    self._share.leave()
                 if self._listening:
                     self.poller.forget(listener.fd)
                 listener.close()
