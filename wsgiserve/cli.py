@@ -46,8 +46,9 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
         return click.option(
             flag, multiple=True, default=default, show_default=True, metavar=metavar, help=text
         )
-    kind = click.INT if isinstance(default, int) else click.FLOAT
-    return click.option(flag, type=kind, default=default, show_default=True, metavar=metavar, help=text)
+    return click.option(
+        flag, type=type(default), default=default, show_default=default != "", metavar=metavar, help=text
+    )
 
 
 @click.command(

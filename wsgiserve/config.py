@@ -75,8 +75,32 @@ class Config:
         "BYTES",
         least=0,
     )
+    drain_delay: float = _option(
+        0.0,
+        "When asked to stop, say so on the health path and go on for so long: a load balancer has to notice.",
+        "SECONDS",
+        least=0,
+    )
     graceful_timeout: float = _option(
         30.0, "Time running requests have to finish when the server stops.", "SECONDS", least=0
+    )
+    health_path: str = _option(
+        "",
+        "Answer this path without the app: 200 while the server lives, and at PATH/ready 503 once it stops.",
+        "PATH",
+    )
+    slow_log: float = _option(
+        0.0,
+        "Log a request, and where its thread is, once it has run for so long; 0 is never.",
+        "SECONDS",
+        least=0,
+    )
+    request_timeout: float = _option(
+        0.0,
+        "Time the app has for a request; then it is answered 504, or cut, and its thread is given up. "
+        "0 is no limit.",
+        "SECONDS",
+        least=0,
     )
     max_line: int = _option(8192, "Longest request line.", "BYTES", least=64)
     max_head: int = _option(65536, "Most header fields, in bytes.", "BYTES", least=1024)
@@ -90,6 +114,8 @@ class Config:
             least = field.metadata["least"]
             if least is not None:
                 _check_number(field.name, getattr(self, field.name), type(field.default), least)
+        if self.health_path and not self.health_path.startswith("/"):
+            raise ConfigError("health_path", f"{self.health_path!r} is not a path, such as /healthz")
 
 
 def _check_number(name: str, value: object, kind: type, least: int) -> None:

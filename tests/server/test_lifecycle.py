@@ -241,7 +241,8 @@ def test_second_signal_ends_at_once(folder):
         started = time.monotonic()
         code, _, err = program.stop(signal.SIGINT)
         assert time.monotonic() - started < 5
-        assert (code, err) == (1, "wsgiserve: stopped with requests still running; they were cut\n")
+        assert code == 1
+        assert err.endswith(" ERROR stopped; 1 unfinished request was cut: GET /slow\n")
 
 
 def test_graceful_timeout(folder):
@@ -252,7 +253,8 @@ def test_graceful_timeout(folder):
         client.send(get("/slow"))
         wait_until(program.entered)
         code, _, err = program.stop()
-        assert (code, err) == (1, "wsgiserve: stopped with requests still running; they were cut\n")
+        assert code == 1
+        assert err.endswith(" ERROR stopped; 1 unfinished request was cut: GET /slow\n")
 
 
 # -- bad starts: an exit code each, one line

@@ -35,8 +35,11 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, Protocol
 
+from wsgiserve.server.calls import Call, Calls, place
+from wsgiserve.server.errors import RequestTimeout
 from wsgiserve.server.exchange import Exchange
 from wsgiserve.server.forecast import Forecast
 from wsgiserve.server.refusals import ShortageLog
@@ -64,6 +67,9 @@ class Loop(Protocol):
     def unwatch(self, exchange: Exchange) -> None:
         """Take the exchange's connection off the poller."""
 
+    def take_over(self, exchange: Exchange) -> Callable[[], None]:
+        """Take the connection away from a thread that is written off; return what answers the client."""
+
 
 class Leadership:
     """The threads of one server. ``cap`` is how many calls of the app may run at once.
@@ -74,7 +80,12 @@ class Leadership:
     idle_seconds = 30.0  # a follower without work for so long retires; a subclass may wait less
 
     def __init__(
-        self, loop: Loop, cap: int, max_queue: float = math.inf, queue_timeout: float = math.inf
+        self,
+        loop: Loop,
+        cap: int,
+        max_queue: float = math.inf,
+        queue_timeout: float = math.inf,
+        calls: Calls | None = None,
     ) -> None:
         self.loop = loop
         self.cap = self._full_cap = cap
@@ -94,10 +105,14 @@ class Leadership:
         # guarded by the mutex
         self.mutex = threading.Lock()
         self.inline: Exchange | None = None  # the leader's call in progress
+        self._leader = 0  # its thread
+        self.calls = calls or Calls()  # the others
         self.detached = 0  # slots taken by exchanges that are not the leader's
         self.idle = 0  # followers without work that nobody has counted on yet
         self.promoting = False
         self.vacant = False  # nobody leads, and nobody may be there to promote
+        self.worn_out: Callable[[int], None] = _warn_of_losses  # told once, how many are lost
+        self._is_worn_out = False
         self.waiting: deque[Exchange] = deque()  # for a slot
         # what wakes whom
         self._mailbox: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()  # None: lead
@@ -113,6 +128,7 @@ class Leadership:
             with self.mutex:
                 if self.inline is not None:
                     self._depose(self.inline)
+                self._leader = threading.get_ident()
             standing = "leading"
             while standing == "leading":
                 standing = self._turn()
@@ -190,16 +206,27 @@ class Leadership:
 
     def shed_overdue(self) -> list[Exchange]:
         """Answer those that have waited in line for too long; their connections are the leader's to go on."""
-        overdue = []
-        now = time.monotonic()
-        with self.mutex:
-            while self.waiting and self.waiting[0].waits_until <= now:
-                overdue.append(self.waiting.popleft())
+        overdue = self._take_from_line(time.monotonic())
         for exchange in overdue:
             if not _has_left(exchange):
                 self._shed(exchange, "the request waited for the application for too long")
                 self._overdue.add(self._queue_timeout)
         return overdue
+
+    def shed_all(self) -> list[Exchange]:
+        """Answer all that wait in line, because the server ends; as ``shed_overdue``."""
+        waiting = self._take_from_line(math.inf)
+        for exchange in waiting:
+            if not _has_left(exchange):
+                self._shed(exchange, "the server stops")
+        return waiting
+
+    def _take_from_line(self, now: float) -> list[Exchange]:
+        taken = []
+        with self.mutex:
+            while self.waiting and self.waiting[0].waits_until <= now:
+                taken.append(self.waiting.popleft())
+        return taken
 
     def _shed(self, exchange: Exchange, detail: str) -> None:
         """Answer in place of the app; for the leader."""
@@ -261,6 +288,7 @@ class Leadership:
         self.inline = None
         exchange.detached = True
         self.detached += 1
+        self.calls.enter(exchange, self._leader)
         self.loop.unwatch(exchange)
 
     def _post(self, task: Exchange | None) -> None:
@@ -294,6 +322,25 @@ class Leadership:
         )
 
     def _follow(self, task: Exchange | None) -> None:
+        """Be one thread, to the end; see ``_work``."""
+        try:
+            self._work(task)
+        except RequestTimeout:
+            try:
+                self._bury()
+            except RequestTimeout:  # Raised by who wrote it off, late; it comes once.
+                self._bury()
+
+    def _bury(self) -> None:
+        """This thread was written off, and has come back: let go of what was kept for it."""
+        with self.mutex:
+            call = self.calls.written_off.get(threading.get_ident())
+        if call is not None:
+            call.exchange.connection.close()
+            with self.mutex:
+                self.calls.written_off.pop(call.thread, None)
+
+    def _work(self, task: Exchange | None) -> None:
         """Work for one thread: tasks, until there were none for a while or the server stopped."""
         while True:
             if task is None:
@@ -331,6 +378,7 @@ class Leadership:
         task: Exchange | None = exchange
         while task is not None:
             if run:
+                self._enter(task)
                 started = time.monotonic()
                 try:
                     task.run()
@@ -338,9 +386,17 @@ class Leadership:
                     _cut(task)
                 self.forecast.learn(task.request, slow=time.monotonic() - started > SLOW)
             run = True
+            with self.mutex:
+                self.calls.leave()
             task = self._settle(task)
             if task is None:
                 task = self._next_waiting()
+
+    def _enter(self, exchange: Exchange) -> None:
+        with self.mutex:
+            earlier = self.calls.enter(exchange, threading.get_ident())
+        if earlier and self.sentinel.asleep:
+            self.sentinel.wake()
 
     def _settle(self, exchange: Exchange) -> Exchange | None:
         try:
@@ -361,6 +417,64 @@ class Leadership:
             if not _has_left(exchange):
                 return exchange
             self._settle(exchange)
+
+    # -- calls that do not end
+
+    def see_to_calls(self) -> None:
+        """Log calls on other threads that are slow, write off those that are overdue; for the sentinel."""
+        try:
+            with self.mutex:  # Until it is let go, none of them ends.
+                slow, overdue = self.calls.take_due()
+                slow_places = [place(call.thread) for call in slow]
+                places = [place(call.thread) for call in overdue]
+                answers = [self.loop.take_over(call.exchange) for call in overdue]
+                for call in overdue:
+                    self.calls.interrupt(call)
+            for call, where in zip(slow, slow_places, strict=True):
+                logger.warning("%s has run for %.1f s; it is at %s", call, _age(call), where)
+            for call, where, give_answer in zip(overdue, places, answers, strict=True):
+                self._answer_overdue(call, give_answer)
+                logger.error(
+                    "%s ran for %.1f s, longer than --request-timeout; its thread is given up at %s",
+                    call,
+                    _age(call),
+                    where,
+                )
+            if overdue:
+                self._count_written_off()
+        except Exception:  # noqa: BLE001 - the sentinel has to look on
+            _report("giving up a request failed")
+
+    def _answer_overdue(self, call: Call, give_answer: Callable[[], None]) -> None:
+        """Answer in place of a call that was written off, and pass its slot on."""
+        try:
+            give_answer()
+        except Exception:  # noqa: BLE001 - it costs one connection, not a slot
+            _report("answering for a request that was given up failed")
+        self.forecast.learn(call.exchange.request, slow=True)
+        following = self._next_waiting()
+        if following is not None:
+            self._post(following)
+
+    def _count_written_off(self) -> None:
+        """Tell whoever can replace the process once as many threads are lost as may work."""
+        lost = len(self.calls.written_off)
+        if lost > self._full_cap and not self._is_worn_out:
+            self._is_worn_out = True
+            self.worn_out(lost)
+
+
+def _warn_of_losses(lost: int) -> None:
+    """Say that too many threads were given up and have not come back; a supervisor does more."""
+    logger.critical(
+        "%d threads were given up and still run, with all that they hold; restart the server, and see that "
+        "the app waits for nothing without a timeout",
+        lost,
+    )
+
+
+def _age(call: Call) -> float:
+    return time.monotonic() - call.began
 
 
 def _has_left(exchange: Exchange) -> bool:

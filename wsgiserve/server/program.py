@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from wsgiserve.config import ConfigError
+from wsgiserve.config import Config, ConfigError
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.server import Server
 
@@ -49,9 +49,11 @@ def run(app: WSGIApplication, **options: Any) -> None:
     except ListenError as error:
         fail(str(error), EXIT_CANNOT_LISTEN)
     _switch_threads_often(server.config.threads)
-    finished = server.serve(ready=lambda: _announce(server), stopping=_say_what_runs, last=True)
-    if not finished:
-        fail("stopped with requests still running; they were cut", EXIT_CUT)
+    finished = server.serve(
+        ready=lambda: _announce(server), stopping=lambda running: _say(server.config, running), last=True
+    )
+    if not finished:  # The log says what was cut.
+        raise SystemExit(EXIT_CUT)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -71,11 +73,14 @@ def _announce(server: Server) -> None:
         pass  # Nobody reads it.
 
 
-def _say_what_runs(running: int) -> None:
+def _say(config: Config, running: int) -> None:
     """Called in a signal handler: a person who pressed Ctrl+C wonders why nothing happens."""
-    if running:
-        requests = "1 request is" if running == 1 else f"{running} requests are"
-        os.write(2, f"Stopping: {requests} still running (the same signal again cuts them)\n".encode())
+    if not running and not config.drain_delay:
+        return
+    requests = "1 request is" if running == 1 else f"{running} requests are"
+    accepting = f"new ones are accepted for {config.drain_delay:g} s, " if config.drain_delay else ""
+    text = f"Stopping: {requests} running, {accepting}then they have {config.graceful_timeout:g} s to finish"
+    os.write(2, f"{text} (the same signal again cuts them)\n".encode())
 
 
 def _raise_descriptor_limit() -> None:

@@ -7,6 +7,7 @@ to end at once.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config, make_config
+from wsgiserve.server.ending import drain, hurry
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.listener import Listener, open_listeners, parse_bind
 from wsgiserve.server.loop import EventLoop
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import WSGIApplication
 
-HURRY_SECONDS = 0.1  # for what is as good as over when a second stop comes
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NAMED = 10  # of the requests that were cut, in the log
+
+logger = logging.getLogger("wsgiserve")
 
 
 class Server:
@@ -60,6 +64,9 @@ class Server:
         self._loop: EventLoop | None = None
         self._background: threading.Thread | None = None
         self._stop_asked = False  # perhaps before there was a loop to ask
+        # Called once so many calls were written off that the process should be replaced, with their number.
+        self.worn_out: Callable[[int], None] | None = None
+        self.cut: list[str] = []  # the requests that were cut at the end, method and path
 
     @property
     def urls(self) -> list[str]:
@@ -106,15 +113,15 @@ class Server:
             return self._run(loop)
 
     def stop(self) -> None:
-        """Stop accepting, finish running requests; a second call ends at once. Safe from any thread."""
+        """Stop in good order, see ``ending``; a second call ends at once. Safe from any thread."""
         self._stop_asked = True
         loop = self._loop
         if loop is None:
             return
-        hurry = loop.gateway.stopping
-        loop.gateway.stop()
-        loop.leadership.sentinel.give_up(HURRY_SECONDS if hurry else self.config.graceful_timeout)
-        loop.wake()
+        if loop.gateway.stopping:
+            loop.stop(hurry())
+        else:
+            loop.stop(drain(self.config.drain_delay, self.config.graceful_timeout))
 
     def __enter__(self) -> Server:
         loop = self._prepare()
@@ -144,6 +151,8 @@ class Server:
         except OSError:
             self._close_listeners()
             raise
+        if self.worn_out is not None:
+            self._loop.leadership.worn_out = self.worn_out
         return self._loop
 
     def _close_listeners(self) -> None:
@@ -156,8 +165,10 @@ class Server:
         if self._stop_asked and not loop.gateway.stopping:
             self.stop()
         loop.leadership.sentinel.watch()
-        finished = loop.leadership.stopped.is_set()
-        if finished:
+        self.cut = [] if loop.leadership.stopped.is_set() else loop.unfinished()
+        if self.cut:
+            _log_cut(self.cut)
+        if loop.leadership.stopped.is_set():
             loop.close()
             log = loop.gateway.access_log
             if log is not None:  # Only now: a leader that goes on may be in the middle of it.
@@ -167,7 +178,7 @@ class Server:
         self._loop = None
         self._stop_asked = False
         self.listeners = []
-        return finished
+        return not self.cut
 
     @contextmanager
     def _signals(self, stopping: Callable[[int], None] | None, last: bool) -> Iterator[None]:
@@ -206,6 +217,12 @@ def _restore_handlers() -> None:
 if hasattr(os, "register_at_fork"):
     # A child that the app forks serves nothing; signals are to mean there what they always mean.
     os.register_at_fork(after_in_child=_restore_handlers)
+
+
+def _log_cut(requests: list[str]) -> None:
+    named = ", ".join(requests[:NAMED]) + (", …" if len(requests) > NAMED else "")
+    count = "1 unfinished request was" if len(requests) == 1 else f"{len(requests)} unfinished requests were"
+    logger.error("stopped; %s cut: %s", count, named)
 
 
 def _wait_for_the_rest(loop: EventLoop) -> None:
