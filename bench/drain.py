@@ -8,6 +8,7 @@ at, as urllib3 and nginx do: one that the server has closed by then is no failur
 |---|---|
 | blue | SIGTERM out of the blue: clients come until they are refused, and that is no failure |
 | told | the same signal, but as behind a load balancer, which sends no new clients a second later |
+| late | SIGTERM a second after the last new client, as with a `preStop` hook that sleeps |
 | held | the system has accepted clients that the server has not seen when it is told to stop |
 """
 
@@ -100,6 +101,11 @@ def ask(sock: socket.socket, path: str, close: bool = False) -> bool:
     """Send a request and read its answer, which has to be right; return whether the connection persists."""
     closing = "Connection: close\r\n" if close else ""
     sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{closing}\r\n".encode())
+    return read_answer(sock) and not close
+
+
+def read_answer(sock: socket.socket) -> bool:
+    """Read an answer to the end of its body; return whether the connection persists."""
     data = b""
     while not data.endswith(b"\r\n\r\n" + HELLO):
         piece = sock.recv(65536)
@@ -108,7 +114,7 @@ def ask(sock: socket.socket, path: str, close: bool = False) -> bool:
         data += piece
     if not data.startswith(b"HTTP/1.1 200 "):
         raise EOFError
-    return b"\nconnection: close" not in data.lower() and not close
+    return b"\nconnection: close" not in data.lower()
 
 
 def out_of_the_blue(pid: int, port: int) -> Counter[str]:
@@ -132,6 +138,18 @@ def told(pid: int, port: int) -> Counter[str]:
     return load.seen
 
 
+def late(pid: int, port: int) -> Counter[str]:
+    load = Load(port)
+    load.refusal_is_failure = True
+    load.start()
+    time.sleep(WARM_SECONDS)
+    load.may_come = False
+    time.sleep(NOTICE_SECONDS)
+    os.kill(pid, signal.SIGTERM)
+    load.join()
+    return load.seen
+
+
 def held(pid: int, port: int) -> Counter[str]:
     """Let the system accept clients while the server's processes are stopped, then have it end."""
     os.killpg(pid, signal.SIGSTOP)
@@ -144,14 +162,20 @@ def held(pid: int, port: int) -> Counter[str]:
     for client in clients:
         with client:
             try:
-                whole = client.makefile("rb").read().endswith(b"\r\n\r\n" + HELLO)
-            except OSError:
-                whole = False
-        seen["answered" if whole else "lost, new"] += 1
+                read_answer(client)
+            except (OSError, EOFError):
+                seen["lost, new"] += 1
+            else:
+                seen["answered"] += 1
     return seen
 
 
-STOPS: dict[str, Callable[[int, int], Counter[str]]] = {"blue": out_of_the_blue, "told": told, "held": held}
+STOPS: dict[str, Callable[[int, int], Counter[str]]] = {
+    "blue": out_of_the_blue,
+    "told": told,
+    "late": late,
+    "held": held,
+}
 
 
 def outcome(pid: int) -> str:
@@ -216,7 +240,7 @@ def _several(
 
 def _row(name: str, stop: str, times: int, total: Counter[str], ends: Counter[str]) -> list[str]:
     failures = {"lost, new": "on new connections", "lost, kept": "on kept ones"}
-    if stop == "told":
+    if stop in ("told", "late"):
         failures["refused"] = "refused"
     failed = [f"{total[key]:,} {text}" for key, text in failures.items() if total[key]]
     return [
