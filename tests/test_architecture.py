@@ -27,6 +27,7 @@ MAY_IMPORT = {
         "wsgiserve.server",
         "wsgiserve.target",
     },
+    "wsgiserve.cli.routes": {"click", "wsgiserve.cli", "wsgiserve.server", "wsgiserve.web"},
     "wsgiserve.__main__": {"wsgiserve.cli"},
     "wsgiserve": {"wsgiserve.files", "wsgiserve.server", "wsgiserve.web"},
     "app": {"werkzeug", "wsgiserve", "wsgiserve.files"},

@@ -45,8 +45,18 @@ CUT_SECONDS = 0.2  # for the last answers, once what runs is to be cut
 class EventLoop(Custody):
     """The loop of one server."""
 
-    def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        listeners: list[Listener],
+        config: Config,
+        poller: Poller,
+        *,
+        shared: bool = False,
+    ) -> None:
         super().__init__(gateway, config, poller)
+        self._shared = shared  # other processes accept from the listeners too
+        self._burst = 1 if shared else ACCEPT_BURST
         self.leadership = Leadership(
             self,
             config.threads,
@@ -141,6 +151,9 @@ class EventLoop(Custody):
         if listener is not None:
             if self._listening:  # Not paused by another one a moment ago.
                 self._accept(listener)
+                if self._shared and self._listening:  # Go to the end of the line for the next one.
+                    self.poller.forget(fd)
+                    self.poller.share(fd)
         elif fd == self._bell.fileno():
             try:
                 self._bell.recv(4096)
@@ -224,7 +237,7 @@ class EventLoop(Custody):
 
     def _accept(self, listener: Listener) -> bool:
         """Take new connections in; True if there may be more."""
-        for _ in range(min(ACCEPT_BURST, self._room())):
+        for _ in range(min(self._burst, self._room())):
             try:
                 sock, address = listener.sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -278,7 +291,10 @@ class EventLoop(Custody):
 
     def _watch_listeners(self) -> None:
         for fd in self.listeners:
-            self.poller.watch(fd, 0, READ)
+            if self._shared:
+                self.poller.share(fd)
+            else:
+                self.poller.watch(fd, 0, READ)
         self._listening = True
         self._full = False
 
@@ -358,19 +374,19 @@ class EventLoop(Custody):
         if now >= ending.part_at and not self.gateway.parting:
             self.gateway.part()
         if now >= ending.deaf_at and not self._deaf:
-            self._stop_listening()
+            self._stop_listening(ending.takes_in)
         if now >= ending.cut_at:
             self._go_on_behind(self.leadership.shed_all())
         if now >= ending.let_go_at:
             self._stop_at = min(self._stop_at, now + STOP_SECONDS)
-        self._next_step = min([at for at in ending if at > now], default=math.inf)
+        self._next_step = ending.next_after(now)
         return not (self.connections or self.listeners)
 
-    def _stop_listening(self) -> None:
+    def _stop_listening(self, takes_in: bool) -> None:
         self._deaf = True
         while self.listeners:
             _, listener = self.listeners.popitem()
-            while self._accept(listener):  # The system has accepted them for us.
+            while takes_in and self._accept(listener):  # The system has accepted them for us.
                 pass
             if self._listening:
                 self.poller.forget(listener.fd)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from wsgiserve.config import Config, make_config
-from wsgiserve.server.ending import drain, hurry
+from wsgiserve.config import Config, make_config, refuse_command_options
+from wsgiserve.server import ending
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.listener import Listener, open_listeners, parse_bind
 from wsgiserve.server.loop import EventLoop
@@ -57,6 +57,7 @@ class Server:
             raise TypeError(f"a WSGI app is a callable, not {app!r}")
         options.setdefault("access_log", False)  # A library writes nothing that was not asked for.
         self.config: Config = make_config(**options)
+        refuse_command_options(options)
         for bind in self.config.bind:
             parse_bind(bind)
         self.app = app
@@ -64,6 +65,8 @@ class Server:
         self._loop: EventLoop | None = None
         self._background: threading.Thread | None = None
         self._stop_asked = False  # perhaps before there was a loop to ask
+        self._retiring = False
+        self._shared = False  # other processes accept from the listeners too
         # Called once so many calls were written off that the process should be replaced, with their number.
         self.worn_out: Callable[[int], None] | None = None
         self.cut: list[str] = []  # the requests that were cut at the end, method and path
@@ -93,6 +96,11 @@ class Server:
         if not self.listeners:
             self.listeners = open_listeners(self.config.bind, self.config.backlog)
 
+    def share(self, listeners: list[Listener]) -> None:
+        """Listen where other processes do, in place of ``open``."""
+        self.listeners = listeners
+        self._shared = True
+
     def serve(
         self,
         *,
@@ -112,16 +120,36 @@ class Server:
                 ready()
             return self._run(loop)
 
-    def stop(self) -> None:
-        """Stop in good order, see ``ending``; a second call ends at once. Safe from any thread."""
+    def stop(self, *, hurry: bool = False) -> None:
+        """Stop in good order, see ``ending``; a second call, or ``hurry``, ends at once.
+
+        Safe from any thread.
+        """
         self._stop_asked = True
         loop = self._loop
         if loop is None:
             return
-        if loop.gateway.stopping:
-            loop.stop(hurry())
+        if hurry or (loop.gateway.stopping and not self._retiring):
+            loop.stop(ending.hurry())
         else:
-            loop.stop(drain(self.config.drain_delay, self.config.graceful_timeout))
+            delay = 0 if self._retiring else self.config.drain_delay
+            self._retiring = False
+            loop.stop(ending.drain(delay, self.config.graceful_timeout))
+
+    def retire(self) -> None:
+        """Leave new connections to other processes, and end when those that there are have ended.
+
+        They have most of the graceful timeout for another request, which is their last. Safe from any thread.
+        """
+        loop = self._loop
+        if loop is None or loop.gateway.stopping:
+            return
+        self._retiring = True
+        loop.stop(ending.retire(self.config.graceful_timeout))
+
+    def running(self) -> int:
+        """Count the requests that the app is working on, or that wait for it."""
+        return 0 if self._loop is None else self._loop.running()
 
     def __enter__(self) -> Server:
         loop = self._prepare()
@@ -147,7 +175,9 @@ class Server:
         self.open()
         gateway = Gateway(self.app, self.config)
         try:
-            self._loop = EventLoop(gateway, self.listeners, self.config, self.make_poller())
+            self._loop = EventLoop(
+                gateway, self.listeners, self.config, self.make_poller(), shared=self._shared
+            )
         except OSError:
             self._close_listeners()
             raise
@@ -190,7 +220,7 @@ class Server:
         def on_signal(number: int, frame: FrameType | None) -> None:
             loop = self._loop
             if stopping is not None and loop is not None and not loop.gateway.stopping:
-                stopping(loop.running())
+                stopping(self.running())
             self.stop()
 
         for number in STOP_SIGNALS:
@@ -202,21 +232,22 @@ class Server:
                 for number in STOP_SIGNALS:
                     signal.signal(number, signal.SIG_IGN)
             else:
-                _restore_handlers()
+                restore_handlers()
 
 
 # What the stop signals meant before a server on the main thread took them.
 _handlers_before: dict[signal.Signals, Callable[..., Any] | int] = {}
 
 
-def _restore_handlers() -> None:
+def restore_handlers() -> None:
+    """Let the stop signals mean again what they did before a server took them, also one that was the last."""
     while _handlers_before:
         signal.signal(*_handlers_before.popitem())
 
 
 if hasattr(os, "register_at_fork"):
     # A child that the app forks serves nothing; signals are to mean there what they always mean.
-    os.register_at_fork(after_in_child=_restore_handlers)
+    os.register_at_fork(after_in_child=restore_handlers)
 
 
 def _log_cut(requests: list[str]) -> None:

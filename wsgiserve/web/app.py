@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from wsgiserve.web.errors import ErrorHandlers
 from wsgiserve.web.replies import make_response, status_line
-from wsgiserve.web.routing import RouteTable
+from wsgiserve.web.routing import Route, RouteTable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -77,6 +77,11 @@ class App:
             return handler
 
         return register
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes, in the order of registration."""
+        return self._routes.all
 
     def run(self, bind: str | Sequence[str] = "127.0.0.1:8000", **options: Any) -> None:
         """Serve this application with the production server, until it is told to stop.
