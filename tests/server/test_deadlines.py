@@ -16,7 +16,7 @@ import pytest
 from tests.server.apps import TEXT, Blocks, answer, checked, connections, generator
 from tests.server.client import SECONDS, STANDING, Client, get, wait_until, whole
 from tests.server.test_leadership import App, FakeExchange, FakeLoop, answered, running, stay, threads
-from tests.server.test_lifecycle import LOG_LINE
+from tests.server.test_lifecycle import LOG_LINE, serving_program
 from wsgiserve.server.calls import Calls
 from wsgiserve.server.errors import RequestTimeout
 from wsgiserve.server.leadership import Leadership
@@ -465,3 +465,37 @@ def test_answer_that_fails_costs_no_slot(caplog):
 def test_interpreter_without_the_means_is_no_failure(monkeypatch):
     monkeypatch.setitem(sys.modules, "ctypes", None)
     assert Calls(timeout=1)._interrupt is None
+
+
+# -- the program
+
+
+HANGS = """
+import os, threading
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/hang":
+        threading.Event().wait()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d" % os.getpid()]
+"""
+
+
+def test_worker_that_has_lost_too_many_threads_is_replaced(tmp_path):
+    (tmp_path / "app.py").write_text(HANGS)
+    limits = ["--threads", "1", "--request-timeout", "0.2", "--graceful-timeout", "1"]
+    with serving_program(tmp_path, "app:app", *limits) as (program, port):
+
+        def pid():
+            with Client(port=port) as client:
+                return int(client.ask(get("/pid", "Connection: close")).body)
+
+        first = pid()
+        for _ in range(2):
+            with Client(port=port) as client:
+                assert client.ask(get("/hang")).status == 504
+        wait_until(lambda: pid() != first)
+        code, _, err = program.stop()
+    assert code == 0
+    assert err.count("GET /hang ran for 0.2 s, longer than --request-timeout") == 2
+    assert re.search(rf"worker {first} is replaced: request-timeout", err), err

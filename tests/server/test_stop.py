@@ -12,7 +12,7 @@ import pytest
 
 from tests.server.apps import TEXT, answer, checked, connections
 from tests.server.client import SECONDS, STANDING, Client, get, refuses, wait_until, whole
-from tests.server.test_lifecycle import CUT, folder, serving_program  # noqa: F401 - a fixture
+from tests.server.test_lifecycle import CUT, Program, folder, serving_program  # noqa: F401 - a fixture
 from wsgiserve import Server
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.server import ending
@@ -326,3 +326,19 @@ def test_program_says_what_runs_and_what_was_cut(folder):  # noqa: F811
     )
     assert code == 1
     assert re.fullmatch(said + r"\S+ \S+" + re.escape(CUT), err), err
+
+
+def test_after_run_the_signals_mean_what_they_did(tmp_path):
+    """A program that goes on after ``app.run()`` can be stopped again."""
+    (tmp_path / "goes_on.py").write_text(
+        "import signal, time\n"
+        "from wsgiserve import App\n"
+        "App().run('127.0.0.1:0')\n"
+        "print('after', signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with Program(tmp_path, "goes_on.py", command=()) as program:
+        program.port()
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.stdout.readline() == "after True\n"
+        assert program.stop()[0] == -signal.SIGTERM

@@ -13,6 +13,8 @@ import threading
 import time
 from typing import Protocol
 
+from wsgiserve.server.faults import report
+
 TICK = 0.005  # seconds between two looks: a longer call is slow
 CALM_TICKS = 20  # looks without a call in progress after which it sleeps
 
@@ -21,6 +23,13 @@ class Watched(Protocol):
     """When there may be something to do about a call on another thread."""
 
     due: float
+
+
+class SeesTo(Protocol):
+    """Who knows what is to be done about it."""
+
+    def see_to_calls(self) -> None:
+        """Log what is slow, write off what is overdue."""
 
 
 class Leading(Protocol):
@@ -34,14 +43,15 @@ class Leading(Protocol):
         """The calls on other threads."""
 
     @property
+    def overdue(self) -> SeesTo:
+        """Who sees to them."""
+
+    @property
     def inline(self) -> object | None:
         """The leader's call in progress."""
 
     def promote(self) -> None:
         """Let a follower lead, unless somebody does."""
-
-    def see_to_calls(self) -> None:
-        """Log calls on other threads that are slow, write off those that are overdue."""
 
 
 class Sentinel:
@@ -60,7 +70,7 @@ class Sentinel:
         calm = 0
         while not leadership.stopped.is_set() and (now := time.monotonic()) < self._give_up_at:
             if now >= leadership.calls.due:
-                leadership.see_to_calls()
+                self._see_to_calls()
             call = leadership.inline
             if leadership.vacant or (call is not None and call is seen):
                 leadership.promote()
@@ -71,6 +81,12 @@ class Sentinel:
             else:
                 self._sleep_until_called()
                 calm = 0
+
+    def _see_to_calls(self) -> None:
+        try:
+            self._leadership.overdue.see_to_calls()
+        except Exception:  # noqa: BLE001 - it has to look on
+            report("giving up a request failed")
 
     def watch_on(self) -> None:
         """Look on for what is left when the first ``watch`` has given up."""

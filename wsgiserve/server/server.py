@@ -182,7 +182,7 @@ class Server:
             self._close_listeners()
             raise
         if self.worn_out is not None:
-            self._loop.leadership.worn_out = self.worn_out
+            self._loop.leadership.overdue.worn_out = self.worn_out
         return self._loop
 
     def _close_listeners(self) -> None:
