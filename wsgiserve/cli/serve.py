@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import click
@@ -27,10 +27,13 @@ Examples:
 """
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
-    """Declare an option for each field of the configuration."""
+def server_options(
+    command: Callable[..., None], *, without: Collection[str] = (), workers: bool = True
+) -> Callable[..., None]:
+    """Declare an option for each field of the configuration, except those named, or those of workers."""
     for field in reversed(dataclasses.fields(Config)):
-        command = _option(field)(command)
+        if field.name not in without and (workers or not field.metadata["command"]):
+            command = _option(field)(command)
     return command
 
 
@@ -95,7 +98,7 @@ class _Command(click.Command):
 
 @click.command("wsgiserve", cls=_Command, context_settings=HELP, epilog=EXAMPLES)
 @click.argument("app", metavar="MODULE:NAME")
-@_options
+@server_options
 @click.version_option(wsgiserve.__version__, "-V", "--version", message="wsgiserve %(version)s")
 def command(app: str, **options: Any) -> None:
     """Serve the WSGI application that MODULE:NAME names, until Ctrl+C or SIGTERM."""

@@ -48,17 +48,26 @@ SWITCH_INTERVAL = 0.0005  # with up to so many threads:
 SWITCHING_THREADS = 64
 
 
-def run(app: WSGIApplication, **options: Any) -> None:
+def where(listeners: list[Listener]) -> str:
+    """Return the line that says where to look."""
+    return f"Serving on {', '.join(listener.where for listener in listeners)} (Ctrl+C to stop)"
+
+
+def run(
+    app: WSGIApplication, *, announcement: Callable[[list[Listener]], str] = where, **options: Any
+) -> None:
     """Serve in this process until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
 
-    Announces the URL on standard output, logs to standard error. What prevents serving is one line there and
-    a SystemExit with a code of its own, also requests that had to be cut at the end.
+    Writes the announcement to standard output, the log to standard error. What prevents serving is one line
+    there and a SystemExit with a code of its own, also requests that had to be cut at the end.
     """
-    _run(app, options)
+    _run(app, announcement, options)
     restore_handlers()  # The caller goes on.
 
 
-def _run(app: WSGIApplication, options: dict[str, Any]) -> None:
+def _run(
+    app: WSGIApplication, announcement: Callable[[list[Listener]], str], options: dict[str, Any]
+) -> None:
     """As ``run``; stop signals are ignored at the end, so that none changes what the program ends with."""
     _log_to_stderr()
     _raise_descriptor_limit()
@@ -72,8 +81,11 @@ def _run(app: WSGIApplication, options: dict[str, Any]) -> None:
         fail(str(error), EXIT_CANNOT_LISTEN)
     _switch_threads_often(server.config.threads)
     _or_exit(lambda: started(app))
-    stopping = partial(_say, server.config)
-    finished = server.serve(ready=lambda: _announce(server.listeners), stopping=stopping, last=True)
+    finished = server.serve(
+        ready=lambda: _announce(announcement(server.listeners)),
+        stopping=partial(_say, server.config),
+        last=True,
+    )
     lifespan.shutdown(app)
     if not finished:
         fail(CUT_LINE, EXIT_CUT)
@@ -93,7 +105,7 @@ def run_command(load: Load, **options: Any) -> None:
     workers = processors() if config.workers == "auto" else int(config.workers)
     if workers > 1 or (workers and hasattr(os, "fork")):
         raise SystemExit(_supervised(load, config, workers))
-    _run(_or_exit(load), config.server_options())
+    _run(_or_exit(load), where, config.server_options())
 
 
 def _supervised(load: Load, config: Config, workers: int) -> int:
@@ -101,7 +113,9 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
     _raise_descriptor_limit()
     birth = spawned()
     if birth is None:
-        supervisor = Supervisor(config, workers, _announce, partial(_say, config))
+        supervisor = Supervisor(
+            config, workers, lambda listeners: _announce(where(listeners)), partial(_say, config)
+        )
         handler = _log_to_stderr()
         try:
             return _supervise(supervisor)
@@ -170,12 +184,11 @@ def fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def _announce(listeners: list[Listener]) -> None:
+def _announce(text: str) -> None:
     if sys.stdout is None:  # Closed by whoever started us.
         return
     try:
-        where = ", ".join(listener.where for listener in listeners)
-        sys.stdout.write(f"Serving on {where} (Ctrl+C to stop)\n")
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except OSError:
         pass  # Nobody reads it.

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config, make_config, refuse_command_options
-from wsgiserve.server import ending
+from wsgiserve.server import ending, lifespan
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.listener import Listener, open_listeners, parse_bind
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.poller import make_poller
+from wsgiserve.server.shares import Share
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -66,7 +67,7 @@ class Server:
         self._background: threading.Thread | None = None
         self._stop_asked = False  # perhaps before there was a loop to ask
         self._retiring = False
-        self._shared = False  # other processes accept from the listeners too
+        self._share: Share | None = None  # other processes accept from the listeners too
         # Called once so many calls were written off that the process should be replaced, with their number.
         self.worn_out: Callable[[int], None] | None = None
         self.cut: list[str] = []  # the requests that were cut at the end, method and path
@@ -96,10 +97,10 @@ class Server:
         if not self.listeners:
             self.listeners = open_listeners(self.config.bind, self.config.backlog)
 
-    def share(self, listeners: list[Listener]) -> None:
+    def share(self, listeners: list[Listener], share: Share) -> None:
         """Listen where other processes do, in place of ``open``."""
         self.listeners = listeners
-        self._shared = True
+        self._share = share
 
     def serve(
         self,
@@ -152,6 +153,7 @@ class Server:
         return 0 if self._loop is None else self._loop.running()
 
     def __enter__(self) -> Server:
+        lifespan.startup(self.app)
         loop = self._prepare()
         self._background = threading.Thread(
             target=self._run, args=(loop,), name="wsgiserve-sentinel", daemon=True
@@ -170,13 +172,14 @@ class Server:
             self.stop()
         assert self._background is not None
         self._background.join()
+        lifespan.shutdown(self.app)
 
     def _prepare(self) -> EventLoop:
         self.open()
         gateway = Gateway(self.app, self.config)
         try:
             self._loop = EventLoop(
-                gateway, self.listeners, self.config, self.make_poller(), shared=self._shared
+                gateway, self.listeners, self.config, self.make_poller(), share=self._share
             )
         except OSError:
             self._close_listeners()
@@ -266,4 +269,9 @@ def serve(app: WSGIApplication, **options: Any) -> bool:
 
     Prints nothing and logs no access unless asked; ``wsgiserve.server.program.run`` is for programs.
     """
-    return Server(app, **options).serve()
+    server = Server(app, **options)
+    lifespan.startup(app)
+    try:
+        return server.serve()
+    finally:
+        lifespan.shutdown(app)
