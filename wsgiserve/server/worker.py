@@ -143,6 +143,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
 
     server = Server(recycled(app, config, worn), **config.server_options())
     server.share(birth.listeners, birth.shares.of(birth.number))
+    server.worn_out = lambda lost: worn("request-timeout")
 
     def ready() -> None:
         channel.send(event="serving")
