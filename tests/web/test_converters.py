@@ -16,7 +16,7 @@ import pytest
 from webtest import TestApp
 from werkzeug.routing import BaseConverter, ValidationError
 
-from wsgiserve.web import App
+from wsgiserve.web import App, abort
 
 if TYPE_CHECKING:
     from nowhere import Missing
@@ -247,6 +247,50 @@ def test_values_of_ones_own_converter_are_made_for_each_request():
         client.get("/2026-11-20")
 
     assert Day.made == before + 3
+
+
+def test_a_no_of_ones_own_converter_is_for_one_request_too():
+    notes = set()
+
+    class Note(BaseConverter):
+        def to_python(self, value):
+            if value not in notes:
+                raise ValidationError
+            return value
+
+    app = App()
+    app.converter("note", Note)
+    app.get("/notes/{name:note}")(lambda name: name)
+    client = TestApp(app)
+    assert client.get("/notes/milk", status=404)
+    notes.add("milk")
+    assert client.get("/notes/milk").text == "milk"
+
+
+@pytest.mark.parametrize("rule", ["/notes/{name:note}", "/notes/{name:note}/lines"])
+def test_what_ones_own_converter_raises_is_answered_as_from_a_view(rule):
+    class Note(BaseConverter):
+        def to_python(self, value):
+            if value == "forbidden":
+                abort(403)
+            return b"\xff".decode() if value == "undecodable" else {}[value]
+
+    app = App()
+    app.converter("note", Note)
+    app.get(rule)(lambda name: name)
+
+    @app.errorhandler(KeyError)
+    def missing(request, error):
+        return f"no note {error}", 410
+
+    seen = []
+    app.teardown_request(lambda request, error: seen.append(type(error).__name__))
+    client = TestApp(app)
+    path = rule.replace("{name:note}", "{}")
+    assert client.get(path.format("forbidden"), status=403)
+    assert client.get(path.format("undecodable"), status=500)
+    assert client.get(path.format("milk"), status=410).text == "no note 'milk'"
+    assert seen == ["Forbidden", "UnicodeDecodeError", "KeyError"]
 
 
 @pytest.mark.parametrize(

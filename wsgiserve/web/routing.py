@@ -82,6 +82,7 @@ class RouteTable:
 
     def __init__(self) -> None:
         self.routes: list[Route] = []
+        self.lasting = True  # Whatever is found, and that nothing is, depends on the path alone.
         self._converters: dict[str, type[BaseConverter]] = dict(CONVERTERS)
         self._map = Map(merge_slashes=False, redirect_defaults=False)
         self._map.converters = self._converters
@@ -202,6 +203,7 @@ class RouteTable:
         rule.found = route, all(type(converter) in LASTING for converter in converters)
         with _named(route):
             self._map.add(rule)
+        self.lasting = self.lasting and rule.found[1]
         names = tuple(parameter.name for parameter in route.parameters)
         with self._lock:
             self._rules.append(rule)
