@@ -2,7 +2,7 @@
 
 It is bounded: at most ``THREADS`` jobs run at once and ``QUEUE`` more wait. One above that runs on the thread
 that closes the response, which slows down whoever asks for too much, and loses nothing. Work that must
-survive the end of the process belongs into a job queue outside of it.
+survive the end of the process belongs in a job queue outside of it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,10 +36,12 @@ from werkzeug.routing.exceptions import NoMatch, RequestPath
 from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.routing.rules import parse_converter_args
 
+from wsgiserve.web.annotations import UNRESOLVED
 from wsgiserve.web.converters import CONVERTERS, LASTING, PURE, for_annotation
+from wsgiserve.web.groups import Chain
 from wsgiserve.web.rules import Parameter, fill, parse
 from wsgiserve.web.shortcuts import Candidate, Shortcuts
-from wsgiserve.web.views import UNRESOLVED, View, annotation, check, describe, takes_request
+from wsgiserve.web.views import View, annotation, check, describe, takes_request
 
 logger = logging.getLogger("wsgiserve.app")
 
@@ -61,7 +63,7 @@ class Route:
     view: View
     parameters: tuple[Parameter, ...]
     takes_request: bool = False
-    groups: tuple[Any, ...] = ()
+    groups: Chain = ()
     mounted_at: str | None = None
 
 
@@ -106,7 +108,7 @@ class RouteTable:
         methods: Iterable[str],
         view: View,
         endpoint: str | None = None,
-        groups: Sequence[Any] = (),
+        groups: Chain = (),
     ) -> None:
         """Register a view; ValueError for a wrong rule or method, TypeError for a wrong view."""
         wanted = _method_set(rule, methods)
@@ -118,7 +120,7 @@ class RouteTable:
         parameters = tuple(_complete(parameter, rule, view) for parameter in written)
         if endpoint is None:  # A lambda has no name: what it answers names it.
             endpoint = f"{'|'.join(sorted(wanted - {'HEAD'}))} {rule}"
-        route = Route(rule, wanted, endpoint, view, parameters, asks, tuple(groups))
+        route = Route(rule, wanted, endpoint, view, parameters, asks, groups)
         self._refuse_second_view(route)
         self._insert(route)
         self.routes.append(route)
