@@ -1,9 +1,10 @@
 """The usual rule in one step: fixed text, then one parameter in the last segment, as in ``/users/{id:int}``.
 
 werkzeug's search goes segment by segment, and tries fixed text before parameters. So where only one pattern
-follows a fixed beginning, and a path has that beginning and one segment more that is no fixed text, what the
-search would come to is known: that pattern, with the converter's own expression. A shortcut answers just
-this case, and only where the answer is yes. Everything else, each *no* included, is left to the search.
+follows a fixed beginning, and a path has that beginning and then no fixed text, what the search would come to
+is known: that pattern, with the converter's own expression. A shortcut answers just this case, for one more
+segment and, below a first segment such as ``/files``, for all that a path parameter takes; and only where the
+answer is yes. Everything else, each *no* included, is left to the search.
 """
 
 from __future__ import annotations
@@ -59,14 +60,26 @@ class Shortcuts(Generic[R]):
             for pattern, alike in known.items()
             if len(known) == 1 and pattern is not None
         }
+        self._takes_rest = {
+            beginning: place
+            for beginning, place in self._places.items()
+            if not any(each.converters[0].part_isolating for each in next(iter(patterns[beginning].values())))
+        }
 
     def find(self, path: str, method: str) -> tuple[R, dict[str, Any]] | None:
         """Give what a path leads to, and the value of its parameter; None if it has to be searched for."""
-        beginning, slash, segment = path.rpartition("/")
+        beginning, slash, rest = path.rpartition("/")
         place = self._places.get(beginning)
-        if place is None or not slash or segment in place.fixed:
+        following = rest
+        if place is None:
+            end = path.find("/", 1)
+            if end < 0:
+                return None
+            place, rest = self._takes_rest.get(path[:end]), path[end + 1 :]
+            following = rest.partition("/")[0]
+        if place is None or not slash or following in place.fixed:
             return None
-        match = place.match(segment)
+        match = place.match(rest)
         known = place.by_method.get(method)
         if match is None or known is None:
             return None
