@@ -20,6 +20,7 @@ from wsgiserve.protocol import BodyReader, FieldBlock, RequestHead, RequestReade
 from wsgiserve.server.environ import Environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.file_wrapper import FileSegment, FileWrapper
+from wsgiserve.server.health import HealthReader
 from wsgiserve.server.pace import Pace
 
 if sys.platform == "linux":
@@ -81,6 +82,11 @@ def queued(fd: int) -> int:
     return int(count)
 
 
+def _reader(config: Config) -> RequestReader:
+    limits = {name: getattr(config, name) for name in ("max_line", "max_head", "max_fields", "max_body")}
+    return HealthReader(config.health_path, **limits) if config.health_path else RequestReader(**limits)
+
+
 class Connection:
     """State of one accepted socket; see the headings for how long each part lives."""
 
@@ -120,12 +126,7 @@ class Connection:
         self.fd = sock.fileno()
         self.peer = peer or "-"  # for the logs
         self.config = config
-        self.reader = RequestReader(
-            max_line=config.max_line,
-            max_head=config.max_head,
-            max_fields=config.max_fields,
-            max_body=config.max_body,
-        )
+        self.reader = _reader(config)
         self.layer = layer
         self.last_block: FieldBlock | None = None  # and the layer of the environ that was made for it
         self.block_layer: Environ = {}
@@ -366,6 +367,13 @@ class Connection:
         """Tell the client that nothing follows, while its own last bytes may still arrive."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # It is gone already.
+
+    def hang_up(self) -> None:
+        """End it in both directions, also for whoever waits for it."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # It is gone already.
 
