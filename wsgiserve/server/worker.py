@@ -142,7 +142,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
         channel.send(event="worn", why=why)
 
     server = Server(recycled(app, config, worn), **config.server_options())
-    server.share(birth.listeners, birth.shares.of(birth.number))
+    server.share(birth.listeners, birth.shares.of(birth.number), alone=config.workers == 1)
     server.worn_out = lambda lost: worn("request-timeout")
 
     def ready() -> None:
