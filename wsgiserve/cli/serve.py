@@ -92,7 +92,7 @@ class _Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, load(name).get_short_help_str(60)) for name in COMMANDS])
+            formatter.write_dl([(name, load(name).get_short_help_str(200)) for name in COMMANDS])
         super().format_options(ctx, formatter)
 
 

@@ -192,7 +192,6 @@ class Exchange(Reply):
             return
         descriptor, offset, count = segment
         start = self._start(count)
-        self.connection.send(start)
         if self.framing == "length":
             if count < self.remaining:
                 self._complain(f"a file of {count} bytes for a Content-Length of {self.remaining}")
@@ -201,7 +200,9 @@ class Exchange(Reply):
             self.remaining = 0
             self.sent += count
             self.deferred_close = True
-            self.connection.send_file(wrapper, descriptor, offset, count)
+            self.deferred_close = self.connection.send_file(start, wrapper, descriptor, offset, count)
+        else:
+            self.connection.send(start)
         self.complete = True
 
     def _send_blocks(self, result: Iterable[bytes]) -> None:

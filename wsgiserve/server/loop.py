@@ -305,11 +305,13 @@ class EventLoop(Custody):
     def _let_others_go_first(self, share: Share, fd: int) -> None:
         """Go to the end of the line of those who wait for a connection; a moment later if we are ahead."""
         share.set(len(self.connections))
-        if share.is_ahead():
+        place = share.place()
+        self._burst = ACCEPT_BURST if place == "alone" else 1
+        if place == "ahead":
             self._pause_listeners()
             self._resting = True
             self._next_sweep = min(self._next_sweep, monotonic() + REST_SECONDS)
-        else:
+        elif place == "even":
             self.poller.forget(fd)
             self.poller.share(fd)
 
