@@ -154,7 +154,17 @@ def test_json(client, body, value):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"\xff", b"[1] 2", b"NaN", b"[-Infinity]", '"é"'.encode("latin-1"), '"é"'.encode("utf-16")],
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[1] 2",
+        b"NaN",
+        b"[-Infinity]",
+        b"[1e999]",
+        '"é"'.encode("latin-1"),
+        '"é"'.encode("utf-16"),
+    ],
 )
 def test_malformed_json_is_400(client, body):
     answer = client.post("/json", body, content_type="application/json", status=400)
