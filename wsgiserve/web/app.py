@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from urllib.parse import quote
 
 from werkzeug.routing import BaseConverter
 
@@ -24,7 +25,7 @@ from wsgiserve.web.groups import Chain, Group, Registration, full_endpoint, full
 from wsgiserve.web.lifespan import Lifespan
 from wsgiserve.web.openapi import describe_api
 from wsgiserve.web.requests import MAX_DATA, MAX_FORM_MEMORY, MAX_FORM_PARTS, Request, with_limits
-from wsgiserve.web.routing import Route, RouteTable
+from wsgiserve.web.routing import IN_PATH, Route, RouteTable
 from wsgiserve.web.views import View, check
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class App(Group):
         which endpoints there are, ValueError which values are missing or do not fit.
         """
         path = self._table.url_for(endpoint, values)
-        return path if request is None else request.root_path + path
+        return path if request is None else quote(request.root_path, safe=IN_PATH) + path
 
     def on_startup(self, hook: H) -> H:
         """Register a function to be called once in each process, before its first request."""
