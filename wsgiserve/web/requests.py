@@ -114,7 +114,8 @@ class FormParser(FormDataParser):
         return stream, self.cls(fields), self.cls(files)
 
     def _urlencoded(self, stream: IO[bytes], content_length: int | None) -> Fields:
-        text = read_whole(stream, content_length, self.max_content_length).decode()
+        limits = [most for most in (self.max_content_length, self.max_form_memory_size) if most is not None]
+        text = read_whole(stream, content_length, min(limits, default=None)).decode()
         if self.max_form_parts is not None and text.count("&") >= self.max_form_parts:
             raise RequestEntityTooLarge
         return parse_qsl(text, keep_blank_values=True, errors=_KEEP_ENCODED)
