@@ -53,10 +53,10 @@ class Background:
             self._pool.submit(_run, job).add_done_callback(lambda _: self._room.release())
 
     def finish(self) -> None:
-        """Wait for all jobs; one that comes later begins anew."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
+        """Wait for all jobs, those of jobs included; one that comes later begins anew."""
+        while self._pool is not None:
+            with self._lock:
+                pool, self._pool = self._pool, None
             pool.shutdown(wait=True)
 
 

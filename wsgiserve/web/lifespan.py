@@ -55,9 +55,9 @@ class Lifespan:
         with self._lock:
             if not self.started:
                 return
+            self._background.finish()  # before the app counts as ended: a job may call it
             self.started = False
             atexit.unregister(self.shutdown)
-            self._background.finish()
             for hook in reversed(self.at_end):
                 try:
                     hook()
