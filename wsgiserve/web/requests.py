@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
 import werkzeug.wrappers
-from werkzeug.datastructures import EnvironHeaders, FileStorage, MultiDict
+from werkzeug.datastructures import Authorization, EnvironHeaders, FileStorage, MultiDict
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
@@ -207,6 +207,14 @@ class Request(werkzeug.wrappers.Request):
         """The fields of the query; bytes that are not UTF-8 remain, or become, percent-encoded."""
         query = self.query_string.decode(errors=_KEEP_ENCODED)
         return self.parameter_storage_class(parse_qsl(query, keep_blank_values=True, errors=_KEEP_ENCODED))
+
+    @cached_property
+    def authorization(self) -> Authorization | None:
+        """The credentials that the client sent, None for what makes no sense."""
+        try:
+            return super().authorization
+        except ValueError:  # what is not ASCII: werkzeug catches less
+            return None
 
     @cached_property
     def full_path(self) -> str:
