@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+import wsgiserve.cli.reload
 import wsgiserve.server.leadership
 import wsgiserve.server.program
+import wsgiserve.server.signals
 from tests.test_live import announced_port
 from wsgiserve.config import Config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 DESIGN = (ROOT / "docs" / "design.md").read_text("utf-8")
 DOCUMENTS = [
     path
@@ -87,6 +90,9 @@ def test_every_option_is_in_the_reference(field: dataclasses.Field[object]) -> N
     metavar, default = field.metadata["metavar"], field.default
     if metavar:
         assert f"`{flag} {metavar}`" in row
+        if default == "":
+            assert "| none |" in row
+            return
         shown = (
             default[0]
             if isinstance(default, tuple)
@@ -99,17 +105,29 @@ def test_every_option_is_in_the_reference(field: dataclasses.Field[object]) -> N
 
 def test_the_reference_has_no_option_that_is_not_there() -> None:
     known = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(Config)}
-    known |= {"--no-access-log", "--no-strict", "--version", "--help"}
+    known |= {"--no-access-log", "--no-preload", "--no-strict", "--version", "--help"}
     section = REFERENCE.split("### Output")[0]
     table = "\n".join(line for line in section.splitlines() if line.startswith("| `-"))
     assert set(re.findall(r"--[a-z-]+", table)) == known
 
 
-def test_every_exit_code_is_in_the_reference() -> None:
-    table = REFERENCE.split("### Exit codes")[1].split("##")[0]
-    documented = {int(code) for code in re.findall(r"^\| (\d) \|", table, re.MULTILINE)}
+def test_every_exit_code_is_in_the_operations() -> None:
+    table = OPERATIONS.split("## Exit codes")[1].split("##")[0]
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
     program = wsgiserve.server.program
     assert documented == {getattr(program, name) for name in dir(program) if name.startswith("EXIT_")}
+
+
+def test_every_signal_is_in_the_operations() -> None:
+    table = OPERATIONS.split("## Signals")[1].split("##")[0]
+    documented = re.findall(r"`(SIG\w+)`", "".join(re.findall(r"^\| (`SIG.*?) \|", table, re.MULTILINE)))
+    assert sorted(documented) == sorted(wsgiserve.server.signals.NAMES)
+
+
+def test_the_exit_codes_of_reload_are_in_the_operations() -> None:
+    table = OPERATIONS.split("| exit code of `wsgiserve reload`")[1].split("\n\n")[0]
+    documented = {int(code) for code in re.findall(r"^\| (\d) \|", table, re.MULTILINE)}
+    assert documented == {0, wsgiserve.cli.reload.EXIT_NOT_RELOADED, wsgiserve.server.program.EXIT_USAGE}
 
 
 def test_the_tests_that_the_design_names_are_there() -> None:
@@ -139,6 +157,12 @@ def test_what_a_document_links_to_is_there(path: Path) -> None:
 
 def test_benchmarks_are_linked_once_they_are_there() -> None:
     assert ("](docs/benchmarks.md)" in README) == (ROOT / "docs" / "benchmarks.md").exists()
+
+
+def test_the_routes_in_the_reference_are_those_of_the_demo() -> None:
+    command = [sys.executable, "-m", "wsgiserve", "routes", "app:application"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f"$ wsgiserve routes app:application\n{shown}```" in REFERENCE
 
 
 def test_the_reference_s_examples_run() -> None:

@@ -207,6 +207,11 @@ def test_the_command_is_the_module(folder):
 
 # -- the end
 
+CUT = (
+    " ERROR stopped; 1 unfinished request was cut: GET /slow\n"
+    "wsgiserve: stopped with requests still running; they were cut\n"
+)
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_lets_a_running_request_finish(folder, number):
@@ -220,7 +225,9 @@ def test_signal_lets_a_running_request_finish(folder, number):
         response = client.response()
         assert (response.body, response.headers["connection"]) == (b"hello", "close")
         code, _, err = program.end()
-        assert (code, err) == (0, "")
+        assert code == 0
+        said = "Stopping: 1 request is running, then they have 30 s to finish (the same signal again "
+        assert err in ("", f"{said}cuts them)\n")
 
 
 def test_idle_server_ends_at_once(folder):
@@ -241,7 +248,8 @@ def test_second_signal_ends_at_once(folder):
         started = time.monotonic()
         code, _, err = program.stop(signal.SIGINT)
         assert time.monotonic() - started < 5
-        assert (code, err) == (1, "wsgiserve: stopped with requests still running; they were cut\n")
+        assert code == 1
+        assert err.endswith(CUT)
 
 
 def test_graceful_timeout(folder):
@@ -252,12 +260,14 @@ def test_graceful_timeout(folder):
         client.send(get("/slow"))
         wait_until(program.entered)
         code, _, err = program.stop()
-        assert (code, err) == (1, "wsgiserve: stopped with requests still running; they were cut\n")
+        assert code == 1
+        assert err.endswith(CUT)
 
 
 # -- bad starts: an exit code each, one line
 
 
+FREE_PORT = {"WSGISERVE_BIND": "127.0.0.1:0"}
 BAD_STARTS = [
     (3, ["missing:app"], "no module named 'missing' here; looked in this folder and in sys.path"),
     (3, ["app.sub:app"], "no module named 'app.sub' here; looked in this folder and in sys.path"),
@@ -294,7 +304,7 @@ BAD_STARTS = [
 
 @pytest.mark.parametrize(("code", "arguments", "line"), BAD_STARTS, ids=[" ".join(r[1]) for r in BAD_STARTS])
 def test_bad_start_is_one_plain_line(folder, code, arguments, line):
-    with Program(folder, *arguments) as program:
+    with Program(folder, *arguments, env=FREE_PORT) as program:
         exit_code, out, err = program.end()
     assert (exit_code, out) == (code, "")
     assert err.startswith(f"wsgiserve: {line}"), err
@@ -328,7 +338,7 @@ def test_port_in_use(folder):
     ],
 )
 def test_error_in_their_code_shows_their_traceback(folder, target, place, error):
-    with Program(folder, target) as program:
+    with Program(folder, target, env=FREE_PORT) as program:
         code, out, err = program.end()
     assert (code, out) == (3, "")
     assert err.splitlines()[-1].startswith(error)

@@ -172,6 +172,18 @@ def test_what_exists_only_for_the_type_checker_is_a_str_and_is_said(caplog):
     assert "picks no converter (<class 'datetime.date'>)" in unknown
 
 
+def test_an_annotation_may_name_what_is_made_in_the_function_around_the_view():
+    Number = NewType("Number", int)
+    app = App()
+
+    @app.get("/{x}")
+    def view(x: Number):
+        return repr(Number(x))
+
+    assert TestApp(app).get("/7").text == "7"
+    assert TestApp(app).get("/seven", status=404)
+
+
 def test_annotations_of_the_request_and_of_named_converters_are_left_alone(caplog):
     app = App()
 

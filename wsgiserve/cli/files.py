@@ -24,7 +24,7 @@ from wsgiserve.server.program import EXIT_USAGE, fail, run
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from wsgiserve.server.server import Server
+    from wsgiserve.server.listener import Listener
 
 EXAMPLES = """
 \b
@@ -122,7 +122,7 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     callback=_print_hash,
     help="Ask for a password, print USER:HASH for --auth, and end.",
 )
-@functools.partial(server_options, without={"bind", "max_body"})
+@functools.partial(server_options, without={"bind", "max_body"}, workers=False)
 def command(
     port: int,
     bind: str | None,
@@ -178,9 +178,10 @@ def command(
         options["max_body"] = 0  # --max-size counts, for each file
     show_qr = _qr_printer() if qr else None
 
-    def announcement(server: Server) -> str:
-        urls = _urls(bind, server.port)
-        lines = [f"Serving HTTP on {bind or '::'} port {server.port} ({urls[0]}) ..."]
+    def announcement(listeners: list[Listener]) -> str:
+        port = listeners[0].port
+        urls = _urls(bind, port)
+        lines = [f"Serving HTTP on {bind or '::'} port {port} ({urls[0]}) ..."]
         lines += [f"From other devices: {url}" for url in urls[1:]]
         return "\n".join([*lines, *([show_qr(urls[-1])] if show_qr else [])])
 

@@ -6,16 +6,17 @@ Options are made from the fields of :class:`wsgiserve.config.Config`.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
 import click
 
 import wsgiserve
-from wsgiserve.cli.apps import app_or_exit
+from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import COMMANDS, HELP, load
 from wsgiserve.config import Config
-from wsgiserve.server.program import run
+from wsgiserve.server.program import run_command
 
 EXAMPLES = """
 \b
@@ -26,10 +27,12 @@ Examples:
 """
 
 
-def server_options(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
-    """Declare an option for each field of the configuration, except those named."""
+def server_options(
+    command: Callable[..., None], *, without: Collection[str] = (), workers: bool = True
+) -> Callable[..., None]:
+    """Declare an option for each field of the configuration, except those named, or those of workers."""
     for field in reversed(dataclasses.fields(Config)):
-        if field.name not in without:
+        if field.name not in without and (workers or not field.metadata["command"]):
             command = _option(field)(command)
     return command
 
@@ -45,8 +48,39 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
         return click.option(
             flag, multiple=True, default=default, show_default=True, metavar=metavar, help=text
         )
-    kind = click.INT if isinstance(default, int) else click.FLOAT
-    return click.option(flag, type=kind, default=default, show_default=True, metavar=metavar, help=text)
+    variable = field.metadata["variable"]
+    return click.option(
+        flag,
+        type=_type(field),
+        default=default,
+        show_default=default != "",
+        metavar=metavar,
+        help=text,
+        envvar=[f"WSGISERVE_{field.name.upper()}", variable] if variable else None,
+    )
+
+
+def _type(field: dataclasses.Field[Any]) -> click.ParamType:  # type: ignore[type-arg]  # generic in newer versions of click
+    if field.metadata["word"]:
+        return _NumberOrWord(field.metadata["word"])
+    if isinstance(field.default, str):
+        return click.STRING
+    return click.INT if isinstance(field.default, int) else click.FLOAT
+
+
+class _NumberOrWord(click.ParamType):  # type: ignore[type-arg]
+    name = "number"
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == self._word:
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a valid integer, nor {self._word!r}.", param, ctx)
 
 
 class _Command(click.Command):
@@ -58,7 +92,7 @@ class _Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, load(name).get_short_help_str(60)) for name in COMMANDS])
+            formatter.write_dl([(name, load(name).get_short_help_str(200)) for name in COMMANDS])
         super().format_options(ctx, formatter)
 
 
@@ -68,4 +102,5 @@ class _Command(click.Command):
 @click.version_option(wsgiserve.__version__, "-V", "--version", message="wsgiserve %(version)s")
 def command(app: str, **options: Any) -> None:
     """Serve the WSGI application that MODULE:NAME names, until Ctrl+C or SIGTERM."""
-    run(app_or_exit(app), **options)
+    sys.path.insert(0, working_folder())
+    run_command(lambda: find_app(app), **options)

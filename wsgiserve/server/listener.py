@@ -11,11 +11,14 @@ import os
 import socket
 import sys
 import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from wsgiserve.config import ConfigError
 from wsgiserve.server.errors import ListenError
 
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+_inherited = False
 
 
 class Listener:
@@ -46,7 +49,20 @@ class Listener:
         self.sock.close()
 
 
+@contextmanager
+def inherited() -> Iterator[None]:
+    """Let a child that is forked in here keep the listeners: it serves too."""
+    global _inherited
+    _inherited = True
+    try:
+        yield
+    finally:
+        _inherited = False
+
+
 def _close_in_child() -> None:
+    if _inherited:
+        return
     for listener in list(_open_listeners):
         listener.close()
 
@@ -68,12 +84,24 @@ def parse_bind(text: str) -> tuple[str, int]:
     return ("" if host == "*" else host), int(port)
 
 
-def open_listeners(binds: tuple[str, ...], backlog: int) -> list[Listener]:
-    """Listen on every address of ``binds``, or on none: raise ListenError for the first that fails."""
+def open_listeners(
+    binds: tuple[str, ...], backlog: int, opened: Iterable[tuple[str, Listener]] = ()
+) -> list[Listener]:
+    """Listen on every address of ``binds``, or on none: raise ListenError for the first that fails.
+
+    ``opened`` are listeners that are there already, each with what it was bound as; those that are not in
+    ``binds`` are closed.
+    """
     listeners: list[Listener] = []
+    left = list(opened)
     try:
         for text in binds:
-            listeners.append(_open(text, backlog))
+            there = next((pair for pair in left if pair[0] == text), None)
+            if there is not None:
+                left.remove(there)
+            listeners.append(_open(text, backlog) if there is None else there[1])
+        for _, listener in left:
+            listener.close()
     except ListenError:
         for listener in listeners:
             listener.close()

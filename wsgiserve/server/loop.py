@@ -18,8 +18,10 @@ from time import monotonic
 
 from wsgiserve.config import Config
 from wsgiserve.protocol import RemoteProtocolError
+from wsgiserve.server.calls import Calls
 from wsgiserve.server.connection import Connection
 from wsgiserve.server.custody import Custody
+from wsgiserve.server.ending import Ending
 from wsgiserve.server.environ import connection_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.exchange import Exchange
@@ -29,6 +31,7 @@ from wsgiserve.server.leadership import Leadership, Standing
 from wsgiserve.server.listener import Listener
 from wsgiserve.server.poller import MAX_EVENTS, READ, WRITE, Poller
 from wsgiserve.server.refusals import ShortageLog
+from wsgiserve.server.shares import Share
 
 logger = logging.getLogger("wsgiserve")
 
@@ -36,17 +39,37 @@ ACCEPT_BURST = 64  # connections accepted before others are looked after
 PIPELINE_BURST = 16  # pipelined requests of one connection served before others are looked after
 EVICTED_SHARE = 64  # of so many idle connections one more is closed at once: the search for them costs
 SWEEP_SECONDS = 1.0
-STOP_SECONDS = 1.0  # for a head that is half received when the server stops
+REST_SECONDS = 0.001
+STOP_SECONDS = 1.0  # for a head that is half received when idle connections are closed
+CUT_SECONDS = 0.2  # for the last answers, once what runs is to be cut
 
 
 class EventLoop(Custody):
     """The loop of one server."""
 
-    def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        listeners: list[Listener],
+        config: Config,
+        poller: Poller,
+        *,
+        share: Share | None = None,
+    ) -> None:
         super().__init__(gateway, config, poller)
-        self.leadership = Leadership(self, config.threads, config.max_queue, config.queue_timeout)
+        self._share = share  # there if other processes accept from the listeners too
+        self._burst = ACCEPT_BURST if share is None else 1
+        self.leadership = Leadership(
+            self,
+            config.threads,
+            config.max_queue,
+            config.queue_timeout,
+            Calls(config.slow_log, config.request_timeout),
+        )
         gateway.before_wait = self.leadership.detach
         self.listeners = {listener.fd: listener for listener in listeners}
+        if share is not None:
+            share.set(0)
         self._watch_listeners()
         self._next_search = 0.0  # for idle connections to close, once there were none
         self._crowded = ShortageLog(
@@ -54,8 +77,11 @@ class EventLoop(Custody):
         )
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
         self._idle_until = 0.0  # for what becomes idle in this turn
-        self._next_sweep = 0.0
-        self._winding_down = False  # the server was asked to stop
+        self._next_sweep = self._sweep_at = 0.0
+        self._resting = False  # others may accept before us
+        self._ending: Ending | None = None  # the server was asked to stop
+        self._next_step = math.inf  # of it
+        self._deaf = False
         self._idle_let_go = False
 
     # -- one turn
@@ -83,7 +109,7 @@ class EventLoop(Custody):
         standing = self._go_on()
         if standing != "leading":
             return standing
-        if self._winding_down and not self._idle_let_go and len(events) < MAX_EVENTS:
+        if self._stop_at < math.inf and not self._idle_let_go and len(events) < MAX_EVENTS:
             self._let_go_of_idle()  # All that had been sent before is served by now.
         if now >= self._next_sweep:
             self._sweep()
@@ -119,10 +145,10 @@ class EventLoop(Custody):
         return self.poller.poll(self._timeout())
 
     def _timeout(self) -> float | None:
-        if self._unserved or (self._winding_down and not self._idle_let_go):
+        if self._unserved or (self._stop_at < math.inf and not self._idle_let_go):
             return 0
-        if self.connections or not self._listening:
-            return max(0.0, self._next_sweep - monotonic())
+        if self.connections or not self._listening or self._ending is not None:
+            return max(0.0, min(self._next_sweep, self._next_step) - monotonic())
         return None
 
     def _own_event(self, fd: int) -> None:
@@ -130,6 +156,8 @@ class EventLoop(Custody):
         if listener is not None:
             if self._listening:  # Not paused by another one a moment ago.
                 self._accept(listener)
+                if self._share is not None and self._listening:
+                    self._let_others_go_first(self._share, fd)
         elif fd == self._bell.fileno():
             try:
                 self._bell.recv(4096)
@@ -213,7 +241,7 @@ class EventLoop(Custody):
 
     def _accept(self, listener: Listener) -> bool:
         """Take new connections in; True if there may be more."""
-        for _ in range(min(ACCEPT_BURST, self._room())):
+        for _ in range(min(self._burst, self._room())):
             try:
                 sock, address = listener.sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -239,7 +267,7 @@ class EventLoop(Custody):
 
     def _room(self) -> int:
         """Return how many connections may be accepted now that one waits; if none, pause until one closes."""
-        if self._winding_down:
+        if self._deaf:
             return ACCEPT_BURST  # The system has accepted them for us, at most the backlog.
         cap = self.config.max_connections
         room = cap - len(self.connections)
@@ -267,9 +295,25 @@ class EventLoop(Custody):
 
     def _watch_listeners(self) -> None:
         for fd in self.listeners:
-            self.poller.watch(fd, 0, READ)
+            if self._share is None:
+                self.poller.watch(fd, 0, READ)
+            else:
+                self.poller.share(fd)
         self._listening = True
         self._full = False
+
+    def _let_others_go_first(self, share: Share, fd: int) -> None:
+        """Go to the end of the line of those who wait for a connection; a moment later if we are ahead."""
+        share.set(len(self.connections))
+        place = share.place()
+        self._burst = ACCEPT_BURST if place == "alone" else 1
+        if place == "ahead":
+            self._pause_listeners()
+            self._resting = True
+            self._next_sweep = min(self._next_sweep, monotonic() + REST_SECONDS)
+        elif place == "even":
+            self.poller.forget(fd)
+            self.poller.share(fd)
 
     def _pause_listeners(self) -> None:
         if not self._listening:
@@ -281,12 +325,16 @@ class EventLoop(Custody):
     def _sweep(self) -> None:
         """End what took or waited too long; listen again after a pause."""
         now = monotonic()
-        self._next_sweep = now + SWEEP_SECONDS
+        if self._resting:
+            self._resting = False
+            self._watch_listeners()
+            if now < self._sweep_at:
+                self._next_sweep = self._sweep_at
+                return
+        self._next_sweep = self._sweep_at = now + SWEEP_SECONDS
         if not self._listening and self.listeners:
             self._watch_listeners()
-        for exchange in self.leadership.shed_overdue():
-            self._watch(exchange.connection, READ)  # As in ``_serve``.
-            self._unserved[exchange.connection] = None
+        self._go_on_behind(self.leadership.shed_overdue())
         if self._idle_let_go:
             self._let_go_of_idle()  # What a thread gave back as the stop began may not have known of it.
         for connection in self._own_connections():
@@ -295,6 +343,11 @@ class EventLoop(Custody):
                     self._expire(connection)
                 except Exception:  # noqa: BLE001 - see `_lose`
                     self._lose(connection)
+
+    def _go_on_behind(self, shed: list[Exchange]) -> None:
+        for exchange in shed:
+            self._watch(exchange.connection, READ)  # As in ``_serve``.
+            self._unserved[exchange.connection] = None
 
     def _expire(self, connection: Connection) -> None:
         pace = connection.pace
@@ -309,25 +362,65 @@ class EventLoop(Custody):
             connection.reset = bool(connection.outgoing)  # What the system still holds is dropped too.
             self._drop(connection)
 
+    def _tell_of_room(self) -> None:
+        super()._tell_of_room()
+        if self._share is not None and not self._deaf:
+            self._share.set(len(self.connections))
+
     # -- the end
 
     def running(self) -> int:
         """Count the requests that an app is working on, or that wait for it."""
         return sum(1 for connection in list(self.connections.values()) if not connection.watched)
 
+    def unfinished(self) -> list[str]:
+        """Name the requests that are not over: method, path and, unless the app has them, what is missing."""
+        return [text for connection in list(self.connections.values()) if (text := self._missing(connection))]
+
+    def _missing(self, connection: Connection) -> str:
+        head, exchange = connection.head, connection.exchange
+        if connection.phase == "body" and head is not None:
+            return f"{head.method} {head.path} (its body was still arriving)"
+        if exchange is None:
+            return ""
+        request = f"{exchange.request.method} {exchange.request.path}"
+        if not connection.watched or self.leadership.inline is exchange:
+            return request
+        return f"{request} (its response was still being sent)" if connection.outgoing else ""
+
+    def stop(self, ending: Ending) -> None:
+        """Have the leader stop the server in these steps; safe from any thread and in a signal handler."""
+        self._ending = ending
+        self.gateway.stopping = True
+        self.leadership.sentinel.give_up(ending.cut_at - monotonic() + CUT_SECONDS)
+        self.wake()
+
     def _wind_down(self) -> bool:
-        """Stop listening; True once there is no connection left."""
-        if not self._winding_down:
-            self._winding_down = True
-            self._stop_at = monotonic() + STOP_SECONDS
-            while self.listeners:
-                _, listener = self.listeners.popitem()
-                while self._accept(listener):  # The system has accepted them for us.
-                    pass
-                if self._listening:
-                    self.poller.forget(listener.fd)
-                listener.close()
-        return not self.connections
+        """Take the steps of the stop that are due; True once nothing is left to serve."""
+        ending, now = self._ending, monotonic()
+        assert ending is not None
+        if now >= ending.part_at and not self.gateway.parting:
+            self.gateway.part()
+        if now >= ending.deaf_at and not self._deaf:
+            self._stop_listening(ending.takes_in)
+        if now >= ending.cut_at:
+            self._go_on_behind(self.leadership.shed_all())
+        if now >= ending.let_go_at:
+            self._stop_at = min(self._stop_at, now + STOP_SECONDS)
+        self._next_step = ending.next_after(now)
+        return not (self.connections or self.listeners)
+
+    def _stop_listening(self, takes_in: bool) -> None:
+        self._deaf = True
+        while self.listeners:
+            _, listener = self.listeners.popitem()
+            while takes_in and self._accept(listener):  # The system has accepted them for us.
+                pass
+            if self._share is not None:
+                self._share.leave()
+            if self._listening:
+                self.poller.forget(listener.fd)
+            listener.close()
 
     def _let_go_of_idle(self) -> None:
         self._idle_let_go = True
@@ -336,10 +429,16 @@ class EventLoop(Custody):
                 self._await_stop(connection)
 
     def _await_stop(self, connection: Connection) -> None:
-        if connection.phase == "head" and not connection.reader.buffer:
-            self._drop(connection)
-        elif connection.phase == "head":
-            connection.deadline = min(connection.deadline, self._stop_at)
+        if connection.phase != "head":
+            return
+        if not connection.reader.buffer:
+            data = connection.receive()  # It may have come since the poll: the last moment for it.
+            if not data:
+                self._drop(connection)
+                return
+            connection.reader.receive_data(data)
+            self._unserved[connection] = None
+        connection.deadline = min(connection.deadline, self._stop_at)
 
     def close(self) -> None:
         """Close everything; the loop is over."""
@@ -349,4 +448,6 @@ class EventLoop(Custody):
             listener.close()
         self._bell.close()
         self._ringer.close()
+        if self._dead_end is not None:
+            self._dead_end.close()
         self.poller.close()

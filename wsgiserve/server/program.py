@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
-import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from wsgiserve.config import ConfigError
+from wsgiserve.config import Config, ConfigError, make_config
 from wsgiserve.server import lifespan
-from wsgiserve.server.errors import ListenError
-from wsgiserve.server.server import Server
+from wsgiserve.server.errors import ListenError, StartError
+from wsgiserve.server.listener import Listener, parse_bind
+from wsgiserve.server.nursery import Born, spawned
+from wsgiserve.server.server import Server, restore_handlers
+from wsgiserve.server.supervisor import INTERRUPTED, Supervisor
+from wsgiserve.server.template import be_template
+from wsgiserve.server.upgrade import is_trial
+from wsgiserve.server.worker import CUT, FAILED, FINISHED, started, work
 
 try:
     import resource
@@ -22,29 +29,46 @@ except ImportError:  # Windows has no such limit.
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    Load = Callable[[], WSGIApplication]
+
+T = TypeVar("T")
+
 # What a program that serves may end with; 2 and 3 are also the command line's for its own faults.
-EXIT_STOPPED = 0
-EXIT_CUT = 1
+EXIT_STOPPED = FINISHED
+EXIT_CUT = CUT
 EXIT_USAGE = 2
-EXIT_NO_APP = 3
+EXIT_NO_APP = FAILED
 EXIT_CANNOT_LISTEN = 4
+EXIT_INTERRUPTED = INTERRUPTED
+
+CUT_LINE = "stopped with requests still running; they were cut"
 
 PYTHONS_SWITCH_INTERVAL = 0.005  # seconds
 SWITCH_INTERVAL = 0.0005  # with up to so many threads:
 SWITCHING_THREADS = 64
 
 
-def where(server: Server) -> str:
+def where(listeners: list[Listener]) -> str:
     """Return the line that says where to look."""
-    return f"Serving on {', '.join(listener.where for listener in server.listeners)} (Ctrl+C to stop)"
+    return f"Serving on {', '.join(listener.where for listener in listeners)} (Ctrl+C to stop)"
 
 
-def run(app: WSGIApplication, *, announcement: Callable[[Server], str] = where, **options: Any) -> None:
-    """Serve until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
+def run(
+    app: WSGIApplication, *, announcement: Callable[[list[Listener]], str] = where, **options: Any
+) -> None:
+    """Serve in this process until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
 
     Writes the announcement to standard output, the log to standard error. What prevents serving is one line
     there and a SystemExit with a code of its own, also requests that had to be cut at the end.
     """
+    _run(app, announcement, options)
+    restore_handlers()  # The caller goes on.
+
+
+def _run(
+    app: WSGIApplication, announcement: Callable[[list[Listener]], str], options: dict[str, Any]
+) -> None:
+    """As ``run``; stop signals are ignored at the end, so that none changes what the program ends with."""
     _log_to_stderr()
     _raise_descriptor_limit()
     options.setdefault("access_log", True)
@@ -52,31 +76,112 @@ def run(app: WSGIApplication, *, announcement: Callable[[Server], str] = where, 
         server = Server(app, **options)
         server.open()
     except ConfigError as error:
-        flag = f"--{error.option.replace('_', '-')}: " if error.option else ""
-        fail(f"{flag}{error.text}. See wsgiserve --help.", EXIT_USAGE)
+        _fail_for_option(error)
     except ListenError as error:
         fail(str(error), EXIT_CANNOT_LISTEN)
     _switch_threads_often(server.config.threads)
-    _start(app)
-    finished = server.serve(ready=lambda: _announce(announcement(server)), stopping=_say_what_runs, last=True)
+    _or_exit(lambda: started(app))
+    finished = server.serve(
+        ready=lambda: _announce(announcement(server.listeners)),
+        stopping=partial(_say, server.config),
+        last=True,
+    )
     lifespan.shutdown(app)
     if not finished:
-        fail("stopped with requests still running; they were cut", EXIT_CUT)
+        fail(CUT_LINE, EXIT_CUT)
+
+
+def run_command(load: Load, **options: Any) -> None:
+    """Serve what ``load`` returns, in worker processes below a supervisor; see there.
+
+    ``load`` raises StartError. As ``run``, but ends the program in any case.
+    """
+    try:
+        config = make_config(**options)
+        for bind in config.bind:
+            parse_bind(bind)
+    except ConfigError as error:
+        _fail_for_option(error)
+    workers = processors() if config.workers == "auto" else int(config.workers)
+    if workers > 1 or (workers and hasattr(os, "fork")):
+        raise SystemExit(_supervised(load, config, workers))
+    _run(_or_exit(load), where, config.server_options())
+
+
+def _supervised(load: Load, config: Config, workers: int) -> int:
+    """Be the supervisor, or what it has forked: a template or a worker; return the exit code."""
+    _raise_descriptor_limit()
+    birth = spawned()
+    if birth is None:
+        supervisor = Supervisor(
+            config, workers, lambda listeners: _announce(where(listeners)), partial(_say, config)
+        )
+        handler = _log_to_stderr()
+        try:
+            return _supervise(supervisor)
+        except Born as born:
+            birth = born.birth
+        supervisor.leave()
+        if handler is not None:  # The app may configure logging its own way.
+            logging.getLogger("wsgiserve").removeHandler(handler)
+    if birth.is_template:
+        child = be_template(birth, load, _log_to_stderr)
+        if child is None:
+            return EXIT_STOPPED
+        birth = child
+    return work(birth, load, config, lambda: _prepare(config))
+
+
+def _supervise(supervisor: Supervisor) -> int:
+    if is_trial():
+        return EXIT_STOPPED
+    try:
+        supervisor.open()
+    except ListenError as error:
+        fail(str(error), EXIT_CANNOT_LISTEN)
+    except OSError as error:
+        fail(f"--pid-file: {error}", EXIT_USAGE)
+    code = supervisor.run()
+    if code == EXIT_NO_APP:
+        sys.stderr.write(f"{supervisor.fleet.reason}\n")
+    elif code == EXIT_CUT:
+        fail(CUT_LINE, EXIT_CUT)
+    return code
+
+
+def _prepare(config: Config) -> None:
+    _log_to_stderr()
+    _switch_threads_often(config.threads)
+
+
+def _or_exit(get: Callable[[], T]) -> T:
+    try:
+        return get()
+    except StartError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(EXIT_NO_APP) from None
+
+
+def processors() -> int:
+    """Count the processors that this process may use, as its affinity and its control group say."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        return max(1, min(count, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # "max": no limit.
+        return count
+
+
+def _fail_for_option(error: ConfigError) -> NoReturn:
+    flag = f"--{error.option.replace('_', '-')}: " if error.option else ""
+    fail(f"{flag}{error.text}. See wsgiserve --help.", EXIT_USAGE)
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Say on standard error why the program ends, and end it."""
     sys.stderr.write(f"wsgiserve: {message}\n")
     raise SystemExit(code)
-
-
-def _start(app: WSGIApplication) -> None:
-    """Run the app's start-up hooks; if one raises, it is the user's traceback and the end."""
-    try:
-        lifespan.startup(app)
-    except Exception:  # noqa: BLE001 -- theirs, whatever it is
-        sys.stderr.write(traceback.format_exc())
-        raise SystemExit(EXIT_NO_APP) from None
 
 
 def _announce(text: str) -> None:
@@ -89,11 +194,14 @@ def _announce(text: str) -> None:
         pass  # Nobody reads it.
 
 
-def _say_what_runs(running: int) -> None:
-    """Called in a signal handler: a person who pressed Ctrl+C wonders why nothing happens."""
-    if running:
-        requests = "1 request is" if running == 1 else f"{running} requests are"
-        os.write(2, f"Stopping: {requests} still running (the same signal again cuts them)\n".encode())
+def _say(config: Config, running: int) -> None:
+    """Perhaps called in a signal handler: a person who pressed Ctrl+C wonders why nothing happens."""
+    if not running and not config.drain_delay:
+        return
+    requests = "1 request is" if running == 1 else f"{running} requests are"
+    accepting = f"new ones are accepted for {config.drain_delay:g} s, " if config.drain_delay else ""
+    text = f"Stopping: {requests} running, {accepting}then they have {config.graceful_timeout:g} s to finish"
+    os.write(2, f"{text} (the same signal again cuts them)\n".encode())
 
 
 def _raise_descriptor_limit() -> None:
@@ -118,11 +226,13 @@ def _switch_threads_often(threads: int) -> None:
         sys.setswitchinterval(interval)
 
 
-def _log_to_stderr() -> None:
-    """Have log lines seen, unless the app has configured logging its own way."""
+def _log_to_stderr() -> logging.Handler | None:
+    """Have log lines seen, unless the app has configured logging its own way; return the handler for it."""
     logger = logging.getLogger("wsgiserve")
-    if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+    if logger.hasHandlers():
+        return None
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    return handler

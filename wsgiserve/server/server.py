@@ -7,6 +7,7 @@ to end at once.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -14,20 +15,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from wsgiserve.config import Config, make_config
-from wsgiserve.server import lifespan
+from wsgiserve.config import Config, make_config, refuse_command_options
+from wsgiserve.server import ending, lifespan
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.listener import Listener, open_listeners, parse_bind
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.poller import make_poller
+from wsgiserve.server.shares import Share
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from _typeshed.wsgi import WSGIApplication
 
-HURRY_SECONDS = 0.1  # for what is as good as over when a second stop comes
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NAMED = 10  # of the requests that were cut, in the log
+
+logger = logging.getLogger("wsgiserve")
 
 
 class Server:
@@ -54,6 +58,7 @@ class Server:
             raise TypeError(f"a WSGI app is a callable, not {app!r}")
         options.setdefault("access_log", False)  # A library writes nothing that was not asked for.
         self.config: Config = make_config(**options)
+        refuse_command_options(options)
         for bind in self.config.bind:
             parse_bind(bind)
         self.app = app
@@ -61,6 +66,11 @@ class Server:
         self._loop: EventLoop | None = None
         self._background: threading.Thread | None = None
         self._stop_asked = False  # perhaps before there was a loop to ask
+        self._retiring = False
+        self._share: Share | None = None  # other processes accept from the listeners too
+        # Called once so many calls were written off that the process should be replaced, with their number.
+        self.worn_out: Callable[[int], None] | None = None
+        self.cut: list[str] = []  # the requests that were cut at the end, method and path
 
     @property
     def urls(self) -> list[str]:
@@ -87,6 +97,11 @@ class Server:
         if not self.listeners:
             self.listeners = open_listeners(self.config.bind, self.config.backlog)
 
+    def share(self, listeners: list[Listener], share: Share) -> None:
+        """Listen where other processes do, in place of ``open``."""
+        self.listeners = listeners
+        self._share = share
+
     def serve(
         self,
         *,
@@ -106,16 +121,36 @@ class Server:
                 ready()
             return self._run(loop)
 
-    def stop(self) -> None:
-        """Stop accepting, finish running requests; a second call ends at once. Safe from any thread."""
+    def stop(self, *, hurry: bool = False) -> None:
+        """Stop in good order, see ``ending``; a second call, or ``hurry``, ends at once.
+
+        Safe from any thread.
+        """
         self._stop_asked = True
         loop = self._loop
         if loop is None:
             return
-        hurry = loop.gateway.stopping
-        loop.gateway.stop()
-        loop.leadership.sentinel.give_up(HURRY_SECONDS if hurry else self.config.graceful_timeout)
-        loop.wake()
+        if hurry or (loop.gateway.stopping and not self._retiring):
+            loop.stop(ending.hurry())
+        else:
+            delay = 0 if self._retiring else self.config.drain_delay
+            self._retiring = False
+            loop.stop(ending.drain(delay, self.config.graceful_timeout))
+
+    def retire(self) -> None:
+        """Leave new connections to other processes, and end when those that there are have ended.
+
+        They have most of the graceful timeout for another request, which is their last. Safe from any thread.
+        """
+        loop = self._loop
+        if loop is None or loop.gateway.stopping:
+            return
+        self._retiring = True
+        loop.stop(ending.retire(self.config.graceful_timeout))
+
+    def running(self) -> int:
+        """Count the requests that the app is working on, or that wait for it."""
+        return 0 if self._loop is None else self._loop.running()
 
     def __enter__(self) -> Server:
         lifespan.startup(self.app)
@@ -143,10 +178,14 @@ class Server:
         self.open()
         gateway = Gateway(self.app, self.config)
         try:
-            self._loop = EventLoop(gateway, self.listeners, self.config, self.make_poller())
+            self._loop = EventLoop(
+                gateway, self.listeners, self.config, self.make_poller(), share=self._share
+            )
         except OSError:
             self._close_listeners()
             raise
+        if self.worn_out is not None:
+            self._loop.leadership.overdue.worn_out = self.worn_out
         return self._loop
 
     def _close_listeners(self) -> None:
@@ -159,8 +198,10 @@ class Server:
         if self._stop_asked and not loop.gateway.stopping:
             self.stop()
         loop.leadership.sentinel.watch()
-        finished = loop.leadership.stopped.is_set()
-        if finished:
+        self.cut = [] if loop.leadership.stopped.is_set() else loop.unfinished()
+        if self.cut:
+            _log_cut(self.cut)
+        if loop.leadership.stopped.is_set():
             loop.close()
             log = loop.gateway.access_log
             if log is not None:  # Only now: a leader that goes on may be in the middle of it.
@@ -170,7 +211,7 @@ class Server:
         self._loop = None
         self._stop_asked = False
         self.listeners = []
-        return finished
+        return not self.cut
 
     @contextmanager
     def _signals(self, stopping: Callable[[int], None] | None, last: bool) -> Iterator[None]:
@@ -182,7 +223,7 @@ class Server:
         def on_signal(number: int, frame: FrameType | None) -> None:
             loop = self._loop
             if stopping is not None and loop is not None and not loop.gateway.stopping:
-                stopping(loop.running())
+                stopping(self.running())
             self.stop()
 
         for number in STOP_SIGNALS:
@@ -194,21 +235,28 @@ class Server:
                 for number in STOP_SIGNALS:
                     signal.signal(number, signal.SIG_IGN)
             else:
-                _restore_handlers()
+                restore_handlers()
 
 
 # What the stop signals meant before a server on the main thread took them.
 _handlers_before: dict[signal.Signals, Callable[..., Any] | int] = {}
 
 
-def _restore_handlers() -> None:
+def restore_handlers() -> None:
+    """Let the stop signals mean again what they did before a server took them, also one that was the last."""
     while _handlers_before:
         signal.signal(*_handlers_before.popitem())
 
 
 if hasattr(os, "register_at_fork"):
     # A child that the app forks serves nothing; signals are to mean there what they always mean.
-    os.register_at_fork(after_in_child=_restore_handlers)
+    os.register_at_fork(after_in_child=restore_handlers)
+
+
+def _log_cut(requests: list[str]) -> None:
+    named = ", ".join(requests[:NAMED]) + (", …" if len(requests) > NAMED else "")
+    count = "1 unfinished request was" if len(requests) == 1 else f"{len(requests)} unfinished requests were"
+    logger.error("stopped; %s cut: %s", count, named)
 
 
 def _wait_for_the_rest(loop: EventLoop) -> None:

@@ -25,13 +25,14 @@ from wsgiserve.web.groups import Chain, Group, Registration, full_endpoint, full
 from wsgiserve.web.lifespan import Lifespan
 from wsgiserve.web.openapi import describe_api
 from wsgiserve.web.requests import MAX_DATA, MAX_FORM_MEMORY, MAX_FORM_PARTS, Request, with_limits
-from wsgiserve.web.routing import IN_PATH, Route, RouteTable
+from wsgiserve.web.routing import Route, RouteTable
 from wsgiserve.web.views import View, check
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from webtest import TestApp  # type: ignore[import-untyped]  # WebTest has no annotations
 
+_IN_PATH = "!$&'()*+,/:;=@"  # what stands for itself, as in what werkzeug builds
 H = TypeVar("H", bound=Callable[[], object])
 P = ParamSpec("P")
 
@@ -108,7 +109,7 @@ class App(Group):
         which endpoints there are, ValueError which values are missing or do not fit.
         """
         path = self._table.url_for(endpoint, values)
-        return path if request is None else quote(request.root_path, safe=IN_PATH) + path
+        return path if request is None else quote(request.root_path, safe=_IN_PATH) + path
 
     def on_startup(self, hook: H) -> H:
         """Register a function to be called once in each process, before its first request."""

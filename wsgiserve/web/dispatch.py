@@ -96,11 +96,13 @@ class Dispatcher:
             start_response(status, headers)
             if method == "HEAD":
                 result = without_body(result)
+            streams = not isinstance(result, list)
         else:
             result, status, headers = self._finish(plan, answer, environ)
             start_response(status, headers)
-        if request is not None and background.KEY in environ:
-            return background.closing(result, environ.pop(background.KEY), self.background)
+            streams = answer.is_streamed and not answer.direct_passthrough
+        if request is not None and (streams or background.KEY in environ):
+            return background.closing(result, environ, self.background)
         return result
 
     def _among_hooks(self, plan: Plan, hooks: Hooks, values: Mapping[str, Any], request: Request) -> Response:
@@ -172,7 +174,7 @@ class Dispatcher:
 
     def _refusal(self, view: View, takes_request: bool = False) -> Plan:
         """Plan for what is no route: the app's own hooks and handlers are there for it."""
-        return Plan(view, takes_request, hooks_of([self._app]), handlers_of([self._app]))
+        return Plan(view, takes_request, hooks_of((self._app,)), handlers_of((self._app,)))
 
 
 def _answer(plan: Plan, request: Request, error: Exception) -> Rendered | Response:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from werkzeug.wrappers import Response
 
-from wsgiserve.web.replies import Rendered, make_response, to_response
+from wsgiserve.web.groups import Chain
+from wsgiserve.web.replies import Rendered, close_items, make_response, to_response
 from wsgiserve.web.requests import Request
 from wsgiserve.web.views import View, describe
 
@@ -30,13 +31,12 @@ class Hooks(NamedTuple):
     teardown: tuple[View, ...]
 
 
-def hooks_of(groups: Iterable[Any]) -> Hooks | None:
-    """Collect the hooks of a route's groups, the app first; None if there are none."""
-    outwards = [*reversed([*groups])]
+def hooks_of(chain: Chain) -> Hooks | None:
+    """Collect the hooks of a route's groups; None if there are none."""
     hooks = Hooks(
-        tuple(hook for group in reversed(outwards) for hook in group.before),
-        tuple(hook for group in outwards for hook in group.after),
-        tuple(hook for group in outwards for hook in group.teardown),
+        tuple(hook for group in chain for hook in group.before),
+        tuple(hook for group in reversed(chain) for hook in group.after),
+        tuple(hook for group in reversed(chain) for hook in group.teardown),
     )
     return hooks if any(hooks) else None
 
@@ -90,9 +90,7 @@ class _Watched:
             raise
 
     def close(self) -> None:
-        close = getattr(self._items, "close", None)
-        if close is not None:
-            close()
+        close_items(self._items)
 
 
 def _ask(hooks: tuple[View, ...], request: Request) -> Response | None:
