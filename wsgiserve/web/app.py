@@ -41,7 +41,7 @@ class App(Group):
     """A WSGI application made of routes, groups of routes, hooks and error handlers.
 
     ``debug`` shows werkzeug's debugger for an error that nobody handles, to a browser on this machine only.
-    ``max_data`` bytes of a body are read into memory, ``max_form_memory`` bytes of a multipart form's fields,
+    ``max_data`` bytes of a body are read into memory, ``max_form_memory`` bytes of a form's fields,
     and ``max_form_parts`` of a form; above that is a 413, and None is no limit but the server's.
     ``state`` is the user's: a place for what lives as long as the process, such as a pool of connections.
     """

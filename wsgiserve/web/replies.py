@@ -99,7 +99,7 @@ def to_response(answer: Rendered | Response) -> Response:
 
 def without_body(body: Iterable[bytes]) -> list[bytes]:
     """Give the body of the answer to HEAD: none. The one it would have is closed."""
-    _close(body)
+    close_items(body)
     return []
 
 
@@ -180,7 +180,8 @@ def _render(body: object, view: View) -> tuple[bytes, str]:
     raise TypeError(f"view {describe(view)} returned {type(body).__name__}; {_MAY_RETURN}")
 
 
-def _close(items: Iterable[object]) -> None:
+def close_items(items: Iterable[object]) -> None:
+    """Close a body, if it can be."""
     close = getattr(items, "close", None)
     if close is not None:
         close()
@@ -220,7 +221,7 @@ class _Stream:
             yield self._encode(item)
 
     def close(self) -> None:
-        _close(self._items)
+        close_items(self._items)
 
     def _encode(self, item: object) -> bytes:
         match item:
