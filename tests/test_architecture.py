@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "wsgiserve.config": set(),
     "wsgiserve.target": set(),
     "wsgiserve.server": {"wsgiserve", "wsgiserve.config", "wsgiserve.protocol"},
-    "wsgiserve.web": {"werkzeug"},
+    "wsgiserve.web": {"werkzeug", "webtest"},
+    "wsgiserve.pytest_plugin": {"pytest", "webtest", "wsgiserve.server", "wsgiserve.web"},
     "wsgiserve.files": {"werkzeug", "wsgiserve.web"},
     "wsgiserve.cli": {
         "click",
@@ -27,6 +28,7 @@ MAY_IMPORT = {
         "wsgiserve.server",
         "wsgiserve.target",
     },
+    "wsgiserve.cli.routes": {"click", "wsgiserve.cli", "wsgiserve.server", "wsgiserve.web"},
     "wsgiserve.__main__": {"wsgiserve.cli"},
     "wsgiserve": {"wsgiserve.files", "wsgiserve.server", "wsgiserve.web"},
     "app": {"werkzeug", "wsgiserve", "wsgiserve.files"},
@@ -106,6 +108,9 @@ def test_imports_make_no_cycle() -> None:
         ("wsgiserve.cli", "werkzeug"),
         ("wsgiserve.web", "wsgiserve.server"),
         ("wsgiserve.web", "wsgiserve.protocol"),
+        ("wsgiserve.web", "webtest"),
+        ("wsgiserve.pytest_plugin", "wsgiserve.web"),
+        ("wsgiserve.pytest_plugin", "wsgiserve.server"),
         ("wsgiserve", "wsgiserve.web"),
     ],
 )

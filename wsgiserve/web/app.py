@@ -14,12 +14,14 @@ from werkzeug.exceptions import BadRequest, MethodNotAllowed
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Request, Response
 
+from wsgiserve.web.client import make_client
 from wsgiserve.web.errors import ErrorHandlers
 from wsgiserve.web.replies import make_response, status_line
-from wsgiserve.web.routing import RouteTable
+from wsgiserve.web.routing import Route, RouteTable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from webtest import TestApp  # type: ignore[import-untyped]  # WebTest has no annotations
 
 V = TypeVar("V", bound=Callable[..., object])
 
@@ -77,6 +79,18 @@ class App:
             return handler
 
         return register
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes, in the order of registration."""
+        return self._routes.all
+
+    def client(self, **options: Any) -> TestApp:
+        """Return a WebTest ``TestApp`` of this application, which checks each answer against PEP 3333.
+
+        The options are those of ``webtest.TestApp``. ImportError where WebTest is not installed.
+        """
+        return make_client(self, **options)
 
     def run(self, bind: str | Sequence[str] = "127.0.0.1:8000", **options: Any) -> None:
         """Serve this application with the production server, until it is told to stop.

@@ -93,6 +93,11 @@ class Route:
     methods: frozenset[str]
     view: View
 
+    @property
+    def endpoint(self) -> str:
+        """The name of the view."""
+        return getattr(self.view, "__name__", type(self.view).__name__)
+
 
 class RouteTable:
     """All routes of an application, in the order of registration."""
@@ -115,6 +120,11 @@ class RouteTable:
         self._refuse_duplicate(shape, route)
         self._insert(_compile(route, parameters))
         self._taken.update(dict.fromkeys(((shape, method) for method in route.methods), route))
+
+    @property
+    def all(self) -> list[Route]:
+        """The routes, in the order of registration."""
+        return [rule.endpoint for rule in self._rules]
 
     def match(self, path: str, method: str) -> tuple[Route, Mapping[str, Any]]:
         """Find the route of a decoded path, and the values of its parameters.

@@ -25,8 +25,14 @@ if sys.version_info >= (3, 14):
 def describe(view: View) -> str:
     """Name a view and where it is written, as ``name (file:line)``."""
     name = getattr(view, "__qualname__", None) or repr(view)
+    where = place(view)
+    return f"{name} ({where[0]}:{where[1]})" if where else name
+
+
+def place(view: View) -> tuple[str, int] | None:
+    """Return the file and the line where a view is written, if it is written in Python."""
     code = getattr(inspect.unwrap(view), "__code__", None)
-    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name
+    return (code.co_filename, code.co_firstlineno) if code else None
 
 
 def check(view: View, purpose: str, names: Iterable[str], form: str, positional: int = 1) -> None:

@@ -1,23 +1,21 @@
-"""The command line: ``wsgiserve app:application``.
+"""The command without a name: ``wsgiserve app:application`` serves.
 
-Options are made from the fields of :class:`wsgiserve.config.Config`; each can also be given as an environment
-variable ``WSGISERVE_NAME``. Exit codes are in ``wsgiserve.server.program``.
+Options are made from the fields of :class:`wsgiserve.config.Config`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 import wsgiserve
+from wsgiserve.cli.apps import app_or_exit
+from wsgiserve.cli.commands import COMMANDS, HELP, load
 from wsgiserve.config import Config
-from wsgiserve.server.program import EXIT_NO_APP, fail, run
-from wsgiserve.target import TargetError, UserCodeError, load_app
+from wsgiserve.server.program import run
 
 EXAMPLES = """
 \b
@@ -28,7 +26,7 @@ Examples:
 """
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
+def server_options(command: Callable[..., None]) -> Callable[..., None]:
     """Declare an option for each field of the configuration."""
     for field in reversed(dataclasses.fields(Config)):
         command = _option(field)(command)
@@ -50,32 +48,23 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
     return click.option(flag, type=kind, default=default, show_default=True, metavar=metavar, help=text)
 
 
-@click.command(
-    "wsgiserve",
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "WSGISERVE"},
-    epilog=EXAMPLES,
-)
+class _Command(click.Command):
+    """A command whose help names the other commands too."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_usage(ctx, formatter)
+        formatter.write(f"{'':7}{ctx.command_path} COMMAND ...\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, load(name).get_short_help_str(60)) for name in COMMANDS])
+        super().format_options(ctx, formatter)
+
+
+@click.command("wsgiserve", cls=_Command, context_settings=HELP, epilog=EXAMPLES)
 @click.argument("app", metavar="MODULE:NAME")
-@_options
+@server_options
 @click.version_option(wsgiserve.__version__, "-V", "--version", message="wsgiserve %(version)s")
 def command(app: str, **options: Any) -> None:
     """Serve the WSGI application that MODULE:NAME names, until Ctrl+C or SIGTERM."""
-    sys.path.insert(0, os.getcwd())
-    try:
-        application = load_app(app)
-    except UserCodeError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(EXIT_NO_APP) from None
-    except TargetError as error:
-        fail(str(error), EXIT_NO_APP)
-    run(application, **options)
-
-
-def main() -> None:
-    """Run the command; what click finds wrong with the arguments is one plain line."""
-    try:
-        command.main(prog_name="wsgiserve", standalone_mode=False)
-    except click.Abort:  # Ctrl+C before anything is served
-        raise SystemExit(130) from None
-    except click.ClickException as error:
-        fail(f"{error.format_message()} See wsgiserve --help.", error.exit_code)
+    run(app_or_exit(app), **options)

@@ -1,0 +1,16 @@
+"""Which commands there are besides serving; each is a module of this folder."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS = ("routes",)
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+def load(name: str) -> click.Command:
+    """Import a command."""
+    command: click.Command = importlib.import_module(f"wsgiserve.cli.{name}").command
+    return command

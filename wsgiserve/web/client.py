@@ -1,0 +1,20 @@
+"""Calling an application without a server: WebTest's ``TestApp``, which checks each answer's WSGI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+    from webtest import TestApp  # type: ignore[import-untyped]  # WebTest has no annotations
+
+
+def make_client(app: WSGIApplication, **options: Any) -> TestApp:
+    """Wrap any WSGI app in WebTest's ``TestApp``, lint on; ImportError where WebTest is not installed."""
+    try:
+        from webtest import TestApp
+    except ModuleNotFoundError as error:
+        if error.name != "webtest":
+            raise
+        raise ImportError("a test client needs WebTest; install it with: pip install WebTest") from None
+    return TestApp(app, **{"lint": True, **options})
