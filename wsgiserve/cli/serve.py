@@ -6,15 +6,20 @@ Options are made from the fields of :class:`wsgiserve.config.Config`.
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import wsgiserve
 from wsgiserve.cli.apps import app_or_exit
 from wsgiserve.cli.commands import COMMANDS, HELP, load
-from wsgiserve.config import Config
+from wsgiserve.cli.faults import misspelt_variables
+from wsgiserve.config import Config, ConfigError, make_config
+from wsgiserve.server.listener import check_binds
 from wsgiserve.server.program import run
 
 EXAMPLES = """
@@ -44,8 +49,25 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
         return click.option(
             flag, multiple=True, default=default, show_default=True, metavar=metavar, help=text
         )
-    kind = click.INT if isinstance(default, int) else click.FLOAT
+    if isinstance(default, str):
+        return click.option(flag, default=default, metavar=metavar, help=text)
+    kind = _Number(int if isinstance(default, int) else float)
     return click.option(flag, type=kind, default=default, show_default=True, metavar=metavar, help=text)
+
+
+class _Number(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions of click
+    """A number; what is none is left for ``Config`` to refuse, in the same words as a wrong number."""
+
+    name = "number"
+
+    def __init__(self, kind: type[int | float]) -> None:
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._kind(value)
+        except ValueError:
+            return value
 
 
 class _Command(click.Command):
@@ -64,7 +86,29 @@ class _Command(click.Command):
 @click.command("wsgiserve", cls=_Command, context_settings=HELP, epilog=EXAMPLES)
 @click.argument("app", metavar="MODULE:NAME")
 @server_options
+@click.option("--dev", is_flag=True, help="Develop: reload on change, show what is broken in the browser.")
 @click.version_option(wsgiserve.__version__, "-V", "--version", message="wsgiserve %(version)s")
-def command(app: str, **options: Any) -> None:
+@click.pass_context
+def command(context: click.Context, /, app: str, dev: bool, **options: Any) -> None:
     """Serve the WSGI application that MODULE:NAME names, until Ctrl+C or SIGTERM."""
-    run(app_or_exit(app), **options)
+    if context.get_parameter_source("bind") is ParameterSource.DEFAULT:
+        del options["bind"]  # A service manager may have a better place for us.
+    _check(context, options)
+    for line in misspelt_variables(context.command):
+        sys.stderr.write(f"wsgiserve: {line}\n")
+    if dev:
+        from wsgiserve.dev.start import develop  # with werkzeug, which serving does without
+
+        sys.path.insert(0, os.getcwd())
+        develop(app, options)
+    else:
+        run(app_or_exit(app), **options)
+
+
+def _check(context: click.Context, options: dict[str, Any]) -> None:
+    """Refuse wrong values here, where it is known how each was given."""
+    try:
+        check_binds(make_config(**options))
+    except ConfigError as error:
+        param = next((param for param in context.command.params if param.name == error.option), None)
+        raise click.BadParameter(error.text, context, param) from None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from time import monotonic
 
 from wsgiserve.config import Config
@@ -55,8 +56,15 @@ class EventLoop(Custody):
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
         self._idle_until = 0.0  # for what becomes idle in this turn
         self._next_sweep = 0.0
+        self._alive: Callable[[], None] | None = None  # wants to hear that the loop turns
+        self._sweep_seconds = SWEEP_SECONDS
         self._winding_down = False  # the server was asked to stop
         self._idle_let_go = False
+
+    def beat(self, call: Callable[[], None], seconds: float) -> None:
+        """Call ``call`` at least every ``seconds`` from now on; said before the loop runs."""
+        self._alive = call
+        self._sweep_seconds = min(SWEEP_SECONDS, seconds)
 
     # -- one turn
 
@@ -121,7 +129,7 @@ class EventLoop(Custody):
     def _timeout(self) -> float | None:
         if self._unserved or (self._winding_down and not self._idle_let_go):
             return 0
-        if self.connections or not self._listening:
+        if self.connections or not self._listening or self._alive is not None:
             return max(0.0, self._next_sweep - monotonic())
         return None
 
@@ -230,7 +238,7 @@ class EventLoop(Custody):
                 return False
             sock.setblocking(False)
             layer = connection_environ(listener.host, listener.port, address)
-            connection = Connection(sock, layer["REMOTE_ADDR"], layer, self.config)
+            connection = Connection(sock, layer["REMOTE_ADDR"] or "-", layer, self.config)
             layer.update(Extensions(connection).environ())
             connection.deadline = monotonic() + self.config.head_timeout
             self.connections[connection.fd] = connection
@@ -281,7 +289,9 @@ class EventLoop(Custody):
     def _sweep(self) -> None:
         """End what took or waited too long; listen again after a pause."""
         now = monotonic()
-        self._next_sweep = now + SWEEP_SECONDS
+        self._next_sweep = now + self._sweep_seconds
+        if self._alive is not None:
+            self._alive()
         if not self._listening and self.listeners:
             self._watch_listeners()
         for exchange in self.leadership.shed_overdue():

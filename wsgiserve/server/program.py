@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from wsgiserve.config import ConfigError
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.server import Server
+from wsgiserve.server.systemd import Manager, inherited_descriptors
 
 try:
     import resource
@@ -34,12 +36,15 @@ SWITCHING_THREADS = 64
 def run(app: WSGIApplication, **options: Any) -> None:
     """Serve until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
 
-    Announces the URL on standard output, logs to standard error. What prevents serving is one line there and
-    a SystemExit with a code of its own, also requests that had to be cut at the end.
+    Announces the URL on standard output, logs to standard error, and tells the service manager, if there is
+    one. What prevents serving is one line on standard error and a SystemExit with a code of its own, also
+    requests that had to be cut at the end.
     """
-    _log_to_stderr()
+    log_to_stderr()
     _raise_descriptor_limit()
     options.setdefault("access_log", True)
+    listen_where_passed(options)
+    manager = Manager(os.environ)
     try:
         server = Server(app, **options)
         server.open()
@@ -49,9 +54,28 @@ def run(app: WSGIApplication, **options: Any) -> None:
     except ListenError as error:
         fail(str(error), EXIT_CANNOT_LISTEN)
     _switch_threads_often(server.config.threads)
-    finished = server.serve(ready=lambda: _announce(server), stopping=_say_what_runs, last=True)
+    if manager.beat_seconds < math.inf:
+        server.beat(manager.alive, manager.beat_seconds)
+
+    def ready() -> None:
+        _announce(server)
+        manager.ready(f"Serving on {', '.join(server.urls)}")
+
+    def stopping(running: int) -> None:
+        manager.stopping()
+        _say_what_runs(running)
+
+    finished = server.serve(ready=ready, stopping=stopping, last=True)
     if not finished:
         fail("stopped with requests still running; they were cut", EXIT_CUT)
+
+
+def listen_where_passed(options: dict[str, Any]) -> None:
+    """Add the sockets that the service manager opened for us; the default address is none besides them."""
+    passed = [f"fd://{descriptor}" for descriptor in inherited_descriptors(os.environ, os.getpid())]
+    if passed:
+        given = options.get("bind", ())
+        options["bind"] = [*passed, *([given] if isinstance(given, str) else given)]
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -100,7 +124,7 @@ def _switch_threads_often(threads: int) -> None:
         sys.setswitchinterval(interval)
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Have log lines seen, unless the app has configured logging its own way."""
     logger = logging.getLogger("wsgiserve")
     if not logger.hasHandlers():

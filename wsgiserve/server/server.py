@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config, make_config
 from wsgiserve.server.gateway import Gateway
-from wsgiserve.server.listener import Listener, open_listeners, parse_bind
+from wsgiserve.server.listener import Listener, check_binds, open_listeners
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.poller import make_poller
 
@@ -32,9 +32,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Server:
     """Serve a WSGI application.
 
-    ``host`` and ``port`` name one address, or ``bind`` several as ``HOST:PORT``; port 0 lets the system
-    choose. The other options are the fields of :class:`wsgiserve.config.Config`. A wrong option raises
-    ``ConfigError`` (a ValueError), an address that cannot be had ``ListenError`` (an OSError).
+    ``host`` and ``port`` name one address, or ``bind`` several as ``HOST:PORT``, ``unix:/path`` or ``fd://3``;
+    port 0 lets the system choose. The other options are the fields of :class:`wsgiserve.config.Config`. A
+    wrong option raises ``ConfigError`` (a ValueError), an address that cannot be had ``ListenError`` (an
+    OSError).
 
     As a context manager the server runs in background threads, and stops at the end of the block::
 
@@ -53,17 +54,20 @@ class Server:
             raise TypeError(f"a WSGI app is a callable, not {app!r}")
         options.setdefault("access_log", False)  # A library writes nothing that was not asked for.
         self.config: Config = make_config(**options)
-        for bind in self.config.bind:
-            parse_bind(bind)
+        check_binds(self.config)
         self.app = app
         self.listeners: list[Listener] = []
         self._loop: EventLoop | None = None
         self._background: threading.Thread | None = None
         self._stop_asked = False  # perhaps before there was a loop to ask
+        self._beat: tuple[Callable[[], None], float] | None = None
 
     @property
     def urls(self) -> list[str]:
-        """One URL for each address listened on, with the real port; [] before ``open`` and after the end."""
+        """One URL for each address listened on, with the real port; [] before ``open`` and after the end.
+
+        A Unix socket's is ``unix:/path``.
+        """
         return [listener.url for listener in self.listeners]
 
     @property
@@ -73,7 +77,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The real port of the first address."""
+        """The real port of the first address; of a Unix socket, which has none, 80."""
         return self._first().port
 
     def _first(self) -> Listener:
@@ -84,7 +88,11 @@ class Server:
     def open(self) -> None:
         """Listen, without serving yet: clients that connect from now on are answered once it runs."""
         if not self.listeners:
-            self.listeners = open_listeners(self.config.bind, self.config.backlog)
+            self.listeners = open_listeners(self.config)
+
+    def beat(self, call: Callable[[], None], seconds: float) -> None:
+        """Have ``call`` called at least every ``seconds`` by the loop itself, as long as that turns."""
+        self._beat = (call, seconds)
 
     def serve(
         self,
@@ -144,6 +152,8 @@ class Server:
         except OSError:
             self._close_listeners()
             raise
+        if self._beat is not None:
+            self._loop.beat(*self._beat)
         return self._loop
 
     def _close_listeners(self) -> None:

@@ -1,0 +1,98 @@
+"""What a supervisor and its processes say to each other: lines of JSON over a socket pair.
+
+The end of a channel is the end of the process behind it, or of its wish to talk: whoever reads b"" acts on
+that. So no other process may hold an end. What is executed does not inherit it, and what an app forks closes
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import weakref
+from typing import Any
+
+MESSAGE_SIZE = 65536
+
+_open_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+
+
+class Channel:
+    """One end; the supervisor's ends do not block."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._unread = b""
+        self._waiting: list[dict[str, Any]] = []
+        _open_channels.add(self)
+
+    def fileno(self) -> int:
+        """Return the descriptor, for a selector."""
+        return self.sock.fileno()
+
+    def send(self, /, descriptor: int | None = None, **message: Any) -> bool:
+        """Send a message, with an open descriptor if there is one; False if nobody listens."""
+        data = json.dumps(message).encode() + b"\n"
+        try:
+            if descriptor is None:
+                self.sock.sendall(data)
+            else:
+                socket.send_fds(self.sock, [data], [descriptor])
+        except OSError:
+            return False
+        return True
+
+    def receive(self) -> list[dict[str, Any]] | None:
+        """Return the messages that have arrived, perhaps none; None at the end."""
+        try:
+            data = self.sock.recv(MESSAGE_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return []
+        except OSError:
+            return None
+        return self._messages(data) if data else None
+
+    def rest(self) -> list[dict[str, Any]]:
+        """Return all messages of a process that is gone."""
+        data = b""
+        try:
+            while piece := self.sock.recv(MESSAGE_SIZE):
+                data += piece
+        except OSError:
+            pass  # It was cut off; or somebody else holds its end, and will say nothing.
+        return self._messages(data)
+
+    def wait(self) -> dict[str, Any] | None:
+        """Return the next message, waiting for it; None at the end. For an end that blocks."""
+        while not self._waiting:
+            messages = self.receive()
+            if messages is None:
+                return None
+            self._waiting += messages
+        return self._waiting.pop(0)
+
+    def receive_with_descriptors(self) -> tuple[list[dict[str, Any]] | None, list[int]]:
+        """As ``receive``, and the descriptors that came with the messages."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.sock, MESSAGE_SIZE, 64)
+        except OSError:
+            return None, []
+        return (self._messages(data) if data else None), descriptors
+
+    def _messages(self, data: bytes) -> list[dict[str, Any]]:
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        """Say no more."""
+        self.sock.close()
+
+
+def _close_in_child() -> None:
+    for channel in list(_open_channels):
+        channel.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
