@@ -6,6 +6,7 @@ it was not run or because it went wrong, raises `MissingError`: then the row say
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +23,6 @@ Verdict = Literal["holds", "does not hold", "no figure", ""]  # "": nothing is a
 NATIVE = ("bjoern", "fastpysgi")
 GRANIAN = ("granian", "granian-64")
 PEERS = tuple(contender.name for contender in CONTENDERS if contender.is_peer)
-COMPARED = (
-    *("minimal", "browser", "log", "mix", "sleep-64", "sleep-512", "burn"),
-    *("idle", "slowloris"),
-)
 POSSIBLE = {scenario.name: scenario.possible for scenario in SCENARIOS if scenario.possible}
 SIGNS = {"≤": operator.le, "≥": operator.ge, "<": operator.lt}
 HEADINGS = ("", "figure", "first", "holds?", "then", "holds?", "")
@@ -223,7 +220,30 @@ class Judged:
 
 def compares(contender: Contender, scenario: Scenario) -> bool:
     """Whether a target asks for this cell."""
-    return contender.name in (FLOOR, OURS, *NATIVE, *GRANIAN) and scenario.name in COMPARED
+    return (scenario.name, contender.name) in _asked()
+
+
+class _Listener(Figures):
+    """Gives any figure, and keeps what it was asked for: scenario, contender."""
+
+    def __init__(self) -> None:
+        super().__init__({}, {})
+        self.asked: set[tuple[str, str]] = set()
+
+    def _of(self, scenario: str, names: Sequence[str], attribute: str) -> list[float]:
+        self.asked.update((scenario, name) for name in names or (OURS,))
+        return [1.0]
+
+    def _at_rest(self, names: Sequence[str], attribute: str) -> list[float]:
+        return [1.0]
+
+
+@functools.cache
+def _asked() -> set[tuple[str, str]]:
+    listener = _Listener()
+    for target in TARGETS:
+        target.figure(listener)
+    return listener.asked
 
 
 def judge(table: Table, quiet: Mapping[str, Quiet]) -> list[Judged]:

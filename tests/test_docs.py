@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+import wsgiserve.cli.reload
 import wsgiserve.server.leadership
 import wsgiserve.server.program
+import wsgiserve.server.signals
 from tests.test_live import announced_port
 from wsgiserve.config import Config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 DESIGN = (ROOT / "docs" / "design.md").read_text("utf-8")
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -83,6 +86,9 @@ def test_every_option_is_in_the_reference(field: dataclasses.Field[object]) -> N
     metavar, default = field.metadata["metavar"], field.default
     if metavar:
         assert f"`{flag} {metavar}`" in row
+        if default == "":
+            assert "| none |" in row
+            return
         shown = (
             default[0]
             if isinstance(default, tuple)
@@ -95,16 +101,28 @@ def test_every_option_is_in_the_reference(field: dataclasses.Field[object]) -> N
 
 def test_the_reference_has_no_option_that_is_not_there() -> None:
     known = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(Config)}
-    known |= {"--no-access-log", "--no-strict", "--dev", "--version", "--help"}
+    known |= {"--no-access-log", "--no-preload", "--no-strict", "--dev", "--version", "--help"}
     table = "\n".join(line for line in REFERENCE.splitlines() if line.startswith("| `-"))
     assert set(re.findall(r"--[a-z-]+", table.split("### Output")[0])) == known
 
 
-def test_every_exit_code_is_in_the_reference() -> None:
-    table = REFERENCE.split("### Exit codes")[1].split("##")[0]
-    documented = {int(code) for code in re.findall(r"^\| (\d) \|", table, re.MULTILINE)}
+def test_every_exit_code_is_in_the_operations() -> None:
+    table = OPERATIONS.split("## Exit codes")[1].split("##")[0]
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
     program = wsgiserve.server.program
     assert documented == {getattr(program, name) for name in dir(program) if name.startswith("EXIT_")}
+
+
+def test_every_signal_is_in_the_operations() -> None:
+    table = OPERATIONS.split("## Signals")[1].split("##")[0]
+    documented = re.findall(r"`(SIG\w+)`", "".join(re.findall(r"^\| (`SIG.*?) \|", table, re.MULTILINE)))
+    assert sorted(documented) == sorted(wsgiserve.server.signals.NAMES)
+
+
+def test_the_exit_codes_of_reload_are_in_the_operations() -> None:
+    table = OPERATIONS.split("| exit code of `wsgiserve reload`")[1].split("\n\n")[0]
+    documented = {int(code) for code in re.findall(r"^\| (\d) \|", table, re.MULTILINE)}
+    assert documented == {0, wsgiserve.cli.reload.EXIT_NOT_RELOADED, wsgiserve.server.program.EXIT_USAGE}
 
 
 def test_the_tests_that_the_design_names_are_there() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -23,8 +24,23 @@ class ConfigError(ValueError):
         self.text = text
 
 
-def _option(default: Any, text: str, metavar: str = "", *, least: int | None = None) -> Any:
-    return dataclasses.field(default=default, metadata={"help": text, "metavar": metavar, "least": least})
+def _option(
+    default: Any,
+    text: str,
+    metavar: str = "",
+    *,
+    least: int | None = None,
+    word: str = "",
+    command: bool = False,
+    variable: str = "",
+) -> Any:
+    """Declare an option.
+
+    ``least`` is the least value of a number; ``word`` may stand in place of one. ``command`` is for what only
+    the command does, not ``Server``. ``variable`` is an environment variable besides our own.
+    """
+    facts = {"help": text, "metavar": metavar, "least": least, "word": word}
+    return dataclasses.field(default=default, metadata={**facts, "command": command, "variable": variable})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +58,16 @@ class Config:
     )
     socket_owner: str = _option(
         "", "Whom Unix sockets belong to; :GROUP changes the group alone.", "USER[:GROUP]"
+    )
+    workers: int | str = _option(
+        1,
+        "How many processes serve, below one that supervises them; auto is one for each processor, 0 serves "
+        "in this process, without reload.",
+        "N",
+        least=0,
+        word="auto",
+        command=True,
+        variable="WEB_CONCURRENCY",
     )
     threads: int = _option(
         64, "How many calls of the app may run at once; threads are started as needed.", "N", least=1
@@ -82,7 +108,48 @@ class Config:
         least=0,
     )
     graceful_timeout: float = _option(
-        30.0, "Time running requests have to finish when the server stops.", "SECONDS", least=0
+        30.0,
+        "Time running requests have to finish when the server stops or a worker is replaced.",
+        "SECONDS",
+        least=0,
+    )
+    pid_file: str = _option(
+        "",
+        "Where to write the supervisor's process id, and to PATH.status how it stands.",
+        "PATH",
+        command=True,
+    )
+    preload: bool = _option(
+        False,
+        "Import the app once and fork the workers from there, so that they share its memory.",
+        command=True,
+    )
+    probe: str = _option(
+        "",
+        "A request that a new worker has to answer below 400 before it serves, such as /health.",
+        "PATH",
+        command=True,
+    )
+    max_requests: int = _option(
+        0,
+        "Replace a worker after so many requests, or up to a tenth more; 0 is never.",
+        "N",
+        least=0,
+        command=True,
+    )
+    max_rss: int = _option(
+        0,
+        "Replace a worker whose resident memory is above this; 0 is never.",
+        "BYTES",
+        least=0,
+        command=True,
+    )
+    max_lifetime: float = _option(
+        0.0,
+        "Replace a worker after so long, or up to a tenth more; 0 is never.",
+        "SECONDS",
+        least=0,
+        command=True,
     )
     max_line: int = _option(8192, "Longest request line.", "BYTES", least=64)
     max_head: int = _option(65536, "Most header fields, in bytes.", "BYTES", least=1024)
@@ -94,16 +161,28 @@ class Config:
             raise ConfigError("bind", "name at least one HOST:PORT")
         for field in dataclasses.fields(self):
             least = field.metadata["least"]
-            if least is not None:
-                _check_number(field.name, getattr(self, field.name), type(field.default), least)
+            value, word = getattr(self, field.name), field.metadata["word"]
+            if least is not None and not (word and value == word):
+                _check_number(field.name, value, type(field.default), least, word)
+        if self.probe and not self.probe.startswith("/"):
+            raise ConfigError("probe", f"{self.probe!r} is not a path, such as /health")
+
+    def server_options(self) -> dict[str, Any]:
+        """Return the options of a server within the program that has these."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if not field.metadata["command"]
+        }
 
 
-def _check_number(name: str, value: object, kind: type, least: int) -> None:
+def _check_number(name: str, value: object, kind: type, least: int, word: str) -> None:
     allowed = int if kind is int else (int, float)
     sound = isinstance(value, allowed) and not isinstance(value, bool) and least <= value < math.inf
     if not sound:
         noun = "whole number" if kind is int else "number"
-        raise ConfigError(name, f"{value!r} is not a {noun} of at least {least}")
+        also = f", nor {word!r}" if word else ""
+        raise ConfigError(name, f"{value!r} is not a {noun} of at least {least}{also}")
 
 
 def make_config(**options: Any) -> Config:
@@ -121,3 +200,14 @@ def make_config(**options: Any) -> Config:
     if bind is not None:
         options["bind"] = (bind,) if isinstance(bind, str) else tuple(bind)
     return Config(**options)
+
+
+COMMAND_OPTIONS = frozenset(field.name for field in dataclasses.fields(Config) if field.metadata["command"])
+
+
+def refuse_command_options(options: Iterable[str]) -> None:
+    """Raise ConfigError for an option that a server within a program cannot have."""
+    for name in sorted(COMMAND_OPTIONS.intersection(options)):
+        raise ConfigError(
+            name, "is the command's: wsgiserve MODULE:NAME; a server in a program is one process"
+        )

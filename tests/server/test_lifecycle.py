@@ -220,7 +220,8 @@ def test_signal_lets_a_running_request_finish(folder, number):
         response = client.response()
         assert (response.body, response.headers["connection"]) == (b"hello", "close")
         code, _, err = program.end()
-        assert (code, err) == (0, "")
+        assert code == 0
+        assert err in ("", "Stopping: 1 request is still running (the same signal again cuts them)\n")
 
 
 def test_idle_server_ends_at_once(folder):
@@ -258,6 +259,7 @@ def test_graceful_timeout(folder):
 # -- bad starts: an exit code each, one line
 
 
+FREE_PORT = {"WSGISERVE_BIND": "127.0.0.1:0"}
 BAD_STARTS = [
     (3, ["missing:app"], "no module named 'missing' here; looked in this folder and in sys.path"),
     (3, ["app.sub:app"], "no module named 'app.sub' here; looked in this folder and in sys.path"),
@@ -299,7 +301,7 @@ BAD_STARTS = [
 
 @pytest.mark.parametrize(("code", "arguments", "line"), BAD_STARTS, ids=[" ".join(r[1]) for r in BAD_STARTS])
 def test_bad_start_is_one_plain_line(folder, code, arguments, line):
-    with Program(folder, *arguments) as program:
+    with Program(folder, *arguments, env=FREE_PORT) as program:
         exit_code, out, err = program.end()
     assert (exit_code, out) == (code, "")
     assert err.startswith(f"wsgiserve: {line}"), err
@@ -368,7 +370,7 @@ def test_port_in_use(folder):
     ],
 )
 def test_error_in_their_code_shows_their_traceback(folder, target, place, error):
-    with Program(folder, target) as program:
+    with Program(folder, target, env=FREE_PORT) as program:
         code, out, err = program.end()
     assert (code, out) == (3, "")
     assert err.splitlines()[-1].startswith(error)

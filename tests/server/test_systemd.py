@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -69,18 +71,22 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.fixture(params=["path", "abstract"])
-def manager(request, tmp_path):
-    name = f"@wsgiserve-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
-    with FakeManager(name) as manager:
+@pytest.fixture
+def manager(tmp_path):
+    with FakeManager(str(tmp_path / "notify")) as manager:
         yield manager
 
 
 # -- what is told
 
 
-def test_ready_and_stopping(folder, manager):
-    with serving_program(folder, "app", env=manager.env) as (program, port):
+@pytest.mark.parametrize("address", ["notify", "@wsgiserve-test"])
+def test_ready_and_stopping(folder, address):
+    address = f"{address}-{os.getpid()}" if address[0] == "@" else str(folder / address)
+    with (
+        FakeManager(address) as manager,
+        serving_program(folder, "app", env=manager.env) as (program, port),
+    ):
         assert manager.next() == ["READY=1", f"STATUS=Serving on http://127.0.0.1:{port}"]
         with Client(port=port) as client:
             assert client.ask(get()).body == b"hello"
@@ -88,12 +94,45 @@ def test_ready_and_stopping(folder, manager):
         assert manager.next() == ["STOPPING=1", "STATUS=Stopping"]
 
 
+def test_a_reload_is_told_and_what_came_of_it(folder, manager):
+    with serving_program(folder, "app", env=manager.env) as (program, _):
+        manager.until("READY=1")
+        program.process.send_signal(signal.SIGHUP)
+        first, stamp, _ = manager.next()
+        assert (first, stamp.partition("=")[0]) == ("RELOADING=1", "MONOTONIC_USEC")
+        assert not manager.next()[1].endswith("failed")
+        (folder / "app.py").write_text("1 / 0\n")
+        program.process.send_signal(signal.SIGHUP)
+        manager.until("RELOADING=1")
+        assert manager.next()[1].endswith("; the last reload failed")
+        assert program.stop()[0] == 0
+
+
+def test_an_upgraded_program_goes_on_with_what_was_passed(folder, manager):
+    """Of the same process id, it finds the manager's sockets and a Unix socket of its own again."""
+    path = str(folder / "s")
+    with socket.create_server(("127.0.0.1", 0)) as tcp:
+        port = tcp.getsockname()[1]
+        bind = ["--bind", f"unix:{path}"]
+        with activated(folder, [tcp], "app", *bind, env=manager.env) as program:
+            announced = program.announcement()
+            manager.until("READY=1")
+            program.process.send_signal(signal.SIGUSR2)
+            manager.until("RELOADING=1")
+            assert announced == f"{manager.until('READY=1')[1].removeprefix('STATUS=')} (Ctrl+C to stop)\n"
+            with Client(port=port) as client:
+                assert client.ask(get()).body == b"hello"
+            assert ask(path).endswith(b"\r\n\r\nhello")
+            assert program.stop()[0] == 0
+    assert not os.path.exists(path)
+
+
 def test_a_bad_start_is_never_ready(folder, manager):
     with Program(folder, "app:missing", env=manager.env) as program:
         assert program.end()[0] == 3
     manager.sock.setblocking(False)
     with pytest.raises(BlockingIOError):
-        manager.next()
+        manager.until("READY=1")
 
 
 @pytest.mark.parametrize("address", ["/no/such/socket", "@nobody", "relative", "vsock:2:1"])
@@ -113,8 +152,8 @@ def test_reloading_has_the_time_that_notify_reload_wants(manager):
 
 
 def test_a_status_is_one_line(manager):
-    Manager(manager.env).status("two\nlines")
-    assert manager.next() == ["STATUS=two lines"]
+    Manager(manager.env).ready("two\nlines")
+    assert manager.next() == ["READY=1", "STATUS=two lines"]
 
 
 # -- the watchdog
@@ -143,6 +182,24 @@ def test_a_server_without_work_is_alive(folder, manager):
             manager.until("WATCHDOG=1")
             times.append(time.monotonic())
         assert times[-1] - times[0] < 5
+        assert program.stop()[0] == 0
+
+
+def test_a_worker_that_hangs_is_missed(folder, manager):
+    """Stopped by a signal, its loop does not turn; the supervisor, which is well, does not speak for it."""
+    env = {**manager.env, "WATCHDOG_USEC": "400000"}
+    with serving_program(folder, "app", "--pid-file", "pid", "--workers", "2", env=env) as (program, _):
+        manager.until("WATCHDOG=1")
+        workers = json.loads((folder / "pid.status").read_text())["workers"]
+        os.kill(workers[0]["pid"], signal.SIGSTOP)
+        try:
+            manager.sock.settimeout(1.5)
+            with pytest.raises(TimeoutError):
+                manager.until("what is never said")
+        finally:
+            os.kill(workers[0]["pid"], signal.SIGCONT)
+        manager.sock.settimeout(SECONDS)
+        manager.until("WATCHDOG=1")
         assert program.stop()[0] == 0
 
 
@@ -253,10 +310,10 @@ def test_which_descriptors_are_ours(environ, descriptors):
     assert inherited_descriptors(environ, 7) == descriptors
 
 
-def activated(folder, socks, *arguments):
+def activated(folder, socks, *arguments, **options):
     fds = [sock.fileno() for sock in socks]
     command = ("-c", EXEC, ",".join(map(str, fds)))
-    return Program(folder, *arguments, command=command, pass_fds=fds)
+    return Program(folder, *arguments, command=command, pass_fds=fds, **options)
 
 
 def test_passed_sockets_take_the_place_of_the_default_address(folder):

@@ -6,20 +6,41 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from wsgiserve.server.program import EXIT_NO_APP, fail
+from wsgiserve.server.errors import StartError
+from wsgiserve.server.program import EXIT_NO_APP
 from wsgiserve.target import TargetError, UserCodeError, load_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-def app_or_exit(target: str) -> WSGIApplication:
-    """Import the app from the current folder or ``sys.path``; what is wrong with it ends the program."""
-    sys.path.insert(0, os.getcwd())
+def find_app(target: str) -> WSGIApplication:
+    """Import the app; StartError has the text for whoever started us."""
     try:
         return load_app(target)
     except UserCodeError as error:
+        raise StartError(str(error)) from None
+    except TargetError as error:
+        raise StartError(f"wsgiserve: {error}") from None
+
+
+def app_or_exit(target: str) -> WSGIApplication:
+    """Import the app from the current folder or ``sys.path``; what is wrong with it ends the program."""
+    sys.path.insert(0, working_folder())
+    try:
+        return find_app(target)
+    except StartError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_NO_APP) from None
-    except TargetError as error:
-        fail(str(error), EXIT_NO_APP)
+
+
+def working_folder() -> str:
+    """Return the current folder, by the name that the shell has for it.
+
+    Where that is a symbolic link to a release, a reload finds what the link points to by then.
+    """
+    folder = os.environ.get("PWD", "")
+    try:
+        return folder if folder and os.path.samefile(folder, ".") else os.getcwd()
+    except OSError:
+        return os.getcwd()

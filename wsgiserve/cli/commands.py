@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-COMMANDS = ("routes",)
+COMMANDS = ("reload", "routes")
 HELP = {"help_option_names": ["-h", "--help"]}
 
 

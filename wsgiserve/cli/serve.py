@@ -6,7 +6,6 @@ Options are made from the fields of :class:`wsgiserve.config.Config`.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +14,12 @@ import click
 from click.core import ParameterSource
 
 import wsgiserve
-from wsgiserve.cli.apps import app_or_exit
+from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import COMMANDS, HELP, load
 from wsgiserve.cli.faults import misspelt_variables
 from wsgiserve.config import Config, ConfigError, make_config
 from wsgiserve.server.listener import check_binds
-from wsgiserve.server.program import run
+from wsgiserve.server.program import run_command
 
 EXAMPLES = """
 \b
@@ -49,10 +48,18 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
         return click.option(
             flag, multiple=True, default=default, show_default=True, metavar=metavar, help=text
         )
-    if isinstance(default, str):
-        return click.option(flag, default=default, metavar=metavar, help=text)
-    kind = _Number(int if isinstance(default, int) else float)
-    return click.option(flag, type=kind, default=default, show_default=True, metavar=metavar, help=text)
+    variable = field.metadata["variable"]
+    return click.option(
+        flag,
+        type=click.STRING
+        if isinstance(default, str)
+        else _Number(int if isinstance(default, int) else float),
+        default=default,
+        show_default=default != "",
+        metavar=metavar,
+        help=text,
+        envvar=[f"WSGISERVE_{field.name.upper()}", variable] if variable else None,
+    )
 
 
 class _Number(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions of click
@@ -94,15 +101,18 @@ def command(context: click.Context, /, app: str, dev: bool, **options: Any) -> N
     if context.get_parameter_source("bind") is ParameterSource.DEFAULT:
         del options["bind"]  # A service manager may have a better place for us.
     _check(context, options)
+    if dev and options["workers"] not in (0, 1):
+        param = next(param for param in context.command.params if param.name == "workers")
+        raise click.BadParameter("with --dev there is one, whose frames the debugger knows", context, param)
     for line in misspelt_variables(context.command):
         sys.stderr.write(f"wsgiserve: {line}\n")
+    sys.path.insert(0, working_folder())
     if dev:
         from wsgiserve.dev.start import develop  # with werkzeug, which serving does without
 
-        sys.path.insert(0, os.getcwd())
         develop(app, options)
     else:
-        run(app_or_exit(app), **options)
+        run_command(lambda: find_app(app), **options)
 
 
 def _check(context: click.Context, options: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+from wsgiserve.config import make_config
 from wsgiserve.dev.page import Development
 from wsgiserve.server import Server, signals
 from wsgiserve.server.channel import Channel
@@ -42,9 +43,9 @@ def work(
     log_to_stderr()
     development = Development(app, version, lambda: _report(parent))
     development.broken = broken
-    for of_listeners in ("bind", "socket_mode", "socket_owner"):
-        options.pop(of_listeners, None)
-    server = Server(development, bind=[f"fd://{number}" for number in listeners], **options)
+    options = make_config(**options).server_options()
+    options |= {"bind": [f"fd://{number}" for number in listeners], "socket_mode": "", "socket_owner": ""}
+    server = Server(development, **options)
 
     def ready() -> None:
         signal.signal(signal.SIGINT, signals.ignore)

@@ -15,3 +15,7 @@ class ClientDisconnected(ConnectionError):
 
 class ListenError(OSError):
     """An address that cannot be listened on; the text is one plain line that says what to do."""
+
+
+class StartError(Exception):
+    """The app cannot be had; the text is for whoever started us, as it is: one line, or their traceback."""

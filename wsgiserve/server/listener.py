@@ -15,6 +15,8 @@ import os
 import socket
 import sys
 import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 from wsgiserve.config import Config, ConfigError
@@ -22,6 +24,7 @@ from wsgiserve.server import unix
 from wsgiserve.server.errors import ListenError
 
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+_inherited = False
 
 
 class Bind(NamedTuple):
@@ -74,7 +77,20 @@ class Listener:
         self.sock.close()
 
 
+@contextmanager
+def inherited() -> Iterator[None]:
+    """Let a child that is forked in here keep the listeners: it serves too."""
+    global _inherited
+    _inherited = True
+    try:
+        yield
+    finally:
+        _inherited = False
+
+
 def _close_in_child() -> None:
+    if _inherited:
+        return
     for listener in list(_open_listeners):
         listener.close()
 
@@ -125,12 +141,29 @@ def check_binds(config: Config) -> None:
     unix.check_rights(config.socket_mode, config.socket_owner)
 
 
-def open_listeners(config: Config) -> list[Listener]:
-    """Listen on every address of ``config.bind``, or on none: raise ListenError for the first that fails."""
+def adopt(text: str, descriptor: int, host: str) -> Listener:
+    """Make the listener of a bind that the program before us, of the same process, has left open."""
+    bind = parse_bind(text)
+    file = unix.SocketFile(os.path.abspath(bind.name)) if bind.kind == "unix" else None
+    return Listener(socket.socket(fileno=descriptor), host, file)
+
+
+def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
+    """Listen on every address of ``config.bind``, or on none: raise ListenError for the first that fails.
+
+    ``opened`` are listeners that are there already, each with what it was bound as; those that are not in
+    the configuration are closed.
+    """
     listeners: list[Listener] = []
+    left = list(opened)
     try:
         for text in config.bind:
-            listeners.append(_open(text, config))
+            there = next((pair for pair in left if pair[0] == text), None)
+            if there is not None:
+                left.remove(there)
+            listeners.append(_open(text, config) if there is None else there[1])
+        for _, listener in left:
+            listener.close()
     except ListenError:
         for listener in listeners:
             listener.close()

@@ -43,8 +43,18 @@ STOP_SECONDS = 1.0  # for a head that is half received when the server stops
 class EventLoop(Custody):
     """The loop of one server."""
 
-    def __init__(self, gateway: Gateway, listeners: list[Listener], config: Config, poller: Poller) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        listeners: list[Listener],
+        config: Config,
+        poller: Poller,
+        *,
+        shared: bool = False,
+    ) -> None:
         super().__init__(gateway, config, poller)
+        self._shared = shared  # other processes accept from the listeners too
+        self._burst = 1 if shared else ACCEPT_BURST
         self.leadership = Leadership(self, config.threads, config.max_queue, config.queue_timeout)
         gateway.before_wait = self.leadership.detach
         self.listeners = {listener.fd: listener for listener in listeners}
@@ -56,15 +66,20 @@ class EventLoop(Custody):
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
         self._idle_until = 0.0  # for what becomes idle in this turn
         self._next_sweep = 0.0
-        self._alive: Callable[[], None] | None = None  # wants to hear that the loop turns
+        self._alive: Callable[[], object] | None = None  # wants to hear that the loop turns
+        self._beat_seconds = math.inf
+        self._next_beat = 0.0
         self._sweep_seconds = SWEEP_SECONDS
         self._winding_down = False  # the server was asked to stop
         self._idle_let_go = False
+        self._retiring = False  # others go on accepting
+        self._let_go_at = 0.0
 
-    def beat(self, call: Callable[[], None], seconds: float) -> None:
-        """Call ``call`` at least every ``seconds`` from now on; said before the loop runs."""
+    def beat(self, call: Callable[[], object], seconds: float) -> None:
+        """Call ``call`` every ``seconds``, or a sweep later, from now on; said before the loop runs."""
         self._alive = call
-        self._sweep_seconds = min(SWEEP_SECONDS, seconds)
+        self._beat_seconds = seconds
+        self._sweep_seconds = min(SWEEP_SECONDS, seconds / 2)
 
     # -- one turn
 
@@ -91,7 +106,12 @@ class EventLoop(Custody):
         standing = self._go_on()
         if standing != "leading":
             return standing
-        if self._winding_down and not self._idle_let_go and len(events) < MAX_EVENTS:
+        if (
+            self._winding_down
+            and not self._idle_let_go
+            and len(events) < MAX_EVENTS
+            and now >= self._let_go_at
+        ):
             self._let_go_of_idle()  # All that had been sent before is served by now.
         if now >= self._next_sweep:
             self._sweep()
@@ -127,17 +147,22 @@ class EventLoop(Custody):
         return self.poller.poll(self._timeout())
 
     def _timeout(self) -> float | None:
-        if self._unserved or (self._winding_down and not self._idle_let_go):
+        if self._unserved:
             return 0
-        if self.connections or not self._listening or self._alive is not None:
+        if self._winding_down and not self._idle_let_go and monotonic() >= self._let_go_at:
+            return 0
+        if self.connections or not self._listening:
             return max(0.0, self._next_sweep - monotonic())
-        return None
+        return None if self._alive is None else max(0.0, self._next_beat - monotonic())
 
     def _own_event(self, fd: int) -> None:
         listener = self.listeners.get(fd)
         if listener is not None:
             if self._listening:  # Not paused by another one a moment ago.
                 self._accept(listener)
+                if self._shared and self._listening:  # Go to the end of the line for the next one.
+                    self.poller.forget(fd)
+                    self.poller.share(fd)
         elif fd == self._bell.fileno():
             try:
                 self._bell.recv(4096)
@@ -221,7 +246,7 @@ class EventLoop(Custody):
 
     def _accept(self, listener: Listener) -> bool:
         """Take new connections in; True if there may be more."""
-        for _ in range(min(ACCEPT_BURST, self._room())):
+        for _ in range(min(self._burst, self._room())):
             try:
                 sock, address = listener.sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -275,7 +300,10 @@ class EventLoop(Custody):
 
     def _watch_listeners(self) -> None:
         for fd in self.listeners:
-            self.poller.watch(fd, 0, READ)
+            if self._shared:
+                self.poller.share(fd)
+            else:
+                self.poller.watch(fd, 0, READ)
         self._listening = True
         self._full = False
 
@@ -290,7 +318,8 @@ class EventLoop(Custody):
         """End what took or waited too long; listen again after a pause."""
         now = monotonic()
         self._next_sweep = now + self._sweep_seconds
-        if self._alive is not None:
+        if self._alive is not None and now >= self._next_beat:
+            self._next_beat = now + self._beat_seconds
             self._alive()
         if not self._listening and self.listeners:
             self._watch_listeners()
@@ -325,14 +354,29 @@ class EventLoop(Custody):
         """Count the requests that an app is working on, or that wait for it."""
         return sum(1 for connection in list(self.connections.values()) if not connection.watched)
 
+    def retire(self, seconds: float) -> None:
+        """When asked to stop, leave to others who is not accepted yet, and idle connections to their clients.
+
+        A client may be sending on an idle connection just as it is closed, and would be reset. So each has
+        ``seconds`` for a last request, which is answered with ``Connection: close``.
+        """
+        self._let_go_at = monotonic() + seconds
+        self._retiring = True
+
+    def hold_on_no_longer(self) -> None:
+        """Stop even if it retires."""
+        self._let_go_at = 0.0
+        self._stop_at = min(self._stop_at, monotonic() + STOP_SECONDS)
+        self._retiring = False
+
     def _wind_down(self) -> bool:
         """Stop listening; True once there is no connection left."""
         if not self._winding_down:
             self._winding_down = True
-            self._stop_at = monotonic() + STOP_SECONDS
+            self._stop_at = max(monotonic(), self._let_go_at) + STOP_SECONDS
             while self.listeners:
                 _, listener = self.listeners.popitem()
-                while self._accept(listener):  # The system has accepted them for us.
+                while not self._retiring and self._accept(listener):  # The system has accepted them for us.
                     pass
                 if self._listening:
                     self.poller.forget(listener.fd)

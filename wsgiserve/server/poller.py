@@ -24,6 +24,9 @@ class Poller(Protocol):
     def watch(self, fd: int, before: int, events: int) -> None:
         """Report ``events`` of ``fd`` from now on, instead of ``before`` (0: not watched yet)."""
 
+    def share(self, fd: int) -> None:
+        """Report that ``fd``, which other processes watch too, can be read; if possible to one of them."""
+
     def forget(self, fd: int) -> None:
         """Report nothing of ``fd``, which is watched, any more; said before it is closed too."""
 
@@ -46,6 +49,10 @@ class EpollPoller:
             self._epoll.modify(fd, events)
         else:
             self._epoll.register(fd, events)
+
+    def share(self, fd: int) -> None:
+        """The system wakes the first that waits, in the order in which they came to watch it."""
+        self._epoll.register(fd, READ | select.EPOLLEXCLUSIVE)
 
     def forget(self, fd: int) -> None:
         """Removed, not set to no events: epoll reports a hang-up whatever was asked for.
@@ -90,6 +97,10 @@ class SelectorsPoller:
         with self._lock:
             self._changes[fd] = events
         self._ring()
+
+    def share(self, fd: int) -> None:
+        """All are woken: each tries, and one gets it."""
+        self.watch(fd, 0, READ)
 
     def forget(self, fd: int) -> None:
         """See the protocol."""

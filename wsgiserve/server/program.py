@@ -6,12 +6,20 @@ import logging
 import math
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from wsgiserve.config import ConfigError
-from wsgiserve.server.errors import ListenError
+from wsgiserve.config import Config, ConfigError, make_config
+from wsgiserve.server import lifespan
+from wsgiserve.server.errors import ListenError, StartError
+from wsgiserve.server.listener import Listener, check_binds
+from wsgiserve.server.nursery import Born, spawned
 from wsgiserve.server.server import Server
+from wsgiserve.server.supervisor import INTERRUPTED, Supervisor
 from wsgiserve.server.systemd import Manager, inherited_descriptors
+from wsgiserve.server.template import be_template
+from wsgiserve.server.upgrade import is_trial
+from wsgiserve.server.worker import CUT, FAILED, FINISHED, started, work
 
 try:
     import resource
@@ -21,12 +29,19 @@ except ImportError:  # Windows has no such limit.
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    Load = Callable[[], WSGIApplication]
+
+T = TypeVar("T")
+
 # What a program that serves may end with; 2 and 3 are also the command line's for its own faults.
-EXIT_STOPPED = 0
-EXIT_CUT = 1
+EXIT_STOPPED = FINISHED
+EXIT_CUT = CUT
 EXIT_USAGE = 2
-EXIT_NO_APP = 3
+EXIT_NO_APP = FAILED
 EXIT_CANNOT_LISTEN = 4
+EXIT_INTERRUPTED = INTERRUPTED
+
+CUT_LINE = "stopped with requests still running; they were cut"
 
 PYTHONS_SWITCH_INTERVAL = 0.005  # seconds
 SWITCH_INTERVAL = 0.0005  # with up to so many threads:
@@ -34,7 +49,7 @@ SWITCHING_THREADS = 64
 
 
 def run(app: WSGIApplication, **options: Any) -> None:
-    """Serve until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
+    """Serve in this process until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
 
     Announces the URL on standard output, logs to standard error, and tells the service manager, if there is
     one. What prevents serving is one line on standard error and a SystemExit with a code of its own, also
@@ -49,16 +64,16 @@ def run(app: WSGIApplication, **options: Any) -> None:
         server = Server(app, **options)
         server.open()
     except ConfigError as error:
-        flag = f"--{error.option.replace('_', '-')}: " if error.option else ""
-        fail(f"{flag}{error.text}. See wsgiserve --help.", EXIT_USAGE)
+        _fail_for_option(error)
     except ListenError as error:
         fail(str(error), EXIT_CANNOT_LISTEN)
     _switch_threads_often(server.config.threads)
     if manager.beat_seconds < math.inf:
         server.beat(manager.alive, manager.beat_seconds)
+    _or_exit(lambda: started(app))
 
     def ready() -> None:
-        _announce(server)
+        _announce(server.listeners)
         manager.ready(f"Serving on {', '.join(server.urls)}")
 
     def stopping(running: int) -> None:
@@ -66,16 +81,106 @@ def run(app: WSGIApplication, **options: Any) -> None:
         _say_what_runs(running)
 
     finished = server.serve(ready=ready, stopping=stopping, last=True)
+    lifespan.shutdown(app)
     if not finished:
-        fail("stopped with requests still running; they were cut", EXIT_CUT)
+        fail(CUT_LINE, EXIT_CUT)
+
+
+def run_command(load: Load, **options: Any) -> None:
+    """Serve what ``load`` returns, in worker processes below a supervisor; see there.
+
+    ``load`` raises StartError. As ``run``, but ends the program in any case.
+    """
+    listen_where_passed(options)
+    try:
+        config = make_config(**options)
+        check_binds(config)
+    except ConfigError as error:
+        _fail_for_option(error)
+    workers = processors() if config.workers == "auto" else int(config.workers)
+    if workers > 1 or (workers and hasattr(os, "fork")):
+        raise SystemExit(_supervised(load, config, workers))
+    run(_or_exit(load), **config.server_options())
+
+
+def _supervised(load: Load, config: Config, workers: int) -> int:
+    """Be the supervisor, or what it has forked: a template or a worker; return the exit code."""
+    _raise_descriptor_limit()
+    birth = spawned()
+    if birth is None:
+        supervisor = Supervisor(config, workers, _announce, _say_what_runs)
+        handler = log_to_stderr()
+        try:
+            return _supervise(supervisor)
+        except Born as born:
+            birth = born.birth
+        supervisor.leave()
+        if handler is not None:  # The app may configure logging its own way.
+            logging.getLogger("wsgiserve").removeHandler(handler)
+    if birth.is_template:
+        child = be_template(birth, load, log_to_stderr)
+        if child is None:
+            return EXIT_STOPPED
+        birth = child
+    return work(birth, load, config, lambda: _prepare(config))
+
+
+def _supervise(supervisor: Supervisor) -> int:
+    if is_trial():
+        return EXIT_STOPPED
+    try:
+        supervisor.open()
+    except ListenError as error:
+        fail(str(error), EXIT_CANNOT_LISTEN)
+    except OSError as error:
+        fail(f"--pid-file: {error}", EXIT_USAGE)
+    code = supervisor.run()
+    if code == EXIT_NO_APP:
+        sys.stderr.write(f"{supervisor.fleet.reason}\n")
+    elif code == EXIT_CUT:
+        fail(CUT_LINE, EXIT_CUT)
+    return code
+
+
+def _prepare(config: Config) -> None:
+    log_to_stderr()
+    _switch_threads_often(config.threads)
+
+
+def _or_exit(get: Callable[[], T]) -> T:
+    try:
+        return get()
+    except StartError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(EXIT_NO_APP) from None
+
+
+def processors() -> int:
+    """Count the processors that this process may use, as its affinity and its control group say."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        return max(1, min(count, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # "max": no limit.
+        return count
+
+
+def _fail_for_option(error: ConfigError) -> NoReturn:
+    flag = f"--{error.option.replace('_', '-')}: " if error.option else ""
+    fail(f"{flag}{error.text}. See wsgiserve --help.", EXIT_USAGE)
 
 
 def listen_where_passed(options: dict[str, Any]) -> None:
-    """Add the sockets that the service manager opened for us; the default address is none besides them."""
+    """Add the sockets that the service manager opened for us; the default address is none besides them.
+
+    What is there already is not added again.
+    """
     passed = [f"fd://{descriptor}" for descriptor in inherited_descriptors(os.environ, os.getpid())]
     if passed:
-        given = options.get("bind", ())
-        options["bind"] = [*passed, *([given] if isinstance(given, str) else given)]
+        bind = options.get("bind", ())
+        given = [bind] if isinstance(bind, str) else bind
+        options["bind"] = [*(text for text in passed if text not in given), *given]
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -84,11 +189,11 @@ def fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def _announce(server: Server) -> None:
+def _announce(listeners: list[Listener]) -> None:
     if sys.stdout is None:  # Closed by whoever started us.
         return
     try:
-        where = ", ".join(listener.where for listener in server.listeners)
+        where = ", ".join(listener.where for listener in listeners)
         sys.stdout.write(f"Serving on {where} (Ctrl+C to stop)\n")
         sys.stdout.flush()
     except OSError:
@@ -96,7 +201,7 @@ def _announce(server: Server) -> None:
 
 
 def _say_what_runs(running: int) -> None:
-    """Called in a signal handler: a person who pressed Ctrl+C wonders why nothing happens."""
+    """Perhaps called in a signal handler: a person who pressed Ctrl+C wonders why nothing happens."""
     if running:
         requests = "1 request is" if running == 1 else f"{running} requests are"
         os.write(2, f"Stopping: {requests} still running (the same signal again cuts them)\n".encode())
@@ -124,11 +229,13 @@ def _switch_threads_often(threads: int) -> None:
         sys.setswitchinterval(interval)
 
 
-def log_to_stderr() -> None:
-    """Have log lines seen, unless the app has configured logging its own way."""
+def log_to_stderr() -> logging.Handler | None:
+    """Have log lines seen, unless the app has configured logging its own way; return the handler for it."""
     logger = logging.getLogger("wsgiserve")
-    if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+    if logger.hasHandlers():
+        return None
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    return handler

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from wsgiserve.config import Config, make_config
+from wsgiserve.config import Config, make_config, refuse_command_options
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.listener import Listener, check_binds, open_listeners
 from wsgiserve.server.loop import EventLoop
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 HURRY_SECONDS = 0.1  # for what is as good as over when a second stop comes
+FAREWELL_MARGIN = 5.0  # of the graceful timeout, for what clients ask last of a server that retires
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -54,13 +55,16 @@ class Server:
             raise TypeError(f"a WSGI app is a callable, not {app!r}")
         options.setdefault("access_log", False)  # A library writes nothing that was not asked for.
         self.config: Config = make_config(**options)
+        refuse_command_options(options)
         check_binds(self.config)
         self.app = app
         self.listeners: list[Listener] = []
         self._loop: EventLoop | None = None
         self._background: threading.Thread | None = None
         self._stop_asked = False  # perhaps before there was a loop to ask
-        self._beat: tuple[Callable[[], None], float] | None = None
+        self._beat: tuple[Callable[[], object], float] | None = None
+        self._retiring = False
+        self._shared = False  # other processes accept from the listeners too
 
     @property
     def urls(self) -> list[str]:
@@ -90,9 +94,14 @@ class Server:
         if not self.listeners:
             self.listeners = open_listeners(self.config)
 
-    def beat(self, call: Callable[[], None], seconds: float) -> None:
-        """Have ``call`` called at least every ``seconds`` by the loop itself, as long as that turns."""
+    def beat(self, call: Callable[[], object], seconds: float) -> None:
+        """Have ``call`` called about every ``seconds`` by the loop itself, as long as that turns."""
         self._beat = (call, seconds)
+
+    def share(self, listeners: list[Listener]) -> None:
+        """Listen where other processes do, in place of ``open``."""
+        self.listeners = listeners
+        self._shared = True
 
     def serve(
         self,
@@ -113,15 +122,41 @@ class Server:
                 ready()
             return self._run(loop)
 
-    def stop(self) -> None:
-        """Stop accepting, finish running requests; a second call ends at once. Safe from any thread."""
+    def stop(self, *, hurry: bool = False) -> None:
+        """Stop accepting, finish running requests; a second call, or ``hurry``, ends at once.
+
+        Safe from any thread.
+        """
         self._stop_asked = True
         loop = self._loop
         if loop is None:
             return
-        hurry = loop.gateway.stopping
+        hurry = hurry or (loop.gateway.stopping and not self._retiring)
+        if self._retiring:
+            self._retiring = False
+            loop.hold_on_no_longer()
+        self._end(loop, HURRY_SECONDS if hurry else self.config.graceful_timeout)
+
+    def retire(self) -> None:
+        """Leave new connections to other processes, and end when those that there are have ended.
+
+        They have most of the graceful timeout for another request, which is their last. Safe from any thread.
+        """
+        loop = self._loop
+        if loop is None or loop.gateway.stopping:
+            return
+        self._retiring = True
+        timeout = self.config.graceful_timeout
+        loop.retire(max(timeout - FAREWELL_MARGIN, timeout / 2))
+        self._end(loop, timeout)
+
+    def running(self) -> int:
+        """Count the requests that the app is working on, or that wait for it."""
+        return 0 if self._loop is None else self._loop.running()
+
+    def _end(self, loop: EventLoop, seconds: float) -> None:
         loop.gateway.stop()
-        loop.leadership.sentinel.give_up(HURRY_SECONDS if hurry else self.config.graceful_timeout)
+        loop.leadership.sentinel.give_up(seconds)
         loop.wake()
 
     def __enter__(self) -> Server:
@@ -148,7 +183,9 @@ class Server:
         self.open()
         gateway = Gateway(self.app, self.config)
         try:
-            self._loop = EventLoop(gateway, self.listeners, self.config, self.make_poller())
+            self._loop = EventLoop(
+                gateway, self.listeners, self.config, self.make_poller(), shared=self._shared
+            )
         except OSError:
             self._close_listeners()
             raise
@@ -189,7 +226,7 @@ class Server:
         def on_signal(number: int, frame: FrameType | None) -> None:
             loop = self._loop
             if stopping is not None and loop is not None and not loop.gateway.stopping:
-                stopping(loop.running())
+                stopping(self.running())
             self.stop()
 
         for number in STOP_SIGNALS:

@@ -30,13 +30,13 @@ def inherited_descriptors(environ: Mapping[str, str], pid: int) -> list[int]:
     return list(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)))
 
 
-def watchdog_seconds(environ: Mapping[str, str], pid: int) -> float:
-    """Return how often the manager wants a sign of life, in seconds; inf for never.
+def watchdog_seconds(environ: Mapping[str, str], pid: int | None = None) -> float:
+    """Return how often the manager wants a sign of life of the process ``pid``, in seconds; inf for never.
 
-    The half of what it waits for, as sd_watchdog_enabled(3) recommends.
+    The half of what it waits for, as sd_watchdog_enabled(3) recommends. None is for who tells that process.
     """
     text = environ.get("WATCHDOG_USEC", "")
-    ours = environ.get("WATCHDOG_PID", str(pid)) == str(pid)
+    ours = pid is None or environ.get("WATCHDOG_PID", str(pid)) == str(pid)
     if not ours or not text.isascii() or not text.isdigit() or int(text) == 0:
         return math.inf
     return int(text) / 2e6
@@ -48,14 +48,23 @@ class Manager:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self.beat_seconds = watchdog_seconds(environ, os.getpid()) if self._address else math.inf
+        self._followed = ("", "")
 
     def ready(self, status: str) -> None:
         """We serve; also said at the end of a reload."""
         self._tell("READY=1", f"STATUS={status}")
 
-    def status(self, status: str) -> None:
-        """Say in a line how it stands."""
-        self._tell(f"STATUS={status}")
+    def follow(self, state: str, status: str) -> None:
+        """Tell of a supervisor's state (starting, serving, reloading, stopping), if it is another by now."""
+        if (state, status) == self._followed:
+            return
+        self._followed = (state, status)
+        if state == "serving":
+            self.ready(status)
+        elif state == "reloading":
+            self.reloading()
+        elif state == "stopping":
+            self.stopping()
 
     def reloading(self) -> None:
         """A reload has begun; ``ready`` ends it. The time is for ``Type=notify-reload``."""

@@ -1,0 +1,53 @@
+"""``wsgiserve reload --pid-file PATH``: have new code served, and learn whether it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import click
+
+from wsgiserve.cli.commands import HELP
+from wsgiserve.server.program import EXIT_USAGE, fail
+from wsgiserve.server.standing import read_pid, read_status
+
+EXIT_NOT_RELOADED = 1
+LOOK_SECONDS = 0.05
+
+
+@click.command("reload", context_settings=HELP)
+@click.option("--pid-file", required=True, metavar="PATH", help="What the server was given as --pid-file.")
+@click.option("--wait", default=60.0, show_default=True, metavar="SECONDS", help="How long it may take.")
+def command(pid_file: str, wait: float) -> None:
+    """Reload a running server's app without losing a request, and wait for the outcome.
+
+    Ends with 0 once new workers serve. If the new code cannot be served, the old workers go on, the reason is
+    printed, and the exit code is 1.
+    """
+    before = read_status(pid_file).get("latest", 0)
+    try:
+        pid = read_pid(pid_file)
+        os.kill(pid, signal.SIGHUP)
+    except (OSError, ValueError) as error:
+        fail(f"no server to reload: {error}", EXIT_USAGE)
+    status = _outcome(pid_file, before, time.monotonic() + wait)
+    if status.get("outcome") == "serving":
+        click.echo(f"Generation {status['generation']} serves")
+        return
+    reason = status.get("reason") or f"there was no outcome in {wait:g} s"
+    sys.stderr.write(f"{reason}\n")
+    goes_on = status.get("generation", 0)
+    fail(f"not reloaded; generation {goes_on} goes on serving", EXIT_NOT_RELOADED)
+
+
+def _outcome(pid_file: str, before: int, until: float) -> dict[str, object]:
+    """Return the status once a later generation than ``before`` has an outcome, or as it is in the end."""
+    while True:
+        status = read_status(pid_file)
+        if status.get("latest", 0) > before and status.get("outcome"):
+            return status
+        if time.monotonic() >= until:
+            return {**status, "outcome": ""}
+        time.sleep(LOOK_SECONDS)

@@ -1,0 +1,27 @@
+"""The hooks of an app that has both ``startup()`` and ``shutdown()``: once in each process that serves it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+logger = logging.getLogger("wsgiserve")
+
+
+def startup(app: Any) -> None:
+    """Run the app's start-up hooks, if it has them; what they raise comes through."""
+    if _has_both(app):
+        app.startup()
+
+
+def shutdown(app: Any) -> None:
+    """Run the app's shutdown hooks, if it has them; what they raise is logged."""
+    if _has_both(app):
+        try:
+            app.shutdown()
+        except Exception:
+            logger.exception("a shutdown hook raised")
+
+
+def _has_both(app: Any) -> bool:
+    return callable(getattr(app, "startup", None)) and callable(getattr(app, "shutdown", None))
