@@ -55,8 +55,6 @@ VERSION = "v1"
 application = App()
 """
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-
 
 @pytest.fixture
 def folder(tmp_path):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.debug import DebuggedApplication
 from werkzeug.sansio.utils import host_is_trusted
+from werkzeug.wrappers import Request, Response
 from werkzeug.wsgi import ClosingIterator
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 TRUSTED_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 VERSION_PATH = "/.wsgiserve/version"
 HEADER = ("Wsgiserve-Dev", "old; the new code is broken, see the terminal")
-MARK = "wsgiserve.development"  # in the environ: our App lets what nobody handles through to the debugger
+# In the environ: with the first our App shows what nobody handles, with the second we remember that it does.
+DEBUGGER = "wsgiserve.debugger"
+_ERROR = "wsgiserve.shown_error"
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -65,20 +68,24 @@ class Development:
         self._app = app
         self.pin: str | None = None
         if app is not None:
-            debugged = DebuggedApplication(app, evalex=True)
-            debugged.trusted_hosts = TRUSTED_HOSTS
-            self.pin = debugged.pin
-            self._app = debugged
+            self._debugged = DebuggedApplication(_raising(app), evalex=True)
+            self._debugged.trusted_hosts = TRUSTED_HOSTS
+            self.pin = self._debugged.pin
+            self._app = self._debugged
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == VERSION_PATH:
             return _answer(environ, start_response, "200 OK", "text/plain", self.version)
-        environ[MARK] = True
+        environ[DEBUGGER] = self._show
         if self._app is None or (self.broken and _visits(environ)):
             return self._page(environ, start_response)
         if self.broken:
             start_response = _marking(start_response)
         return ClosingIterator(self._app(environ, start_response), self._look_at_modules)
+
+    def _show(self, request: Request, error: Exception) -> Response:
+        """Make the debugger's page of an error that the app answers itself."""
+        return Response.from_app(self._debugged, {**request.environ, _ERROR: error}, buffered=True)
 
     def _look_at_modules(self) -> None:
         if len(sys.modules) != self._modules:
@@ -94,6 +101,18 @@ class Development:
         note = _NONE if self._app is None else _OLD
         page = _PAGE.format(text=escape(text), note=note, path=VERSION_PATH, version=self.version)
         return _answer(environ, start_response, "500 The Code Is Broken", "text/html", page)
+
+
+def _raising(app: WSGIApplication) -> WSGIApplication:
+    """Raise an error that is to be shown, in the place of the app."""
+
+    def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        error: Exception | None = environ.get(_ERROR)
+        if error is not None:
+            raise error
+        return app(environ, start_response)
+
+    return outer
 
 
 def _visits(environ: WSGIEnvironment) -> bool:

@@ -30,6 +30,7 @@ from wsgiserve.server.leadership import Leadership, Standing
 from wsgiserve.server.listener import Listener
 from wsgiserve.server.poller import MAX_EVENTS, READ, WRITE, Poller
 from wsgiserve.server.refusals import ShortageLog
+from wsgiserve.server.shares import Share
 
 logger = logging.getLogger("wsgiserve")
 
@@ -37,6 +38,7 @@ ACCEPT_BURST = 64  # connections accepted before others are looked after
 PIPELINE_BURST = 16  # pipelined requests of one connection served before others are looked after
 EVICTED_SHARE = 64  # of so many idle connections one more is closed at once: the search for them costs
 SWEEP_SECONDS = 1.0
+REST_SECONDS = 0.001
 STOP_SECONDS = 1.0  # for a head that is half received when the server stops
 
 
@@ -50,14 +52,16 @@ class EventLoop(Custody):
         config: Config,
         poller: Poller,
         *,
-        shared: bool = False,
+        share: Share | None = None,
     ) -> None:
         super().__init__(gateway, config, poller)
-        self._shared = shared  # other processes accept from the listeners too
-        self._burst = 1 if shared else ACCEPT_BURST
+        self._share = share  # there if other processes accept from the listeners too
+        self._burst = ACCEPT_BURST if share is None else 1
         self.leadership = Leadership(self, config.threads, config.max_queue, config.queue_timeout)
         gateway.before_wait = self.leadership.detach
         self.listeners = {listener.fd: listener for listener in listeners}
+        if share is not None:
+            share.set(0)
         self._watch_listeners()
         self._next_search = 0.0  # for idle connections to close, once there were none
         self._crowded = ShortageLog(
@@ -65,7 +69,8 @@ class EventLoop(Custody):
         )
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that had to wait
         self._idle_until = 0.0  # for what becomes idle in this turn
-        self._next_sweep = 0.0
+        self._next_sweep = self._sweep_at = 0.0
+        self._resting = False  # others may accept before us
         self._alive: Callable[[], object] | None = None  # wants to hear that the loop turns
         self._beat_seconds = math.inf
         self._next_beat = 0.0
@@ -160,9 +165,8 @@ class EventLoop(Custody):
         if listener is not None:
             if self._listening:  # Not paused by another one a moment ago.
                 self._accept(listener)
-                if self._shared and self._listening:  # Go to the end of the line for the next one.
-                    self.poller.forget(fd)
-                    self.poller.share(fd)
+                if self._share is not None and self._listening:
+                    self._let_others_go_first(self._share, fd)
         elif fd == self._bell.fileno():
             try:
                 self._bell.recv(4096)
@@ -300,12 +304,23 @@ class EventLoop(Custody):
 
     def _watch_listeners(self) -> None:
         for fd in self.listeners:
-            if self._shared:
-                self.poller.share(fd)
-            else:
+            if self._share is None:
                 self.poller.watch(fd, 0, READ)
+            else:
+                self.poller.share(fd)
         self._listening = True
         self._full = False
+
+    def _let_others_go_first(self, share: Share, fd: int) -> None:
+        """Go to the end of the line of those who wait for a connection; a moment later if we are ahead."""
+        share.set(len(self.connections))
+        if share.is_ahead():
+            self._pause_listeners()
+            self._resting = True
+            self._next_sweep = min(self._next_sweep, monotonic() + REST_SECONDS)
+        else:
+            self.poller.forget(fd)
+            self.poller.share(fd)
 
     def _pause_listeners(self) -> None:
         if not self._listening:
@@ -317,7 +332,13 @@ class EventLoop(Custody):
     def _sweep(self) -> None:
         """End what took or waited too long; listen again after a pause."""
         now = monotonic()
-        self._next_sweep = now + self._sweep_seconds
+        if self._resting:
+            self._resting = False
+            self._watch_listeners()
+            if now < self._sweep_at:
+                self._next_sweep = self._sweep_at
+                return
+        self._next_sweep = self._sweep_at = now + self._sweep_seconds
         if self._alive is not None and now >= self._next_beat:
             self._next_beat = now + self._beat_seconds
             self._alive()
@@ -347,6 +368,11 @@ class EventLoop(Custody):
         else:
             connection.reset = bool(connection.outgoing)  # What the system still holds is dropped too.
             self._drop(connection)
+
+    def _tell_of_room(self) -> None:
+        super()._tell_of_room()
+        if self._share is not None and not self._winding_down:
+            self._share.set(len(self.connections))
 
     # -- the end
 
@@ -378,6 +404,8 @@ class EventLoop(Custody):
                 _, listener = self.listeners.popitem()
                 while not self._retiring and self._accept(listener):  # The system has accepted them for us.
                     pass
+                if self._share is not None:
+                    self._share.leave()
                 if self._listening:
                     self.poller.forget(listener.fd)
                 listener.close()

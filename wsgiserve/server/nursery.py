@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from wsgiserve.server import signals
 from wsgiserve.server.listener import Listener, inherited
+from wsgiserve.server.shares import Shares
 from wsgiserve.server.worker import Birth
 
 WORKER_VARIABLE = "WSGISERVE_WORKER"
@@ -77,4 +78,4 @@ def spawned() -> Birth | None:
     listeners = [Listener(socket.socket(fileno=fd), host) for fd, host in found["listeners"]]
     for sole in (sock, *(listener.sock for listener in listeners)):
         sole.set_inheritable(False)  # What the app executes has no part in them.
-    return Birth(sock, listeners)
+    return Birth(sock, listeners, Shares())  # It sees no others: nobody is ahead of anybody.

@@ -19,6 +19,7 @@ from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.listener import Listener, check_binds, open_listeners
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.poller import make_poller
+from wsgiserve.server.shares import Share
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -64,7 +65,7 @@ class Server:
         self._stop_asked = False  # perhaps before there was a loop to ask
         self._beat: tuple[Callable[[], object], float] | None = None
         self._retiring = False
-        self._shared = False  # other processes accept from the listeners too
+        self._share: Share | None = None  # other processes accept from the listeners too
 
     @property
     def urls(self) -> list[str]:
@@ -98,10 +99,10 @@ class Server:
         """Have ``call`` called about every ``seconds`` by the loop itself, as long as that turns."""
         self._beat = (call, seconds)
 
-    def share(self, listeners: list[Listener]) -> None:
+    def share(self, listeners: list[Listener], share: Share) -> None:
         """Listen where other processes do, in place of ``open``."""
         self.listeners = listeners
-        self._shared = True
+        self._share = share
 
     def serve(
         self,
@@ -184,7 +185,7 @@ class Server:
         gateway = Gateway(self.app, self.config)
         try:
             self._loop = EventLoop(
-                gateway, self.listeners, self.config, self.make_poller(), shared=self._shared
+                gateway, self.listeners, self.config, self.make_poller(), share=self._share
             )
         except OSError:
             self._close_listeners()

@@ -34,6 +34,7 @@ from wsgiserve.server.channel import Channel
 from wsgiserve.server.fleet import Deed, Fleet, Step, Worker
 from wsgiserve.server.listener import Listener, open_listeners
 from wsgiserve.server.nursery import fork, spawn
+from wsgiserve.server.shares import Shares
 from wsgiserve.server.standing import Standing
 from wsgiserve.server.systemd import Manager
 from wsgiserve.server.templates import Templates
@@ -63,6 +64,7 @@ class Supervisor:
         self._announced = False
         self._interrupted = False
         self._terminal = _terminal()
+        self._shares = Shares()
         self._standing = Standing(config.pid_file) if config.pid_file else None
         self._manager = Manager(os.environ)
         # processes
@@ -176,7 +178,7 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         ours, theirs = socket.socketpair()
-        birth = Birth(theirs, self.listeners)
+        birth = Birth(theirs, self.listeners, self._shares, worker.number)
         try:
             if self.config.preload and hasattr(os, "fork"):
                 self._templates.bear(worker, birth, ours)
@@ -297,6 +299,7 @@ class Supervisor:
             self.cut = True
         elif unfinished:
             logger.warning("worker %d %s; requests that still ran were cut", worker.pid, _how(code))
+        self._shares.leave(worker.number)
         self.fleet.gone(worker, _how(code), time.monotonic())
         self._templates.forget(worker)
 

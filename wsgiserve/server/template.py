@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from wsgiserve.server import signals
 from wsgiserve.server.channel import Channel
 from wsgiserve.server.errors import StartError
-from wsgiserve.server.listener import Listener, inherited
+from wsgiserve.server.listener import inherited
 from wsgiserve.server.worker import Birth, imported
 
 if TYPE_CHECKING:
@@ -37,22 +37,37 @@ def be_template(
     """Be a template to the end, then return None; in each child that is forked, return its birth."""
     channel = Channel(birth.sock)
     signals.restore(("SIGTERM",))
-    with selectors.DefaultSelector() as selector:
-        reader = signals.SignalReader(("SIGCHLD",))
-        try:
-            app = imported(load)
-        except StartError as error:
-            channel.send(event="failed", reason=str(error))
-            return _close(reader, channel, birth.listeners)
+    reader = signals.SignalReader(("SIGCHLD",))
+    child = None
+    try:
+        app = imported(load)
+    except StartError as error:
+        channel.send(event="failed", reason=str(error))
+    else:
         prepare()
-        if threading.active_count() > 1:
-            names = ", ".join(t.name for t in threading.enumerate() if t is not threading.main_thread())
-            logger.warning(
-                "--preload: threads that the app starts when imported are not in workers: %s", names
-            )
+        _warn_of_threads()
         gc.collect()
         gc.freeze()  # Or the collector would write to what could be shared.
         channel.send(event="ready")
+        child = _fork_when_told(channel, reader, birth._replace(app=app, is_template=False))
+    reader.close()
+    channel.close()
+    if child is None:
+        for listener in birth.listeners:
+            listener.close()
+    return child
+
+
+def _warn_of_threads() -> None:
+    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if names:
+        text = "--preload: threads that the app starts when it is imported are not in workers: %s"
+        logger.warning(text, ", ".join(names))
+
+
+def _fork_when_told(channel: Channel, reader: signals.SignalReader, pattern: Birth) -> Birth | None:
+    """Fork children to the end, then return None; in each of them, return its birth, made after a pattern."""
+    with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
         selector.register(reader, selectors.EVENT_READ)
         while True:
@@ -63,24 +78,14 @@ def be_template(
                     continue
                 messages, descriptors = channel.receive_with_descriptors()
                 if messages is None:
-                    return _close(reader, channel, birth.listeners)
+                    return None
                 for message, descriptor in zip(messages, descriptors, strict=True):
-                    born = _bear(message["number"], descriptor, channel, birth.listeners, app)
-                    if born is not None:
-                        reader.close()
-                        return born
+                    child = _bear(message["number"], descriptor, channel, pattern)
+                    if child is not None:
+                        return child
 
 
-def _close(reader: signals.SignalReader, channel: Channel, listeners: list[Listener]) -> None:
-    reader.close()
-    channel.close()
-    for listener in listeners:
-        listener.close()
-
-
-def _bear(
-    number: int, descriptor: int, channel: Channel, listeners: list[Listener], app: WSGIApplication
-) -> Birth | None:
+def _bear(number: int, descriptor: int, channel: Channel, pattern: Birth) -> Birth | None:
     """Fork; return the child's birth in the child, None here."""
     with socket.socket(fileno=descriptor) as sock:
         try:
@@ -90,7 +95,7 @@ def _bear(
             channel.send(event="refused", number=number, reason=str(error))
             return None
         if pid == 0:
-            return Birth(socket.socket(fileno=sock.detach()), listeners, app)
+            return pattern._replace(sock=socket.socket(fileno=sock.detach()), number=number)
         channel.send(event="born", number=number, pid=pid)
         return None
 

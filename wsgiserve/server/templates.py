@@ -59,7 +59,7 @@ class Templates:
 
     def _begin(self, generation: int, birth: Birth, worker_s: socket.socket) -> _Template:
         ours, theirs = socket.socketpair()
-        pid = fork((ours, worker_s, birth.sock), Birth(theirs, birth.listeners, is_template=True))
+        pid = fork((ours, worker_s, birth.sock), birth._replace(sock=theirs, is_template=True))
         theirs.close()
         ours.setblocking(False)
         template = self._templates[generation] = _Template(generation, pid, Channel(ours))

@@ -40,6 +40,7 @@ from wsgiserve.server.listener import Listener
 from wsgiserve.server.probe import probe
 from wsgiserve.server.recycling import recycled
 from wsgiserve.server.server import Server
+from wsgiserve.server.shares import Shares
 from wsgiserve.server.systemd import watchdog_seconds
 
 if TYPE_CHECKING:
@@ -56,13 +57,15 @@ OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Birth(NamedTuple):
-    """What a new process starts with: its end of the channel, and where to listen.
+    """What a new process starts with: its end of the channel, where to listen, and what it shares.
 
-    ``app`` is there if a template has imported it.
+    ``number`` is the worker's. ``app`` is there if a template has imported it.
     """
 
     sock: socket.socket
     listeners: list[Listener]
+    shares: Shares
+    number: int = 0
     app: WSGIApplication | None = None
     is_template: bool = False
 
@@ -84,7 +87,7 @@ def work(birth: Birth, load: Load, config: Config, prepare: Callable[[], object]
     channel.send(event="ready")
     finished = True
     if _told_to_serve(channel):
-        finished = _serve(app, config, birth.listeners, channel)
+        finished = _serve(app, config, birth, channel)
     else:
         _close(channel, birth.listeners)
     lifespan.shutdown(app)
@@ -136,12 +139,12 @@ def _told_to_serve(channel: Channel) -> bool:
     return message is not None and message["order"] == "serve"
 
 
-def _serve(app: WSGIApplication, config: Config, listeners: list[Listener], channel: Channel) -> bool:
+def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel) -> bool:
     def worn(why: str) -> None:
         channel.send(event="worn", why=why)
 
     server = Server(recycled(app, config, worn), **config.server_options())
-    server.share(listeners)
+    server.share(birth.listeners, birth.shares.of(birth.number))
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send(event="turns"), beat_seconds)

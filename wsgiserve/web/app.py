@@ -109,8 +109,6 @@ class App:
         except Exception as error:
             if getattr(error, "client_fault", False):  # from wsgi.input: the server knows the answer
                 raise
-            if "wsgiserve.development" in environ and not self._errors.handles(error):
-                raise  # A debugger is around us.
             response = self._errors.answer(request, error)
         if response.status_code == 204:
             response.headers.remove("Content-Type")  # there is no content to have a type

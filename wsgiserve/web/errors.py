@@ -51,10 +51,6 @@ class ErrorHandlers:
             )
         self._handlers[key] = handler
 
-    def handles(self, error: Exception) -> bool:
-        """Whether it is answered with what the application means, and not as a fault of its own."""
-        return isinstance(error, HTTPException) or self._find(error) is not None
-
     def answer(self, request: Request, error: Exception) -> Response:
         """Answer an exception that a view, the routing or a reply raised."""
         try:
