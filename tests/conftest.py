@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 from wsgiref.types import WSGIApplication
 from wsgiref.validate import validator
 
 import pytest
 
 from wsgiserve import Server
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 ServeApp = Callable[[WSGIApplication], str]
 
@@ -18,3 +24,34 @@ ServeApp = Callable[[WSGIApplication], str]
 def serve_app() -> Iterator[ServeApp]:
     with contextlib.ExitStack() as running:
         yield lambda app: running.enter_context(Server(validator(app), port=0)).url
+
+
+BROWSER_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """Start a browser, for all tests of a module."""
+    from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        missing = "chromium and chromedriver are not on the PATH"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    options = ChromeOptions()
+    options.binary_location = chromium
+    for flag in [*BROWSER_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = Chrome(options, ChromeService(driver))
+    yield browser
+    browser.quit()

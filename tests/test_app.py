@@ -327,7 +327,7 @@ def test_unknown_paths(client: TestApp, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "allow"), [("/", "GET, HEAD, OPTIONS"), ("/files/a", "GET, HEAD, OPTIONS, POST")]
+    ("path", "allow"), [("/", "GET, HEAD, OPTIONS"), ("/files/a", "GET, HEAD, OPTIONS, PUT, POST")]
 )
 def test_other_methods_are_405_and_options_tells(client: TestApp, path: str, allow: str) -> None:
     assert client.delete(path, status=405).headers["Allow"] == allow

@@ -61,8 +61,8 @@ class Project:
         if polling:  # before what is installed
             env["PYTHONPATH"] = os.pathsep.join([*paths, str(Path(__file__).parent.parent)])
         self.program = Program(folder, "app", "--dev", "--bind", "127.0.0.1:0", *arguments, env=env)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
         self.first_line = self.program.announcement()
         self.port = int(re.search(r"http://127\.0\.0\.1:(\d+)", self.first_line)[1])
 
@@ -93,7 +93,7 @@ class Project:
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.program.process.send_signal(number)
         code = self.program.process.wait(SECONDS)
-        self._reader.join(SECONDS)
+        self.reader.join(SECONDS)
         return code
 
 
@@ -113,6 +113,7 @@ def develop(tmp_path: Path) -> Iterator[Callable[..., Project]]:
             project.program.process.wait(SECONDS)
         finally:
             project.program.process.kill()
+            project.reader.join(SECONDS)
             project.program.process.stdout.close()
             project.program.process.stderr.close()
 

@@ -90,14 +90,14 @@ class Faulty(RawIOBase):
 
 @pytest.mark.parametrize("content", [b"", b"text\n", bytes(range(256)), b"\r\n\x00\xff" * MIB], ids=len)
 def test_a_saved_file_is_read_back_byte_for_byte(store: Store, content: bytes) -> None:
-    assert store.save("a.bin", BytesIO(content)) is True
+    assert store.save("a.bin", BytesIO(content)).created is True
     assert read(store, "a.bin") == content
     assert names(store.directory) == ["a.bin"]
 
 
 def test_saving_again_replaces(store: Store) -> None:
-    assert store.save("a", BytesIO(b"old, and longer")) is True
-    assert store.save("a", BytesIO(b"new")) is False
+    assert store.save("a", BytesIO(b"old, and longer")).created is True
+    assert store.save("a", BytesIO(b"new")).created is False
     assert read(store, "a") == b"new"
     assert names(store.directory) == ["a"]
 
@@ -115,7 +115,7 @@ def test_the_folder_is_created_at_the_first_save(tmp_path: Path, store_class: ty
     with pytest.raises(FileNotFoundError):
         store.open("a")
     assert names(tmp_path) == []
-    assert store.save("a", BytesIO(b"1")) is True
+    assert store.save("a", BytesIO(b"1")).created is True
     assert read(store, "a") == b"1"
 
 
@@ -143,7 +143,7 @@ def test_the_folder_itself_may_be_a_link_that_is_switched(tmp_path: Path, store_
 
 def test_folders_that_exist_are_used_and_none_is_made(store: Store) -> None:
     (store.directory / "sub").mkdir()
-    assert store.save("sub/a", BytesIO(b"1")) is True
+    assert store.save("sub/a", BytesIO(b"1")).created is True
     assert read(store, "sub/a") == b"1"
     with pytest.raises(InvalidName, match="there is no folder 'other'"):
         store.save("other/a", BytesIO(b"1"))
@@ -185,10 +185,10 @@ def test_a_large_file_takes_little_memory(tmp_path: Path) -> None:
 GOOD_NAMES = [
     "a",
     "a b",
-    "...",
-    "..a",
-    ".hidden",
+    ".well-known",
     "-rf",
+    "console.log",
+    "a:b",
     "~",
     "%2e%2e",
     "a;b&c|d'e\"f<g>",
@@ -201,7 +201,7 @@ GOOD_NAMES = [
 
 @pytest.mark.parametrize("name", GOOD_NAMES, ids=ascii)
 def test_ordinary_and_odd_names_are_files(store: Store, name: str) -> None:
-    assert store.save(name, BytesIO(b"1")) is True
+    assert store.save(name, BytesIO(b"1")).created is True
     assert read(store, name) == b"1"
     assert names(store.directory) == [name]
 
@@ -232,6 +232,14 @@ BAD_NAMES = {
     "long-in-bytes": ("ü" * 128, "too long"),
     "long-parent": ("x" * 256 + "/a", "no folder"),
     "long-path": ("sub/" * 2000 + "a", "no folder"),
+    "dotfile": (".env", "hidden here"),
+    "dotfile-in-folder": ("sub/.env", "hidden here"),
+    "dotted-folder": (".git/config", "hidden here"),
+    "dots": ("...", "hidden here"),
+    "device": ("NUL", "a device"),
+    "device-with-suffix": ("com1.txt", "a device"),
+    "device-in-folder": ("sub/aux .c", "a device"),
+    "device-stream": ("con:x", "a device"),
     "draft": (".wsgiserve-0123456789abcdef", "are taken"),
     "draft-in-folder": ("sub/.wsgiserve-0123456789abcdef", "are taken"),
     "folder": ("sub", "it is a folder"),
@@ -292,7 +300,7 @@ def test_opening_anything_but_a_file_inside_has_one_outcome(furnished: Store, na
 
 
 def test_links_that_stay_inside_are_followed(furnished: Store) -> None:
-    assert furnished.save("folder-inside/a", BytesIO(b"1")) is True
+    assert furnished.save("folder-inside/a", BytesIO(b"1")).created is True
     assert read(furnished, "sub/a") == read(furnished, "folder-inside/a") == b"1"
 
 
@@ -378,13 +386,13 @@ def test_whatever_the_name_nothing_outside_is_read_or_written(
 
         assert try_read(store, name) is None
         try:
-            created = store.save(name, BytesIO(content))
+            created = store.save(name, BytesIO(content)).created
         except InvalidName:
             created = False
         if created:
             assert read(store, name) == content
             assert (home / name).read_bytes() == content
-            assert store.save(name, BytesIO(b"2")) is False
+            assert store.save(name, BytesIO(b"2")).created is False
         assert names(out) == ["secret"]
         assert (out / "secret").read_bytes() == SECRET
         assert sorted(os.listdir(base)) == ["files", "files-outside"]
@@ -415,7 +423,7 @@ def test_a_body_of_another_length_than_announced_leaves_nothing(store: Store, le
         store.save("a", BytesIO(b"hello"), length)
     assert caught.value.status == 400
     assert names(store.directory) == []
-    assert store.save("a", BytesIO(b"hello"), 5) is True
+    assert store.save("a", BytesIO(b"hello"), 5).created is True
 
 
 @pytest.mark.parametrize("unnamed", [True, False], ids=["unnamed", "hidden"])
@@ -428,7 +436,9 @@ def test_a_file_is_whole_the_moment_it_has_its_name(
     folder = os.open(tmp_path, os.O_RDONLY)
     with Draft(folder, unnamed=unnamed) as draft:
         draft.write_all(BytesIO(b"12345"))
-        assert draft.publish("a") is (before is None)
+        created, version = draft.publish("a")
+        assert created is (before is None)
+        assert version.size == 5
         assert (tmp_path / "a").read_bytes() == b"12345"
     os.close(folder)
     assert names(tmp_path) == ["a"]
@@ -440,7 +450,7 @@ def test_of_racing_creators_exactly_one_created(store: Store) -> None:
 
         def create(number: int, name: str = f"a{turn}", barrier: Any = barrier) -> bool:
             barrier.wait()
-            return store.save(name, BytesIO(b"%d" % number))
+            return store.save(name, BytesIO(b"%d" % number)).created
 
         with ThreadPoolExecutor(20) as threads:
             created = list(threads.map(create, range(20)))
@@ -464,7 +474,7 @@ def test_readers_see_the_old_content_or_the_new_never_a_mix(store: Store) -> Non
         readers = [threads.submit(watch) for _ in range(4)]
         try:
             for turn in range(40):
-                assert store.save("a", BytesIO(contents[turn % 4])) is False
+                assert store.save("a", BytesIO(contents[turn % 4])).created is False
         finally:
             done.set()
         seen = set().union(*(reader.result() for reader in readers))
@@ -507,7 +517,7 @@ def test_a_full_disk_is_507_and_leaves_nothing(small_disk: Path, store_class: ty
             store.save("a", BytesIO(bytes(size)))
         assert caught.value.status == 507
         assert names(small_disk) == []
-    assert store.save("a", BytesIO(b"fits")) is True
+    assert store.save("a", BytesIO(b"fits")).created is True
 
 
 @contextlib.contextmanager

@@ -113,6 +113,41 @@ def test_fixtures_find_the_app_under_its_other_name(pytester: pytest.Pytester) -
     run(pytester).assert_outcomes(passed=1)
 
 
+def test_an_app_lives_as_long_as_its_test(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from wsgiserve import App
+
+        app = App()
+        seen = []
+        app.get("/")(lambda: str(seen))
+        app.on_startup(lambda: seen.append("start"))
+        app.on_shutdown(lambda: seen.append("end"))
+
+        @pytest.fixture(name="app")
+        def one_for_all():
+            return app
+        """
+    )
+    pytester.makepyfile(
+        """
+        from urllib.request import urlopen
+
+        def test_first(wsgi_client):
+            assert wsgi_client.get("/").text == "['start']"
+
+        def test_second(wsgi_client):
+            assert wsgi_client.get("/").text == "['start', 'end', 'start']"
+
+        def test_third(wsgi_server):
+            with urlopen(wsgi_server.url) as answer:
+                assert answer.read() == b"['start', 'end', 'start', 'end', 'start']"
+        """
+    )
+    run(pytester).assert_outcomes(passed=3)
+
+
 def test_without_an_app_the_message_says_what_to_write(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(wsgi_server): pass")
     result = run(pytester)

@@ -10,20 +10,53 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wsgiserve.files import Store
+    from wsgiserve.files import Files, Store
     from wsgiserve.server import Server, serve
-    from wsgiserve.web import App, Request, Response, abort
+    from wsgiserve.web import (
+        App,
+        Group,
+        Problem,
+        Request,
+        Response,
+        abort,
+        json_response,
+        negotiate,
+        redirect,
+        send,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["App", "Request", "Response", "Server", "Store", "abort", "serve"]
+__all__ = [
+    "App",
+    "Files",
+    "Group",
+    "Problem",
+    "Request",
+    "Response",
+    "Server",
+    "Store",
+    "abort",
+    "json_response",
+    "negotiate",
+    "redirect",
+    "send",
+    "serve",
+]
 
 _HOME = {
     "App": "wsgiserve.web",
+    "Files": "wsgiserve.files",
+    "Group": "wsgiserve.web",
+    "Problem": "wsgiserve.web",
     "Request": "wsgiserve.web",
     "Response": "wsgiserve.web",
     "Server": "wsgiserve.server",
     "Store": "wsgiserve.files",
     "abort": "wsgiserve.web",
+    "json_response": "wsgiserve.web",
+    "negotiate": "wsgiserve.web",
+    "redirect": "wsgiserve.web",
+    "send": "wsgiserve.web",
     "serve": "wsgiserve.server",
 }
 

@@ -39,11 +39,16 @@ def wsgi_app(request: pytest.FixtureRequest) -> WSGIApplication:
 
 
 @pytest.fixture
-def wsgi_client(wsgi_app: WSGIApplication) -> TestApp:
-    """Give a WebTest ``TestApp`` that calls the app directly, and checks each answer against PEP 3333."""
+def wsgi_client(wsgi_app: WSGIApplication) -> Iterator[TestApp]:
+    """Give a WebTest ``TestApp`` that calls the app directly, and checks each answer against PEP 3333.
+
+    An ``App`` is shut down at the test's end, as it is with a server.
+    """
+    from wsgiserve.server import lifespan
     from wsgiserve.web.client import make_client
 
-    return make_client(wsgi_app)
+    yield make_client(wsgi_app)
+    lifespan.shutdown(wsgi_app)
 
 
 @pytest.fixture

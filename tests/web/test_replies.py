@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import io
 import logging
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from enum import Enum, IntEnum
 from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import ClassVar
+from uuid import UUID
 from wsgiref.validate import validator
 
 import pytest
 from webtest import TestApp
 from webtest.app import TestRequest
 
-from wsgiserve.web import App, Response
+from wsgiserve.web import App, Response, json_response, redirect
 
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Point:
+    x: object
+    y: object
+    known: ClassVar[int] = 5
+
+
+class Color(Enum):
+    RED = "red"
+
+
+class Size(IntEnum):
+    LARGE = 3
 
 
 def client_of(view):
@@ -35,6 +57,8 @@ def client_of(view):
         ({"é": [1, None]}, "200 OK", "application/json", '{"é":[1,null]}'.encode()),
         ([], "200 OK", "application/json", b"[]"),
         (["\ud800"], "200 OK", "application/json", b'["\\ud800"]'),
+        (Point(1, Point(2, None)), "200 OK", "application/json", b'{"x":1,"y":{"x":2,"y":null}}'),
+        ((Point(1, 2), 201), "201 Created", "application/json", b'{"x":1,"y":2}'),
         (("made", 201), "201 Created", TEXT, b"made"),
         (({}, HTTPStatus.ACCEPTED), "202 Accepted", "application/json", b"{}"),
         ((None, 201), "201 Created", TEXT, b""),
@@ -61,6 +85,100 @@ def test_204_has_neither_body_nor_its_headers(reply):
 
     assert (answer.status_int, answer.body) == (204, b"")
     assert not {"Content-Type", "Content-Length"} & set(answer.headers)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (datetime(2026, 1, 2, 3, 4, 5, 600, UTC), '"2026-01-02T03:04:05.000600+00:00"'),
+        (datetime(2026, 1, 2), '"2026-01-02T00:00:00"'),
+        (date(2026, 1, 2), '"2026-01-02"'),
+        (time(3, 4), '"03:04:00"'),
+        (UUID(int=5), '"00000000-0000-0000-0000-000000000005"'),
+        (Decimal("1.10"), '"1.10"'),
+        (PurePosixPath("/a/b"), '"/a/b"'),
+        (Color.RED, '"red"'),
+        (Size.LARGE, "3"),
+        (Point(Color.RED, [date(2026, 1, 2)]), '{"x":"red","y":["2026-01-02"]}'),
+        ((1, 2), "[1,2]"),
+    ],
+    ids=repr,
+)
+def test_values_that_have_a_form_in_json(value, text):
+    assert client_of(lambda request: [value]).get("/").text == f"[{text}]"
+    assert client_of(lambda request: json_response(value)).get("/").text == text
+
+
+@pytest.mark.parametrize("value", ["text", 5, 1.5, True, None, {"a": [1]}], ids=repr)
+def test_json_response_takes_any_value(value):
+    answer = client_of(lambda request: json_response(value, 201, {"X-A": "1"})).get("/")
+
+    assert (answer.status, answer.content_type, answer.json) == ("201 Created", "application/json", value)
+    assert answer.headers["X-A"] == "1"
+
+
+def test_json_may_be_of_another_type():
+    headers = {"Content-Type": "application/geo+json"}
+    answer = client_of(lambda request: json_response({}, headers=headers)).get("/")
+
+    assert answer.headers.getall("Content-Type") == ["application/geo+json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "location"),
+    [
+        (("/notes/1",), "302 Found", "/notes/1"),
+        (("../x?q=é", 303), "303 See Other", "../x?q=%C3%A9"),
+        (("https://example.com/", 308), "308 Permanent Redirect", "https://example.com/"),
+    ],
+)
+def test_redirects(arguments, status, location):
+    answer = client_of(lambda request: redirect(*arguments)).get("/", status="*")
+
+    assert (answer.status, answer.headers["Location"]) == (status, location)
+
+
+@pytest.mark.parametrize("arguments", [("/", 200), ("/", 304), ("/a\r\nX-B: c",)])
+def test_a_wrong_redirect_is_an_error_of_the_view(arguments, caplog):
+    answer = client_of(lambda request: redirect(*arguments)).get("/", status=500)
+
+    assert "X-B" not in answer.headers
+    assert "ValueError" in caplog.text
+
+
+def test_a_304_has_no_body_either():
+    answer = client_of(lambda request: ("text", 304, {"ETag": '"1"'})).get("/", status=304)
+
+    assert (answer.body, answer.headers["ETag"]) == (b"", '"1"')
+    assert not {"Content-Type", "Content-Length"} & set(answer.headers)
+
+
+def test_head_has_the_length_of_what_get_has():
+    for reply in ["text", {"a": 1}, ("text", 201), Response("text")]:
+        client = client_of(lambda request, reply=reply: reply)
+        answer = client.head("/")
+        assert (answer.body, answer.headers["Content-Length"]) == (
+            b"",
+            client.get("/").headers["Content-Length"],
+        )
+
+
+def test_a_cookie_comes_back():
+    app = App()
+
+    @app.post("/login")
+    def login(request):
+        response = redirect("/", 303)
+        response.set_cookie("name", "ännie", max_age=3600, httponly=True, samesite="Lax")
+        return response
+
+    @app.get("/")
+    def home(request):
+        return request.cookies.get("name", "who?")
+
+    client = TestApp(app)
+    assert client.get("/").text == "who?"
+    assert client.post("/login").follow().text == "ännie"
 
 
 def test_equal_headers_are_all_kept():
@@ -205,6 +323,13 @@ REPLY: object = None
         ((), "returned a tuple of 0; a view returns"),
         (("a", 200, {}, "b"), "returned a tuple of 4; a view returns"),
         ((5, 200), "returned int; a view returns"),
+        (1.5, "returned float; a view returns"),
+        (True, "returned bool; a view returns"),
+        (Point, "returned type; a view returns"),
+        (Point(1, {2}), "returned a Point that is not JSON: Object of type set"),
+        (("a", 200, {"X-A": "日"}), "headers are a dict or a list"),
+        ([Point], "returned a list that is not JSON: Object of type type"),
+        ({UUID(int=5): 1}, "returned a dict that is not JSON: keys must be str"),
         ((Response("x"), 200), "returned Response; a view returns"),
         (("a", "b"), "returned the status 'b'; a status is an int from 200 to 599"),
         (("a", 99), "returned the status 99"),

@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-COMMANDS = ("reload", "routes")
+COMMANDS = ("files", "reload", "routes")
 HELP = {"help_option_names": ["-h", "--help"]}
 
 

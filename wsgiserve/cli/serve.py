@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import click
@@ -30,10 +30,11 @@ Examples:
 """
 
 
-def server_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Declare an option for each field of the configuration."""
+def server_options(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
+    """Declare an option for each field of the configuration, except those named."""
     for field in reversed(dataclasses.fields(Config)):
-        command = _option(field)(command)
+        if field.name not in without:
+            command = _option(field)(command)
     return command
 
 

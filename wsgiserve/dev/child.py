@@ -15,9 +15,11 @@ from typing import Any
 
 from wsgiserve.config import make_config
 from wsgiserve.dev.page import Development
-from wsgiserve.server import Server, signals
+from wsgiserve.server import Server, lifespan, signals
 from wsgiserve.server.channel import Channel
+from wsgiserve.server.errors import StartError
 from wsgiserve.server.program import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED, log_to_stderr
+from wsgiserve.server.worker import started
 from wsgiserve.target import TargetError, load_app
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -37,7 +39,8 @@ def work(
     if not broken:
         try:
             app = load_app(target)
-        except TargetError as error:
+            started(app)
+        except (TargetError, StartError) as error:
             parent.send(event="failed", reason=str(error), folders=sorted(set(_folders(error))))
             raise SystemExit(EXIT_NO_APP) from None
     log_to_stderr()
@@ -53,6 +56,7 @@ def work(
         parent.send(event="ready", pin=development.pin, folders=sorted(set(_folders())))
 
     finished = server.serve(ready=ready, last=True)
+    lifespan.shutdown(app)
     raise SystemExit(EXIT_STOPPED if finished else EXIT_CUT)
 
 

@@ -1,7 +1,9 @@
-"""Files: one store that does every check, for reading and for writing."""
+"""Files: one store that does every check, and ``Files``, which serves it over HTTP."""
 
 from __future__ import annotations
 
-from wsgiserve.files.store import InvalidName, NotStored, Store, StoredFile
+from wsgiserve.files.answer import Answer
+from wsgiserve.files.folder import Files
+from wsgiserve.files.store import Entry, InvalidName, NotStored, Saved, Store, StoredFile
 
-__all__ = ["InvalidName", "NotStored", "Store", "StoredFile"]
+__all__ = ["Answer", "Entry", "Files", "InvalidName", "NotStored", "Saved", "Store", "StoredFile"]

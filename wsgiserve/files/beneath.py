@@ -15,7 +15,7 @@ import os
 from pathlib import Path, PurePath
 
 # O_NONBLOCK: a FIFO without a writer must not hold us. O_NOCTTY: nor a terminal become ours.
-_FLAGS = os.O_NONBLOCK | os.O_NOCTTY
+_FLAGS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def open_beneath(directory: Path, name: str, flags: int) -> int:
@@ -26,7 +26,8 @@ def open_beneath(directory: Path, name: str, flags: int) -> int:
     root = os.open(directory, os.O_DIRECTORY | os.O_PATH)
     try:
         descriptor = os.open(name, flags | _FLAGS, dir_fd=root)
-        if _place(descriptor).is_relative_to(_place(root)):
+        home = _components(root)
+        if _components(descriptor)[: len(home)] == home:
             return descriptor
         os.close(descriptor)
         raise FileNotFoundError
@@ -50,5 +51,5 @@ def open_beneath_stepwise(directory: Path, name: str, flags: int) -> int:
         return os.open(leaf, flags | _FLAGS | os.O_NOFOLLOW, dir_fd=folder)
 
 
-def _place(descriptor: int) -> PurePath:
-    return PurePath(os.readlink(f"/proc/self/fd/{descriptor}"))
+def _components(descriptor: int) -> list[str]:
+    return os.readlink(f"/proc/self/fd/{descriptor}").rstrip("/").split("/")

@@ -6,28 +6,41 @@
 * ``link`` publishes a new name and fails if the name is taken. So of any number of writers, in
   any number of processes, exactly one creates it.
 * ``rename`` replaces a name; a reader gets the old file or the new one. It needs a name to start
-  from, so the draft carries a hidden one for that moment. Where there are no unnamed files, it
-  carries it from the beginning.
+  from, so the draft carries a hidden one for that moment: always the same, since whoever publishes
+  holds the folder's lock. A crash in that moment leaves it behind, and the next to publish there
+  removes it. Where there are no unnamed files, a draft carries a name of its own from the beginning.
 * The file is synced before it gets its name and the folder after: what was acknowledged survives
   a power cut.
+* Its time of change is set to the nanosecond when it is published, so that two versions of equal size
+  never have the same, however fast one follows the other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
-import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import IO, Self
+from typing import TYPE_CHECKING, Self
+
+from wsgiserve.files.validators import Version
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 HIDDEN = ".wsgiserve-"
 """How a draft's name begins, while it has one. The store neither reads nor writes such names."""
 
+_REPLACING = HIDDEN + "replacing"
 _CHUNK = 256 * 1024
 # open(2): the file system, or the kernel, does not know O_TMPFILE.
 _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
+# flock(2): network file systems that do not know it, or not for a folder.
+_NO_LOCKS = {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class Draft:
@@ -60,23 +73,42 @@ class Draft:
             if self._hidden is not None:
                 os.unlink(self._hidden, dir_fd=self._folder)
 
-    def write_all(self, stream: IO[bytes]) -> int:
-        """Copy ``stream`` to its end, a chunk at a time; return the number of bytes."""
-        shutil.copyfileobj(stream, self._file, _CHUNK)
+    def write_all(self, stream: SupportsRead[bytes], watch: Iterable[Callable[[bytes], object]] = ()) -> int:
+        """Copy ``stream`` to its end, a chunk at a time; return the number of bytes.
+
+        Each of ``watch`` is called with each chunk, before that is written.
+        """
+        while chunk := stream.read(_CHUNK):
+            for look in watch:
+                look(chunk)
+            self._file.write(chunk)
         return self._file.tell()
 
-    def publish(self, name: str) -> bool:
-        """Give the file its name, durably; return True if it is new, False if it replaced one."""
+    def publish(self, name: str, check: Callable[[], object] = lambda: None) -> tuple[bool, Version]:
+        """Give the file its name, durably; return True if it is new, False if it replaced one, and its
+        version.
+
+        ``check`` is called while nobody else publishes in the folder, before the file is created, and again
+        before one is replaced; what it raises drops the draft.
+        """
         self._file.flush()
+        now = time.time_ns()
+        os.utime(self._file.fileno(), ns=(now, now))
         os.fsync(self._file.fileno())
+        with locked(self._folder):
+            created = self._give_name(name, check)
+        os.fsync(self._folder)
+        return created, Version.of(os.fstat(self._file.fileno()))
+
+    def _give_name(self, name: str, check: Callable[[], object]) -> bool:
+        check()
         try:
             self._link(name)
-            created = True
         except FileExistsError:
+            check()  # Programs that know nothing of our lock may have created it just now.
             self._rename(name)
-            created = False
-        os.fsync(self._folder)
-        return created
+            return False
+        return True
 
     def _open_unnamed(self) -> int:
         try:
@@ -102,8 +134,29 @@ class Draft:
 
     def _rename(self, name: str) -> None:
         if self._hidden is None:
-            hidden = HIDDEN + secrets.token_hex(8)
-            self._link(hidden)
-            self._hidden = hidden
+            self._link(_REPLACING)
+            self._hidden = _REPLACING
         os.rename(self._hidden, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self._hidden = None
+
+
+@contextlib.contextmanager
+def locked(folder: int) -> Iterator[None]:
+    """Keep everybody else who asks for it from publishing in a folder, in whatever thread or process.
+
+    Where the file system has no such locks, nothing is kept: ``link`` still creates a name only once.
+    """
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_REPLACING, dir_fd=folder)  # What a crash left behind: see above.
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            # By word, not by closing: a child process may have the descriptor too.
+            fcntl.flock(folder, fcntl.LOCK_UN)

@@ -48,12 +48,21 @@ SWITCH_INTERVAL = 0.0005  # with up to so many threads:
 SWITCHING_THREADS = 64
 
 
-def run(app: WSGIApplication, **options: Any) -> None:
+def where(server: Server) -> str:
+    """Return the line that says where to look."""
+    return _where(server.listeners)
+
+
+def _where(listeners: list[Listener]) -> str:
+    return f"Serving on {', '.join(listener.where for listener in listeners)} (Ctrl+C to stop)"
+
+
+def run(app: WSGIApplication, *, announcement: Callable[[Server], str] = where, **options: Any) -> None:
     """Serve in this process until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
 
-    Announces the URL on standard output, logs to standard error, and tells the service manager, if there is
-    one. What prevents serving is one line on standard error and a SystemExit with a code of its own, also
-    requests that had to be cut at the end.
+    Writes the announcement to standard output, the log to standard error, and tells the service manager, if
+    there is one. What prevents serving is one line on standard error and a SystemExit with a code of its own,
+    also requests that had to be cut at the end.
     """
     log_to_stderr()
     _raise_descriptor_limit()
@@ -73,7 +82,7 @@ def run(app: WSGIApplication, **options: Any) -> None:
     _or_exit(lambda: started(app))
 
     def ready() -> None:
-        _announce(server.listeners)
+        _announce(announcement(server))
         manager.ready(f"Serving on {', '.join(server.urls)}")
 
     def stopping(running: int) -> None:
@@ -108,7 +117,9 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
     _raise_descriptor_limit()
     birth = spawned()
     if birth is None:
-        supervisor = Supervisor(config, workers, _announce, _say_what_runs)
+        supervisor = Supervisor(
+            config, workers, lambda listeners: _announce(_where(listeners)), _say_what_runs
+        )
         handler = log_to_stderr()
         try:
             return _supervise(supervisor)
@@ -189,12 +200,11 @@ def fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def _announce(listeners: list[Listener]) -> None:
+def _announce(text: str) -> None:
     if sys.stdout is None:  # Closed by whoever started us.
         return
     try:
-        where = ", ".join(listener.where for listener in listeners)
-        sys.stdout.write(f"Serving on {where} (Ctrl+C to stop)\n")
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except OSError:
         pass  # Nobody reads it.

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config, make_config, refuse_command_options
+from wsgiserve.server import lifespan
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.listener import Listener, check_binds, open_listeners
 from wsgiserve.server.loop import EventLoop
@@ -161,6 +162,7 @@ class Server:
         loop.wake()
 
     def __enter__(self) -> Server:
+        lifespan.startup(self.app)
         loop = self._prepare()
         self._background = threading.Thread(
             target=self._run, args=(loop,), name="wsgiserve-sentinel", daemon=True
@@ -179,6 +181,7 @@ class Server:
             self.stop()
         assert self._background is not None
         self._background.join()
+        lifespan.shutdown(self.app)
 
     def _prepare(self) -> EventLoop:
         self.open()
@@ -266,4 +269,9 @@ def serve(app: WSGIApplication, **options: Any) -> bool:
 
     Prints nothing and logs no access unless asked; ``wsgiserve.server.program.run`` is for programs.
     """
-    return Server(app, **options).serve()
+    server = Server(app, **options)
+    lifespan.startup(app)
+    try:
+        return server.serve()
+    finally:
+        lifespan.shutdown(app)

@@ -1,38 +1,35 @@
-"""What goes wrong, made a response: the handlers an application registered, else a plain answer.
+"""What goes wrong, made an answer: by the handlers that were registered, else as ``problems`` presents it.
 
-A handler is found by status first, then along the error's class hierarchy. An exception that nobody
-handles is logged with its traceback and becomes an InternalServerError, which a handler for 500 may
-answer. What a handler raises itself is not handed to handlers again.
+A handler is found by status first, then along the error's class hierarchy; where there are several tables of
+handlers, as groups have them, all of that in the nearest first. An exception that nobody handles is logged
+with its traceback and becomes an InternalServerError, which a handler for 500 may answer. What a handler
+raises itself is not handed to handlers again.
 """
 
 from __future__ import annotations
 
 import logging
-from html import escape
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 from urllib.parse import quote
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
-from wsgiserve.web.replies import TEXT, make_response, status_line
+from wsgiserve.web.problems import own_fields, present
+from wsgiserve.web.replies import Rendered, render
+from wsgiserve.web.requests import Request
 from wsgiserve.web.views import View, check, describe
 
 logger = logging.getLogger("wsgiserve.app")
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>:root {{ color-scheme: light dark; font: 1rem system-ui, sans-serif; margin: 3rem }}</style>
-<h1>{title}</h1>
-<p>{text}</p>
-"""
+DEBUGGER = "wsgiserve.debugger"
+"""The environ's key for ``(request, error) -> Response | None``, which may show what nobody handled."""
 
 
 class ErrorHandlers:
-    """The handlers of an application, by status or exception class."""
+    """A table of handlers, by status or exception class."""
 
     def __init__(self) -> None:
         self._handlers: dict[int | type[Exception], View] = {}
@@ -51,30 +48,10 @@ class ErrorHandlers:
             )
         self._handlers[key] = handler
 
-    def answer(self, request: Request, error: Exception) -> Response:
-        """Answer an exception that a view, the routing or a reply raised."""
-        try:
-            return self._handle(request, error)
-        except HTTPException as raised:
-            return plain_answer(request, raised)
-        except Exception as raised:  # noqa: BLE001 -- the boundary: logged and answered
-            _log(request, raised)
-            return plain_answer(request, InternalServerError(original_exception=raised))
-
-    def _handle(self, request: Request, error: Exception) -> Response:
-        handler = self._find(error)
-        if handler is None and not isinstance(error, HTTPException):
-            _log(request, error)
-            error = InternalServerError(original_exception=error)
-            handler = self._find(error)
-        if handler is None:
-            raise error
-        status, headers = 500, Headers()
-        if isinstance(error, HTTPException):
-            status, headers = error.code or 500, _own_headers(request, error)
-        return make_response(handler(request, error), handler, status, headers)
-
-    def _find(self, error: Exception) -> View | None:
+    def find(self, error: Exception) -> View | None:
+        """Find the handler of an error."""
+        if not self._handlers:
+            return None
         if isinstance(error, HTTPException):
             if error.response is not None:  # abort(response): the answer is there already
                 return None
@@ -83,37 +60,47 @@ class ErrorHandlers:
         classes = (cls for cls in type(error).__mro__ if cls in self._handlers)
         return next((self._handlers[cls] for cls in classes), None)
 
+    def answer(
+        self, request: Request, error: Exception, farther: Sequence[ErrorHandlers] = ()
+    ) -> Rendered | Response:
+        """Answer an exception that a view, the routing or a reply raised.
 
-def plain_answer(request: Request, error: HTTPException) -> Response:
-    """Answer with the error's description: a page for who asks for HTML, else text."""
-    if isinstance(error.response, Response):
-        return error.response
-    text = str(error.description or error.name)
-    offered = ("text/plain", "text/html")
-    if request.accept_mimetypes.best_match(offered) == "text/html":
-        title = f"{error.code or 500} {error.name}"
-        body, content_type = (
-            _PAGE.format(title=escape(title), text=escape(text)),
-            "text/html; charset=utf-8",
-        )
-    else:
-        body, content_type = f"{text}\n", TEXT
-    headers = _own_headers(request, error)
-    headers["Vary"] = "Accept"
-    headers["X-Content-Type-Options"] = "nosniff"
-    content = body.encode("utf-8", "replace")
-    status = status_line(error.code or 500)
-    return Response(content, status, headers, content_type=content_type)
+        ``farther`` are the tables that are asked after this one, the nearest first.
+        """
+        try:
+            return _handle(request, error, (self, *farther))
+        except Exception as raised:
+            if getattr(raised, "client_fault", False):  # from wsgi.input: the server knows the answer
+                raise
+            return present(request, _with_status(request, raised))
 
 
-def _own_headers(request: Request, error: HTTPException) -> Headers:
-    """Read what the error itself has to say, such as Allow or Retry-After."""
-    headers = Headers(error.get_headers(request.environ))
-    headers.remove("Content-Type")
-    return headers
+def _handle(request: Request, error: Exception, tables: Iterable[ErrorHandlers]) -> Rendered | Response:
+    handler = _find(error, tables)
+    if handler is None and not isinstance(error, HTTPException):
+        unhandled, error = error, _with_status(request, error)
+        debug: Callable[[Request, Exception], Response | None] | None = request.environ.get(DEBUGGER)
+        if debug is not None and (page := debug(request, unhandled)) is not None:
+            return page
+        handler = _find(error, tables)
+    if handler is None:
+        return present(request, cast(HTTPException, error))
+    status, headers = 500, Headers()
+    if isinstance(error, HTTPException):
+        status, headers = error.code or 500, Headers(own_fields(request, error))
+    return render(handler(request, error), handler, status, headers)
 
 
-def _log(request: Request, error: Exception) -> None:
+def _find(error: Exception, tables: Iterable[ErrorHandlers]) -> View | None:
+    return next((handler for table in tables if (handler := table.find(error)) is not None), None)
+
+
+def _with_status(request: Request, error: Exception) -> HTTPException:
+    """Give an error that has a status; one that has none is logged."""
+    if isinstance(error, HTTPException):
+        return error
     # Quoted, so that no path can write a line of its own into the log.
     line = quote(f"{request.method} {request.path}", safe="/ !$&'()*+,:;=@")
-    logger.error("%s: %s: %s", line, type(error).__name__, error, exc_info=error)
+    id = "" if request.id is None else f" [{request.id}]"
+    logger.error("%s%s: %s: %s", line, id, type(error).__name__, error, exc_info=error)
+    return InternalServerError(original_exception=error)

@@ -7,59 +7,131 @@ is an error that names the view.
 A stream is asked for its first item before the response starts. So the item's type picks the
 content type, and a generator may still ``abort()``, or fail as any view fails, before its first
 ``yield``.
+
+Most replies are text or JSON that nobody looks at again: ``render`` makes of them what PEP 3333 wants, a
+status, a list of fields and a body, and no ``Response``.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.utils import redirect as _redirect
 from werkzeug.wrappers import Response
 
+from wsgiserve.web.encoding import encode_json
 from wsgiserve.web.views import View, describe
 
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
 JSON = "application/json"
 
+Fields = list[tuple[str, str]]
+Rendered = tuple[str, Fields, Iterable[bytes]]
+"""The status line, the header fields and the body, as PEP 3333 wants them; the body may have ``close()``."""
+
 _MAY_RETURN = (
-    "a view returns str, bytes, dict, list, None, an iterator of bytes or str, a Response, "
+    "a view returns str, bytes, dict, list, a dataclass, None, an iterator of bytes or str, a Response, "
     "(body, status) or (body, status, headers)"
 )
+# In the registered spelling; werkzeug would shout it.
+_STATUS_LINES = {code: f"{code} {phrase}" for code, phrase in HTTP_STATUS_CODES.items()}
+_OK = _STATUS_LINES[200]
+_TEXT_FIELD, _JSON_FIELD = ("Content-Type", TEXT), ("Content-Type", JSON)
+_BODILESS = (204, 304)  # RFC 9110 sections 15.3.5 and 15.4.5
+
+
+def render(
+    reply: object, view: View, status: int | None = None, extra: Headers | None = None
+) -> Rendered | Response:
+    """Turn what a view returned into what a server wants; a Response stays what it is.
+
+    ``status`` and ``extra`` header fields apply where the reply has none of its own; a returned
+    HTTPException is raised; TypeError says which view returned what.
+    """
+    if status is None and extra is None:  # the common ones, for which the rest would find the same
+        kind = type(reply)
+        if kind is str:
+            content = _encode(cast(str, reply))
+            return _OK, [_TEXT_FIELD, ("Content-Length", str(len(content)))], [content]
+        if kind is dict or kind is list:
+            content = _dump(reply, view)
+            return _OK, [_JSON_FIELD, ("Content-Length", str(len(content)))], [content]
+    if isinstance(reply, Response):
+        return reply
+    if isinstance(reply, HTTPException):
+        raise reply
+    body, code, headers = _unpack(reply, view, status)
+    fields, result = _content(body, view)
+    for more in (extra, headers):
+        if more:
+            names = {name.lower() for name, _ in more}
+            fields = [*(field for field in fields if field[0].lower() not in names), *more]
+    if code in _BODILESS:
+        fields = [field for field in fields if field[0].lower() not in ("content-type", "content-length")]
+        result = without_body(result)
+    return status_line(code), fields, result
 
 
 def make_response(
     reply: object, view: View, status: int | None = None, extra: Headers | None = None
 ) -> Response:
-    """Turn what a view returned into a response.
+    """Turn what a view returned into a Response, as ``render`` does, for those who want to change it."""
+    return to_response(render(reply, view, status, extra))
 
-    ``status`` and ``extra`` header fields apply where the reply has none of its own; a returned
-    HTTPException is raised; TypeError says which view returned what.
+
+def to_response(answer: Rendered | Response) -> Response:
+    """Make a Response of a rendered reply."""
+    if isinstance(answer, Response):
+        return answer
+    status, fields, body = answer
+    response = Response(body, status, fields)
+    if isinstance(body, list):
+        response.headers.remove("Content-Length")  # werkzeug counts anew, since the body may be changed
+    if not any(name.lower() == "content-type" for name, _ in fields):
+        response.headers.remove("Content-Type")  # werkzeug's default, also for what has no content
+    return response
+
+
+def without_body(body: Iterable[bytes]) -> list[bytes]:
+    """Give the body of the answer to HEAD: none. The one it would have is closed."""
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+    return []
+
+
+def json_response(
+    value: object, status: int = 200, headers: Mapping[str, str] | Fields | None = None
+) -> Response:
+    """Make a response of any JSON value; a Content-Type among the headers wins.
+
+    TypeError or ValueError for what is not JSON.
     """
-    if isinstance(reply, Response):
-        return reply
-    if isinstance(reply, HTTPException):
-        raise reply
-    body, status, headers = _unpack(reply, view, status)
-    content: bytes | _Stream
-    if isinstance(body, Iterator):
-        content = _Stream(body, view)
-        content_type = content.content_type
-    else:
-        content, content_type = _render(body, view)
-    response = Response(content, status_line(status), content_type=content_type)
-    for fields in (extra, headers):
-        if fields:
-            response.headers.update(fields)
+    response = Response(encode_json(value), status_line(status), content_type=JSON)
+    response.headers.update(headers or {})
+    return response
+
+
+def redirect(location: str, code: int = 302) -> Response:
+    """Send the client to another place: 302, 303 (after a POST), 307, 301 or 308.
+
+    The location is taken as it is: check one that comes from the client.
+    """
+    if code not in (301, 302, 303, 307, 308):
+        raise ValueError(f"redirect with status {code}: write 301, 302, 303, 307 or 308")
+    response = _redirect(location, code)
+    response.status = status_line(code)
     return response
 
 
 def status_line(code: int) -> str:
-    """Give a status its registered phrase, in the registered spelling (werkzeug would shout it)."""
-    return f"{code} {HTTP_STATUS_CODES.get(code, 'Unknown')}"
+    """Give a status its registered phrase."""
+    return _STATUS_LINES.get(code) or f"{code} Unknown"
 
 
 def _unpack(reply: object, view: View, status: int | None) -> tuple[object, int, Headers | None]:
@@ -72,13 +144,27 @@ def _unpack(reply: object, view: View, status: int | None) -> tuple[object, int,
         raise TypeError(
             f"view {describe(view)} returned the status {status!r}; a status is an int from 200 to 599"
         )
+    return body, status, _headers(rest[0], view) if rest else None
+
+
+def _headers(given: Any, view: View) -> Headers:
     try:
-        return body, status, Headers(*rest) if rest else None
+        headers = Headers(given)
+        "".join(f"{name}{value}" for name, value in headers).encode("latin-1")  # PEP 3333
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"view {describe(view)} returned headers {rest[0]!r} ({error}); "
+            f"view {describe(view)} returned headers {given!r} ({error}); "
             "headers are a dict or a list of (name, value)"
         ) from None
+    return headers
+
+
+def _content(body: object, view: View) -> tuple[Fields, Iterable[bytes]]:
+    if isinstance(body, Iterator):
+        stream = _Stream(body, view)
+        return [("Content-Type", stream.content_type)], stream
+    content, content_type = _render(body, view)
+    return [("Content-Type", content_type), ("Content-Length", str(len(content)))], [content]
 
 
 def _render(body: object, view: View) -> tuple[bytes, str]:
@@ -91,6 +177,8 @@ def _render(body: object, view: View) -> tuple[bytes, str]:
             return bytes(body), BYTES
         case dict() | list():
             return _dump(body, view), JSON
+    if hasattr(type(body), "__dataclass_fields__"):
+        return _dump(body, view), JSON
     raise TypeError(f"view {describe(view)} returned {type(body).__name__}; {_MAY_RETURN}")
 
 
@@ -101,13 +189,11 @@ def _encode(text: str) -> bytes:
 
 def _dump(body: object, view: View) -> bytes:
     try:
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
+        return encode_json(body)
+    except (TypeError, ValueError) as error:
         raise TypeError(
             f"view {describe(view)} returned a {type(body).__name__} that is not JSON: {error}"
         ) from error
-    # Lone surrogates come out as \udxxx, which is their form in JSON.
-    return text.encode("utf-8", "backslashreplace")
 
 
 class _Stream:

@@ -1,38 +1,55 @@
 """What is known of a view before it is called: its name, its place, what it takes.
 
 A view is inspected once, at registration, so that a wrong one is an error at start and not a 500
-later. Only the names of its parameters are read; annotations are never evaluated, since they may
-name things that exist only for a type checker.
+later. Annotations are read for those parameters alone that have no converter in the rule, one by one: others
+may name things that exist only for a type checker. One that cannot be resolved is no error, at no version of
+Python, lazily evaluated annotations (PEP 649) included.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from inspect import Parameter, Signature
 from typing import Any
 
 View = Callable[..., object]
 
-_AS_WRITTEN: dict[str, Any] = {}
+UNRESOLVED = object()
+"""What ``annotation`` gives for an annotation that leads nowhere."""
+
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_LAZILY: dict[str, Any] = {}
+_FORWARD: type | tuple[()] = ()
 if sys.version_info >= (3, 14):
-    # Since PEP 649 reading a signature evaluates annotations, unless asked for as text.
+    # Since PEP 649 reading a signature evaluates annotations; what cannot be found shall be marked so.
     import annotationlib
 
-    _AS_WRITTEN = {"annotation_format": annotationlib.Format.STRING}
+    _LAZILY = {"annotation_format": annotationlib.Format.FORWARDREF}
+    _FORWARD = annotationlib.ForwardRef
 
 
-def describe(view: View) -> str:
+def describe(view: object) -> str:
     """Name a view and where it is written, as ``name (file:line)``."""
     name = getattr(view, "__qualname__", None) or repr(view)
     where = place(view)
     return f"{name} ({where[0]}:{where[1]})" if where else name
 
 
-def place(view: View) -> tuple[str, int] | None:
+def place(view: object) -> tuple[str, int] | None:
     """Return the file and the line where a view is written, if it is written in Python."""
-    code = getattr(inspect.unwrap(view), "__code__", None)
+    code = getattr(function_of(view), "__code__", None)
     return (code.co_filename, code.co_firstlineno) if code else None
+
+
+def signature_of(view: View) -> Signature | None:
+    """Read a view's signature; None for a callable written in C that has none."""
+    try:
+        return inspect.signature(view, **_LAZILY)
+    except ValueError:
+        return None
 
 
 def check(view: View, purpose: str, names: Iterable[str], form: str, positional: int = 1) -> None:
@@ -44,11 +61,48 @@ def check(view: View, purpose: str, names: Iterable[str], form: str, positional:
         raise TypeError(f"{purpose}: {view!r} is not callable; write {form}")
     if inspect.iscoroutinefunction(view):
         raise TypeError(f"{purpose}: view {describe(view)} is async, and WSGI is synchronous; write {form}")
-    try:
-        signature = inspect.signature(view, **_AS_WRITTEN)
-    except ValueError:  # a callable written in C may have no signature to read
+    signature = signature_of(view)
+    if signature is None:
         return
     try:
         signature.bind(*[None] * positional, **dict.fromkeys(names))
     except TypeError as error:
         raise TypeError(f"{purpose}: view {describe(view)}: {error}; write {form}") from None
+
+
+def takes_request(view: View, names: Iterable[str]) -> bool:
+    """Tell whether a view's first positional parameter is the request, not one of the rule's parameters."""
+    signature = signature_of(view) if callable(view) else None
+    if signature is None:
+        return True
+    first = next(iter(signature.parameters.values()), None)
+    if first is None:
+        return False
+    if first.kind in _POSITIONAL:
+        return first.name == "request" or (first.name not in names and first.default is Parameter.empty)
+    return first.kind is Parameter.VAR_POSITIONAL
+
+
+def annotation(view: View, name: str) -> object:
+    """Give a parameter's annotation, resolved; ``str`` if it has none, UNRESOLVED if it leads nowhere."""
+    signature = signature_of(view)
+    parameter = signature.parameters.get(name) if signature else None
+    if parameter is None or parameter.annotation is Parameter.empty:
+        return str
+    found = parameter.annotation
+    if isinstance(found, str):  # from __future__ import annotations
+        try:
+            found = eval(found, dict(getattr(function_of(view), "__globals__", {})))
+        except Exception:  # noqa: BLE001 -- whatever it is, it is only an annotation
+            return UNRESOLVED
+    return UNRESOLVED if isinstance(found, (str, _FORWARD)) else found
+
+
+def function_of(view: object) -> object:
+    """Find the function below what was put around it."""
+    while isinstance(view, functools.partial):
+        view = view.func
+    view = inspect.unwrap(view) if callable(view) else view
+    if hasattr(view, "__code__") or inspect.isclass(view):
+        return view
+    return getattr(type(view).__call__, "__func__", type(view).__call__) if callable(view) else view

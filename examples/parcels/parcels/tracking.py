@@ -1,0 +1,47 @@
+"""What can be asked of parcels: announce, list, look at, say what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+from uuid import UUID
+
+from parcels.depot import Depot
+from parcels.model import STATES, InvalidError, NewEvent, NewParcel, Parcel, check_event, check_parcel
+from wsgiserve import Group, Request
+
+Notify = Callable[[Request, Parcel], None]
+
+
+def tracking(depot: Depot, notify: Notify) -> Group:
+    """Make the routes below ``/parcels``; ``notify`` is told when a parcel is delivered."""
+    group = Group("/parcels", name="parcels")
+
+    @group.get("")
+    def index(request: Request) -> list[Parcel]:
+        """List the parcels, or those in the state that the query names."""
+        state = request.args.get("state")
+        if state is not None and state not in STATES:
+            raise InvalidError(f"state is one of {', '.join(STATES)}, not {state!r}")
+        return depot.all(state)
+
+    @group.post("")
+    def announce(request: Annotated[Request, NewParcel]) -> tuple[Parcel, Literal[201], dict[str, str]]:
+        """Announce a parcel."""
+        parcel = depot.add(check_parcel(request.get_json()))
+        return parcel, 201, {"Location": f"{request.root_path}/parcels/{parcel.id}"}
+
+    @group.get("/{parcel_id}")
+    def show(parcel_id: UUID) -> Parcel:
+        """Show a parcel and all that has happened to it."""
+        return depot.find(parcel_id)
+
+    @group.post("/{parcel_id}/events")
+    def record(request: Annotated[Request, NewEvent], parcel_id: UUID) -> tuple[Parcel, Literal[201]]:
+        """Say what happened to a parcel."""
+        parcel = depot.record(parcel_id, check_event(request.get_json()))
+        if parcel.state == "delivered":
+            notify(request, parcel)
+        return parcel, 201
+
+    return group

@@ -1,0 +1,210 @@
+"""What a person without script sends from a folder's page, and folders that are made and removed."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+from pathlib import Path
+from typing import Any
+from wsgiref.validate import validator
+
+import pytest
+from webtest import TestApp, TestResponse
+
+from wsgiserve.files import Files
+
+BOUNDARY = "---------------------------7d91"
+
+
+def app(root: Path, **options: Any) -> TestApp:
+    return TestApp(validator(Files(root, listing=True, **options)))
+
+
+def form(*parts: tuple[str, str | None, bytes]) -> bytes:
+    """Return a form of (field, file name, content), as a browser writes it."""
+    body = b""
+    for name, filename, content in parts:
+        file = f'; filename="{filename}"\r\nContent-Type: text/plain' if filename is not None else ""
+        body += f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode()
+        body += content + b"\r\n"
+    return body + f"--{BOUNDARY}--\r\n".encode()
+
+
+def send(app: TestApp, url: str, body: bytes, status: int = 303, **headers: str) -> TestResponse:
+    headers["Content-Type"] = f"multipart/form-data; boundary={BOUNDARY}"
+    return app.request(url, method="POST", body=body, headers=headers, status=status)
+
+
+def choose(clash: str) -> tuple[str, None, bytes]:
+    return "clash", None, clash.encode()
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_files_of_a_form_are_saved_and_the_browser_led_back(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    body = form(
+        choose("keep"),
+        ("file", "a.txt", b"one\r\n--two"),
+        ("file", "ü %22q%22.txt", b""),
+        ("file", "folder/b.txt", b"b"),
+        ("file", "", b""),
+    )
+    answer = send(app(tmp_path, upload=True), "/sub/", body)
+    assert answer.headers["Location"] == "./"
+    assert contents(tmp_path) == {"sub/a.txt": b"one\r\n--two", 'sub/ü "q".txt': b"", "sub/b.txt": b"b"}
+
+
+@pytest.mark.parametrize(
+    ("clash", "expected"),
+    [
+        ("keep", {"a.tar.gz": b"old", "a (2).tar.gz": b"old 2", "a (3).tar.gz": b"new"}),
+        ("replace", {"a.tar.gz": b"new", "a (2).tar.gz": b"old 2"}),
+        ("skip", {"a.tar.gz": b"old", "a (2).tar.gz": b"old 2"}),
+    ],
+)
+def test_a_name_that_is_taken_is_kept_replaced_or_skipped(
+    tmp_path: Path, clash: str, expected: dict[str, bytes]
+) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(b"old")
+    (tmp_path / "a (2).tar.gz").write_bytes(b"old 2")
+    send(
+        app(tmp_path, upload=True),
+        "/",
+        form(choose(clash), ("file", "a.tar.gz", b"new"), ("file", "z", b"z")),
+    )
+    assert contents(tmp_path) == expected | {"z": b"z"}
+
+
+def test_what_is_not_saved_is_said_and_the_rest_is_saved(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    body = form(
+        choose("replace"),
+        ("file", "folder", b"x"),
+        ("file", ".hidden", b"x"),
+        ("file", "large", b"x" * 11),
+        ("file", "fits", b"x" * 10),
+    )
+    answer = send(app(tmp_path, upload=True, max_size=10), "/", body, 400)
+    assert answer.text.splitlines()[0] == "Saved: 1. Not saved:"
+    assert len(answer.text.splitlines()) == 4
+    assert contents(tmp_path) == {"fits": b"x" * 10}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"nonsense",
+        form(("file", "a.txt", b"whole"))[:-30],
+        b"--" + BOUNDARY.encode() + b"\r\nContent-Disposition: form-data; name=x; filename=y\r\n",
+        b"--" + BOUNDARY.encode() + b"\r\nX: y\r\n\r\nz\r\n--" + BOUNDARY.encode() + b"--\r\n",
+    ],
+)
+def test_a_form_that_is_broken_saves_nothing_of_the_broken_part(tmp_path: Path, body: bytes) -> None:
+    answer = send(app(tmp_path, upload=True), "/", body, 400)
+    assert "broken off or malformed" in answer.text
+    assert contents(tmp_path) == {}
+
+
+def test_a_head_of_a_part_without_end_is_not_kept_in_memory(tmp_path: Path) -> None:
+    body = f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=x; y=".encode() + b"z" * (4 << 20)
+    assert send(app(tmp_path, upload=True), "/", body, 413).text == "The form is too large.\n"
+
+
+def test_a_large_file_is_never_whole_in_memory(tmp_path: Path) -> None:
+    size = 64 << 20
+    head, tail = form(("file", "large", b"<>")).split(b"<>")
+
+    class Body(io.RawIOBase):
+        left = size
+        parts = iter([head, *[b"x" * (1 << 16)] * (size >> 16), tail, b""])
+
+        def read(self, size: int = -1) -> bytes:
+            return next(self.parts)
+
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/",
+        "CONTENT_TYPE": f"multipart/form-data; boundary={BOUNDARY}",
+        "wsgi.input": Body(),
+        "wsgi.input_terminated": True,
+    }
+    files = Files(tmp_path, listing=True, upload=True)
+    statuses: list[str] = []
+    tracemalloc.start()
+    try:
+        files(environ, lambda status, headers: statuses.append(status))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert statuses == ["303 See Other"]
+    assert (tmp_path / "large").stat().st_size == size
+
+
+def test_a_page_of_another_site_saves_and_deletes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    files = app(tmp_path, upload=True, delete=True)
+    for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        send(files, "/", form(("file", "b", b"x")), 403, **headers)
+        files.post("/", {"delete": "a"}, headers=headers, status=403)
+        files.post("/", {"folder": "c"}, headers=headers, status=403)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_each_power_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    body = form(("file", "b", b"x"))
+    send(app(tmp_path), "/", body, 405)
+    send(app(tmp_path, delete=True), "/", body, 415)
+    app(tmp_path, delete=True).post("/", {"folder": "c"}, status=415)
+    app(tmp_path, upload=True).post("/", {"delete": "a"}, status=415)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_deletion_waits_for_a_yes(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "<b>.txt").write_text("")
+    files = app(tmp_path, delete=True)
+    page = files.get("/sub/?delete=%3Cb%3E.txt")
+    assert page.html.select_one("bdi").text == "<b>.txt"
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert list((tmp_path / "sub").iterdir())
+    answer = page.form.submit("delete")
+    assert (answer.status_int, answer.headers["Location"]) == (303, "./")
+    assert not list((tmp_path / "sub").iterdir())
+    assert page.form.submit("delete").status_int == 303  # it is gone, as was wished
+
+
+def test_a_folder_is_deleted_when_it_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a").write_text("")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    files = app(tmp_path, delete=True)
+    assert files.delete("/full/", status=409).text == "The folder is not empty.\n"
+    files.delete("/link/", status=404)
+    files.delete("/empty/", status=204)
+    for url in ("/empty/", "/full/a/", "/", "/../", "/.hidden/"):
+        files.delete(url, status=404)
+    (tmp_path / "empty").mkdir()
+    assert files.post("/", {"delete": "full"}, status=409)
+    assert files.post("/", {"delete": "empty"}, status=303)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "link"]
+
+
+def test_a_folder_is_made_once(tmp_path: Path) -> None:
+    files = app(tmp_path, upload=True)
+    for _ in range(2):
+        files.post("/", {"folder": "neu ü"}, status=201)
+    files.post("/neu%20%C3%BC/", {"folder": "below"}, status=201)
+    (tmp_path / "file").write_text("")
+    for name in ("file", "", "..", ".hidden", "no/where", "a\nb", "x" * 300):
+        files.post("/", {"folder": name}, status=400)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "file",
+        "neu ü",
+        "neu ü/below",
+    ]

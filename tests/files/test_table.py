@@ -1,0 +1,63 @@
+"""The table of cases: from memory, from the open file, and over a socket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.files.cases import CASES, Case, furnish
+from tests.files.conftest import call
+from tests.files.judging import Ask, fault, over, run
+from wsgiserve import Server
+from wsgiserve.files import Files
+
+assert len({case.id for case in CASES}) == len(CASES)
+TABLE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+
+
+@TABLE
+def test_table(case: Case, ask: Ask) -> None:
+    seen = run(case, ask)
+    assert seen.status == case.status
+    assert fault(case, seen, ask) == ""
+    assert seen.headers["x-content-type-options"] == "nosniff"
+
+
+@TABLE
+def test_table_with_nothing_in_memory(case: Case, folder: Path) -> None:
+    """Each answer is made from the open file."""
+    ask: Ask = lambda method, path, fields: call(Files(folder), method, path, fields)  # noqa: E731
+    seen = run(case, ask)
+    assert seen.status == case.status
+    assert fault(case, seen, ask) == ""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    with Server(Files(furnish(tmp_path_factory.mktemp("served"))), port=0) as server:
+        yield over(server.port)
+
+
+@TABLE
+def test_table_over_a_socket(case: Case, served: Ask) -> None:
+    seen = run(case, served)
+    assert seen.status == case.status
+    assert fault(case, seen, served) == ""
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.status == 200], ids=lambda case: case.id)
+def test_head_equals_get(case: Case, ask: Ask) -> None:
+    fields = tuple(field for field in case.fields if field[0] == "Accept-Encoding")
+    get, head = (ask(method, case.path, fields) for method in ("GET", "HEAD"))
+    assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")
+
+
+def test_no_descriptor_is_left_open(folder: Path) -> None:
+    before = set(os.listdir("/dev/fd"))
+    files = Files(folder)
+    for case in CASES:
+        run(case, lambda method, path, fields: call(files, method, path, fields))
+    assert set(os.listdir("/dev/fd")) == before

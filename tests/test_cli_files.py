@@ -1,0 +1,274 @@
+"""``wsgiserve files``, run as a person runs it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wsgiserve.cli.files import EXAMPLES, _is_loopback, _urls, command
+from wsgiserve.config import Config
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-X", "dev", "-m", "wsgiserve", "files"]
+ENVIRON = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+class Running:
+    """A server that was started, with what it has said."""
+
+    def __init__(self, process: subprocess.Popen[str], first: str) -> None:
+        self.process = process
+        self.first = first
+        match = re.fullmatch(r"Serving HTTP on (\S+) port ([0-9]+) \((http://\S+/)\) \.\.\.\n", first)
+        assert match is not None, first
+        self.address, self.port, self.url = match[1], int(match[2]), match[3]
+        self.errors = ""
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as client:
+            client.request(method, path, body, fields)
+            answer = client.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+@contextlib.contextmanager
+def running(folder: Path, *arguments: str, environ: dict[str, str] = ENVIRON) -> Iterator[Running]:
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=environ,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        try:
+            server = Running(process, process.stdout.readline())
+            yield server
+        finally:
+            process.terminate()
+            _, errors = process.communicate(timeout=20)
+        server.errors = errors
+        assert process.returncode == 0
+
+
+def run(folder: Path, *arguments: str, given: str | None = None) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=ENVIRON,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "public" / "css").mkdir(parents=True)
+    (tmp_path / "public" / "index.html").write_text("<h1>home</h1>")
+    (tmp_path / "public" / "lyrics.html").write_text("<h1>lyrics</h1>")
+    (tmp_path / "notes.txt").write_text("notes")
+    return tmp_path
+
+
+def test_it_serves_this_folder_to_everybody_and_only_to_be_read(folder: Path) -> None:
+    with running(folder, "0") as server:
+        assert (server.address, server.url) == ("::", f"http://localhost:{server.port}/")
+        status, headers, page = server.request("GET", "/")
+        assert status == 200
+        assert b"notes.txt" in page
+        assert headers["cache-control"] == "no-cache"
+        assert server.request("GET", "/notes.txt")[2] == b"notes"
+        assert server.request("GET", "/public/")[2] == b"<h1>home</h1>"
+        for method in ("PUT", "POST", "DELETE"):
+            assert server.request(method, "/notes.txt", b"x")[0] == 405
+        with socket.create_connection(("127.0.0.2", server.port)):
+            pass  # not on 127.0.0.1 alone
+    assert server.errors == ""
+    assert (folder / "notes.txt").read_text() == "notes"
+
+
+def test_the_arguments_of_http_server_are_taken_as_they_are(folder: Path) -> None:
+    with running(folder, "--bind", "127.0.0.1", "--directory", "public", "-p", "HTTP/1.0", "0") as server:
+        assert (
+            server.first
+            == f"Serving HTTP on 127.0.0.1 port {server.port} (http://127.0.0.1:{server.port}/) ...\n"
+        )
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            received = b"".join(iter(lambda: client.recv(65536), b""))
+        assert received.endswith(b"<h1>home</h1>")  # and then it closed
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.2", server.port))
+
+
+def test_headers_cors_clean_urls_and_spa(folder: Path) -> None:
+    options = [
+        "-H",
+        "X-One",
+        "1",
+        "--header",
+        "Cache-Control",
+        "max-age=5",
+        "--cors",
+        "--clean-urls",
+        "--spa",
+    ]
+    with running(folder, "0", "-b", "127.0.0.1", "-d", "public", *options) as server:
+        status, headers, body = server.request("GET", "/lyrics")
+        assert (status, body) == (200, b"<h1>lyrics</h1>")
+        assert (headers["x-one"], headers["cache-control"]) == ("1", "max-age=5")
+        assert headers["access-control-allow-origin"] == "*"
+        assert server.request("GET", "/some/route")[2] == b"<h1>home</h1>"
+        assert server.request("GET", "/missing.js")[0] == 404
+
+
+def test_who_can_write_without_a_password_is_this_machine_alone(folder: Path) -> None:
+    with running(folder, "0", "--upload", "--delete", "--max-size", "1k") as server:
+        assert server.address == "127.0.0.1"
+        assert server.request("PUT", "/new.txt", b"x" * 1024)[0] == 201
+        assert server.request("PUT", "/large.txt", b"x" * 1025)[0] == 413
+        assert server.request("PUT", "/new.txt", b"y", Host="evil.example")[0] == 403
+        assert server.request("DELETE", "/new.txt", Host=f"localhost:{server.port}")[0] == 204
+        assert (
+            server.request("POST", "/", b"folder=sub", Content_Type="application/x-www-form-urlencoded")[0]
+            == 201
+        )
+    assert "only this machine is served" in server.errors
+    assert (folder / "sub").is_dir()
+    with running(folder, "0", "--upload", "-b", "0.0.0.0") as server:
+        assert server.request("PUT", "/new.txt", b"x")[0] == 201
+    assert "whoever can reach this address may write here" in server.errors
+
+
+def test_a_body_above_the_server_s_usual_limit_is_a_matter_of_max_size(folder: Path) -> None:
+    with (
+        running(folder, "0", "--upload", "--max-size", "0") as server,
+        socket.create_connection(("127.0.0.1", server.port)) as client,
+    ):
+        client.sendall(b"PUT /huge HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000000\r\n")
+        client.sendall(b"Expect: 100-continue\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 100 ")
+
+
+def test_archives_are_offered_when_asked_for(folder: Path) -> None:
+    with running(folder, "0", "-b", "127.0.0.1", "--archive") as server:
+        status, headers, body = server.request("GET", "/?archive=zip")
+        assert (status, headers["content-type"], body[:2]) == (200, "application/zip", b"PK")
+
+
+def test_a_password_opens_it_to_others(folder: Path) -> None:
+    code, credentials, _ = run(folder, "--hash", "ann", given="sécret\n")
+    assert code == 0
+    assert credentials.startswith("ann:scrypt:")
+    environ = ENVIRON | {"WSGISERVE_FILES_AUTH": credentials.strip()}
+    with running(folder, "0", "--upload", environ=environ) as server:
+        assert server.address == "::"
+        assert server.request("GET", "/")[0] == 401
+        known = "Basic " + base64.b64encode("ann:sécret".encode()).decode()
+        assert server.request("GET", "/", Authorization=known)[0] == 200
+        assert server.request("PUT", "/a", b"x", Authorization=known, Host="my.example")[0] == 201
+    assert "without TLS the password can be read" in server.errors
+
+
+def test_a_qr_code_is_drawn(folder: Path) -> None:
+    with running(folder, "0", "--qr", "--no-access-log") as server:
+        assert server.process.stdout is not None
+        line = server.process.stdout.readline()
+        while "█" not in line and "▄" not in line:
+            assert "http://" in line or not line.strip()
+            line = server.process.stdout.readline()
+
+
+def test_without_segno_it_says_what_to_install(folder: Path) -> None:
+    (folder / "segno.py").write_text("raise ImportError('not here')\n")
+    code, out, err = run(folder, "--qr", "0")
+    assert (code, out) == (2, "")
+    assert err == "wsgiserve: --qr needs the package segno: pip install segno, or install wsgiserve[qr]\n"
+
+
+WRONG = [
+    (["-d", "nowhere"], "Directory 'nowhere' does not exist."),
+    (["-d", "notes.txt"], "Directory 'notes.txt' is a file."),
+    (["eight"], "'eight' is not a valid integer range."),
+    (["70000"], "70000 is not in the range 0<=x<=65535."),
+    (["-H", "X: y", "z"], "write two words: --header NAME VALUE"),
+    (["-H", "X", "a\nb"], "write two words: --header NAME VALUE"),
+    (["-H", "Content-Length", "5"], "--header: Content-Length is the server's own"),
+    (["-H", "Connection", "close"], "--header: Connection is the server's own"),
+    (["-p", "HTTP/2"], "'HTTP/2' is not one of 'HTTP/1.0', 'HTTP/1.1'."),
+    (["--max-size", "much"], "'much' is not a size such as 500k, 20M or 2G."),
+    (["--auth", "ann:secret"], "this is not USER:HASH; make it with: wsgiserve files --hash USER"),
+    (["--hash", "a:b"], "no user name"),
+    (["--threads", "0"], "--threads: 0 is not a whole number of at least 1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "line"), WRONG, ids=lambda value: str(value))
+def test_a_wrong_argument_is_one_plain_line(folder: Path, arguments: list[str], line: str) -> None:
+    code, out, err = run(folder, *arguments, given="")
+    assert (code, out) == (2, "")
+    assert err.startswith("wsgiserve: ")
+    assert line in err
+    assert err.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_one_plain_line(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        code, out, err = run(folder, "-b", "127.0.0.1", str(other.getsockname()[1]))
+    assert (code, out) == (4, "")
+    assert re.fullmatch(r"wsgiserve: cannot listen on 127\.0\.0\.1:[0-9]+: address already in use; .*\n", err)
+
+
+@pytest.mark.parametrize(
+    ("bind", "first"),
+    [
+        ("", "http://localhost:8000/"),
+        ("::", "http://localhost:8000/"),
+        ("0.0.0.0", "http://localhost:8000/"),
+        ("127.0.0.1", "http://127.0.0.1:8000/"),
+        ("::1", "http://[::1]:8000/"),
+        ("nas.local", "http://nas.local:8000/"),
+    ],
+)
+def test_urls_can_be_clicked(bind: str, first: str) -> None:
+    found = _urls(bind, 8000)
+    assert found[0] == first
+    for url in found[1:]:
+        assert "0.0.0.0" not in url
+        assert not _is_loopback(url[len("http://") : -len(":8000/")].strip("[]"))
+
+
+def test_the_examples_are_of_options_that_are_there(folder: Path) -> None:
+    _, out, _ = run(folder, "--help")
+    for option in re.findall(r"--[a-z-]+", EXAMPLES):
+        assert f"{option} " in out or f"{option}\n" in out
+
+
+def test_the_reference_has_every_option_and_no_other() -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    section = reference.split("## `wsgiserve files ")[1].split("\n## ")[0]
+    rows = "\n".join(line.partition(" | ")[0] for line in section.splitlines() if line.startswith("| `"))
+    flags = {flag for option in command.params for flag in option.opts if flag.startswith("-")}
+    servers = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(Config)} - {"--bind"}
+    assert set(re.findall(r"(?<![\w-])--?[A-Za-z][a-z-]*", rows)) == flags - servers

@@ -1,0 +1,272 @@
+"""What stands in the braces, and what annotations stand for."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import subprocess
+import sys
+import warnings
+from datetime import date
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional
+from uuid import UUID
+
+import pytest
+from webtest import TestApp
+from werkzeug.routing import BaseConverter, ValidationError
+
+from wsgiserve.web import App
+
+if TYPE_CHECKING:
+    from nowhere import Missing
+
+UserId = NewType("UserId", int)
+
+
+def by_int(x: int):
+    return repr(x)
+
+
+def by_float(x: float):
+    return repr(x)
+
+
+def by_uuid(x: UUID):
+    return repr(x)
+
+
+def by_str(x: str):
+    return repr(x)
+
+
+def by_any(x: Any):
+    return repr(x)
+
+
+def by_none(x):
+    return repr(x)
+
+
+def by_literal(x: Literal["about", "a b"]):
+    return repr(x)
+
+
+def by_new_type(x: UserId):
+    return repr(x)
+
+
+def by_annotated(x: Annotated[int, "a number"]):
+    return repr(x)
+
+
+def by_optional(x: Optional[int]):  # noqa: UP045 -- both ways are seen
+    return repr(x)
+
+
+def by_union(x: int | None = None):
+    return repr(x)
+
+
+def by_path(x: Path):
+    return repr(x)
+
+
+def by_pure_path(x: PurePath):
+    return repr(x)
+
+
+class Numbered:
+    def method(self, request, x: int):
+        return repr(x)
+
+    def __call__(self, x: int):
+        return repr(x)
+
+
+@pytest.mark.parametrize(
+    ("view", "path", "value"),
+    [
+        (by_int, "/7", "7"),
+        (by_float, "/7.5", "7.5"),
+        (by_uuid, f"/{UUID(int=5)}", repr(UUID(int=5))),
+        (by_str, "/7", "'7'"),
+        (by_any, "/7", "'7'"),
+        (by_none, "/7", "'7'"),
+        (by_literal, "/a%20b", "'a b'"),
+        (by_new_type, "/7", "7"),
+        (by_annotated, "/7", "7"),
+        (by_optional, "/7", "7"),
+        (by_union, "/7", "7"),
+        (by_path, "/a/b", "PurePosixPath('a/b')"),
+        (by_pure_path, "/", "PurePosixPath('.')"),
+        (Numbered().method, "/7", "7"),
+        (Numbered(), "/7", "7"),
+        (functools.partial(by_int), "/7", "7"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_the_annotation_picks_the_converter_where_the_braces_name_none(view, path, value):
+    app = App()
+    app.get("/{x}")(view)
+
+    assert TestApp(app).get(path).text == value
+
+
+@pytest.mark.parametrize(
+    ("view", "path"),
+    [(by_int, "/a"), (by_float, "/7"), (by_uuid, "/7"), (by_literal, "/b"), (by_str, "/a/b")],
+)
+def test_what_the_annotation_does_not_fit_is_404(view, path):
+    app = App()
+    app.get("/{x}")(view)
+
+    assert TestApp(app).get(path, status=404)
+
+
+def test_the_braces_go_before_the_annotation():
+    app = App()
+    app.get("/{x:str}")(by_int)
+
+    assert TestApp(app).get("/7").text == "'7'"
+
+
+def test_a_path_is_a_str_unless_it_is_annotated_as_a_path():
+    app = App()
+    app.get("/str/{x:path}")(by_str)
+    app.get("/path/{x:path}")(by_path)
+    client = TestApp(app)
+
+    assert client.get("/str/a//../b").text == "'a//../b'"
+    assert client.get("/path/a/b").text == "PurePosixPath('a/b')"
+    assert isinstance(PurePosixPath(), PurePath)
+
+
+@pytest.mark.parametrize("path", ["/../etc/passwd", "/a/../../b", "//etc/passwd", "/a%00b", "/.."])
+def test_a_path_that_leads_out_of_a_folder_is_404(path):
+    app = App()
+    app.get("/files/{x}")(by_path)
+
+    assert TestApp(app).get(f"/files{path}", status=404)
+
+
+def test_what_exists_only_for_the_type_checker_is_a_str_and_is_said(caplog):
+    app = App()
+
+    def view(request: Missing, name: Missing, day: date) -> Missing:
+        return f"{name!r} {day!r}"
+
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING, "wsgiserve.app"):
+        warnings.simplefilter("error")  # It must not end the program of those who run so.
+        app.get("/{name}/{day}")(view)
+
+    assert TestApp(app).get("/me/today").text == "'me' 'today'"
+    place = f"({__file__}:{view.__code__.co_firstlineno})"
+    unresolved, unknown = (record.getMessage() for record in caplog.records)
+    assert place in unresolved
+    assert "the annotation of 'name'" in unresolved
+    assert "cannot be resolved" in unresolved
+    assert "write {name:str}" in unresolved
+    assert "picks no converter (<class 'datetime.date'>)" in unknown
+
+
+def test_annotations_of_the_request_and_of_named_converters_are_left_alone(caplog):
+    app = App()
+
+    @app.get("/{name:str}")
+    def view(request: Missing, name: Missing) -> Missing:
+        return name
+
+    assert TestApp(app).get("/me").text == "me"
+    assert not caplog.records
+
+
+def test_annotations_that_are_no_text_are_read_too():
+    script = (
+        "from wsgiserve import App\n"
+        "app = App()\n"
+        "@app.get('/{x}/{y}')\n"
+        "def view(x: int, y: 'Nowhere'): ...\n"
+        "print([known.converter for known in app.routes[0].parameters])\n"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert out.stdout.strip() == "['int', 'str']"
+    assert "the annotation of 'y' in view view" in out.stderr
+
+
+class Day(BaseConverter):
+    regex = r"\d{4}-\d\d-\d\d"
+    made = 0
+
+    def to_python(self, value):
+        Day.made += 1
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValidationError from None
+
+    def to_url(self, value):
+        return value.isoformat()
+
+
+def test_a_converter_of_ones_own():
+    app = App()
+    app.converter("day", Day)
+
+    @app.get("/diary/{day:day}")
+    def diary(day: date):
+        return f"{day:%d.%m.%Y}"
+
+    client = TestApp(app)
+    assert client.get("/diary/2026-11-20").text == "20.11.2026"
+    assert client.get("/diary/2026-11-31", status=404)
+    assert app.url_for(diary, day=date(2026, 1, 2)) == "/diary/2026-01-02"
+
+
+def test_values_of_ones_own_converter_are_made_for_each_request():
+    app = App()
+    app.converter("day", Day)
+    app.get("/{day:day}")(lambda day: "")
+    client = TestApp(app)
+    before = Day.made
+
+    for _ in range(3):
+        client.get("/2026-11-20")
+
+    assert Day.made == before + 3
+
+
+@pytest.mark.parametrize(
+    ("name", "converter", "error"),
+    [
+        ("int", Day, ValueError),
+        ("a day", Day, ValueError),
+        ("day", str, TypeError),
+        ("day", Day(None), TypeError),
+    ],
+)
+def test_what_is_no_converter_is_refused(name, converter, error):
+    with pytest.raises(error, match=f"converter '{name}'"):
+        App().converter(name, converter)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ["/{x}", "/{x:uuid}", "/{x:any(a, b)}", "/{x:int}", "/{x:str(length=2)}", "/a"],
+        ["/a", "/{x:str(length=2)}", "/{x:int}", "/{x:any(a, b)}", "/{x:uuid}", "/{x}"],
+    ],
+)
+def test_the_most_specific_rule_wins_in_any_order(rules):
+    app = App()
+    for rule in rules:
+        app.get(rule)(lambda rule=rule, **values: rule)
+    client = TestApp(app)
+
+    assert client.get("/a").text == "/a"
+    assert client.get("/b").text == "/{x:any(a, b)}"
+    assert client.get("/7").text == "/{x:int}"
+    assert client.get("/ab").text == "/{x:str(length=2)}"
+    assert client.get(f"/{UUID(int=5)}").text == "/{x:uuid}"
+    assert client.get("/abc").text == "/{x}"

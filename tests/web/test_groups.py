@@ -1,0 +1,261 @@
+"""Groups of routes, in another file, with hooks and handlers of their own; building URLs."""
+
+from __future__ import annotations
+
+import pytest
+from webtest import TestApp
+
+from wsgiserve.web import App, Group, abort
+
+
+def make_notes():
+    notes = Group("/notes", name="notes")
+
+    @notes.get("")
+    def index():
+        return ["milk"]
+
+    @notes.get("/{id:int}")
+    def show(request, id):
+        return {"id": id}
+
+    @notes.delete("/{id:int}")
+    def remove(id):
+        return None
+
+    return notes
+
+
+def test_a_group_is_included_below_its_prefix():
+    app = App()
+    app.include(make_notes())
+    client = TestApp(app)
+
+    assert client.get("/notes").json == ["milk"]
+    assert client.get("/notes/7").json == {"id": 7}
+    assert client.delete("/notes/7").status_int == 204
+    assert client.get("/index", status=404)
+
+
+def test_groups_nest():
+    api, v1 = Group("/api", name="api"), Group("/v1")
+    v1.include(make_notes())
+    api.include(v1)
+    app = App()
+    app.include(api)
+
+    assert TestApp(app).get("/api/v1/notes/7").json == {"id": 7}
+    assert [route.endpoint for route in app.routes] == [
+        "api.notes.index",
+        "api.notes.show",
+        "api.notes.remove",
+    ]
+    assert app.routes[0].rule == "/api/v1/notes"
+
+
+def test_one_group_may_be_in_several_apps_and_below_several_prefixes():
+    notes = Group()
+    notes.get("/notes")(lambda: "notes")
+    one, other, twice = App(), App(), Group("/twice")
+    twice.include(notes)
+    one.include(notes)
+    one.include(twice)
+    other.include(notes)
+
+    assert [TestApp(one).get(path).text for path in ("/notes", "/twice/notes")] == ["notes", "notes"]
+    assert TestApp(other).get("/notes").text == "notes"
+    assert TestApp(other).get("/twice/notes", status=404)
+
+
+def test_what_is_registered_later_reaches_the_app():
+    inner, outer, app = Group("/inner"), Group("/outer"), App()
+    outer.include(inner)
+    app.include(outer)
+    client = TestApp(app)
+    assert client.get("/outer/inner/late", status=404)
+
+    inner.get("/late")(lambda: "late")
+    assert client.get("/outer/inner/late").text == "late"
+
+    inner.before_request(lambda request: "from the hook")
+    assert client.get("/outer/inner/late").text == "from the hook"
+
+
+def test_a_prefix_may_have_parameters():
+    team = Group("/teams/{team}")
+
+    @team.get("/members/{id}")
+    def member(team, id: int):
+        return {"team": team, "id": id}
+
+    app = App()
+    app.include(team)
+
+    assert TestApp(app).get("/teams/red/members/7").json == {"team": "red", "id": 7}
+    assert app.url_for(member, team="red", id=7) == "/teams/red/members/7"
+
+
+def test_a_view_that_does_not_take_the_prefix_s_parameters_is_an_error_when_included():
+    team = Group("/teams/{team}")
+    team.get("/members")(lambda request: "")
+
+    with pytest.raises(
+        TypeError, match=r"'/teams/\{team\}/members'.*<lambda> \(.*test_groups.py:\d+\).*'team'"
+    ):
+        App().include(team)
+
+
+def test_a_duplicate_across_groups_names_both_places():
+    app = App()
+    app.include(make_notes())
+    clash = Group("/notes")
+
+    @clash.get("/{number:int}")
+    def by_number(number):
+        return ""
+
+    with pytest.raises(
+        ValueError, match=r"by_number \(.*test_groups.py:\d+\).*show \(.*test_groups.py:\d+\)"
+    ):
+        app.include(clash)
+
+
+@pytest.mark.parametrize("prefix", ["notes", "/notes/", "/"])
+def test_a_prefix_starts_with_a_slash_and_ends_in_none(prefix):
+    with pytest.raises(ValueError, match="'/notes'"):
+        Group(prefix)
+
+
+def test_a_group_is_not_included_in_itself():
+    outer, inner = Group("/outer"), Group("/inner")
+    outer.include(inner)
+
+    with pytest.raises(ValueError, match="in itself"):
+        inner.include(outer)
+    with pytest.raises(TypeError, match="mount"):
+        outer.include(lambda environ, start_response: [])
+
+
+# Error handlers
+
+
+@pytest.fixture
+def client():
+    app, outer, inner = App(), Group("/outer"), Group("/inner")
+
+    def fail(kind):
+        raise {"key": KeyError, "index": IndexError, "value": ValueError, "missing": FileNotFoundError}[kind](
+            kind
+        )
+
+    app.get("/{kind}")(fail)
+    outer.get("/{kind}", endpoint="outer")(fail)
+    inner.get("/{kind}", endpoint="inner")(fail)
+    inner.get("/abort/{status:int}")(lambda status: abort(status))
+
+    app.errorhandler(LookupError)(lambda request, error: ("app: LookupError", 400))
+    outer.errorhandler(KeyError)(lambda request, error: ("outer: KeyError", 400))
+    inner.errorhandler(LookupError)(lambda request, error: ("inner: LookupError", 400))
+    app.errorhandler(404)(lambda request, error: "app: 404")
+    inner.errorhandler(404)(lambda request, error: "inner: 404")
+    outer.errorhandler(500)(lambda request, error: "outer: 500")
+    outer.include(inner)
+    app.include(outer)
+    return TestApp(app)
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/key", "400 app: LookupError"),
+        ("/outer/key", "400 outer: KeyError"),
+        ("/outer/index", "400 app: LookupError"),
+        # The nearest group answers, though one farther out has the nearer class.
+        ("/outer/inner/key", "400 inner: LookupError"),
+        ("/outer/value", "500 outer: 500"),
+        ("/outer/inner/value", "500 outer: 500"),
+        ("/outer/inner/abort/404", "404 inner: 404"),
+        # No route, no group: the app answers.
+        ("/outer/inner/no/where", "404 app: 404"),
+    ],
+)
+def test_the_nearest_group_s_handler_answers(client, path, answer):
+    reply = client.get(path, status="*")
+
+    assert f"{reply.status_int} {reply.text}" == answer
+
+
+# Building URLs
+
+
+@pytest.fixture
+def app():
+    app = App()
+    app.include(make_notes())
+
+    @app.get("/files/{name:path}")
+    def file(name):
+        return name
+
+    @app.get("/pages/")
+    @app.get("/pages/{page}")
+    def pages(page="first"):
+        return page
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "values", "path"),
+    [
+        ("notes.index", {}, "/notes"),
+        ("notes.show", {"id": 7}, "/notes/7"),
+        ("notes.show", {"id": 7, "draft": "a b", "tag": ["x", "y"]}, "/notes/7?draft=a+b&tag=x&tag=y"),
+        ("file", {"name": "a/b c?.txt"}, "/files/a/b%20c%3F.txt"),
+        ("pages", {}, "/pages/"),
+        ("pages", {"page": "zwölf"}, "/pages/zw%C3%B6lf"),
+    ],
+)
+def test_url_for_makes_a_path_that_leads_to_the_view(app, endpoint, values, path):
+    assert app.url_for(endpoint, **values) == path
+    assert TestApp(app).get(path).status_int == 200
+
+
+def test_url_for_takes_the_view_itself():
+    app = App()
+    view = app.get("/users/{endpoint}/{request}")(lambda **values: "")
+
+    assert app.url_for(view, endpoint="a", request="b") == "/users/a/b"
+
+
+def test_url_for_puts_the_script_name_first(app):
+    @app.get("/here")
+    def here(request):
+        return app.url_for("notes.show", request, id=7)
+
+    reply = TestApp(app).get("/here", extra_environ={"SCRIPT_NAME": "/shop"})
+
+    assert reply.text == "/shop/notes/7"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "values", "error", "complaint"),
+    [
+        ("notes.shwo", {}, LookupError, "only file, notes.index, notes.remove, notes.show, pages"),
+        (len, {}, LookupError, "not registered"),
+        ("notes.show", {"name": "x"}, ValueError, r"/notes/\{id:int\} cannot be made of name"),
+        ("notes.show", {"id": "x"}, ValueError, "'notes.show'.*'x'"),
+        ("pages", {"page": "a/b"}, ValueError, "'a/b' is not one segment"),
+    ],
+)
+def test_url_for_says_what_is_wrong(app, endpoint, values, error, complaint):
+    with pytest.raises(error, match=complaint):
+        app.url_for(endpoint, **values)
+
+
+def test_routes_tell_what_there_is(app):
+    [*_, file, pages, _] = app.routes
+
+    assert (file.rule, sorted(file.methods), file.endpoint) == ("/files/{name:path}", ["GET", "HEAD"], "file")
+    assert [(known.name, known.converter) for known in file.parameters] == [("name", "path")]
+    assert pages.view(page="x") == "x"

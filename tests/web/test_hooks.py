@@ -1,0 +1,331 @@
+"""Hooks around a view, and work for after the response."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import pytest
+from webtest import TestApp
+
+from wsgiserve.web import App, Group, Response, abort, background
+
+
+@pytest.fixture
+def calls():
+    return []
+
+
+@pytest.fixture
+def app(calls):
+    """Make an app with a group in it; all hooks and views note that they were called."""
+    app, group = App(), Group("/group")
+    app.include(group)
+    for name, each in ("app", app), ("group", group):
+        each.before_request(lambda request, name=name: calls.append(f"{name} before"))
+        each.after_request(lambda request, response, name=name: calls.append(f"{name} after"))
+        each.teardown_request(lambda request, error, name=name: calls.append(f"{name} teardown {error!r}"))
+
+    @group.get("/fine")
+    def fine():
+        calls.append("view")
+        return "fine"
+
+    @group.get("/broken")
+    def broken():
+        raise KeyError("broken")
+
+    @group.get("/stream")
+    def stream():
+        for number in range(3):
+            calls.append(f"block {number}")
+            yield f"{number}\n"
+
+    return app
+
+
+def test_a_group_s_hooks_run_inside_those_of_the_app(app, calls):
+    assert TestApp(app).get("/group/fine").text == "fine"
+    assert calls == [
+        "app before",
+        "group before",
+        "view",
+        "group after",
+        "app after",
+        "group teardown None",
+        "app teardown None",
+    ]
+
+
+def test_an_error_is_answered_before_the_after_hooks(app, calls):
+    app.errorhandler(KeyError)(lambda request, error: calls.append("handler") or ("sorry", 500))
+
+    assert TestApp(app).get("/group/broken", status=500).text == "sorry"
+    assert calls == [
+        "app before",
+        "group before",
+        "handler",
+        "group after",
+        "app after",
+        "group teardown KeyError('broken')",
+        "app teardown KeyError('broken')",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("POST", "/group/fine", 405),
+        ("OPTIONS", "/group/fine", 204),
+        ("GET", "/group/slash", 308),
+    ],
+)
+def test_the_app_s_hooks_run_where_no_view_does(app, calls, method, path, status):
+    app.get("/group/slash/")(lambda: "")
+
+    TestApp(app).request(path, method=method, status=status)
+
+    assert [call.split(" <")[0].split(" 4")[0] for call in calls][:2] == ["app before", "app after"]
+
+
+def test_a_stream_is_torn_down_when_it_ends(app, calls):
+    assert TestApp(app).get("/group/stream").text == "0\n1\n2\n"
+    assert calls[2:] == [
+        "block 0",  # what its type is told by
+        "group after",
+        "app after",
+        "block 1",
+        "block 2",
+        "group teardown None",
+        "app teardown None",
+    ]
+
+
+def test_a_stream_is_torn_down_when_its_client_leaves(app, calls):
+    environ = TestApp(app).RequestClass.blank("/group/stream").environ
+    result = app(environ, lambda status, headers, exc_info=None: None)
+    next(iter(result))
+    assert "app teardown None" not in calls
+
+    result.close()
+
+    assert calls[-1] == "app teardown None"
+
+
+def test_what_a_before_hook_replies_is_the_answer(app, calls):
+    guarded = Group("/guarded")
+
+    @guarded.before_request
+    def check(request):
+        if "token" not in request.args:
+            abort(401, "Send a token.")
+        if request.args["token"] != "right":
+            return {"error": "wrong token"}, 403
+        return None
+
+    guarded.before_request(lambda request: calls.append("the next hook"))
+    guarded.get("/")(lambda: calls.append("view") or "secret")
+    app.include(guarded)
+    client = TestApp(app)
+
+    assert client.get("/guarded/", status=401).text == "Send a token.\n"
+    assert client.get("/guarded/?token=wrong", status=403).json == {"error": "wrong token"}
+    assert "view" not in calls
+    assert "the next hook" not in calls
+    assert "app after" in calls
+    assert client.get("/guarded/?token=right").text == "secret"
+
+
+def test_an_after_hook_changes_the_response_or_gives_another():
+    app = App()
+    app.get("/")(lambda: "old")
+
+    @app.after_request
+    def mark(request, response):
+        response.headers["X-Frame-Options"] = "DENY"
+
+    @app.after_request
+    def replace(request, response):
+        if "new" in request.args:
+            return Response("new")
+        return None
+
+    client = TestApp(app)
+    assert client.get("/").headers["X-Frame-Options"] == "DENY"
+    assert client.get("/nowhere", status=404).headers["X-Frame-Options"] == "DENY"
+    assert client.get("/?new").text == "new"
+
+
+def test_an_after_hook_that_returns_something_else_is_a_500_that_names_it(caplog):
+    app = App()
+    app.get("/")(lambda: "")
+
+    @app.after_request
+    def wrong(request, response):
+        return "text"
+
+    assert TestApp(app).get("/", status=500)
+    assert f"wrong ({__file__}:" in caplog.text or "wrong (" in caplog.text
+    assert "return the response, another Response or None" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["before_request", "after_request"])
+def test_a_hook_that_fails_is_answered_as_a_view_that_does(app, calls, kind):
+    def fail(request, response=None):
+        raise ZeroDivisionError
+
+    getattr(app, kind)(fail)
+    app.errorhandler(ZeroDivisionError)(lambda request, error: ("handled", 500))
+
+    assert TestApp(app).get("/group/fine", status=500).text == "handled"
+    assert calls[-1] == "app teardown ZeroDivisionError()"
+
+
+def test_a_teardown_that_fails_is_logged_and_the_others_run(caplog):
+    app, calls = App(), []
+    app.get("/")(lambda: "fine")
+
+    @app.teardown_request
+    def fail(request, error):
+        raise RuntimeError("in teardown")
+
+    app.teardown_request(lambda request, error: calls.append("the other"))
+
+    assert TestApp(app).get("/").text == "fine"
+    assert calls == ["the other"]
+    assert "in teardown" in caplog.text
+
+
+def test_a_file_is_still_sent_by_the_server(app, calls):
+    class Wrapper(list):
+        """Stands for what a server sends by itself."""
+
+    body = Wrapper([b"file"])
+    app.get("/file")(lambda: Response(body, direct_passthrough=True))
+
+    result = app(TestApp(app).RequestClass.blank("/file").environ, lambda *start: None)
+
+    assert result is body
+    assert calls[-1] == "app teardown None"
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        ("before_request", r"def hook\(request\)"),
+        ("after_request", r"def hook\(request, response\)"),
+        ("teardown_request", r"def hook\(request, error\)"),
+        ("on_startup", r"def hook\(\)"),
+        ("on_shutdown", r"def hook\(\)"),
+    ],
+)
+def test_a_hook_of_the_wrong_form_is_refused(kind, form):
+    with pytest.raises(TypeError, match=form):
+        getattr(App(), kind)(lambda one, two, three: None)
+
+
+# After the response
+
+
+@pytest.fixture
+def jobs_app():
+    app = App()
+    app.state.done = []
+
+    @app.post("/orders")
+    def order(request):
+        app.after_response(request, app.state.done.append, "mail sent")
+        return "thanks", 201
+
+    return app
+
+
+def test_work_after_the_response_begins_when_it_is_closed(jobs_app):
+    environ = TestApp(jobs_app).RequestClass.blank("/orders", method="POST").environ
+    result = jobs_app(environ, lambda *start: None)
+    assert b"".join(result) == b"thanks"
+    assert jobs_app.state.done == []
+
+    result.close()
+    jobs_app.shutdown()
+
+    assert jobs_app.state.done == ["mail sent"]
+
+
+def test_shutdown_waits_for_work_after_responses():
+    app, done = App(), []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        go_on.wait(10)
+        done.append("work")
+
+    @app.get("/")
+    def view(request):
+        app.after_response(request, work)
+        return "out"
+
+    app.on_shutdown(lambda: done.append("hook"))
+    TestApp(app).get("/")
+    assert begun.wait(10)
+    threading.Timer(0.05, go_on.set).start()
+
+    app.shutdown()
+
+    assert done == ["work", "hook"]
+
+
+def test_work_that_fails_is_logged(caplog):
+    app = App()
+
+    def work(text):
+        raise RuntimeError(text)
+
+    @app.get("/")
+    def view(request):
+        app.after_response(request, work, text="after the response")
+        return ""
+
+    TestApp(app).get("/")
+    app.shutdown()
+
+    assert "RuntimeError: after the response" in caplog.text
+    assert f"work ({__file__}" in caplog.text
+
+
+def test_above_the_bound_work_runs_on_the_thread_that_asked():
+    limited, threads, gate = background.Background(), [], threading.Event()
+    for _ in range(background.THREADS + background.QUEUE):
+        limited.run(lambda: gate.wait(10))
+
+    limited.run(lambda: threads.append(threading.current_thread()))
+
+    assert threads == [threading.current_thread()]
+    gate.set()
+    limited.finish()
+    limited.run(lambda: threads.append(threading.current_thread()))
+    limited.finish()
+    assert threads[1] is not threading.current_thread()
+
+
+def test_work_of_an_error_s_request_and_of_a_stream_runs_too(jobs_app):
+    @jobs_app.get("/stream")
+    def stream(request):
+        jobs_app.after_response(request, jobs_app.state.done.append, "streamed")
+        yield "a"
+
+    @jobs_app.get("/error")
+    def error(request):
+        jobs_app.after_response(request, jobs_app.state.done.append, "failed")
+        abort(409)
+
+    client = TestApp(jobs_app)
+    client.get("/stream")
+    client.get("/error", status=409)
+    jobs_app.shutdown()
+
+    assert sorted(jobs_app.state.done) == ["failed", "streamed"]
+    with contextlib.suppress(AttributeError):
+        del jobs_app.state.done

@@ -1,0 +1,182 @@
+"""Other WSGI apps inside an App, and middleware around it."""
+
+from __future__ import annotations
+
+import pytest
+from webtest import TestApp
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from wsgiserve.web import App
+
+
+def show(environ, start_response):
+    """Answer what the app was called with."""
+    body = f"{environ['SCRIPT_NAME']} | {environ['PATH_INFO']} | {environ['REQUEST_METHOD']}".encode(
+        "latin-1"
+    )
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+@pytest.fixture
+def app():
+    app = App()
+    app.mount("/admin", show)
+    app.get("/admin/own")(lambda: "the app's own")
+    app.get("/administrator")(lambda: "not mounted")
+    return app
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        (b"/admin", b"/admin |  | GET"),
+        (b"/admin/", b"/admin | / | GET"),
+        (b"/admin/a//b/../", b"/admin | /a//b/../ | GET"),
+        (b"/admin/\xff\xfe", b"/admin | /\xff\xfe | GET"),
+        ("/admin/grüße".encode(), "/admin | /grüße | GET".encode()),
+        (b"/admin//", b"/admin | // | GET"),
+        (b"/admin/own/x", b"/admin | /own/x | GET"),
+        (b"/admin/own", b"the app's own"),
+        (b"/administrator", b"not mounted"),
+    ],
+)
+def test_the_prefix_moves_to_the_script_name_and_the_rest_is_as_sent(app, send, path, seen):
+    assert send(app, path).body == seen
+    assert send(app, path).body == seen  # from what is remembered
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "DELETE", "PROPFIND"])
+def test_a_mounted_app_answers_every_method(app, method):
+    with pytest.warns() if method == "PROPFIND" else pytest.MonkeyPatch.context():
+        assert TestApp(app).request("/admin/x", method=method).text == f"/admin | /x | {method}"
+
+
+def test_mounts_nest_and_the_script_name_grows():
+    inner, outer = App(), App()
+    inner.mount("/b", show)
+    outer.mount("/a", inner)
+
+    reply = TestApp(outer).get("/a/b/c", extra_environ={"SCRIPT_NAME": "/root"})
+
+    assert reply.text == "/root/a/b | /c | GET"
+
+
+def test_a_prefix_that_is_not_ascii(send):
+    app = App()
+    app.mount("/grüße", show)
+
+    assert send(app, "/grüße/x".encode()).body == "/grüße | /x | GET".encode()
+
+
+def test_an_old_app_behind_the_new_routes():
+    app = App()
+    app.mount("", show)
+    app.get("/new")(lambda: "new")
+    client = TestApp(app)
+
+    assert client.get("/new").text == "new"
+    assert client.get("/old").text == " | /old | GET"
+    assert client.get("/").text == " | / | GET"
+
+
+def test_hooks_and_handlers_are_not_asked_for_a_mounted_app(app):
+    app.before_request(lambda request: "from the hook")
+
+    assert TestApp(app).get("/admin/x").text == "/admin | /x | GET"
+    assert TestApp(app).get("/administrator").text == "from the hook"
+
+
+def test_a_mounted_app_keeps_its_own_environ(app):
+    def spoil(environ, start_response):
+        environ.clear()
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")])
+        return []
+
+    app.mount("/spoil", spoil)
+    seen = []
+
+    def remember(inner):
+        def call(environ, start_response):
+            result = inner(environ, start_response)
+            seen.append(environ["PATH_INFO"])
+            return result
+
+        return call
+
+    app.wrap(remember)
+    TestApp(app, lint=False).get("/spoil/x")
+
+    assert seen == ["/spoil/x"]
+
+
+@pytest.mark.parametrize("prefix", ["admin", "/admin/", "/", "/{name}"])
+def test_a_prefix_is_fixed(prefix):
+    with pytest.raises(ValueError, match="write a fixed prefix, such as '/admin'"):
+        App().mount(prefix, show)
+
+
+def test_what_is_mounted_can_be_called():
+    with pytest.raises(TypeError, match="a WSGI app is a callable"):
+        App().mount("/x", "text")
+
+
+def test_what_a_mount_would_hide_is_an_error_that_names_both():
+    def everything(rest):
+        return rest
+
+    app = App()
+    app.mount("/admin", show)
+    with pytest.raises(ValueError, match=r"everything \(.*already answered by.*show \(.*test_mount.py:\d+\)"):
+        app.get("/admin/{rest:path}")(everything)
+    with pytest.raises(ValueError, match="already answered by"):
+        app.mount("/admin", show)
+
+    other = App()
+    other.get("/admin/{rest:path}")(everything)
+    with pytest.raises(ValueError, match="already answered by"):
+        other.mount("/admin", show)
+
+
+def test_a_mounted_app_starts_and_ends_with_the_outer_one():
+    inner, outer, calls = App(), App(), []
+    inner.on_startup(lambda: calls.append("inner up"))
+    inner.on_shutdown(lambda: calls.append("inner down"))
+    outer.on_startup(lambda: calls.append("outer up"))
+    outer.on_shutdown(lambda: calls.append("outer down"))
+    outer.mount("/inner", inner)
+
+    outer.startup()
+    TestApp(outer).get("/inner/x", status=404)
+    outer.shutdown()
+
+    assert calls == ["outer up", "inner up", "inner down", "outer down"]
+
+
+# Middleware
+
+
+def test_wrap_puts_middleware_around_what_is_inside():
+    def tag(inner, name):
+        def call(environ, start_response):
+            environ["tags"] = [*environ.get("tags", ()), name]
+            return inner(environ, start_response)
+
+        return call
+
+    app = App()
+    app.get("/")(lambda request: request.environ["tags"])
+    app.wrap(tag, name="inner")
+    app.wrap(tag, name="outer")
+
+    assert isinstance(app, App)
+    assert TestApp(app).get("/").json == ["outer", "inner"]
+
+
+def test_behind_a_proxy():
+    app = App()
+    app.get("/")(lambda request: f"{request.remote_addr} {request.scheme}")
+    app.wrap(ProxyFix, x_for=1, x_proto=1)
+
+    headers = {"X-Forwarded-For": "9.9.9.9, 203.0.113.7", "X-Forwarded-Proto": "https"}
+    assert TestApp(app).get("/", headers=headers).text == "203.0.113.7 https"

@@ -1,0 +1,60 @@
+"""What a client would rather have."""
+
+from __future__ import annotations
+
+import pytest
+from webtest import TestApp
+
+from wsgiserve.web import App, negotiate
+
+app = App()
+
+
+@app.get("/")
+def view(request):
+    match negotiate(request, "application/json", "text/html", "text/csv"):
+        case "application/json":
+            return {"a": 1}
+        case "text/html":
+            return "<p>a 1", 200, {"Content-Type": "text/html"}
+        case "text/csv":
+            return "a,1\r\n", 200, {"Content-Type": "text/csv"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        (None, "application/json"),
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("text/*", "text/html"),
+        ("text/csv", "text/csv"),
+        ("TEXT/CSV", "text/csv"),
+        ("text/csv;header=present", "text/csv"),
+        ("text/html;q=0.5, text/csv", "text/csv"),
+        ("text/html;q=0.5, text/csv;q=0.5", "text/html"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+        ("application/json;q=0, */*", "text/html"),  # the most precise range decides
+        ("text/*;q=0, */*;q=0.1", "application/json"),
+        ("text/csv;q=0.1, text/csv;header=present", "text/csv"),
+    ],
+)
+def test_the_best_of_the_offered_is_chosen(accept, chosen):
+    headers = {} if accept is None else {"Accept": accept}
+
+    assert TestApp(app).get("/", headers=headers).content_type == chosen
+
+
+@pytest.mark.parametrize("accept", ["image/png", "text/html;q=0", "*/*;q=0", "nonsense", ";"])
+def test_what_is_not_there_is_a_406_that_says_what_is(accept):
+    answer = TestApp(app).get("/", headers={"Accept": accept}, status=406)
+
+    assert answer.text == "There is only application/json, text/html, text/csv.\n"
+
+
+def test_nothing_to_offer_is_an_error_of_the_view(caplog):
+    app = App()
+    app.get("/")(lambda request: negotiate(request))
+
+    assert TestApp(app).get("/", status=500)
+    assert "negotiate() has nothing to offer" in caplog.text

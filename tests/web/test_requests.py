@@ -1,0 +1,476 @@
+"""What a view reads from a request, what is too much, and what is the client's fault."""
+
+from __future__ import annotations
+
+import io
+import os
+from tempfile import SpooledTemporaryFile
+
+import pytest
+import werkzeug.wrappers
+from hypothesis import given
+from hypothesis import strategies as st
+from webtest import TestApp
+from webtest.app import TestRequest
+
+from wsgiserve.web import App, Request
+
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=x"
+
+
+def part(name, value, filename=None):
+    file = f'; filename="{filename}"' if filename is not None else ""
+    head = f'--x\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
+    return head.encode() + value + b"\r\n"
+
+
+@pytest.fixture(scope="module")
+def app():
+    app = App(max_data=1000, max_form_memory=300, max_form_parts=10)
+
+    @app.post("/json")
+    def json(request):
+        return {"got": request.get_json()}
+
+    @app.post("/data")
+    def data(request):
+        return request.get_data()
+
+    @app.post("/text")
+    def text(request):
+        return request.get_data(as_text=True)
+
+    @app.post("/form")
+    def form(request):
+        files = {key: file.read().decode() for key, file in request.files.items()}
+        return {"form": request.form.to_dict(flat=False), "files": files}
+
+    @app.post("/stream")
+    def stream(request):
+        size = 0
+        while block := request.stream.read(100_000):
+            size += len(block)
+        return {"size": size}
+
+    @app.get("/query")
+    def query(request):
+        return [request.args.get("q"), request.full_path, request.url]
+
+    @app.get("/cookies")
+    def cookies(request):
+        return request.cookies.to_dict()
+
+    @app.get("/id")
+    def id(request):
+        return {"id": request.id}
+
+    return app
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    return TestApp(app)
+
+
+@pytest.fixture(scope="module")
+def post(app):
+    """Post a body with any announced length, to an app on a server that does not know the body's end."""
+
+    def post(path, body, length=None, **environ):
+        request = TestRequest.blank(path, method="POST", environ=environ)
+        request.environ["wsgi.input"] = io.BytesIO(body)
+        request.environ["CONTENT_LENGTH"] = str(len(body) if length is None else length)
+        return TestApp(app).do_request(request, status="*")
+
+    return post
+
+
+# Lazy, and the same as werkzeug's.
+
+ATTRIBUTES = [
+    *["method", "scheme", "server", "root_path", "path", "query_string", "remote_addr", "url", "base_url"],
+    *["host", "full_path", "is_secure", "script_root", "url_root", "args", "cookies", "content_type"],
+    *["content_length", "mimetype", "access_route", "accept_mimetypes", "authorization"],
+]
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {
+            "REQUEST_METHOD": "post",
+            "SCRIPT_NAME": "/a/",
+            "PATH_INFO": "//b\xc3\xa9\xff",
+            "QUERY_STRING": "q=%FF",
+        },
+        {"SCRIPT_NAME": None, "PATH_INFO": None, "SERVER_PORT": "", "HTTP_COOKIE": "a=1; a=2"},
+        {"SERVER_NAME": "/run/socket", "SERVER_PORT": None, "REMOTE_ADDR": "::1", "wsgi.url_scheme": "https"},
+    ],
+    ids=["plain", "encoded", "empty", "socket"],
+)
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_attributes_are_werkzeugs(name, environ):
+    environ = TestRequest.blank("/").environ | environ
+
+    assert getattr(Request(environ), name) == getattr(werkzeug.wrappers.Request(environ.copy()), name)
+
+
+def test_nothing_is_decoded_before_it_is_asked_for():
+    environ = TestRequest.blank("/path?q=1").environ
+    request = Request(environ)
+
+    assert vars(request) == {"environ": environ}
+    assert (request.path, request.headers["Host"]) == ("/path", "localhost:80")
+    assert set(vars(request)) == {"environ", "path", "headers"}
+    assert request.headers is request.headers
+
+
+def test_a_request_says_what_it_is_and_what_it_has_not():
+    request = Request(TestRequest.blank("/path?q=1").environ)
+
+    assert repr(request) == "<Request 'http://localhost/path?q=1' [GET]>"
+    with pytest.raises(AttributeError, match="'Request' object has no attribute 'foo'"):
+        request.foo  # noqa: B018
+
+
+# JSON
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b"{}", {}),
+        (b"null", None),
+        (b'"\\ud800"', "\ud800"),
+        ('["é"]'.encode(), ["é"]),
+        (b"\xef\xbb\xbf1", 1),
+    ],
+)
+def test_json(client, body, value):
+    assert client.post("/json", body, content_type="application/json; charset=utf-8").json == {"got": value}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"\xff", b"[1] 2", b"NaN", b"[-Infinity]", '"é"'.encode("latin-1"), '"é"'.encode("utf-16")],
+)
+def test_malformed_json_is_400(client, body):
+    answer = client.post("/json", body, content_type="application/json", status=400)
+
+    assert answer.text.startswith("Failed to decode JSON object: ")
+
+
+def test_json_that_is_nested_too_deeply_is_400(post):
+    app = App()
+    app.post("/")(lambda request: request.get_json())
+    body = b"[" * 200_000
+
+    assert TestApp(app).post("/", body, content_type="application/json", status=400)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", FORM, "application/jsonp", "nonsense", ""])
+def test_json_of_another_type_is_415(client, content_type):
+    assert client.post("/json", "{}", content_type=content_type, status=415)
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("path", ["/json", "/data", "/text", "/form"])
+def test_a_body_above_max_data_is_413_announced_or_not(post, path):
+    content_type = "application/json" if path == "/json" else FORM
+    body = b"1" * 1001
+
+    assert post(path, body, CONTENT_TYPE=content_type).status == "413 Request Entity Too Large"
+    chunked = {
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_TYPE": content_type,
+    }
+    assert post(path, body, **chunked).status_int == 413
+    assert post(path, body[1:], **chunked).status_int == 200
+
+
+def test_a_stream_has_no_limit_but_the_servers(client):
+    assert client.post("/stream", b"x" * 1_000_000).json == {"size": 1_000_000}
+
+
+def test_a_view_may_raise_the_limit_for_itself():
+    app = App(max_data=10)
+
+    @app.post("/")
+    def view(request):
+        request.max_data = 20
+        return request.get_data()
+
+    assert TestApp(app).post("/", b"x" * 20).body == b"x" * 20
+    assert TestApp(app).post("/", b"x" * 21, status=413)
+
+
+def test_what_is_left_of_a_stream_may_be_read_whole():
+    app = App()
+
+    @app.post("/")
+    def view(request):
+        return {"first": request.stream.read(3).decode(), "rest": request.get_data(as_text=True)}
+
+    assert TestApp(app).post("/", b"abcdef").json == {"first": "abc", "rest": "def"}
+
+
+def test_data_is_read_once_and_kept(client):
+    app = App()
+
+    @app.post("/")
+    def view(request):
+        return {"same": request.get_data() is request.get_data(), "form": request.form, "data": request.data}
+
+    request = Request(TestRequest.blank("/", POST={"a": "1"}).environ)
+    assert request.get_data() is request.get_data()
+    assert request.form["a"] == "1"  # from the kept data
+    request = Request(TestRequest.blank("/", POST={"a": "1"}).environ)
+    assert (request.data, request.form["a"], request.get_data()) == (b"", "1", b"")  # werkzeug: data or form
+
+
+# Forms
+
+
+def test_an_urlencoded_form(client):
+    answer = client.post("/form", "a=1&a=2&b=%C3%A9+x&c", content_type=FORM)
+
+    assert answer.json == {"form": {"a": ["1", "2"], "b": ["é x"], "c": [""]}, "files": {}}
+
+
+def test_what_is_percent_encoded_and_not_utf8_stays_so(client):
+    assert client.post("/form", "a=%FF", content_type=FORM).json["form"] == {"a": ["%FF"]}
+
+
+def test_a_multipart_form_with_a_file(client):
+    answer = client.post("/form", {"a": "é"}, upload_files=[("f", "name.txt", b"content")])
+
+    assert answer.json == {"form": {"a": ["é"]}, "files": {"f": "content"}}
+
+
+@pytest.mark.parametrize("parts", [[], [part("a", b"")], [part("a", b"\xff")], [part("f", b"", "")]])
+def test_forms_that_are_odd_and_right(post, parts):
+    answer = post("/form", b"".join(parts) + b"--x--\r\n", CONTENT_TYPE=MULTIPART)
+
+    assert (answer.status_int, len(answer.json["form"]) + len(answer.json["files"])) == (200, len(parts))
+
+
+def test_a_file_may_be_larger_than_a_field_and_goes_to_disk():
+    app, kept = App(max_form_memory=1000, max_data=1000), []
+
+    @app.post("/")
+    def view(request):
+        stream = request.files["f"].stream
+        assert isinstance(stream, SpooledTemporaryFile)
+        kept.append(stream.fileno())
+        return {"size": len(stream.read()), "name": request.files["f"].filename}
+
+    file = ("f", "ä.bin", b"x" * 300_000)
+    assert TestApp(app).post("/", upload_files=[file]).json == {"size": 300_000, "name": "ä.bin"}
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(kept[0])  # closed with the request
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [part("a", b"x" * 301)],
+        [part("a", b"x" * 151), part("b", b"x" * 151)],
+        [part("a", b"x" * 1_000_000)],
+        [part("a", b"")] * 11,
+        [part("f", b"", "f")] * 11,
+        [part("f", b"", "f" * 300)],
+        [part("f", b"x" * 100_000, "f")] * 11,
+    ],
+    ids=["a field", "fields together", "a large field", "parts", "files", "a head", "large files"],
+)
+def test_a_multipart_form_beyond_its_limits_is_413(post, parts):
+    body = b"".join(parts) + b"--x--\r\n"
+
+    assert post("/form", body, CONTENT_TYPE=MULTIPART).status_int == 413
+
+
+def test_an_urlencoded_form_of_too_many_fields_is_413(client):
+    assert client.post("/form", "&".join(["a=1"] * 10), content_type=FORM)
+    assert client.post("/form", "&".join(["a=1"] * 11), content_type=FORM, status=413)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, b"a=\xff"),
+        (MULTIPART, b""),
+        (MULTIPART, b"nonsense"),
+        (MULTIPART, part("a", b"1")),
+        (MULTIPART, part("a", b"1") + b"--x"),
+        (MULTIPART, b"--x\r\n\r\n1\r\n--x--\r\n"),
+        (MULTIPART, b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n"),
+        (MULTIPART, b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n1\r\n--x--\r\n'),
+        ("multipart/form-data", part("a", b"1") + b"--x--\r\n"),
+        ("multipart/form-data; boundary=\xe9", part("a", b"1") + b"--x--\r\n"),
+    ],
+    ids=["raw", "empty", "none", "no end", "half an end", "bare", "nameless", "name", "boundary", "latin"],
+)
+def test_a_malformed_form_is_400(post, content_type, body):
+    answer = post("/form", body, CONTENT_TYPE=content_type)
+
+    assert answer.status_int == 400
+    assert answer.text.startswith("The form is malformed: ")
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"--x",
+                b"--",
+                b"\r\n",
+                b"\n",
+                b"\r",
+                b'Content-Disposition: form-data; name="a"',
+                b'; filename="b"',
+                b":",
+                b"\xff",
+                b"x" * 70_000,
+            ]
+        )
+    )
+)
+def test_no_multipart_body_is_more_than_a_4xx(post, pieces):
+    assert post("/form", b"".join(pieces), CONTENT_TYPE=MULTIPART).status_int in (200, 400, 413)
+
+
+@pytest.mark.parametrize("path", ["/json", "/data", "/form", "/stream"])
+@pytest.mark.parametrize("terminated", [False, True])
+def test_a_body_shorter_than_announced_is_400(post, path, terminated):
+    content_type = "application/json" if path == "/json" else FORM
+    environ = {"wsgi.input_terminated": True} if terminated else {}
+    answer = post(path, b"12", length=5, CONTENT_TYPE=content_type, **environ)
+
+    # A stream that the server ends is the server's to judge: see the next test.
+    assert answer.status_int == (200 if path == "/stream" and terminated else 400)
+
+
+class Gone(ConnectionError):
+    client_fault = True
+
+
+class CutShort(io.BytesIO):
+    def read(self, size=-1):
+        raise Gone
+
+
+@pytest.mark.parametrize("path", ["/json", "/data", "/form", "/stream"])
+def test_what_the_servers_input_raises_passes_through(app, path):
+    environ = TestRequest.blank(path, method="POST").environ
+    content_type = "application/json" if path == "/json" else FORM
+    environ |= {"wsgi.input": CutShort(), "wsgi.input_terminated": True, "CONTENT_TYPE": content_type}
+    environ["CONTENT_LENGTH"] = "5"
+
+    with pytest.raises(Gone):
+        app(environ, lambda status, headers: None)
+
+
+# The query, cookies, other fields
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [("q=%C3%A9", "é"), ("q=%FF", "%FF"), ("q=\xff", "%FF"), ("q=\xc3\xa9", "é"), ("q=%", "%"), ("", None)],
+)
+def test_a_query_that_is_not_utf8_stays_percent_encoded(app, send, query, value):
+    answer = send(app, b"/query", query=query, lint=False)
+
+    assert (answer.status_int, answer.json[0]) == (200, value)
+
+
+@pytest.mark.parametrize(
+    ("cookie", "value"),
+    [
+        ("a=1; b=2", {"a": "1", "b": "2"}),
+        ("a=1; a=2", {"a": "1"}),
+        ("=x;;; a", None),
+        ('a="\\303\\251"', {"a": "é"}),
+    ],
+)
+def test_cookies(client, cookie, value):
+    answer = client.get("/cookies", headers={"Cookie": cookie})
+
+    assert value is None or answer.json == value
+
+
+FIELDS = [
+    "Accept",
+    "Accept-Language",
+    "Authorization",
+    "Content-Type",
+    "Cookie",
+    "Date",
+    "Host",
+    "If-Match",
+    "If-Modified-Since",
+    "If-Range",
+    "Range",
+    "Max-Forwards",
+    "Cache-Control",
+    "X-Forwarded-For",
+    "Transfer-Encoding",
+    "User-Agent",
+    "Pragma",
+    "Content-Encoding",
+]
+LOOKED_AT = [
+    *[
+        "accept_mimetypes",
+        "accept_languages",
+        "authorization",
+        "mimetype",
+        "mimetype_params",
+        "cookies",
+        "date",
+    ],
+    *["host", "url", "if_match", "if_modified_since", "if_range", "range", "max_forwards", "cache_control"],
+    *["access_route", "content_length", "user_agent", "pragma", "is_json", "id", "args", "full_path"],
+]
+
+
+@given(
+    st.sampled_from(FIELDS),
+    st.text(st.characters(max_codepoint=255)) | st.text('"=;,*/\\ %:bytesBascDigt0123456789-W[]\xff'),
+)
+def test_no_field_breaks_an_attribute(field, value):
+    environ = TestRequest.blank("/").environ
+    key = field.upper().replace("-", "_")
+    environ[key if key.startswith("CONTENT_TYPE") else f"HTTP_{key}"] = value
+    environ["QUERY_STRING"] = value
+    request = Request(environ)
+
+    assert [name for name in LOOKED_AT if isinstance(getattr(request, name), Exception)] == []
+
+
+# The request's id
+
+
+@pytest.mark.parametrize(
+    ("sent", "id"),
+    [
+        ("abc-123", "abc-123"),
+        ("~" * 128, "~" * 128),
+        ("~" * 129, None),
+        ("a b", None),
+        ("a\x7f", None),
+        ("é", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_id_is_the_servers_else_a_well_formed_one_of_the_client(client, sent, id):
+    headers = {} if sent is None else {"X-Request-Id": sent}
+
+    assert client.get("/id", headers=headers).json == {"id": id}
+    environ = {"wsgiserve.request_id": "server's"}
+    assert client.get("/id", headers=headers, extra_environ=environ).json == {"id": "server's"}

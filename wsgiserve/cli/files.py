@@ -1,0 +1,269 @@
+"""``wsgiserve files [PORT]``: what ``python -m http.server`` does, by the production server.
+
+Its arguments are taken as they are. It serves every address of the machine, as that does: sharing a folder
+with somebody is what it is for, and it only reads. Once anybody could write, without a password, it serves
+this machine alone, unless an address is named.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+from wsgiref.util import is_hop_by_hop
+
+import click
+
+from wsgiserve.cli.commands import HELP
+from wsgiserve.cli.serve import server_options
+from wsgiserve.config import COMMAND_OPTIONS
+from wsgiserve.server.program import EXIT_USAGE, fail, run
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from wsgiserve.server.server import Server
+
+EXAMPLES = """
+\b
+Examples:
+  wsgiserve files                           this folder, on port 8000
+  wsgiserve files 9000 -d public --spa      a web app that was built into public/
+  wsgiserve files --upload --qr             take files from this machine's browser
+  wsgiserve files --hash ann                ask for a password, print what --auth takes
+"""
+
+# Other options stand for the first two; a folder is served by one process, at an address.
+NOT_HERE = {"bind", "max_body", "socket_mode", "socket_owner", *COMMAND_OPTIONS}
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.6.2
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # §5.5
+
+
+class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5
+    """A number of bytes, also as ``500k``, ``20M``, ``2G``, ``1T``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"([0-9]+)([kmgt]?)i?b?", str(value).lower())
+        if match is None:
+            self.fail(f"{value!r} is not a size such as 500k, 20M or 2G.", param, ctx)
+        return int(match[1]) * _UNITS[match[2]]
+
+
+def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) -> None:
+    if not user:
+        return
+    from wsgiserve.files.auth import make_credentials
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().removesuffix("\n")
+    try:
+        click.echo(make_credentials(user, password))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from None
+    ctx.exit()
+
+
+@click.command("files", context_settings=HELP, epilog=EXAMPLES)
+@click.argument("port", type=click.IntRange(0, 65535), default=8000)
+@click.option(
+    "-b", "--bind", metavar="ADDR", help="Address to listen on; every one of this machine by default."
+)
+@click.option(
+    "-d",
+    "--directory",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    default=".",
+    help="Folder to serve; the current one by default.",
+)
+@click.option(
+    "-p",
+    "--protocol",
+    metavar="VERSION",
+    type=click.Choice(["HTTP/1.0", "HTTP/1.1"]),
+    default="HTTP/1.1",
+    help="With HTTP/1.0 each connection is closed after one response.",
+)
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    metavar="NAME VALUE",
+    nargs=2,
+    multiple=True,
+    help="Add a header field to every response; may be given several times.",
+)
+@click.option("--cors", is_flag=True, help="Let pages of every other site read the files.")
+@click.option("--spa", is_flag=True, help="Answer with the topmost index.html where there is no such file.")
+@click.option("--clean-urls", is_flag=True, help="Answer /lyrics with lyrics.html.")
+@click.option("--upload", is_flag=True, help="Let files be written, by the page's buttons, PUT or POST.")
+@click.option("--delete", is_flag=True, help="Let files and empty folders be deleted.")
+@click.option("--archive", is_flag=True, help="Offer folders as .zip and .tar.gz.")
+@click.option(
+    "--max-size",
+    type=_Size(),
+    metavar="SIZE",
+    default="1G",
+    show_default=True,
+    help="Largest file that is taken, such as 500M; 0 is no limit.",
+)
+@click.option("--auth", metavar="USER:HASH", help="Ask for this user's password; see --hash.")
+@click.option("--qr", is_flag=True, help="Show the URL as a QR code for a phone.")
+@click.option(
+    "--hash",
+    metavar="USER",
+    is_eager=True,
+    expose_value=False,
+    callback=_print_hash,
+    help="Ask for a password, print USER:HASH for --auth, and end.",
+)
+@functools.partial(server_options, without=NOT_HERE)
+def command(
+    port: int,
+    bind: str | None,
+    directory: str,
+    protocol: str,
+    headers: tuple[tuple[str, str], ...],
+    auth: str | None,
+    qr: bool,
+    cors: bool,
+    spa: bool,
+    clean_urls: bool,
+    upload: bool,
+    delete: bool,
+    archive: bool,
+    max_size: int,
+    **options: Any,
+) -> None:
+    """Serve a folder: its files, its index.html, or a list of what is in it.
+
+    Takes the arguments of "python -m http.server". Files can only be read, unless an option says otherwise.
+    """
+    from wsgiserve.files import Files
+
+    for name, value in headers:
+        _check_header(name, value)
+    app: WSGIApplication = Files(
+        directory,
+        listing=True,
+        archive=archive,
+        upload=upload,
+        delete=delete,
+        max_size=max_size or None,
+        spa=spa,
+        clean_urls=clean_urls,
+        cors=cors,
+        headers=headers,
+    )
+    writable = upload or delete
+    app = _guarded(app, auth, writable=writable)
+    if bind is None:
+        bind = "127.0.0.1" if writable and not auth else ""
+        if bind:
+            _note(
+                "only this machine is served, as anybody could write; let others in by --auth or --bind ADDR"
+            )
+    elif writable and not auth and not _is_loopback(bind):
+        _note("warning: whoever can reach this address may write here; --auth asks for a password")
+    if auth and not _is_loopback(bind):
+        _note("warning: without TLS the password can be read on its way; put a proxy with TLS in front")
+    if protocol == "HTTP/1.0":
+        options["keep_alive"] = 0
+    if upload:
+        options["max_body"] = 0  # --max-size counts, for each file
+    show_qr = _qr_printer() if qr else None
+
+    def announcement(server: Server) -> str:
+        urls = _urls(bind, server.port)
+        lines = [f"Serving HTTP on {bind or '::'} port {server.port} ({urls[0]}) ..."]
+        lines += [f"From other devices: {url}" for url in urls[1:]]
+        return "\n".join([*lines, *([show_qr(urls[-1])] if show_qr else [])])
+
+    run(app, announcement=announcement, bind=_host_port(bind, port), **options)
+
+
+def _guarded(app: WSGIApplication, auth: str | None, *, writable: bool) -> WSGIApplication:
+    from wsgiserve.files.auth import BasicAuth
+    from wsgiserve.files.hosts import OwnHostOnly
+
+    if not auth:
+        return OwnHostOnly(app) if writable else app
+    try:
+        return BasicAuth(app, auth)
+    except ValueError:
+        fail("--auth: this is not USER:HASH; make it with: wsgiserve files --hash USER", EXIT_USAGE)
+
+
+def _check_header(name: str, value: str) -> None:
+    if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        fail(
+            f"--header: {name!r} {value!r} is no header field; write two words: --header NAME VALUE",
+            EXIT_USAGE,
+        )
+    if is_hop_by_hop(name) or name.lower() == "content-length":
+        fail(f"--header: {name} is the server's own", EXIT_USAGE)
+
+
+def _host_port(bind: str, port: int) -> str:
+    if bind == "::":  # both kinds of addresses, as http.server does it
+        return f":{port}"
+    return f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
+
+
+def _is_loopback(bind: str) -> bool:
+    try:
+        return ipaddress.ip_address(bind).is_loopback
+    except ValueError:
+        return bind == "localhost"
+
+
+def _urls(bind: str, port: int) -> list[str]:
+    """Return what to click: the URL for this machine, and behind it those for others, if they are others."""
+    if bind in ("", "::", "0.0.0.0"):
+        hosts = ["localhost", *_own_addresses(only_ipv4=bind == "0.0.0.0")]
+    else:
+        hosts = [bind]
+    return [f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/" for host in hosts]
+
+
+def _own_addresses(*, only_ipv4: bool) -> list[str]:
+    """Return the addresses that others reach this machine by, the IPv4 one last: the easiest to type."""
+    found = []
+    # Nothing is sent: the system only looks which address it would send from (RFC 5737, RFC 3849).
+    for family, somewhere in ((socket.AF_INET6, "2001:db8::1"), (socket.AF_INET, "192.0.2.1")):
+        if only_ipv4 and family == socket.AF_INET6:
+            continue
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((somewhere, 9))
+                found.append(probe.getsockname()[0])
+        except OSError:
+            continue
+    return [address for address in found if not _is_loopback(address)]
+
+
+def _qr_printer() -> Any:
+    try:
+        import segno
+    except ImportError:
+        fail("--qr needs the package segno: pip install segno, or install wsgiserve[qr]", EXIT_USAGE)
+    import io
+
+    def draw(url: str) -> str:
+        drawn = io.StringIO()
+        segno.make(url, micro=False).terminal(drawn, compact=True)
+        return drawn.getvalue().rstrip("\n")
+
+    return draw
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"wsgiserve: {text}\n")

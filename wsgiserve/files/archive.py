@@ -1,0 +1,165 @@
+"""A folder as one ``.zip`` or ``.tar.gz``, made while it is sent.
+
+* Each file is opened through the store, when its turn comes, so an archive holds what the listing
+  shows and nothing else. There is no temporary file; of the files one block is in memory.
+* A zip ends with a directory of all its members, which is kept until then: it may have so many
+  members and no more. A tar has no such thing.
+* What cannot be made as promised ends in an exception, which cuts the response: nobody takes half
+  an archive for a whole one. A file that was removed or hidden meanwhile is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import stat
+import tarfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from typing import IO, cast
+
+from wsgiserve.files.store import Entry, Store, StoredFile
+from wsgiserve.files.tree import join, walk
+
+MOST_MEMBERS = 100_000
+"""Of a zip: some 60 MB of memory."""
+
+_BLOCK = 256 * 1024
+_LEVEL = 1  # The network is seldom slower than what the next level takes.
+# What does not get smaller. It is "deflated" all the same, level 0: a stored member whose length comes
+# behind it, as it must in a stream, is one that unzipping streams cannot read (APPNOTE 4.4.4, bit 3).
+# fmt: off
+_COMPRESSED = (
+    ".7z", ".aac", ".apk", ".avif", ".br", ".bz2", ".docx", ".epub", ".flac", ".gif", ".gz", ".heic",
+    ".jar", ".jpeg", ".jpg", ".m4a", ".m4v", ".mkv", ".mov", ".mp3", ".mp4", ".odp", ".ods", ".odt", ".ogg",
+    ".opus", ".png", ".pptx", ".rar", ".tbz", ".tgz", ".txz", ".webm", ".webp", ".whl", ".woff", ".woff2",
+    ".xlsx", ".xz", ".zip", ".zst",
+)
+# fmt: on
+_TAR_BLOCK = 512
+
+
+class TooManyMembers(Exception):
+    """The folder has more files than a zip is made of."""
+
+
+def zip_stream(store: Store, name: str) -> Iterator[bytes]:
+    """Return the folder ``name`` as a zip, in blocks; raise ``TooManyMembers`` before the first."""
+    if next(itertools.islice(walk(store, name), MOST_MEMBERS, None), None) is not None:
+        raise TooManyMembers(f"The folder has more than {MOST_MEMBERS} files; take it as .tar.gz.")
+    return _zip(store, name)
+
+
+def tar_stream(store: Store, name: str) -> Iterator[bytes]:
+    """Return the folder ``name`` as a gzipped tar, in blocks."""
+    packer = zlib.compressobj(_LEVEL, wbits=31)  # 31: with a gzip header
+    for block in _tar(store, name):
+        if packed := packer.compress(block):
+            yield packed
+    yield packer.flush()
+
+
+FORMATS: dict[str, tuple[str, Callable[[Store, str], Iterator[bytes]]]] = {
+    "zip": ("application/zip", zip_stream),
+    "tar.gz": ("application/gzip", tar_stream),
+}
+"""By suffix: the media type and the function that makes it."""
+
+
+class _Sink:
+    """What ``zipfile`` writes to; it cannot seek, and is emptied after each block."""
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._blocks.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: ``zipfile`` asks for it."""
+
+    def take(self) -> bytes:
+        taken = b"".join(self._blocks)
+        self._blocks.clear()
+        return taken
+
+
+def _zip(store: Store, name: str) -> Iterator[bytes]:
+    sink = _Sink()
+    with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, entry in walk(store, name):
+            info = _zip_info(path, entry)
+            if entry.kind == "folder":
+                archive.writestr(info, b"")
+                continue
+            with _opened(store, join(name, path)) as stored:
+                if stored is None:
+                    continue
+                info.file_size = stored.size  # decides whether the lengths behind it take 4 or 8 bytes
+                with archive.open(info, "w") as member:
+                    for block in _blocks(stored):
+                        member.write(block)
+                        if packed := sink.take():
+                            yield packed
+    yield sink.take()
+
+
+def _zip_info(path: str, entry: Entry) -> zipfile.ZipInfo:
+    folder = entry.kind == "folder"
+    moment = time.localtime(entry.modified)[:6]
+    in_range = min(max(moment, (1980, 1, 1, 0, 0, 0)), (2107, 12, 31, 23, 59, 58))
+    info = zipfile.ZipInfo(f"{path}/" if folder else path, in_range)
+    mode = stat.S_IFDIR | 0o755 if folder else stat.S_IFREG | 0o644
+    info.external_attr = mode << 16 | (0x10 if folder else 0)
+    info.compress_type = zipfile.ZIP_STORED if folder else zipfile.ZIP_DEFLATED
+    packed = path.lower().endswith(_COMPRESSED)
+    info._compresslevel = 0 if packed else _LEVEL  # type: ignore[attr-defined]  # public from 3.13 on
+    return info
+
+
+def _tar(store: Store, name: str) -> Iterator[bytes]:
+    for path, entry in walk(store, name):
+        if entry.kind == "folder":
+            yield _tar_header(path, entry, 0)
+            continue
+        with _opened(store, join(name, path)) as stored:
+            if stored is not None:
+                yield _tar_header(path, entry, stored.size)
+                yield from _blocks(stored)
+                yield bytes(-stored.size % _TAR_BLOCK)
+    yield bytes(2 * _TAR_BLOCK)  # the end: two blocks of zeros
+
+
+def _tar_header(path: str, entry: Entry, size: int) -> bytes:
+    info = tarfile.TarInfo(path)
+    info.size = size
+    info.mtime = int(entry.modified)
+    if entry.kind == "folder":
+        info.type, info.mode = tarfile.DIRTYPE, 0o755
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+@contextlib.contextmanager
+def _opened(store: Store, name: str) -> Iterator[StoredFile | None]:
+    """Open a file for a ``with`` block; None if it is not there any more."""
+    try:
+        stored = store.open(name)
+    except FileNotFoundError:
+        yield None
+        return
+    with stored.file:
+        yield stored
+
+
+def _blocks(stored: StoredFile) -> Iterator[bytes]:
+    """Read as many bytes as the file had when it was opened, also if it has more by now."""
+    left = stored.size
+    while left:
+        block = stored.file.read(min(left, _BLOCK))
+        if not block:
+            raise OSError("a file became shorter while it was put into an archive")
+        left -= len(block)
+        yield block

@@ -1,0 +1,195 @@
+"""What a folder's page sends without script: files in a form, a name to delete; and a folder to make.
+
+The bytes of a file go from the request to the store a chunk at a time. werkzeug's decoder finds where the
+parts begin and end; a part is a stream, read while the store writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Literal, cast
+from urllib.parse import parse_qs
+
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+from werkzeug.wsgi import get_input_stream
+
+from wsgiserve.files.answer import Answer, text
+from wsgiserve.files.store import NotStored, Store
+from wsgiserve.files.tree import join
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from wsgiserve.files.validators import Version
+
+Clash = Literal["keep", "replace", "skip"]
+
+_CHUNK = 128 * 1024
+_MOST_BUFFERED = 1024 * 1024
+_MOST_PARTS = 10_000
+_MOST_FIELDS = 64 * 1024  # bytes of a form without files
+_STEM = re.compile(r"(.+?)((?:\.tar)?\.[^.]*)?", re.DOTALL)
+
+
+class _Skipped(Exception):
+    """A file of that name is there, and is to stay as it is."""
+
+
+def answer_form(
+    environ: WSGIEnvironment, store: Store, folder: str, *, upload: bool, delete: bool, max_size: int | None
+) -> Answer:
+    """Do what a form sent to ``folder`` says; lead back to the folder whoever sent it.
+
+    ``upload`` and ``delete`` say what may be done.
+    """
+    kind, options = parse_options_header(environ.get("CONTENT_TYPE", ""))
+    try:
+        if upload and kind == "multipart/form-data":
+            return _save_files(environ, store, folder, options.get("boundary", ""), max_size)
+        if kind == "application/x-www-form-urlencoded":
+            fields = _fields(environ)
+            if upload and "folder" in fields:
+                store.make_folder(join(folder, fields["folder"]))
+                return text(201, "Created")
+            if delete and "delete" in fields:
+                return _delete(store, join(folder, fields["delete"]))
+    except NotStored as refusal:
+        return text(refusal.status, str(refusal))
+    except RequestEntityTooLarge:
+        return text(413, "The form is too large.")
+    return text(415, "This is no form that the folder takes.")
+
+
+def _delete(store: Store, name: str) -> Answer:
+    try:
+        if store.is_folder(name):
+            store.remove_folder(name)
+        else:
+            store.remove(name)
+    except FileNotFoundError:
+        pass  # As it was wished.
+    return _back()
+
+
+def _back() -> Answer:
+    return text(303, "Done.", [("Location", "./")])
+
+
+def _fields(environ: WSGIEnvironment) -> dict[str, str]:
+    stream = get_input_stream(environ, max_content_length=_MOST_FIELDS)
+    fields = parse_qs(stream.read(_MOST_FIELDS).decode("utf-8", "replace"), keep_blank_values=True)
+    return {key: values[-1] for key, values in fields.items()}
+
+
+def _save_files(
+    environ: WSGIEnvironment, store: Store, folder: str, boundary: str, max_size: int | None
+) -> Answer:
+    clash: Clash = "keep"
+    problems: list[tuple[int, str]] = []
+    saved = 0
+    if not boundary:
+        raise NotStored("The form says not where its parts end.", 400)
+    try:
+        for part in _Form(get_input_stream(environ), boundary):
+            if part.filename is None:
+                if part.name == "clash":
+                    clash = cast("Clash", part.text(16))
+            elif leaf := _leaf(part.filename):
+                try:
+                    saved += _save(store, folder, leaf, part, clash, max_size)
+                except NotStored as refusal:
+                    problems.append((refusal.status, f"{leaf}: {refusal}"))
+    except ValueError:  # werkzeug's word for what is no form-data
+        problems.append((400, "The form is broken off or malformed."))
+    if not problems:
+        return _back()
+    lines = [f"Saved: {saved}. Not saved:", *(problem for _, problem in problems)]
+    return text(problems[0][0], "\n".join(lines))
+
+
+def _save(store: Store, folder: str, leaf: str, part: _Part, clash: Clash, max_size: int | None) -> bool:
+    """Return whether the file was saved, or was to be left as it is."""
+    if clash == "keep":
+        leaf = _free_name(leaf, {entry.name for entry in store.entries(folder)})
+
+    def check(version: Version | None) -> None:
+        if version is not None and clash == "skip":
+            raise _Skipped
+        if version is not None and clash != "replace":
+            raise NotStored("Another file got that name in the same moment.", 412)
+
+    try:
+        store.save(join(folder, leaf), cast("IO[bytes]", part), max_size=max_size, check=check)
+    except _Skipped:
+        return False
+    return True
+
+
+def _leaf(filename: str) -> str:
+    """Return the name that a browser sent, without folders; as HTML escapes it (§4.10.21.8)."""
+    leaf = re.split(r"[/\\]", filename)[-1]
+    return leaf.replace("%22", '"')
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """Return ``name``, or with a number behind its stem: ``a (2).txt``."""
+    match = _STEM.fullmatch(name)
+    stem, suffix = match.groups("") if match else (name, "")
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{stem} ({number}){suffix}"
+    return free
+
+
+class _Form:
+    """The parts of a form, one after the other: each is to be read before the next is asked for."""
+
+    def __init__(self, stream: IO[bytes], boundary: str) -> None:
+        self._stream = stream
+        self._decoder = MultipartDecoder(
+            boundary.encode("latin-1", "replace"), _MOST_BUFFERED, max_parts=_MOST_PARTS
+        )
+
+    def __iter__(self) -> Iterator[_Part]:
+        while not isinstance(event := self.next_event(), Epilogue):
+            if isinstance(event, File | Field):
+                part = _Part(self, event.name, event.filename if isinstance(event, File) else None)
+                yield part
+                while part.read():
+                    pass
+
+    def next_event(self) -> Event:
+        while isinstance(event := self._decoder.next_event(), NeedData):
+            self._decoder.receive_data(self._stream.read(_CHUNK) or None)
+        return event
+
+
+class _Part:
+    """One field or file of a form; ``filename`` is None for a field."""
+
+    def __init__(self, form: _Form, name: str, filename: str | None) -> None:
+        self._form = form
+        self.name = name
+        self.filename = filename
+        self._more = True
+
+    def text(self, most: int) -> str:
+        """Return the value of a field, or of a longer one more than ``most`` bytes of it."""
+        value = b""
+        while len(value) <= most and (some := self.read()):
+            value += some
+        return value.decode("utf-8", "replace")
+
+    def read(self, size: int = -1) -> bytes:
+        """Return some bytes, b"" at the end; how many is the decoder's to choose, about ``_CHUNK``."""
+        while self._more:
+            event = self._form.next_event()
+            assert isinstance(event, Data)  # between a part's head and its end there is nothing else
+            self._more = event.more_data
+            if event.data:
+                return event.data
+        return b""

@@ -1,0 +1,296 @@
+"""A folder as a page for people, and as JSON for programs.
+
+* All that comes from a name is escaped: as text, as an attribute, as a part of a URL. The page has no
+  inline script and no inline style, and its ``Content-Security-Policy`` forbids them.
+* Its style and script are asked for beneath names that the store never gives, ``.wsgiserve-…``, so they
+  hide no file; with a digest in the name, so that a browser may keep them for good. All links are
+  relative, so the page works below any mount and behind any proxy.
+* Sorting, filtering and every other thing work by links and forms; the script makes them pleasant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from urllib.parse import parse_qs, quote, urlencode
+
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+from wsgiserve.files.answer import Answer, Fields, empty, text
+from wsgiserve.files.archive import FORMATS, TooManyMembers
+from wsgiserve.files.conditional import Validators, evaluate
+from wsgiserve.files.draft import HIDDEN
+from wsgiserve.files.forms import answer_form
+from wsgiserve.files.store import Entry, Store
+from wsgiserve.files.tree import Order, ordered
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_PAGE = Path(__file__).with_name("page")
+_LISTING, _UPLOAD, _CLASH, _DELETE, _CONFIRM = (
+    Template((_PAGE / f"{name}.html").read_text("utf-8"))
+    for name in ("listing", "upload", "clash", "delete", "confirm")
+)
+
+_COLUMNS: dict[Order, str] = {"name": "Name", "size": "Size", "date": "Changed"}
+_Direction = Literal["asc", "desc"]
+Query = dict[str, str]
+# What a first click on a column asks for: people look for the largest and the latest.
+_FIRST: dict[Order, _Direction] = {"name": "asc", "size": "desc", "date": "desc"}
+
+_SECURITY = [
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("Referrer-Policy", "no-referrer"),
+]
+_FOR_GOOD = "max-age=31536000, immutable"
+
+# A name may not turn around what stands beside it, or itself: "exe.gpj" is not an image. The marks that do
+# that (UAX #9) are shown as what cannot be shown.
+_TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
+
+
+class _View(NamedTuple):
+    """What of the folder is asked for, and in which order."""
+
+    by: Order
+    direction: _Direction
+    filter: str
+
+    @classmethod
+    def of(cls, query: Query) -> _View:
+        by, direction = query.get("sort", ""), query.get("order", "")
+        order: Order = by if by in _COLUMNS else "name"
+        if direction not in ("asc", "desc"):
+            direction = _FIRST[order]
+        return cls(order, cast("_Direction", direction), query.get("q", ""))
+
+    def link(self, by: Order) -> str:
+        """Return the query that a click on a column leads to."""
+        turned: _Direction = "desc" if self.direction == "asc" else "asc"
+        query = {"sort": by, "order": turned if by == self.by else _FIRST[by]}
+        return "?" + urlencode(query | ({"q": self.filter} if self.filter else {}))
+
+
+@dataclass(frozen=True)
+class FolderPage:
+    """Answers for the folders of ``store``: what ``Files`` takes as ``listing``.
+
+    ``upload``, ``delete`` and ``archive`` say what a page offers; ``max_size`` of a file is in bytes, None
+    for no limit. The store refuses nothing by these: ``Files`` hands on a POST only where it may.
+    """
+
+    store: Store
+    upload: bool = False
+    delete: bool = False
+    archive: bool = False
+    max_size: int | None = None
+
+    def __call__(self, environ: WSGIEnvironment, name: str) -> Answer | None:
+        """Answer GET, HEAD and POST for a folder, and GET for the page's own style and script."""
+        if name.startswith(HIDDEN):
+            return _ASSETS.get(name)
+        if environ["REQUEST_METHOD"] == "POST":
+            return answer_form(
+                environ, self.store, name, upload=self.upload, delete=self.delete, max_size=self.max_size
+            )
+        query = {key: values[-1] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        try:
+            if self.archive and query.get("archive") in FORMATS:
+                return self._archive(query["archive"], name)
+            if self.delete and "delete" in query:
+                return self._confirm(environ, name, query["delete"])
+            return self._list(environ, name, _View.of(query))
+        except FileNotFoundError:
+            return None
+
+    def _list(self, environ: WSGIEnvironment, name: str, view: _View) -> Answer:
+        wanted = view.filter.casefold()
+        found = [entry for entry in self.store.entries(name) if wanted in entry.name.casefold()]
+        entries = ordered(found, view.by, descending=view.direction == "desc")
+        if _wants_json(environ):
+            return _answer(environ, _json(name, entries), "application/json")
+        return _answer(environ, self._page(name, entries, view), "text/html; charset=utf-8")
+
+    def _page(self, name: str, entries: list[Entry], view: _View) -> str:
+        return _LISTING.substitute(
+            title=_shown(name.rpartition("/")[2] or "Files"),
+            style=_up(name) + _STYLE,
+            script=_up(name) + _SCRIPT,
+            crumbs=_crumbs(name),
+            filter=escape(view.filter),
+            sort=view.by,
+            order=view.direction,
+            upload=_UPLOAD.substitute(limit=self.max_size or "") if self.upload else "",
+            notice='<p id="notice" role="alert" hidden></p>' if self.upload or self.delete else "",
+            table=_table(entries, view, delete=self.delete),
+            count=_count(entries),
+            archives=_archives() if self.archive else "",
+            dialogs=(_CLASH.template if self.upload else "") + (_DELETE.template if self.delete else ""),
+        )
+
+    def _archive(self, suffix: str, name: str) -> Answer:
+        kind, stream = FORMATS[suffix]
+        try:
+            body = stream(self.store, name)
+        except TooManyMembers as error:
+            return text(403, str(error))
+        file = f"{name.rpartition('/')[2] or 'files'}.{suffix}"
+        # RFC 6266 §4.3, RFC 8187; for whoever does not know the second, what is ASCII of it.
+        plain = "".join(
+            sign if sign.isascii() and sign.isalnum() else "_" for sign in file[: -len(suffix) - 1]
+        )
+        disposition = f"attachment; filename=\"{plain}.{suffix}\"; filename*=UTF-8''{quote(file, safe='')}"
+        fields = [("Content-Type", kind), ("Content-Disposition", disposition), ("Cache-Control", "no-cache")]
+        return Answer("200 OK", fields, body)
+
+    def _confirm(self, environ: WSGIEnvironment, folder: str, name: str) -> Answer:
+        """Answer with the question that the script asks by itself."""
+        page = _CONFIRM.substitute(style=_up(folder) + _STYLE, shown=_shown(name), name=escape(name))
+        return _answer(environ, page, "text/html; charset=utf-8")
+
+
+def human_size(size: int) -> str:
+    """Return a size with three digits or so: ``999 B``, ``1.2 kB``, ``35 MB``."""
+    if size < 1000:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        value /= 1000
+        if value < 9.95:
+            return f"{value:.1f} {unit}"
+        if value < 999.5:
+            return f"{value:.0f} {unit}"
+    return f"{value / 1000:.1f} EB"
+
+
+def _asset(file: str, kind: str) -> tuple[str, Answer]:
+    content = (_PAGE / file).read_bytes()
+    fields = [("Content-Type", kind), ("Content-Length", str(len(content))), ("Cache-Control", _FOR_GOOD)]
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return f"{HIDDEN}{digest}{Path(file).suffix}", Answer("200 OK", fields, [content])
+
+
+_STYLE, _STYLE_FILE = _asset("listing.css", "text/css; charset=utf-8")
+_SCRIPT, _SCRIPT_FILE = _asset("listing.js", "text/javascript; charset=utf-8")
+_ASSETS = {_STYLE: _STYLE_FILE, _SCRIPT: _SCRIPT_FILE}
+
+
+def _wants_json(environ: WSGIEnvironment) -> bool:
+    accepted = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)
+    return accepted.best_match(["text/html", "application/json"]) == "application/json"
+
+
+def _answer(environ: WSGIEnvironment, content: str, kind: str) -> Answer:
+    """Answer with a page, or 304 to who has it."""
+    body = content.encode("utf-8", "replace")
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    fields: Fields = [("ETag", etag), ("Cache-Control", "no-cache"), ("Vary", "Accept"), *_SECURITY]
+    # A listing has no date: only its tag is compared.
+    asked = {"HTTP_IF_NONE_MATCH": environ["HTTP_IF_NONE_MATCH"]} if "HTTP_IF_NONE_MATCH" in environ else {}
+    if evaluate(environ["REQUEST_METHOD"], asked, Validators(etag, 0, False)) == "not modified":
+        return empty(304, fields)
+    return Answer("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body))), *fields], [body])
+
+
+def _up(name: str) -> str:
+    """Return the way from a folder to the topmost one."""
+    return "../" * (name.count("/") + 1) if name else ""
+
+
+def _json(name: str, entries: Iterable[Entry]) -> str:
+    listed = [
+        {"name": entry.name, "type": "folder", "modified": _utc(entry)}
+        if entry.kind == "folder"
+        else {"name": entry.name, "type": "file", "size": entry.size, "modified": _utc(entry)}
+        for entry in entries
+    ]
+    return json.dumps({"path": f"/{name}/" if name else "/", "entries": listed}, ensure_ascii=False)
+
+
+def _utc(entry: Entry) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.modified))
+
+
+def _crumbs(name: str) -> str:
+    """Link the folders above, the outermost first."""
+    parts = ["Files", *(name.split("/") if name else [])]
+    links = [
+        f'<a href="{"../" * above}"><bdi>{_shown(part)}</bdi></a>'
+        for above, part in zip(range(len(parts) - 1, 0, -1), parts, strict=False)
+    ]
+    return "<i>/</i>".join([*links, f"<b><bdi>{_shown(parts[-1])}</bdi></b>"])
+
+
+def _table(entries: list[Entry], view: _View, *, delete: bool) -> str:
+    heads = "".join(_head(column, view) for column in _COLUMNS)
+    rows = "".join([_row(entry, delete=delete) for entry in entries])
+    empty = "" if entries else '<p class="empty">There is nothing here.</p>'
+    kind = ' class="delete"' if delete else ""
+    last = "<th></th>" if delete else ""
+    return (
+        f'<div id="entries"><table{kind}><thead><tr>{heads}{last}</tr></thead><tbody>{rows}</tbody></table>'
+        f"{empty}</div>"
+    )
+
+
+def _head(column: Order, view: _View) -> str:
+    sort = ""
+    if column == view.by:
+        sort = f' aria-sort="{"ascending" if view.direction == "asc" else "descending"}"'
+    link = escape(view.link(column))
+    return f'<th scope="col"{sort}><a id="by-{column}" href="{link}">{_COLUMNS[column]}</a></th>'
+
+
+def _row(entry: Entry, *, delete: bool) -> str:
+    shown = _shown(entry.name)
+    link, kind, size = quote(entry.name, safe=""), "", human_size(entry.size)
+    if entry.kind == "folder":
+        link, kind, size = f"{link}/", ' class="folder"', ""
+    changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.modified))
+    last = "<td></td>" if delete else ""
+    if delete and not entry.link:
+        # A link, and not a button of a form: browsers are slow with forms of ten thousand buttons.
+        query = escape(urlencode({"delete": entry.name}))
+        last = f'<td><a class="delete" href="?{query}" aria-label="Delete {shown}">&times;</a></td>'
+    cells = f'<td><a href="{link}"><bdi>{shown}</bdi></a></td><td>{size}</td><td>{changed}</td>{last}'
+    return f"<tr{kind}>{cells}</tr>\n"
+
+
+def _shown(name: str) -> str:
+    """Return a name as text of the page."""
+    if not name.isascii():
+        name = name.translate(_TURNING)
+    return escape(name)
+
+
+def _count(entries: list[Entry]) -> str:
+    files = [entry.size for entry in entries if entry.kind == "file"]
+    folders = len(entries) - len(files)
+    parts = [_plural(folders, "folder")] if folders else []
+    if files or not folders:
+        parts.append(_plural(len(files), "file"))
+    if files:
+        parts.append(human_size(sum(files)))
+    return ", ".join(parts)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _archives() -> str:
+    links = " · ".join(f'<a href="?archive={suffix}" download>.{suffix}</a>' for suffix in FORMATS)
+    return f"<p>All of it: {links}</p>"

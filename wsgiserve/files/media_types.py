@@ -1,0 +1,148 @@
+"""Media types by the suffix of a name: our own table, the same on every machine.
+
+The host's table is not asked: on some systems it turns JavaScript into plain text. Text is UTF-8, as nearly
+all text is. A suffix that stands for a compressed file is the type of that file, never a coding (RFC 9110
+§8.4), so that ``a.tar.gz`` arrives as it was saved.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+UNKNOWN = "application/octet-stream"
+
+_TEXT = {
+    "text/css": ".css",
+    "text/csv": ".csv",
+    "text/html": ".html .htm",
+    "text/calendar": ".ics",
+    "text/javascript": ".js .mjs .cjs",
+    "text/markdown": ".md .markdown",
+    "text/plain": (
+        ".txt .text .log .conf .cfg .ini .toml .rst .diff .patch .py .pyi .c .h .cc .cpp .hpp .rs .go .java"
+        " .kt .rb .pl .sh .bat .ps1 .sql .lua .ts .tsx .jsx .scss .sass .less .tex .srt .nfo"
+    ),
+    "text/tab-separated-values": ".tsv",
+    "text/vcard": ".vcf",
+    "text/vtt": ".vtt",
+    "text/xml": ".xml .xsl .xslt .rss .atom",
+}
+_OTHERS = {
+    "application/epub+zip": ".epub",
+    "application/geo+json": ".geojson",
+    "application/gzip": ".gz .tgz",
+    "application/java-archive": ".jar",
+    "application/json": ".json .map",
+    "application/ld+json": ".jsonld",
+    "application/manifest+json": ".webmanifest",
+    "application/msword": ".doc",
+    "application/pdf": ".pdf",
+    "application/postscript": ".ps .eps .ai",
+    "application/rtf": ".rtf",
+    "application/sqlite3": ".sqlite .sqlite3",
+    "application/vnd.android.package-archive": ".apk",
+    "application/vnd.apple.mpegurl": ".m3u8",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.ms-fontobject": ".eot",
+    "application/vnd.ms-powerpoint": ".ppt",
+    "application/vnd.oasis.opendocument.presentation": ".odp",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
+    "application/vnd.oasis.opendocument.text": ".odt",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/vnd.rar": ".rar",
+    "application/wasm": ".wasm",
+    "application/x-7z-compressed": ".7z",
+    "application/x-bzip2": ".bz2",
+    "application/x-iso9660-image": ".iso",
+    "application/x-tar": ".tar",
+    "application/x-xz": ".xz",
+    "application/xhtml+xml": ".xhtml .xht",
+    "application/yaml": ".yaml .yml",
+    "application/zip": ".zip .whl",
+    "application/zstd": ".zst",
+    "audio/aac": ".aac",
+    "audio/flac": ".flac",
+    "audio/midi": ".mid .midi",
+    "audio/mp4": ".m4a",
+    "audio/mpeg": ".mp3",
+    "audio/ogg": ".ogg .oga .opus",
+    "audio/wav": ".wav",
+    "audio/webm": ".weba",
+    "font/otf": ".otf",
+    "font/ttf": ".ttf",
+    "font/woff": ".woff",
+    "font/woff2": ".woff2",
+    "image/apng": ".apng",
+    "image/avif": ".avif",
+    "image/bmp": ".bmp",
+    "image/gif": ".gif",
+    "image/heic": ".heic",
+    "image/jpeg": ".jpg .jpeg .jpe .jfif",
+    "image/jxl": ".jxl",
+    "image/png": ".png",
+    "image/svg+xml": ".svg",
+    "image/tiff": ".tif .tiff",
+    "image/vnd.microsoft.icon": ".ico .cur",
+    "image/webp": ".webp",
+    "model/gltf+json": ".gltf",
+    "model/gltf-binary": ".glb",
+    "video/3gpp": ".3gp",
+    "video/mp2t": ".m2ts",
+    "video/mp4": ".mp4 .m4v",
+    "video/mpeg": ".mpeg .mpg",
+    "video/ogg": ".ogv",
+    "video/quicktime": ".mov .qt",
+    "video/webm": ".webm",
+    "video/x-matroska": ".mkv",
+    "video/x-msvideo": ".avi",
+}
+
+MEDIA_TYPES = MappingProxyType(
+    {suffix: f"{kind}; charset=utf-8" for kind, names in _TEXT.items() for suffix in names.split()}
+    | {suffix: kind for kind, names in _OTHERS.items() for suffix in names.split()}
+)
+"""Suffix, in lower case and with its dot, to the value of Content-Type."""
+
+# What a browser runs scripts of, when it opens the file itself.
+_ACTIVE = ("text/html", "text/xml", "application/xhtml+xml", "image/svg+xml", "application/pdf")
+
+
+# What is not compressed already, so that it is worth looking for a compressed file beside it.
+_COMPRESSIBLE = (
+    "text/",
+    "application/geo+json",
+    "application/json",
+    "application/ld+json",
+    "application/manifest+json",
+    "application/postscript",
+    "application/rtf",
+    "application/vnd.apple.mpegurl",
+    "application/vnd.ms-fontobject",
+    "application/wasm",
+    "application/xhtml+xml",
+    "application/yaml",
+    "font/otf",
+    "font/ttf",
+    "image/bmp",
+    "image/svg+xml",
+    "image/vnd.microsoft.icon",
+    "model/gltf",
+)
+
+
+def media_type(name: str) -> str:
+    """Return the Content-Type of a file of that name."""
+    stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return MEDIA_TYPES.get(f".{suffix.lower()}", UNKNOWN) if stem and dot else UNKNOWN
+
+
+def is_active(content_type: str) -> bool:
+    """Whether a browser that opens the file runs the scripts in it."""
+    return content_type.startswith(_ACTIVE)
+
+
+def is_compressible(content_type: str) -> bool:
+    """Whether files of the type are often kept compressed beside themselves."""
+    return content_type.startswith(_COMPRESSIBLE)

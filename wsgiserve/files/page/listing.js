@@ -1,0 +1,318 @@
+// What the listing does besides: filter while one types, sort and renew in place, upload with progress, ask
+// before something is deleted or replaced. Without this file it lists, sorts, filters, uploads and deletes
+// by links and forms. The server's own answers are put in, so the order of names is made in one place.
+"use strict";
+
+const find = (selector) => document.querySelector(selector);
+const filter = find("#filter");
+const here = new URL(".", location.href);
+
+// ---- The table
+
+const rows = () => document.querySelectorAll("#entries tbody tr");
+
+function applyFilter() {
+  const wanted = filter.value.toLowerCase();
+  const all = rows();
+  let shown = 0;
+  for (const row of all) {
+    const fits = row.cells[0].textContent.toLowerCase().includes(wanted);
+    row.hidden = !fits;
+    shown += fits;
+  }
+  const count = find("#count");
+  count.dataset.all ??= count.textContent;
+  count.textContent = wanted ? `${shown.toLocaleString("en")} of ${all.length.toLocaleString("en")} shown` : count.dataset.all;
+}
+
+async function load(url) {
+  const response = await fetch(url, { headers: { Accept: "text/html" } });
+  if (!response.ok) {
+    location.assign(url);
+    return;
+  }
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const focused = document.activeElement?.id;
+  for (const id of ["entries", "count"]) {
+    document.getElementById(id).replaceWith(page.getElementById(id));
+  }
+  if (focused) document.getElementById(focused)?.focus();
+  history.replaceState(null, "", url);
+  applyFilter();
+}
+
+function renew() {
+  return load(location.href);
+}
+
+filter.addEventListener("input", applyFilter);
+filter.form.addEventListener("submit", (event) => event.preventDefault());
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("th a");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  load(link.href);
+});
+document.documentElement.classList.add("script");
+const query = new URLSearchParams(location.search);
+if (query.get("q")) { // The server has filtered: have it all, and filter here.
+  query.delete("q");
+  load(`?${query}`);
+} else {
+  applyFilter(); // The browser may have kept what was typed before.
+}
+
+// ---- Asking
+
+// Show a dialog and return the value of the button that closed it, "" for Escape.
+function ask(dialog, text) {
+  dialog.querySelector("p").textContent = text;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((answer) => {
+    dialog.addEventListener("close", () => answer(dialog.returnValue), { once: true });
+  });
+}
+
+// What the server said went wrong, in one line.
+async function reason(response) {
+  const text = (await response.text()).trim();
+  const type = response.headers.get("Content-Type") ?? "";
+  return type.startsWith("text/plain") && text ? text.split("\n")[0] : `${response.status} ${response.statusText}`;
+}
+
+function say(text) {
+  const notice = find("#notice");
+  if (notice) {
+    notice.textContent = text;
+    notice.hidden = !text;
+  }
+}
+
+// ---- Deleting
+
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a.delete");
+  if (!link) return;
+  event.preventDefault();
+  const name = new URLSearchParams(link.search).get("delete");
+  if (await ask(find("#delete"), `Delete “${name}”?`) !== "delete") return;
+  const slash = link.closest("tr").className === "folder" ? "/" : "";
+  const response = await fetch(new URL(encodeURIComponent(name) + slash, here), { method: "DELETE", headers: { Accept: "text/plain" } });
+  say(response.ok ? "" : `${name}: ${await reason(response)}`);
+  await renew();
+});
+
+// ---- Uploading
+
+const form = find("form.upload");
+if (form) prepareUploads(form);
+
+function prepareUploads(form) {
+  const AT_ONCE = 3;
+  const limit = Number(form.dataset.limit);
+  const panel = find("#uploads");
+  const [total, bar, list] = [panel.querySelector("p"), panel.querySelector("progress"), panel.querySelector("ul")];
+  const queue = [];
+  let running = 0;
+  let batch = newBatch();
+
+  // What is counted and remembered until all is done.
+  function newBatch() {
+    return { files: 0, done: 0, bytes: 0, sent: new Map(), names: new Map(), choice: null, asking: Promise.resolve() };
+  }
+
+  // items: {path, file}, or {path} for a folder; a path is relative to this folder.
+  function add(items) {
+    const hidden = items.filter((item) => item.path.split("/").some((part) => part.startsWith(".")));
+    const wanted = items.filter((item) => !hidden.includes(item));
+    say(hidden.length ? `Left out, since hidden: ${hidden.map((item) => item.path).join(", ")}` : "");
+    for (const item of wanted) {
+      if (item.file) {
+        batch.files += 1;
+        batch.bytes += item.file.size;
+      }
+      queue.push(item);
+    }
+    show();
+    while (running < AT_ONCE && queue.length) work();
+  }
+
+  async function work() {
+    running += 1;
+    while (queue.length) await handle(queue.shift());
+    running -= 1;
+    if (running) return;
+    await renew();
+    if (!list.children.length) panel.hidden = true;
+    batch = newBatch();
+  }
+
+  async function handle(item) {
+    try {
+      const slash = item.path.lastIndexOf("/");
+      const names = await folder(item.file ? item.path.slice(0, Math.max(slash, 0)) : item.path);
+      if (item.file) await upload(item, item.path.slice(0, slash + 1), item.path.slice(slash + 1), names);
+    } catch (error) {
+      failed(item, error.message);
+    }
+    batch.done += item.file ? 1 : 0;
+    show();
+  }
+
+  // Make a folder, and those above it, once; return the names that are taken there.
+  function folder(path) {
+    if (!batch.names.has(path)) batch.names.set(path, makeFolder(path));
+    return batch.names.get(path);
+  }
+
+  async function makeFolder(path) {
+    if (path) {
+      const slash = path.lastIndexOf("/");
+      const above = path.slice(0, Math.max(slash, 0));
+      const taken = await folder(above);
+      const name = path.slice(slash + 1);
+      if (!taken.has(name)) {
+        const made = await fetch(address(above, true), { method: "POST", body: new URLSearchParams({ folder: name }), headers: { Accept: "text/plain" } });
+        if (!made.ok) throw new Error(await reason(made));
+      }
+    }
+    const listing = await fetch(address(path, true), { headers: { Accept: "application/json" } });
+    if (!listing.ok) throw new Error(await reason(listing));
+    return new Set((await listing.json()).entries.map((entry) => entry.name));
+  }
+
+  function address(path, isFolder = false) {
+    const quoted = path.split("/").map(encodeURIComponent).join("/");
+    return new URL(isFolder && quoted ? `${quoted}/` : quoted, here);
+  }
+
+  async function upload(item, above, name, taken) {
+    if (limit && item.file.size > limit) throw new Error("It is larger than this server takes.");
+    let replace = false;
+    for (;;) {
+      if (taken.has(name) && !replace) {
+        const choice = await choose(name);
+        if (choice === "skip") return;
+        if (choice === "keep") name = freeName(name, taken);
+        replace = choice === "replace";
+      }
+      taken.add(name);
+      const answer = await put(item, address(above + name), replace);
+      if (answer.ok) return;
+      if (answer.status !== 412) throw new Error(answer.text);
+    }
+  }
+
+  // One question at a time; the answer may be for all that follow.
+  function choose(name) {
+    batch.asking = batch.asking.then(async () => {
+      if (batch.choice) return batch.choice;
+      const choice = await ask(find("#clash"), `There is a “${name}” already.`) || "skip";
+      if (find("#always").checked) batch.choice = choice;
+      return choice;
+    });
+    return batch.asking;
+  }
+
+  function freeName(name, taken) {
+    const [, stem, suffix] = /^(.+?)((?:\.tar)?\.[^.]*)?$/.exec(name);
+    let number = 2;
+    while (taken.has(`${stem} (${number})${suffix ?? ""}`)) number += 1;
+    return `${stem} (${number})${suffix ?? ""}`;
+  }
+
+  // XMLHttpRequest, since fetch does not tell how much has left.
+  function put(item, url, replace) {
+    const request = new XMLHttpRequest();
+    const line = newLine(item.path, "Cancel", () => request.abort());
+    const progress = line.querySelector("progress");
+    return new Promise((answer, fail) => {
+      request.upload.onprogress = (event) => {
+        progress.value = event.loaded / (event.total || 1);
+        batch.sent.set(item, Math.min(event.loaded, item.file.size));
+        show();
+      };
+      request.onload = () => {
+        const plain = (request.getResponseHeader("Content-Type") ?? "").startsWith("text/plain");
+        const text = plain && request.responseText.trim() || `${request.status} ${request.statusText}`;
+        answer({ ok: request.status < 300, status: request.status, text });
+      };
+      request.onerror = () => fail(new Error("The connection broke off, or the server cannot be reached."));
+      request.onabort = () => fail(new Error("Cancelled."));
+      request.onloadend = () => line.remove();
+      request.open("PUT", url);
+      request.setRequestHeader("Accept", "text/plain");
+      if (!replace) request.setRequestHeader("If-None-Match", "*");
+      request.send(item.file);
+    });
+  }
+
+  function failed(item, text) {
+    const line = newLine(item.path, "Again", () => {
+      line.remove();
+      add([item]);
+    });
+    line.querySelector("progress").remove();
+    line.append(Object.assign(document.createElement("em"), { textContent: text }));
+  }
+
+  function newLine(path, button, action) {
+    const line = document.createElement("li");
+    const name = Object.assign(document.createElement("span"), { dir: "auto", textContent: path });
+    const press = Object.assign(document.createElement("button"), { textContent: button, onclick: action });
+    line.append(name, Object.assign(document.createElement("progress"), { value: 0 }), press);
+    list.append(line);
+    return line;
+  }
+
+  function show() {
+    panel.hidden = false;
+    const sent = [...batch.sent.values()].reduce((sum, bytes) => sum + bytes, 0);
+    const bytes = (count) => new Intl.NumberFormat("en", { maximumFractionDigits: 1 }).format(count / 1e6);
+    total.textContent = `${batch.done} of ${batch.files} ${batch.files === 1 ? "file" : "files"}, ${bytes(sent)} of ${bytes(batch.bytes)} MB`;
+    bar.value = batch.bytes ? sent / batch.bytes : 1;
+  }
+
+  // Where files come from: the two choosers, and what is dropped anywhere on the page.
+  for (const input of form.querySelectorAll("input[type=file]")) {
+    input.addEventListener("change", () => {
+      add([...input.files].map((file) => ({ path: file.webkitRelativePath || file.name, file })));
+      input.value = "";
+    });
+  }
+  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    document.documentElement.classList.add("dropping");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.documentElement.classList.remove("dropping");
+  });
+  document.addEventListener("drop", async (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    document.documentElement.classList.remove("dropping");
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+    add((await Promise.all(entries.map((entry) => contents(entry, "")))).flat());
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (running) event.preventDefault();
+  });
+}
+
+// All files and folders of what was dropped.
+async function contents(entry, above) {
+  const path = above + entry.name;
+  if (entry.isFile) {
+    return [{ path, file: await new Promise((found, fail) => entry.file(found, fail)) }];
+  }
+  const found = [{ path }];
+  const reader = entry.createReader();
+  for (;;) { // It gives some at a time, and none at the end.
+    const some = await new Promise((read, fail) => reader.readEntries(read, fail));
+    if (!some.length) return found;
+    for (const each of some) found.push(...await contents(each, `${path}/`));
+  }
+}

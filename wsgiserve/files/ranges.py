@@ -1,0 +1,89 @@
+"""Byte ranges (RFC 9110 §14): which bytes of a representation a ``Range`` field asks for.
+
+Text and a size in, spans out; no file, no request.
+
+* A field that cannot be read is ignored, and the client gets the whole (§14.2: may be ignored): another unit,
+  bad syntax, a last position before the first.
+* Ranges are sorted once, and those that overlap or touch become one (§15.3.7.2), so that no byte is sent
+  twice and the work is bounded by one sort. More than ``MAX_RANGES`` are ignored (§17.15): no client needs
+  them.
+* Numbers have any length (§14.1.2); they are compared with the size, and never sent back.
+"""
+
+from __future__ import annotations
+
+import re
+
+Span = tuple[int, int]
+"""The first byte, and the one behind the last: never empty."""
+
+MAX_RANGES = 16
+
+# §14.1.1: int-range and suffix-range. [0-9], because \d also means digits of other scripts.
+_SPEC = re.compile(r"([0-9]+)-([0-9]*)|-([0-9]+)")
+# Longer numbers lie behind the end of any file, and int() has its own limit.
+_MAX_DIGITS = 19
+
+
+def select(field: str, size: int) -> list[Span] | None:
+    """Return the spans of ``size`` bytes that ``field`` asks for, in ascending order.
+
+    An empty list if the ranges are valid and none can be satisfied (416); None if the field is to be ignored.
+    """
+    specs = _parse(field)
+    if specs is None:
+        return None
+    spans = [span for first, last, suffix in specs if (span := _resolve(first, last, suffix, size))]
+    if not spans and not size and any(suffix and suffix.strip("0") for _, _, suffix in specs):
+        return None  # §14.1.2: it can be satisfied, by nothing at all, which Content-Range cannot say.
+    return coalesce(spans)
+
+
+def coalesce(spans: list[Span]) -> list[Span]:
+    """Sort spans, and join those that overlap or touch."""
+    joined: list[Span] = []
+    for start, stop in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        else:
+            joined.append((start, stop))
+    return joined
+
+
+def content_range(span: Span, size: int) -> str:
+    """Render Content-Range for a part (§14.4)."""
+    return f"bytes {span[0]}-{span[1] - 1}/{size}"
+
+
+def _parse(field: str) -> list[tuple[str, str, str]] | None:
+    """Return (first, last, suffix) of each range, an absent one as ''; None for what is to be ignored."""
+    unit, equals, rest = field.partition("=")
+    if unit.lower() != "bytes" or not equals:  # §14.1: the names of units are case-insensitive
+        return None
+    if rest.count(",") > 4 * MAX_RANGES:
+        return None
+    specs = []
+    for element in rest.split(","):
+        if not (element := element.strip(" \t")):
+            continue  # §5.6.1.2: a recipient accepts empty elements of a list
+        match = _SPEC.fullmatch(element)
+        if match is None:
+            return None
+        first, last, suffix = match.groups("")
+        if last and _number(last) < _number(first):
+            return None
+        specs.append((first, last, suffix))
+    return specs if 0 < len(specs) <= MAX_RANGES else None
+
+
+def _resolve(first: str, last: str, suffix: str, size: int) -> Span | None:
+    if suffix:
+        start, stop = size - min(_number(suffix), size), size
+    else:
+        start, stop = _number(first), min(_number(last) + 1, size) if last else size
+    return (start, stop) if start < stop else None
+
+
+def _number(digits: str) -> int:
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS

@@ -1,0 +1,182 @@
+"""What a path means to somebody who reads: a file, a folder's index, a redirect, or nothing.
+
+* The path is read once: decoded as UTF-8 it is the name in the store. A slash at its end means a folder, and
+  nothing else: ``/a.txt/`` is not there.
+* What is not there, hidden, outside, a device, or unreadable, has one answer.
+* A redirect is relative to the path that was asked for, so it never leads to another host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, overload
+from urllib.parse import quote
+
+from wsgiserve.files.answer import Answer, not_found, text
+from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
+from wsgiserve.files.draft import HIDDEN
+from wsgiserve.files.media_types import is_active, is_compressible, media_type
+from wsgiserve.files.representation import Representation
+from wsgiserve.files.store import Store, StoredFile
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Listing = Callable[["WSGIEnvironment", str], Answer | None]
+"""Answers for a folder: given the environ and the folder's name, '' for the topmost one; None is 404.
+
+It is asked too for names that begin with ``HIDDEN``, which no file has: what its page is made of.
+"""
+
+
+class Found(NamedTuple):
+    """A representation, and the name of the file that it was made of."""
+
+    representation: Representation
+    name: str
+    direct: bool = True
+    """Whether nothing comes before it at that path: else it stands in for what may be there the next
+    moment."""
+
+
+class Reading:
+    """GET and HEAD in one store; the options are those of ``Files``."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        index: tuple[str, ...],
+        listing: Listing | None,
+        spa: bool,
+        clean_urls: bool,
+        precompressed: bool,
+        cache_control: str,
+        sandbox: bool,
+        media_type: str | None,
+        types: Mapping[str, str],
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._listing = listing
+        self._spa = spa
+        self._clean_urls = clean_urls
+        self._precompressed = precompressed
+        self._cache_control = cache_control
+        self._sandbox = sandbox
+        self._media_type = media_type
+        self._types = {suffix.lower(): kind for suffix, kind in types.items()}
+
+    def look_up(self, path: str, environ: WSGIEnvironment) -> Found | Answer:
+        """Return what is at ``path``, as PEP 3333 hands it over; the caller sends or closes what is found."""
+        name = decoded(path)
+        if name is None or name == "/":
+            return not_found()
+        if not path:  # Mounted at /static, and asked for /static: the folder's own slash is missing.
+            return self._slash_added(name, environ)
+        if not name or name.endswith("/"):
+            return self._look_up_folder(name.removesuffix("/"), environ)
+        if self._listing is not None and name.startswith(HIDDEN):
+            return self._listing(environ, name) or not_found()
+        found = self.find(name, environ)
+        if found is None and self._store.is_folder(name):
+            return self._slash_added(name, environ)
+        if found is None and self._clean_urls:
+            found = _standing_in(self.find(f"{name}.html", environ))
+        return found or self._fallback(name, environ)
+
+    def find(self, name: str, environ: WSGIEnvironment) -> Found | Answer | None:
+        """Return the file of that name in the best coding; None if there is no file, 406 if no coding."""
+        try:
+            stored = self._store.open(name)
+        except FileNotFoundError:
+            return None
+        kind = self._content_type(name)
+        fields = [("Content-Type", kind), ("Cache-Control", self._cache_control)]
+        if self._sandbox and is_active(kind):
+            fields.append(("Content-Security-Policy", "sandbox"))
+        ranks = ranking(environ.get("HTTP_ACCEPT_ENCODING"))
+        variants: list[str] = []
+        if self._precompressed and is_compressible(kind):
+            variants = self._store.variants(name, stored.status)
+        if variants:
+            fields.append(("Vary", "Accept-Encoding"))
+        for coding in ranks:
+            if coding == IDENTITY:
+                validators = stored.version.validators()
+                return Found(Representation(stored.status, validators, fields, stored.file), name)
+            if coding in variants and (other := self._open_or_none(name + SUFFIXES[coding])):
+                stored.file.close()
+                validators = other.version.validators(coding)
+                fields.append(("Content-Encoding", coding))
+                return Found(
+                    Representation(other.status, validators, fields, other.file), name + SUFFIXES[coding]
+                )
+        stored.file.close()
+        return text(406, "The file is not there in a coding that is accepted.", fields[2:])
+
+    def _look_up_folder(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
+        for index in self._index:
+            if found := self.find(f"{name}/{index}" if name else index, environ):
+                return found if index == self._index[0] else _standing_in(found)
+        if self._listing is not None and self._store.is_folder(name):
+            return self._listing(environ, name) or not_found()
+        return self._fallback(name, environ)
+
+    def _slash_added(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
+        """Redirect to the folder, if there is something to see, by the path's last part alone.
+
+        With "./" before it, or a colon in it would make a scheme of it.
+        """
+        at_end = self._look_up_folder(name, environ) if self._listing is None else None
+        if isinstance(at_end, Answer):
+            return at_end
+        if at_end is not None:
+            at_end.representation.close()
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        last = quote(path.rpartition("/")[2].encode("latin-1"))
+        query = environ.get("QUERY_STRING", "")
+        location = f"./{last}/" + (f"?{query}" if query else "")
+        return text(301, "It is a folder.", [("Location", location), ("Cache-Control", "no-cache")])
+
+    def _fallback(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
+        if self._spa and "." not in name.rpartition("/")[2]:
+            for index in self._index:
+                if found := self.find(index, environ):
+                    return _standing_in(found)
+        return not_found()
+
+    def _open_or_none(self, name: str) -> StoredFile | None:
+        try:
+            return self._store.open(name)
+        except FileNotFoundError:
+            return None
+
+    def _content_type(self, name: str) -> str:
+        if self._media_type is not None:
+            return self._media_type
+        if self._types:
+            suffix = "." + name.rpartition(".")[2].lower()
+            if suffix in self._types:
+                return self._types[suffix]
+        return media_type(name)
+
+
+def decoded(path: str) -> str | None:
+    """Return the path without its first slash; None if it has none, or is not UTF-8.
+
+    PEP 3333 hands its bytes over as latin-1.
+    """
+    try:
+        text = path if path.isascii() else path.encode("latin-1").decode()
+    except UnicodeError:
+        return None
+    return text[1:] if text[:1] in ("/", "") else None
+
+
+@overload
+def _standing_in(found: Found | Answer) -> Found | Answer: ...
+@overload
+def _standing_in(found: Found | Answer | None) -> Found | Answer | None: ...
+def _standing_in(found: Found | Answer | None) -> Found | Answer | None:
+    return found._replace(direct=False) if isinstance(found, Found) else found

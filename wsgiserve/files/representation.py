@@ -1,0 +1,219 @@
+"""A file as it is sent: one coding of it, its fields, and the part of it that a request gets.
+
+The decisions are those of ``conditional`` and ``ranges``; here they become a status, fields and bytes.
+
+* A whole file and a single range leave as a file for ``wsgi.file_wrapper``, positioned and with a length, so
+  that a server can use ``sendfile`` and needs no thread for a slow reader.
+* Several ranges are small as a rule, and then one block; larger ones are read while they are sent.
+* 304 repeats the fields that guide caches, and no others (RFC 9110 §15.4.5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from wsgiserve.files.answer import Answer, Fields, empty, text
+from wsgiserve.files.conditional import CONDITIONS, Validators, evaluate, format_date, part_is_wanted
+from wsgiserve.files.digests import KnownDigests, is_wanted, render
+from wsgiserve.files.ranges import Span as Bounds
+from wsgiserve.files.ranges import content_range, select
+from wsgiserve.files.span import Span
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_BLOCK = 256 * 1024
+_IN_ONE_BLOCK = 1024 * 1024
+_GUIDES_CACHES = ("ETag", "Cache-Control", "Vary")
+LOOKED_AT = frozenset({*CONDITIONS, "HTTP_RANGE", "HTTP_WANT_REPR_DIGEST"})
+"""The keys of the WSGI environ for which the answer may be another than the whole, with status 200."""
+
+_digests = KnownDigests()
+
+
+class Representation:
+    """One coding of a file: its status, validators, the fields of a 200, and where its bytes are.
+
+    ``content`` holds the bytes of a small file; else ``file`` is open, and whoever got the representation
+    sees to it that it is closed: by sending it, or by ``close``.
+    """
+
+    __slots__ = ("content", "fields", "file", "status", "validators")
+
+    def __init__(
+        self,
+        status: os.stat_result,
+        validators: Validators,
+        fields: Fields,
+        file: Span | None,
+        content: bytes | None = None,
+    ) -> None:
+        self.status = status
+        self.validators = validators
+        self.file = file
+        self.content = content
+        self.fields = [
+            *fields,
+            ("Content-Length", str(status.st_size)),
+            ("ETag", validators.etag),
+            ("Last-Modified", format_date(validators.modified)),
+            ("Accept-Ranges", "bytes"),
+        ]
+
+    def answer(self, environ: WSGIEnvironment) -> Answer:
+        """Answer GET or HEAD: with all of it, a part, or a word on why not."""
+        if environ.keys().isdisjoint(LOOKED_AT):
+            return Answer("200 OK", self.fields.copy(), self._body(environ, None))
+        try:
+            return self._answer_conditions(environ)
+        except BaseException:
+            self.close()
+            raise
+
+    def load(self) -> bool:
+        """Take the content into memory; return False, and leave the file, if it is changing meanwhile."""
+        assert self.file is not None
+        size = self.status.st_size
+        content = os.pread(self.file.fileno(), size + 1, 0)
+        if len(content) != size:
+            return False
+        self.content = content
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """Close the file, which is not sent."""
+        if self.file is not None:
+            self.file.close()
+
+    def _answer_conditions(self, environ: WSGIEnvironment) -> Answer:
+        outcome = evaluate(environ["REQUEST_METHOD"], environ, self.validators)
+        if outcome != "proceed":
+            self.close()
+            guides = [field for field in self.fields if field[0] in _GUIDES_CACHES]
+            if outcome == "not modified":
+                return empty(304, guides)
+            return text(412, "The file is not the version that was asked for.", guides)
+        fields = self.fields.copy()
+        if is_wanted(environ.get("HTTP_WANT_REPR_DIGEST", "")):
+            fields.append(("Repr-Digest", render(self._sha256())))
+        spans = self._ranges(environ)
+        if spans is None:
+            return Answer("200 OK", fields, self._body(environ, None))
+        if not spans:
+            self.close()
+            size = ("Content-Range", f"bytes */{self.status.st_size}")
+            return text(416, "The file has none of these bytes.", [size])
+        return self._parts(environ, fields, spans)
+
+    def _ranges(self, environ: Mapping[str, str]) -> list[Bounds] | None:
+        """Return the parts that are wanted, None for the whole: §14.2, for GET alone."""
+        field = environ.get("HTTP_RANGE")
+        if field is None or environ["REQUEST_METHOD"] != "GET":
+            return None
+        return select(field, self.status.st_size) if part_is_wanted(environ, self.validators) else None
+
+    def _parts(self, environ: WSGIEnvironment, fields: Fields, spans: list[Bounds]) -> Answer:
+        size = self.status.st_size
+        if len(spans) == 1:
+            start, stop = spans[0]
+            fields = _replaced(fields, "Content-Length", str(stop - start))
+            fields.append(("Content-Range", content_range(spans[0], size)))
+            return Answer("206 Partial Content", fields, self._body(environ, spans[0]))
+        boundary = secrets.token_hex(16)
+        kind = next(value for name, value in fields if name == "Content-Type")
+        heads = [
+            f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {content_range(span, size)}\r\n\r\n"
+            for span in spans
+        ]
+        parts = Parts(
+            self, [head.encode("latin-1") for head in heads], spans, f"\r\n--{boundary}--\r\n".encode()
+        )
+        # §14.6, and §15.3.7.2: Content-Range stands in the parts, and not in the head.
+        fields = _replaced(fields, "Content-Type", f"multipart/byteranges; boundary={boundary}")
+        fields = _replaced(fields, "Content-Length", str(parts.length))
+        body: Iterable[bytes] = parts
+        if parts.length <= _IN_ONE_BLOCK:
+            body = [b"".join(parts)]
+            parts.close()
+        return Answer("206 Partial Content", fields, body)
+
+    def _body(self, environ: WSGIEnvironment, bounds: Bounds | None) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "HEAD":
+            self.close()
+            return []
+        if self.content is not None:
+            return [self.content if bounds is None else self.content[bounds[0] : bounds[1]]]
+        assert self.file is not None
+        start, stop = bounds or (0, self.status.st_size)
+        wrapper = environ.get("wsgi.file_wrapper", _Blocks)
+        body: Iterable[bytes] = wrapper(self.file.narrow(start, stop), _BLOCK)
+        return body
+
+    def read(self, bounds: Bounds) -> Iterator[bytes]:
+        """Read a part block by block; EOFError if the file has shrunk."""
+        start, stop = bounds
+        if self.content is not None:
+            yield self.content[start:stop]
+            return
+        assert self.file is not None
+        while start < stop:
+            block = os.pread(self.file.fileno(), min(_BLOCK, stop - start), start)
+            if not block:
+                raise EOFError("the file has shrunk while it was sent")
+            start += len(block)
+            yield block
+
+    def _sha256(self) -> bytes:
+        status = self.status
+        version = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        digest = _digests.get(version)
+        if digest is None:
+            made = hashlib.sha256()
+            for block in self.read((0, status.st_size)):
+                made.update(block)
+            digest = made.digest()
+            if self.validators.settled:
+                _digests.add(version, digest)
+        return digest
+
+
+class Parts:
+    """The body of multipart/byteranges (RFC 9110 §14.6), made while it is sent; ``length`` is exact."""
+
+    def __init__(self, source: Representation, heads: list[bytes], spans: list[Bounds], end: bytes) -> None:
+        self._source = source
+        self._heads = heads
+        self._spans = spans
+        self._end = end
+        self.length = sum(map(len, heads)) + sum(stop - start for start, stop in spans) + len(end)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for head, span in zip(self._heads, self._spans, strict=True):
+            yield head
+            yield from self._source.read(span)
+        yield self._end
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+
+class _Blocks:
+    """``wsgi.file_wrapper`` for a server that has none."""
+
+    def __init__(self, file: Span, size: int) -> None:
+        self._file = file
+        self._size = size
+        self.close = file.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self._file.read(self._size), b"")
+
+
+def _replaced(fields: Fields, name: str, value: str) -> Fields:
+    return [(name, value) if field[0] == name else field for field in fields]

@@ -1,0 +1,116 @@
+"""PUT, POST and DELETE of files: what a request must say, and what becomes of it.
+
+* PUT and POST mean the same: the body is the file. 201 says that it is new, 200 that it replaced one.
+* What can be refused by the head alone is refused before the body is read, so that a client that waits for
+  ``100 Continue`` never sends it.
+* Conditions are checked there, and again when nobody else can publish in the folder: of any number of
+  ``If-None-Match: *`` one creates, of any number of ``If-Match`` with one tag one replaces.
+* A part of a file, or a coding of it, is not taken for the file (RFC 9110 §14.5, §8.4).
+"""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
+
+from wsgiserve.files.answer import Answer, empty, not_found, text
+from wsgiserve.files.conditional import CONDITIONS, evaluate
+from wsgiserve.files.digests import announced
+from wsgiserve.files.store import Check, NotStored, Store
+from wsgiserve.files.validators import Version
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+class Writing:
+    """What may be changed in one store; the options are those of ``Files``."""
+
+    def __init__(self, store: Store, *, upload: bool, delete: bool, max_size: int | None) -> None:
+        self._store = store
+        self._max_size = max_size
+        self.methods = (*(("PUT", "POST") if upload else ()), *(("DELETE",) if delete else ()))
+
+    def answer(self, name: str, environ: WSGIEnvironment) -> Answer:
+        """Answer one of ``methods``; what the stream of the body raises passes through."""
+        try:
+            if environ["REQUEST_METHOD"] == "DELETE":
+                return self._delete(name, environ)
+            return self._upload(name, environ)
+        except NotStored as refusal:
+            return text(refusal.status, str(refusal))
+
+    def _delete(self, name: str, environ: WSGIEnvironment) -> Answer:
+        try:
+            if name.endswith("/"):
+                self._store.remove_folder(name[:-1])
+            else:
+                self._store.remove(name, check=_condition(environ))
+        except FileNotFoundError:
+            return not_found()
+        return empty(204)
+
+    def _upload(self, name: str, environ: WSGIEnvironment) -> Answer:
+        length = _length(environ)
+        _refuse_what_is_no_file(environ)
+        digests = announced(environ["HTTP_REPR_DIGEST"]) if "HTTP_REPR_DIGEST" in environ else {}
+        if digests is None:
+            raise NotStored("Repr-Digest cannot be read.", 400)
+        saved = self._store.save(
+            name,
+            environ["wsgi.input"] if length is None else _Announced(environ["wsgi.input"], length),
+            length,
+            max_size=self._max_size,
+            digests=digests,
+            check=_condition(environ),
+        )
+        # RFC 9110 §9.3.4: the tag of what was stored, which is byte for byte what was sent. It is strong: no
+        # other version has its time.
+        fields = [("ETag", saved.version.validators().etag.removeprefix("W/"))]
+        if not saved.created:
+            return text(200, "Replaced", fields)
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        return text(201, "Created", [("Location", quote(path.encode("latin-1"))), *fields])
+
+
+class _Announced:
+    """A body up to its announced end: PEP 3333 lets a server block an app that reads on."""
+
+    def __init__(self, stream: IO[bytes], length: int) -> None:
+        self._stream = stream
+        self._left = length
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read as any stream does."""
+        data = self._stream.read(size if 0 <= size < self._left else self._left) if self._left else b""
+        self._left -= len(data)
+        return data
+
+
+def _length(environ: WSGIEnvironment) -> int | None:
+    """Return the announced length of the body; None if the server ends it by itself."""
+    # RFC 9112 §6.3: chunks end the body, whatever length a server still shows.
+    announced_length = "" if "HTTP_TRANSFER_ENCODING" in environ else environ.get("CONTENT_LENGTH", "")
+    if announced_length.isascii() and announced_length.isdigit():
+        return int(announced_length)
+    if announced_length or not environ.get("wsgi.input_terminated"):
+        raise NotStored("Send the file with a Content-Length.", 411)  # Its end could not be told.
+    return None
+
+
+def _refuse_what_is_no_file(environ: WSGIEnvironment) -> None:
+    if "HTTP_CONTENT_RANGE" in environ:
+        raise NotStored("A part of a file cannot be stored; send the whole, without Content-Range.", 400)
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise NotStored("Send the file as it is, without Content-Encoding.", 415)
+
+
+def _condition(environ: WSGIEnvironment) -> Check:
+    """Return the check of the conditions in a request (RFC 9110 §13.1)."""
+
+    def check(version: Version | None) -> None:
+        current = version.settle().validators() if version is not None else None
+        if evaluate(environ["REQUEST_METHOD"], environ, current) != "proceed":
+            raise NotStored("The file is not the version that was asked for.", 412)
+
+    return check if not environ.keys().isdisjoint(CONDITIONS) else lambda version: None

@@ -1,0 +1,138 @@
+"""What stands in the braces of a rule: the converters, and the annotations that pick one.
+
+Where the braces name no converter, the annotation of the view's parameter does, so that ``id: int`` need not
+be said twice. The regular expressions are narrower than werkzeug's where those let several paths mean one
+thing, and the weights make the most specific rule win in whatever order rules are registered.
+
+A path parameter is input. Annotated as a path it comes as a ``PurePosixPath``, which cannot be opened by
+mistake, and one that would lead out of a folder (absolute, or with ``..``) matches no rule.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
+from uuid import UUID
+
+from werkzeug.routing import (
+    AnyConverter,
+    BaseConverter,
+    FloatConverter,
+    IntegerConverter,
+    Map,
+    UnicodeConverter,
+    UUIDConverter,
+    ValidationError,
+)
+
+
+class _Text(UnicodeConverter):
+    """One segment, which a URL cannot be built from if it is none."""
+
+    def __init__(
+        self, map: Map, minlength: int = 1, maxlength: int | None = None, length: int | None = None
+    ) -> None:
+        super().__init__(map, minlength, maxlength, length)
+        if (minlength, maxlength, length) != (1, None, None):
+            self.weight = 90
+
+    def to_url(self, value: Any) -> str:
+        if not str(value) or "/" in str(value):
+            raise ValueError(f"{value!r} is not one segment of a path")
+        return super().to_url(value)
+
+
+class _Integer(IntegerConverter):
+    regex = r"[0-9]+"  # werkzeug's \d takes every script's digits: many paths for one number
+
+
+class _Float(FloatConverter):
+    regex = r"[0-9]+\.[0-9]+"
+
+
+class _UUID(UUIDConverter):
+    weight = 60
+
+
+class _Any(AnyConverter):
+    weight = 30
+
+
+class _Path(BaseConverter):
+    """Match the rest of the path as it was sent, or nothing at all."""
+
+    regex = r"(?s:.*)"
+    part_isolating = False
+    weight = 200
+
+    def __init__(self, map: Map, pure: bool = False) -> None:
+        super().__init__(map)
+        self._pure = pure
+
+    def to_python(self, value: str) -> str | PurePosixPath:
+        if not self._pure:
+            return value
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts or "\0" in value:
+            raise ValidationError
+        return path
+
+
+CONVERTERS: Mapping[str, type[BaseConverter]] = {
+    "str": _Text,
+    "int": _Integer,
+    "float": _Float,
+    "uuid": _UUID,
+    "path": _Path,
+    "any": _Any,
+}
+
+# What their values may be kept for: the other converters are the user's, and may look somewhere each time.
+LASTING = frozenset(CONVERTERS.values())
+
+PURE = "(pure=True)"
+_BY_TYPE: Mapping[Any, tuple[str, str]] = {
+    str: ("str", ""),
+    object: ("str", ""),
+    Any: ("str", ""),
+    int: ("int", ""),
+    float: ("float", ""),
+    UUID: ("uuid", ""),
+    Path: ("path", PURE),
+    PurePath: ("path", PURE),
+    PurePosixPath: ("path", PURE),
+}
+
+
+def for_annotation(annotation: object) -> tuple[str, str] | None:
+    """Give the converter and its arguments for what a view's parameter is annotated with, if there is one."""
+    kind = _plain(annotation)
+    if typing.get_origin(kind) is typing.Literal:
+        words = typing.get_args(kind)
+        if all(isinstance(word, str) for word in words):
+            return "any", f"({', '.join(repr(word) for word in words)})"
+        return None
+    try:
+        return _BY_TYPE.get(kind)
+    except TypeError:  # not every annotation can be hashed
+        return None
+
+
+def _plain(annotation: Any) -> Any:
+    """Take away what says nothing about the value: Annotated, NewType, Optional."""
+    while True:
+        origin = typing.get_origin(annotation)
+        if origin is typing.Annotated:
+            annotation = typing.get_args(annotation)[0]
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif origin is typing.Union or origin is types.UnionType:
+            others = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+            if len(others) != 1:
+                return annotation
+            annotation = others[0]
+        else:
+            return annotation

@@ -1,0 +1,89 @@
+"""Debug mode: werkzeug's debugger in place of a plain 500, for who sits at this machine.
+
+It shows sources and runs code, so it is shown only where nobody else can ask for it: to a client on a
+loopback address, by a Host name that werkzeug trusts (a name that a stranger's DNS points at us is none),
+without a trace of a proxy, which would have the whole world on a loopback address, and in one process, which
+has the frames. Everybody else gets the plain 500, and the log says once why. Its PIN is on top of that.
+
+The debugger does not stand between the server and the app: it is handed the error when nobody else answers
+it, and sees else only its own commands. So streams, files and faults of the client pass as ever.
+"""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from werkzeug.debug import DebuggedApplication
+from werkzeug.wrappers import Response
+
+from wsgiserve.web.errors import DEBUGGER
+from wsgiserve.web.problems import preferred
+from wsgiserve.web.requests import Request
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+logger = logging.getLogger("wsgiserve.app")
+
+_ERROR = "wsgiserve.debugged_error"
+_FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_", "HTTP_X_REAL_IP", "HTTP_VIA")
+
+
+class Debugger:
+    """A WSGI application around another one, for whose errors it offers werkzeug's debugger."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+        self._debugged = DebuggedApplication(self._fail, evalex=True, console_path="")  # no console
+        self._told: set[str] = set()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ[DEBUGGER] = self.show
+        if "__debugger__=yes" in environ.get("QUERY_STRING", "") and self._objection(environ) is None:
+            return self._debugged(environ, start_response)
+        return self._app(environ, start_response)
+
+    def show(self, request: Request, error: Exception) -> Response | None:
+        """Make the debugger's page of an error; None if it is not to be shown, or not to a browser."""
+        objection = self._objection(request.environ)
+        if objection is None:
+            if preferred(request.environ.get("HTTP_ACCEPT")) != "html":
+                return None
+            quiet = io.StringIO()  # the traceback is in the log
+            return Response.from_app(
+                self._debugged, {**request.environ, _ERROR: error, "wsgi.errors": quiet}, buffered=True
+            )
+        if objection not in self._told:
+            self._told.add(objection)
+            logger.warning("debug: the debugger is not shown: %s", objection)
+        return None
+
+    def _fail(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Give the debugger the error to show; what is no command of its own is the app's."""
+        __traceback_hide__ = True  # noqa: F841 -- a mark for the debugger
+        if _ERROR in environ:
+            raise environ[_ERROR]
+        return self._app(environ, start_response)
+
+    def _objection(self, environ: WSGIEnvironment) -> str | None:
+        if environ.get("wsgi.multiprocess"):
+            return "several processes serve the app, and only one has the error's frames"
+        if not _is_loopback(environ.get("REMOTE_ADDR", "")):
+            return f"the client, {environ.get('REMOTE_ADDR')!r}, is not on this machine"
+        if any(key.startswith(_FORWARDED) for key in environ):
+            return "the request came through a proxy"
+        if not self._debugged.check_host_trust(environ):
+            return "the Host field names neither localhost nor 127.0.0.1"
+        return None
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback

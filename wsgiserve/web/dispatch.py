@@ -1,0 +1,197 @@
+"""The way of a request through an application: find the view, call it, send what it replied.
+
+What can be known before a request is made once for each route: its *plan*. What was found for a method and
+a path is kept, up to ``KNOWN`` of them, so that a path that repeats is matched once. What is no route has a
+plan as well, whose view raises or returns what there is to say; so hooks and error handlers see it as any
+other. Values of a converter of the user's are not kept, since they may not depend on the path alone.
+
+A ``Request`` is made where somebody asks for it: a view that takes it, a hook, an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import RequestRedirect
+from werkzeug.wrappers import Response
+
+from wsgiserve.web import background
+from wsgiserve.web.errors import ErrorHandlers
+from wsgiserve.web.groups import Group, handlers_of
+from wsgiserve.web.hooks import Hooks, hooks_of, respond
+from wsgiserve.web.replies import Rendered, render, without_body
+from wsgiserve.web.requests import Request
+from wsgiserve.web.routing import Route, RouteTable
+from wsgiserve.web.views import View
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+KNOWN = 1024
+LONGEST = 256  # of method and path together, in characters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What to do for a route; ``handlers`` are those of its groups, the nearest first."""
+
+    view: View
+    takes_request: bool
+    hooks: Hooks | None
+    handlers: tuple[ErrorHandlers, ...]
+    mounted_at: str | None = None
+
+
+Found = tuple[Plan, Mapping[str, Any]]
+
+
+class Dispatcher:
+    """``respond`` is the innermost WSGI callable of an application."""
+
+    def __init__(self, app: Group, table: RouteTable, request_class: type[Request]) -> None:
+        self.background = background.Background()
+        self._app = app
+        self._table = table
+        self._request_class = request_class
+        self.forget()
+
+    def forget(self) -> None:
+        """Make new plans: a route, a hook or a handler was registered."""
+        self._plans: dict[Route, Plan] = {}
+        self._known: dict[tuple[str, str], Found] = {}
+
+    def respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]  # as sent: request.method is in upper case
+        path = environ.get("PATH_INFO", "")
+        plan, values = self._known.get((method, path)) or self._find(method, path)
+        if plan.mounted_at is not None:
+            return _enter(plan.view, plan.mounted_at, environ, start_response)
+        request: Request | None = None
+        answer: Rendered | Response
+        try:
+            if plan.hooks is not None:
+                request = self._request_class(environ)
+                answer = self._among_hooks(plan, plan.hooks, values, request)
+            elif plan.takes_request:
+                request = self._request_class(environ)
+                answer = render(plan.view(request, **values), plan.view)
+            else:
+                answer = render(plan.view(**values), plan.view)
+        except Exception as error:  # noqa: BLE001 -- answered, or raised again, by _answer
+            if request is None:
+                request = self._request_class(environ)
+            answer = _answer(plan, request, error)
+        if isinstance(answer, tuple):
+            status, headers, result = answer
+            start_response(status, headers)
+            if method == "HEAD":
+                result = without_body(result)
+        else:
+            if answer.status_code == 204:
+                answer.headers.remove("Content-Type")  # there is no content to have a type
+            result = answer(environ, start_response)
+        if request is not None and background.KEY in environ:
+            return background.closing(result, environ.pop(background.KEY), self.background)
+        return result
+
+    def _among_hooks(self, plan: Plan, hooks: Hooks, values: Mapping[str, Any], request: Request) -> Response:
+        arguments = (request,) if plan.takes_request else ()
+        call = partial(plan.view, *arguments, **values)
+        return respond(hooks, request, call, plan.view, partial(_answer, plan))
+
+    def _find(self, method: str, raw: str) -> Found:
+        known = self._known
+        lasts = True
+        try:
+            (route, lasts), values = self._table.match(_decode(raw), method)
+            found = self._plan(route), values
+        except UnicodeError:
+            found = self._find_undecodable(method, raw)
+        except MethodNotAllowed as error:
+            found = self._refusal(partial(_refuse_method, method, error.valid_methods or ())), {}
+        except RequestRedirect as redirect:
+            found = self._refusal(partial(_redirect, redirect.new_url), takes_request=True), {}
+        except NotFound:
+            found = self._refusal(_refuse), {}
+        if lasts and len(method) + len(raw) <= LONGEST:
+            if len(known) >= KNOWN:
+                known.clear()
+            known[method, raw] = found
+        return found
+
+    def _find_undecodable(self, method: str, raw: str) -> Found:
+        """Have a mounted app see a path as it was sent; we take UTF-8."""
+        path = raw.encode("latin-1", "replace").decode(errors="surrogateescape")
+        try:
+            (route, _), _ = self._table.match(path, method)
+            plan = self._plan(route)
+        except HTTPException:
+            plan = None
+        if plan is None or plan.mounted_at is None:
+            plan = self._refusal(_refuse_path)
+        return plan, {}
+
+    def _plan(self, route: Route) -> Plan:
+        plan = self._plans.get(route)
+        if plan is None:
+            plan = self._plans[route] = Plan(
+                route.view,
+                route.takes_request,
+                hooks_of(route.groups),
+                handlers_of(route.groups),
+                route.mounted_at,
+            )
+        return plan
+
+    def _refusal(self, view: View, takes_request: bool = False) -> Plan:
+        """Plan for what is no route: the app's own hooks and handlers are there for it."""
+        return Plan(view, takes_request, hooks_of([self._app]), handlers_of([self._app]))
+
+
+def _answer(plan: Plan, request: Request, error: Exception) -> Rendered | Response:
+    if getattr(error, "client_fault", False):  # from wsgi.input: the server knows the answer
+        raise error
+    nearest, *farther = plan.handlers
+    return nearest.answer(request, error, farther)
+
+
+def _enter(
+    app: Callable[..., Any], prefix: str, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Call a mounted app: what was matched moves from the path to the name of the script (PEP 3333)."""
+    raw = prefix.encode().decode("latin-1")
+    inner = {
+        **environ,
+        "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + raw,
+        "PATH_INFO": environ.get("PATH_INFO", "")[len(raw) :],
+    }
+    result: Iterable[bytes] = app(inner, start_response)
+    return result
+
+
+def _decode(raw: str) -> str:
+    """Decode the path; PEP 3333 hands its bytes over as latin-1."""
+    return raw if raw.isascii() else raw.encode("latin-1").decode()
+
+
+def _refuse() -> NoReturn:
+    raise NotFound
+
+
+def _refuse_path() -> NoReturn:
+    raise BadRequest("The path is not valid UTF-8.")
+
+
+def _refuse_method(method: str, allowed: Iterable[str]) -> object:
+    if method != "OPTIONS":
+        raise MethodNotAllowed([*allowed])
+    return None, 204, {"Allow": ", ".join(allowed)}
+
+
+def _redirect(target: str, request: Request) -> object:
+    query = request.environ.get("QUERY_STRING", "")
+    return RequestRedirect(f"{target}?{query}" if query else target).get_response()

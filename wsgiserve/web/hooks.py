@@ -1,0 +1,101 @@
+"""The hooks around a view: before it, after it, and in any case.
+
+The hooks of a group run inside those of the group that includes it: *before* hooks from the app inwards,
+*after* and *teardown* hooks from the nearest group outwards. What a before hook replies is the answer, and
+neither the view nor a later before hook is called. After hooks see every response, those of errors too. One
+that raises is answered like a view that does, and no further one is called.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+from werkzeug.wrappers import Response
+
+from wsgiserve.web.replies import Rendered, make_response, to_response
+from wsgiserve.web.requests import Request
+from wsgiserve.web.views import View, describe
+
+logger = logging.getLogger("wsgiserve.app")
+
+
+class Hooks(NamedTuple):
+    """What to call around a view, in this order."""
+
+    before: tuple[View, ...]
+    after: tuple[View, ...]
+    teardown: tuple[View, ...]
+
+
+def hooks_of(groups: Iterable[Any]) -> Hooks | None:
+    """Collect the hooks of a route's groups, the app first; None if there are none."""
+    outwards = [*reversed([*groups])]
+    hooks = Hooks(
+        tuple(hook for group in reversed(outwards) for hook in group.before),
+        tuple(hook for group in outwards for hook in group.after),
+        tuple(hook for group in outwards for hook in group.teardown),
+    )
+    return hooks if any(hooks) else None
+
+
+def respond(
+    hooks: Hooks,
+    request: Request,
+    call: Callable[[], object],
+    view: View,
+    answer: Callable[[Request, Exception], Rendered | Response],
+) -> Response:
+    """Call a view among its hooks; ``answer`` makes a response of what is raised."""
+    failed: Exception | None = None
+    finish = partial(_tear_down, hooks.teardown, request)
+    try:
+        try:
+            response = _ask(hooks.before, request) or make_response(call(), view)
+        except Exception as error:  # noqa: BLE001 -- answered here, or raised again by answer
+            failed = error
+            response = to_response(answer(request, error))
+        try:
+            response = _change(hooks.after, request, response)
+        except Exception as error:  # noqa: BLE001
+            failed = error
+            response = to_response(answer(request, error))
+    except BaseException:
+        finish(failed)
+        raise
+    if response.is_streamed and not response.direct_passthrough:
+        # The view is not over yet: its generator still works, with what a hook would clean up.
+        response.call_on_close(partial(finish, failed))
+    else:
+        finish(failed)
+    return response
+
+
+def _ask(hooks: tuple[View, ...], request: Request) -> Response | None:
+    for hook in hooks:
+        reply = hook(request)
+        if reply is not None:
+            return make_response(reply, hook)
+    return None
+
+
+def _change(hooks: tuple[View, ...], request: Request, response: Response) -> Response:
+    for hook in hooks:
+        changed = hook(request, response)
+        if changed is not None and not isinstance(changed, Response):
+            raise TypeError(
+                f"after_request {describe(hook)} returned {type(changed).__name__}; "
+                "return the response, another Response or None"
+            )
+        response = response if changed is None else changed
+    return response
+
+
+def _tear_down(hooks: tuple[View, ...], request: Request, failed: Exception | None) -> None:
+    for hook in hooks:
+        try:
+            hook(request, failed)
+        except Exception as error:
+            logger.error("teardown_request %s: %s", describe(hook), error, exc_info=error)

@@ -1,0 +1,84 @@
+"""What runs once in each process: at its start, before the first request, and at its end.
+
+A server that knows of ``startup()`` and ``shutdown()`` calls them, in each worker after the fork. Under any
+other the first call of the app starts it, and the interpreter's exit ends it. A child that is forked later,
+from a process in which the app had started, is a process of its own: it starts again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+
+from wsgiserve.web.background import Background
+from wsgiserve.web.views import describe
+
+logger = logging.getLogger("wsgiserve.app")
+
+Hook = Callable[[], object]
+
+
+class Lifespan:
+    """The hooks of an application's start and end, and whether it is started in this process."""
+
+    def __init__(self, background: Background) -> None:
+        """``background`` is waited for at the end, before the hooks run."""
+        self.started = False
+        self.at_start: list[Hook] = []
+        self.at_end: list[Hook] = []
+        self._starting = False  # A hook may call the app.
+        self._background = background
+        self._lock = threading.RLock()
+        _all.add(self)
+
+    def startup(self) -> None:
+        """Run the start-up hooks in the order of registration, once; what they raise goes on."""
+        with self._lock:
+            if self.started or self._starting:
+                return
+            self._starting = True
+            try:
+                for hook in self.at_start:
+                    hook()
+            finally:
+                self._starting = False
+            self.started = True
+            if self.at_end:
+                atexit.register(self.shutdown)
+
+    def shutdown(self) -> None:
+        """Run the shutdown hooks, the last one first, if it was started; what they raise is logged."""
+        with self._lock:
+            if not self.started:
+                return
+            self.started = False
+            atexit.unregister(self.shutdown)
+            self._background.finish()
+            for hook in reversed(self.at_end):
+                try:
+                    hook()
+                except Exception as error:
+                    logger.error("on_shutdown %s: %s", describe(hook), error, exc_info=error)
+
+    def forked(self) -> None:
+        """Begin anew, in a child that has none of its parent's threads."""
+        atexit.unregister(self.shutdown)
+        self.started = self._starting = False
+        self._lock = threading.RLock()
+        self._background.forked()
+
+
+_all: weakref.WeakSet[Lifespan] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for lifespan in _all:
+        lifespan.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,234 @@
+"""An OpenAPI 3.1 document of what an application answers, read from its routes and annotations.
+
+Nothing is asked of a view but what it says anyway:
+
+- the rule gives the path, and the converters the schemas of its parameters;
+- the docstring gives summary (its first paragraph) and description (the rest);
+- the annotation of the reply gives the responses: a body, ``tuple[Note, Literal[201]]`` for a status of its
+  own, and a union for several;
+- the annotation of the request gives the body it carries: ``request: Annotated[Request, NewNote]``.
+
+An annotation that does not resolve is left out, and so is what the document has no word for: methods beyond
+those of the Path Item Object, and a second rule of the same shape and method, such as ``/{name}`` beside
+``/{id:int}``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Generator, Iterator, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.routing.rules import parse_converter_args
+from werkzeug.wrappers import Request
+
+from wsgiserve.web.replies import BYTES, JSON, TEXT
+from wsgiserve.web.schemas import Schema, Schemas, alternatives, evaluate, plain
+from wsgiserve.web.views import UNRESOLVED, View, function_of, signature_of
+
+if TYPE_CHECKING:
+    from wsgiserve.web.routing import Route
+    from wsgiserve.web.rules import Parameter
+
+_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "TRACE")  # HEAD and OPTIONS come by themselves
+_WITH_BODY = ("PUT", "POST", "PATCH")
+_BRACES = re.compile(r"\{[^{}]*\}")
+_POSITIONS = {
+    "str": ("minlength", "maxlength", "length"),
+    "int": ("fixed_digits", "min", "max", "signed"),
+    "float": ("min", "max", "signed"),
+}
+"""What the converters' arguments are called where they are given by position."""
+
+
+def describe_api(routes: list[Route], title: str, version: str) -> dict[str, Any]:
+    """Return the document as a dict that is ready for ``json.dumps``."""
+    schemas = Schemas()
+    paths: dict[str, dict[str, Any]] = {}
+    templates: dict[str, tuple[str, list[str]]] = {}  # by shape: names do not tell two paths apart
+    taken: set[str] = set()
+    for route in routes:
+        names = [parameter.name for parameter in route.parameters]
+        template, names = templates.setdefault(_BRACES.sub("{}", route.rule), (_template(route), names))
+        item = paths.setdefault(template, {})
+        for method in _METHODS:
+            if method in route.methods and method.lower() not in item:
+                operation = {"operationId": _operation_id(route, method, taken), **_tags(route)}
+                item[method.lower()] = {**operation, **_operation(route, method, names, schemas)}
+    document: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": title, "version": version}}
+    document["paths"] = {template: item for template, item in paths.items() if item}
+    if schemas.components:
+        document["components"] = {"schemas": schemas.components}
+    return document
+
+
+def _template(route: Route) -> str:
+    names = iter(route.parameters)
+    return _BRACES.sub(lambda _: f"{{{next(names).name}}}", route.rule)
+
+
+def _operation_id(route: Route, method: str, taken: set[str]) -> str:
+    """Give the endpoint's name, made unique: the specification asks for it."""
+    answered = [known for known in _METHODS if known in route.methods]
+    wanted = route.endpoint if answered == [method] else f"{route.endpoint}_{method.lower()}"
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name)
+    return name
+
+
+def _tags(route: Route) -> dict[str, Any]:
+    group = route.endpoint.rpartition(".")[0]
+    return {"tags": [group]} if group else {}
+
+
+def _operation(route: Route, method: str, names: list[str], schemas: Schemas) -> dict[str, Any]:
+    operation: dict[str, Any] = _texts(route.view)
+    hints = _Hints(route.view)
+    schemas.namespace = hints.namespace
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": _parameter_schema(parameter, hints, schemas)}
+        for name, parameter in zip(names, route.parameters, strict=True)
+    ]
+    if parameters:
+        operation["parameters"] = parameters
+    carried = hints.carried() if method in _WITH_BODY else UNRESOLVED
+    if carried is not UNRESOLVED:
+        content = {JSON: {"schema": schemas.of(carried)}}
+        operation["requestBody"] = {"required": True, "content": content}
+    operation["responses"] = _responses(hints.reply(), schemas)
+    return operation
+
+
+def _parameter_schema(parameter: Parameter, hints: _Hints, schemas: Schemas) -> Schema:
+    positional, named = parse_converter_args(parameter.arguments[1:-1])
+    given = {**dict(zip(_POSITIONS.get(parameter.converter, ()), positional, strict=False)), **named}
+    match parameter.converter:
+        case "str":
+            low, high = given.get("minlength", 1), given.get("maxlength")
+            if "length" in given:
+                low = high = given["length"]
+            return _without_none({"type": "string", "minLength": low, "maxLength": high})
+        case "int" | "float":
+            kind = "integer" if parameter.converter == "int" else "number"
+            low = given.get("min", None if given.get("signed") else 0)
+            return _without_none({"type": kind, "minimum": low, "maximum": given.get("max")})
+        case "uuid":
+            return {"type": "string", "format": "uuid"}
+        case "any":
+            return {"type": "string", "enum": [str(word) for word in positional]}
+        case "path":
+            return {"type": "string"}
+    return schemas.of(hints.of(parameter.name)) or {"type": "string"}  # the user's own converter
+
+
+def _without_none(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if value is not None}
+
+
+def _responses(reply: object, schemas: Schemas) -> dict[str, Any]:
+    found: dict[str, dict[str, list[Schema]]] = {}  # schemas by status and content type
+    for alternative in alternatives(reply):
+        statuses, whole = _split(evaluate(alternative, schemas.namespace))
+        for body in alternatives(evaluate(whole, schemas.namespace)):
+            content_type, schema = _content(body, schemas)
+            for status in statuses or (_usual_status(body, content_type),):
+                contents = found.setdefault(status, {})
+                if content_type:
+                    contents.setdefault(content_type, []).append(schema)
+    return {status: _response(status, found[status]) for status in sorted(found)}
+
+
+def _split(reply: Any) -> tuple[list[str], Any]:
+    """Give the statuses that ``tuple[body, Literal[201]]`` names, and the body."""
+    if (typing.get_origin(reply) or reply) is not tuple:
+        return [], reply
+    body, *rest = typing.get_args(reply) or (UNRESOLVED,)
+    status = plain(rest[0]) if rest else None
+    if typing.get_origin(status) is not typing.Literal:
+        return ["default"], body
+    codes = [int(code) for code in typing.get_args(status) if isinstance(code, int)]
+    return [str(code) for code in codes if 100 <= code <= 599], body
+
+
+def _usual_status(body: object, content_type: str) -> str:
+    return "204" if body is type(None) else "200" if content_type else "default"
+
+
+def _content(body: Any, schemas: Schemas) -> tuple[str, Schema]:
+    """Give content type and schema of a reply's body; "" where it has no content, or what is not known."""
+    kind = typing.get_origin(body) or body
+    if isinstance(kind, type) and issubclass(kind, Iterator | Generator):
+        kind = next(iter(typing.get_args(body)), object)  # a stream has the type of its items
+        if kind not in (str, bytes):
+            return "", {}
+    if kind is type(None) or not isinstance(kind, type):
+        return "", {}
+    if issubclass(kind, str) and not issubclass(kind, Enum):
+        return TEXT.partition(";")[0], {"type": "string"}
+    if issubclass(kind, bytes | bytearray | memoryview):
+        return BYTES, {}
+    schema = schemas.of(body)
+    return (JSON, schema) if schema else ("", {})
+
+
+def _response(status: str, contents: Mapping[str, list[Schema]]) -> dict[str, Any]:
+    phrase = HTTP_STATUS_CODES.get(int(status), "Unknown") if status != "default" else "What the view replies"
+    response: dict[str, Any] = {"description": phrase}
+    if contents:
+        response["content"] = {
+            content_type: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
+            for content_type, schemas in contents.items()
+        }
+    return response
+
+
+def _texts(view: View) -> dict[str, Any]:
+    text = inspect.getdoc(view) if inspect.isroutine(view) else None
+    summary, _, description = (text or "").partition("\n\n")
+    texts = {"summary": " ".join(summary.split()), "description": description.strip()}
+    return {key: value for key, value in texts.items() if value}
+
+
+class _Hints:
+    """The annotations of a view, each resolved by itself."""
+
+    def __init__(self, view: View) -> None:
+        self._signature = signature_of(view)
+        function = function_of(view)
+        self.namespace = dict(getattr(function, "__globals__", {}))
+        names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+        for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
+            try:
+                self.namespace[name] = cell.cell_contents
+            except ValueError:  # not bound yet
+                continue
+
+    def reply(self) -> object:
+        """Give what the view says that it returns."""
+        return UNRESOLVED if self._signature is None else self._resolve(self._signature.return_annotation)
+
+    def of(self, name: str) -> object:
+        """Give what the view says of a parameter."""
+        parameter = self._signature.parameters.get(name) if self._signature else None
+        return UNRESOLVED if parameter is None else self._resolve(parameter.annotation)
+
+    def carried(self) -> object:
+        """Give what stands beside the request's type, as in ``request: Annotated[Request, NewNote]``."""
+        for name in self._signature.parameters if self._signature else ():
+            annotation = self.of(name)
+            kind = plain(annotation)
+            if kind is not annotation and isinstance(kind, type) and issubclass(kind, Request):
+                return typing.get_args(annotation)[1]
+        return UNRESOLVED
+
+    def _resolve(self, annotation: object) -> object:
+        if annotation is inspect.Signature.empty:
+            return UNRESOLVED
+        return evaluate(annotation, self.namespace)

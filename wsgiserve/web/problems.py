@@ -1,0 +1,134 @@
+"""What a client sees of an error: a page, a problem document (RFC 9457), or a line of text.
+
+A client that names HTML gets a page, one that names JSON a problem document, and one that takes anything, or
+says nothing, text: so does curl, and a person reads it there. The input is never repeated, and nothing of the
+program is told; a 5xx names the request's id, by which its log line is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any, Literal
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from wsgiserve.web.encoding import encode_json
+from wsgiserve.web.negotiation import media_ranges, quality
+from wsgiserve.web.replies import TEXT, Fields, Rendered, status_line
+from wsgiserve.web.requests import Request
+
+Format = Literal["json", "html", "text"]
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>:root {{ color-scheme: light dark; font: 1rem system-ui, sans-serif; margin: 3rem }}</style>
+<h1>{title}</h1>
+<p>{text}</p>
+"""
+
+
+class Problem(HTTPException):
+    """An error that tells API clients more than its status (RFC 9457 section 3).
+
+    ``detail`` is for people and is what pages and text show. ``type`` is a URI that names the kind of
+    problem, ``title`` its short name, ``instance`` a URI of this one. ``members`` are further JSON values.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str | None = None,
+        *,
+        type: str = "about:blank",
+        title: str | None = None,
+        instance: str | None = None,
+        **members: Any,
+    ) -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"Problem({status}): write a status from 400 to 599")
+        encode_json(members)  # fails here, and not when the answer is made
+        super().__init__(detail)
+        self.code = status
+        self.document = {"type": type, "title": title, "instance": instance, **members}
+
+
+def present(request: Request, error: HTTPException) -> Rendered | Response:
+    """Make the answer to an error that no handler took."""
+    if isinstance(error.response, Response):
+        return error.response
+    status = error.code or 500
+    id = request.id if status >= 500 else None
+    content_type, write = _WRITERS[preferred(request.environ.get("HTTP_ACCEPT"))]
+    content = write(error, status, id)
+    fields = [
+        ("Content-Type", content_type),
+        ("Content-Length", str(len(content))),
+        ("Vary", "Accept"),
+        ("X-Content-Type-Options", "nosniff"),
+        *own_fields(request, error),
+    ]
+    return status_line(status), fields, [content]
+
+
+def own_fields(request: Request, error: HTTPException) -> Fields:
+    """Read what the error itself has to say, such as Allow or Retry-After; a 5xx has the request's id."""
+    fields = [field for field in error.get_headers(request.environ) if field[0].lower() != "content-type"]
+    if (error.code or 500) >= 500 and request.id is not None:
+        fields.append(("X-Request-Id", request.id))
+    return fields
+
+
+def preferred(accept: str | None) -> Format:
+    """Choose the format of an error; ``*/*`` is not a wish for any."""
+    if not accept or accept == "*/*":
+        return "text"
+    ranges = media_ranges(accept)
+    wishes: list[tuple[Format, float]] = [
+        ("json", max(quality(ranges, f"application/{name}") for name in ("json", "problem+json"))),
+        ("html", quality(ranges, "text/html")),
+        ("text", quality(ranges, "text/plain")),
+    ]
+    format, liked = max(wishes, key=lambda wish: wish[1])
+    return format if liked else "text"
+
+
+def _text(error: HTTPException, status: int, id: str | None) -> bytes:
+    text = f"{error.description or error.name}\n"
+    return (text if id is None else f"{text}Request id: {id}\n").encode("utf-8", "replace")
+
+
+def _html(error: HTTPException, status: int, id: str | None) -> bytes:
+    page = _PAGE.format(
+        title=escape(f"{status} {_title(error)}"), text=escape(f"{error.description or error.name}")
+    )
+    return (page if id is None else f"{page}<p>Request id: {escape(id)}</p>\n").encode("utf-8", "replace")
+
+
+def _json(error: HTTPException, status: int, id: str | None) -> bytes:
+    document = {
+        "type": "about:blank",
+        "title": error.name,
+        "status": status,
+        "detail": error.description and str(error.description),
+        "request_id": id,
+    }
+    if isinstance(error, Problem):
+        document |= error.document | {"title": _title(error)}
+    return encode_json({name: value for name, value in document.items() if value is not None})
+
+
+def _title(error: HTTPException) -> str:
+    title: str | None = error.document["title"] if isinstance(error, Problem) else None
+    return error.name if title is None else title
+
+
+_WRITERS: dict[Format, tuple[str, Callable[[HTTPException, int, str | None], bytes]]] = {
+    "json": ("application/problem+json", _json),
+    "html": ("text/html; charset=utf-8", _html),
+    "text": (TEXT, _text),
+}

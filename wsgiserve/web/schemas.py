@@ -1,0 +1,191 @@
+"""JSON Schema from annotations: what a value looks like in JSON, as far as its type says.
+
+A dataclass, a ``TypedDict``, an ``Enum`` or a ``type`` statement becomes a component with a name and is
+referred to, so it may contain itself. What cannot be resolved, or says nothing about JSON, is ``{}``: any
+value. Nothing here raises for an annotation; it is only that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import inspect
+import re
+import sys
+import types
+import typing
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any
+
+from wsgiserve.web.views import UNRESOLVED
+
+Schema = dict[str, Any]
+
+_PLAIN: Mapping[object, Schema] = {
+    type(None): {"type": "null"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    str: {"type": "string"},
+    datetime.datetime: {"type": "string", "format": "date-time"},
+    datetime.date: {"type": "string", "format": "date"},
+    datetime.time: {"type": "string", "format": "time"},
+    uuid.UUID: {"type": "string", "format": "uuid"},
+    PurePath: {"type": "string"},
+    Decimal: {"type": "string"},
+}
+_WRAPPERS = (typing.Annotated, typing.ClassVar, typing.Final, typing.NotRequired, typing.Required)
+_ALIAS: type | tuple[()] = getattr(typing, "TypeAliasType", ())  # since Python 3.12
+
+
+def evaluate(annotation: object, namespace: Mapping[str, Any]) -> object:
+    """Resolve an annotation that is text (PEP 563) or a forward reference; return any other as it is."""
+    if isinstance(annotation, typing.ForwardRef):
+        annotation = annotation.__forward_arg__
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, dict(namespace))
+    except Exception:  # noqa: BLE001 -- it was written for other readers
+        return UNRESOLVED
+
+
+def plain(annotation: object) -> Any:
+    """Take away what says nothing about the value: Annotated and its like, NewType."""
+    while True:
+        if typing.get_origin(annotation) in _WRAPPERS:
+            annotation = typing.get_args(annotation)[0]
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif annotation is None:
+            return type(None)
+        else:
+            return annotation
+
+
+def alternatives(annotation: object) -> list[Any]:
+    """Give the members of a union, or the one type that it is."""
+    kind = plain(annotation)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return [other for member in typing.get_args(kind) for other in alternatives(member)]
+    return [kind]
+
+
+class Schemas:
+    """The schemas of a document; ``components`` are those with a name.
+
+    ``namespace`` is where the names in an annotation that is text are looked up.
+    """
+
+    def __init__(self) -> None:
+        self.components: dict[str, Schema] = {}
+        self.namespace: Mapping[str, Any] = {}
+        self._names: dict[object, str] = {}
+        self._open: frozenset[object] = frozenset()  # the texts that are being resolved
+
+    def of(self, annotation: object) -> Schema:
+        """Describe the values of a type."""
+        if not isinstance(annotation, str | typing.ForwardRef):
+            return self._of_type(plain(annotation))
+        if annotation in self._open:  # an alias that contains itself: JSON = dict[str, "JSON"] | str
+            return {}
+        outer, self._open = self._open, self._open | {annotation}
+        schema = self._of_type(plain(evaluate(annotation, self.namespace)))
+        self._open = outer
+        return schema
+
+    def _of_type(self, kind: Any) -> Schema:
+        members = alternatives(kind)
+        if len(members) > 1:
+            return {"anyOf": [self.of(member) for member in members]}
+        origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
+        if origin is typing.Literal:
+            return _enumeration(arguments)
+        if isinstance(origin, _ALIAS) or (isinstance(origin, type) and _is_named(origin)):
+            return self._refer_to(origin)
+        return self._of_class(origin, arguments) if isinstance(origin, type) else {}
+
+    def _of_class(self, kind: type, arguments: tuple[object, ...]) -> Schema:
+        for base in kind.__mro__:
+            if base in _PLAIN:
+                return dict(_PLAIN[base])
+        if issubclass(kind, Mapping):
+            return {"type": "object", **self._each("additionalProperties", arguments[1:])}
+        if issubclass(kind, tuple) and arguments and arguments[-1] is not ...:
+            items = [self.of(argument) for argument in arguments]
+            return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
+        if issubclass(kind, Collection) and not issubclass(kind, bytes | bytearray):
+            return {"type": "array", **self._each("items", arguments)}
+        return {}
+
+    def _each(self, key: str, arguments: tuple[object, ...]) -> Schema:
+        schema = self.of(arguments[0]) if arguments else {}
+        return {key: schema} if schema else {}
+
+    def _refer_to(self, kind: Any) -> Schema:
+        if kind not in self._names:
+            name = self._names[kind] = self._free_name(kind.__name__)
+            self.components[name] = {}  # taken from now on: it may contain itself
+            outer = self.namespace, self._open
+            self.namespace, self._open = vars(sys.modules.get(kind.__module__, types)), frozenset()
+            self.components[name] = self._describe(kind)
+            self.namespace, self._open = outer
+        return {"$ref": f"#/components/schemas/{self._names[kind]}"}
+
+    def _free_name(self, wanted: str) -> str:
+        wanted = re.sub(r"[^A-Za-z0-9._-]", "_", wanted)  # the Components Object allows no other characters
+        name, number = wanted, 1
+        while name in self.components:
+            number += 1
+            name = f"{wanted}_{number}"
+        return name
+
+    def _describe(self, kind: Any) -> Schema:
+        if isinstance(kind, _ALIAS):
+            return self.of(_attribute(kind, "__value__", UNRESOLVED))
+        if issubclass(kind, enum.Enum):
+            schema = _enumeration([member.value for member in kind])
+        elif dataclasses.is_dataclass(kind):
+            fields = dataclasses.fields(kind)
+            required = {field.name for field in fields if not _has_default(field)}
+            schema = self._object({field.name: field.type for field in fields}, required)
+        else:
+            schema = self._object(_attribute(kind, "__annotations__", {}), kind.__required_keys__)
+        text = inspect.cleandoc(kind.__dict__.get("__doc__") or "")
+        if not text or text.startswith(f"{kind.__name__}("):  # the latter is made up by dataclass
+            return schema
+        return {**schema, "description": text}
+
+    def _object(self, fields: Mapping[str, object], required: Collection[str]) -> Schema:
+        properties = {name: self.of(annotation) for name, annotation in fields.items()}
+        needed = [name for name in properties if name in required]
+        return {"type": "object", "properties": properties, **({"required": needed} if needed else {})}
+
+
+def _is_named(kind: type) -> bool:
+    return dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) or issubclass(kind, enum.Enum)
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return not (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING)
+
+
+def _attribute(kind: object, name: str, otherwise: Any) -> Any:
+    try:
+        return getattr(kind, name)
+    except Exception:  # noqa: BLE001 -- since PEP 649 and 695 looking is evaluating
+        return otherwise
+
+
+def _enumeration(values: Iterable[object]) -> Schema:
+    values = [value.value if isinstance(value, enum.Enum) else value for value in values]
+    names = {_PLAIN[type(value)]["type"] for value in values if type(value) in _PLAIN}
+    if not values or not all(
+        value is None or isinstance(value, bool | int | float | str) for value in values
+    ):
+        return {}
+    return {"type": names.pop() if len(names) == 1 else sorted(names), "enum": values}

@@ -1,0 +1,107 @@
+"""A file as a reply: whole, by the server's ``wsgi.file_wrapper``, with its length.
+
+The path is the program's own: nothing here keeps it inside a folder. For names that clients choose there is
+``wsgiserve.files.Store``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Mapping
+from mimetypes import MimeTypes
+from typing import IO
+from urllib.parse import quote
+
+from werkzeug.exceptions import NotFound
+from werkzeug.http import dump_options_header
+from werkzeug.wrappers import Response
+from werkzeug.wsgi import wrap_file
+
+from wsgiserve.web.replies import BYTES, Fields, status_line
+from wsgiserve.web.requests import Request
+
+_BLOCK = 64 * 1024
+_TYPES = MimeTypes()  # Python's own table: the systems' differ
+_TYPES.add_type("text/javascript", ".js")  # RFC 9239, since Python 3.12
+_TYPES.add_type("text/javascript", ".mjs")
+_COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+
+
+def send(
+    request: Request,
+    path_or_file: str | os.PathLike[str] | IO[bytes],
+    *,
+    mimetype: str | None = None,
+    download_name: str | None = None,
+    headers: Mapping[str, str] | Fields | None = None,
+) -> Response:
+    """Reply with a file, from where it stands to its end; the response closes it.
+
+    The type is that of ``download_name`` or of the path's name, unless ``mimetype`` says it. With a
+    ``download_name`` browsers save it by that name. A path that is no regular file is a 404; TypeError for a
+    file in text mode. Never build the path of what a client sent.
+    """
+    if isinstance(path_or_file, str | os.PathLike):
+        file: IO[bytes] = _open(path_or_file)
+        name = download_name or os.path.basename(path_or_file)
+    else:
+        file = path_or_file
+        name = download_name or ""
+        if hasattr(file, "encoding"):
+            raise TypeError("send() takes a file in binary mode; write open(path, 'rb')")
+    response = Response(
+        wrap_file(request.environ, file, _BLOCK),
+        status_line(200),
+        mimetype=mimetype or guess_type(name),
+        direct_passthrough=True,
+    )
+    size = _size(file)
+    if size is not None:
+        response.content_length = size
+    if download_name is not None:
+        response.headers["Content-Disposition"] = _attachment(download_name)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(headers or {})
+    return response
+
+
+def guess_type(name: str) -> str:
+    """Guess a type by a file's name; what is compressed arrives as it was saved."""
+    kind, encoding = _TYPES.guess_type(name)
+    if encoding is not None:
+        return _COMPRESSED.get(encoding, BYTES)
+    return kind or BYTES
+
+
+def _attachment(name: str) -> str:
+    """Write the name that a file is saved by, for old clients also in ASCII (RFC 6266 appendix D)."""
+    ascii = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = "".join(filter(str.isprintable, ascii))
+    names = {"filename": plain}
+    if plain != name:
+        names["filename*"] = f"UTF-8''{quote(name, safe='', errors='replace')}"
+    return dump_options_header("attachment", names)
+
+
+def _open(path: str | os.PathLike[str]) -> IO[bytes]:
+    try:
+        file = open(path, "rb", buffering=0)  # noqa: SIM115 -- the response closes it
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise NotFound from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise NotFound
+    return file
+
+
+def _size(file: IO[bytes]) -> int | None:
+    """Count the bytes from where the file stands to its end, if it can tell."""
+    try:
+        position = file.tell()
+        size = file.seek(0, os.SEEK_END) - position
+        file.seek(position)
+    except (AttributeError, OSError, ValueError):
+        return None
+    return size
