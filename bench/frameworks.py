@@ -257,7 +257,7 @@ def _check(name: str, app: WSGIApplication, load: Load) -> None:
 
 
 def rows(table: Table) -> Iterator[tuple[str, ...]]:
-    """One row for each contender, with the ratio to Falcon where both are there."""
+    """One row for each contender, and one for the ratio of App to each of the others that is there."""
     yield "µs a request", *(load.title for load in LOADS.values()), ""
     for name in table["repeated"]:
         yield name, *(f"{table[key][name]:.2f}" for key in LOADS), ""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from wsgiref.validate import validator
 import pytest
 from click.testing import CliRunner
 
-from bench import ahead, apps, crowd, measure, proc, quiet, report, server, targets, wrk
+from bench import ahead, apps, crowd, drain, measure, proc, quiet, report, server, targets, wrk
 from bench.__main__ import main
 from bench.contenders import CONTENDERS, ROOT, Contender
 from bench.scenarios import BROWSER, SCENARIOS, Load, Request, Scenario
@@ -564,3 +565,21 @@ def _reached(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def test_stop_is_measured(tmp_path: Path) -> None:
+    """Whoever the system has accepted for a server that is told to stop."""
+    ours = next(contender for contender in CONTENDERS if contender.name == "wsgiserve")
+    seen, end = drain.measure(ours, "held", 0, tmp_path)
+    assert (seen, end) == ({"answered": drain.HELD}, "0")
+
+
+def test_stop_of_a_server_that_loses_requests_is_told() -> None:
+    seen = Counter({"answered": 3000, "lost, kept": 2, "refused": 7})
+    ends = Counter({"0": 9, "signal 9": 1})
+    assert drain._row("x 1", "blue", 10, seen, ends)[3:] == [
+        "3,000",
+        "2 on kept ones",
+        "0 (9 times), signal 9 (1 times)",
+    ]
+    assert drain._row("x 1", "told", 10, seen, ends)[4] == "2 on kept ones, 7 refused"

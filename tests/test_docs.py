@@ -159,6 +159,12 @@ def test_benchmarks_are_linked_once_they_are_there() -> None:
     assert ("](docs/benchmarks.md)" in README) == (ROOT / "docs" / "benchmarks.md").exists()
 
 
+def test_the_routes_in_the_reference_are_those_of_the_demo() -> None:
+    command = [sys.executable, "-m", "wsgiserve", "routes", "app:application"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f"$ wsgiserve routes app:application\n{shown}```" in REFERENCE
+
+
 def test_the_reference_s_examples_run() -> None:
     for code in blocks(REFERENCE, "python"):
         result = subprocess.run(

@@ -107,6 +107,12 @@ class Config:
         "BYTES",
         least=0,
     )
+    drain_delay: float = _option(
+        0.0,
+        "When asked to stop, say so on the health path and go on for so long: a load balancer has to notice.",
+        "SECONDS",
+        least=0,
+    )
     graceful_timeout: float = _option(
         30.0,
         "Time running requests have to finish when the server stops or a worker is replaced.",
@@ -151,6 +157,24 @@ class Config:
         least=0,
         command=True,
     )
+    health_path: str = _option(
+        "",
+        "Answer this path without the app: 200 while the server lives, and at PATH/ready 503 once it stops.",
+        "PATH",
+    )
+    slow_log: float = _option(
+        0.0,
+        "Log a request, and where its thread is, once it has run for so long; 0 is never.",
+        "SECONDS",
+        least=0,
+    )
+    request_timeout: float = _option(
+        0.0,
+        "Time the app has for a request; then it is answered 504, or cut, and its thread is given up. "
+        "0 is no limit.",
+        "SECONDS",
+        least=0,
+    )
     max_line: int = _option(8192, "Longest request line.", "BYTES", least=64)
     max_head: int = _option(65536, "Most header fields, in bytes.", "BYTES", least=1024)
     max_fields: int = _option(100, "Most header fields, counted.", "N", least=1)
@@ -164,8 +188,10 @@ class Config:
             value, word = getattr(self, field.name), field.metadata["word"]
             if least is not None and not (word and value == word):
                 _check_number(field.name, value, type(field.default), least, word)
-        if self.probe and not self.probe.startswith("/"):
-            raise ConfigError("probe", f"{self.probe!r} is not a path, such as /health")
+        for name in ("probe", "health_path"):
+            path = getattr(self, name)
+            if path and not path.startswith("/"):
+                raise ConfigError(name, f"{path!r} is not a path, such as /health")
 
     def server_options(self) -> dict[str, Any]:
         """Return the options of a server within the program that has these."""

@@ -205,7 +205,11 @@ def test_other_names_that_are_kept_for_us_are_not_there(root: Path, name: str) -
     assert answer.text == app(root).get("/missing", status=404).text
 
 
-def test_hidden_and_foreign_things_are_not_listed(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_proc", [True, False])
+def test_hidden_and_foreign_things_are_not_listed(
+    root: Path, tmp_path: Path, has_proc: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "has_proc", has_proc)
     before = names(as_json(app(root), "/"))
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside.txt").write_text("secret")

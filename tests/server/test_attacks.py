@@ -134,7 +134,8 @@ def wait(environ):
 def program(folder, *, binds=1):
     """Run the app in a process of its own; yield it and the ports that it serves."""
     (folder / "app.py").write_text(APP)
-    with Program(folder, "app:app", "--no-access-log", *["--bind", "127.0.0.1:0"] * binds) as running:
+    arguments = ["--no-access-log", "--workers", "0", *["--bind", "127.0.0.1:0"] * binds]
+    with Program(folder, "app:app", *arguments) as running:
         urls = running.announcement().split(" (")[0].split(", ")
         yield running, [int(url.rpartition(":")[2]) for url in urls]
 

@@ -78,6 +78,9 @@ class FakeExchange:
     def closed_by_client(self):
         return self.gone
 
+    def close(self):
+        self.ends.append("closed")
+
 
 class App:
     """Calls that wait for the gate; counted like those of ``apps.Gate``."""

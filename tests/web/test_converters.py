@@ -16,7 +16,7 @@ import pytest
 from webtest import TestApp
 from werkzeug.routing import BaseConverter, ValidationError
 
-from wsgiserve.web import App
+from wsgiserve.web import App, abort
 
 if TYPE_CHECKING:
     from nowhere import Missing
@@ -170,6 +170,18 @@ def test_what_exists_only_for_the_type_checker_is_a_str_and_is_said(caplog):
     assert "picks no converter (<class 'datetime.date'>)" in unknown
 
 
+def test_an_annotation_may_name_what_is_made_in_the_function_around_the_view():
+    Number = NewType("Number", int)
+    app = App()
+
+    @app.get("/{x}")
+    def view(x: Number):
+        return repr(Number(x))
+
+    assert TestApp(app).get("/7").text == "7"
+    assert TestApp(app).get("/seven", status=404)
+
+
 def test_annotations_of_the_request_and_of_named_converters_are_left_alone(caplog):
     app = App()
 
@@ -235,6 +247,50 @@ def test_values_of_ones_own_converter_are_made_for_each_request():
         client.get("/2026-11-20")
 
     assert Day.made == before + 3
+
+
+def test_a_no_of_ones_own_converter_is_for_one_request_too():
+    notes = set()
+
+    class Note(BaseConverter):
+        def to_python(self, value):
+            if value not in notes:
+                raise ValidationError
+            return value
+
+    app = App()
+    app.converter("note", Note)
+    app.get("/notes/{name:note}")(lambda name: name)
+    client = TestApp(app)
+    assert client.get("/notes/milk", status=404)
+    notes.add("milk")
+    assert client.get("/notes/milk").text == "milk"
+
+
+@pytest.mark.parametrize("rule", ["/notes/{name:note}", "/notes/{name:note}/lines"])
+def test_what_ones_own_converter_raises_is_answered_as_from_a_view(rule):
+    class Note(BaseConverter):
+        def to_python(self, value):
+            if value == "forbidden":
+                abort(403)
+            return b"\xff".decode() if value == "undecodable" else {}[value]
+
+    app = App()
+    app.converter("note", Note)
+    app.get(rule)(lambda name: name)
+
+    @app.errorhandler(KeyError)
+    def missing(request, error):
+        return f"no note {error}", 410
+
+    seen = []
+    app.teardown_request(lambda request, error: seen.append(type(error).__name__))
+    client = TestApp(app)
+    path = rule.replace("{name:note}", "{}")
+    assert client.get(path.format("forbidden"), status=403)
+    assert client.get(path.format("undecodable"), status=500)
+    assert client.get(path.format("milk"), status=410).text == "no note 'milk'"
+    assert seen == ["Forbidden", "UnicodeDecodeError", "KeyError"]
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,8 @@ def test_url_for_puts_the_script_name_first(app):
     reply = TestApp(app).get("/here", extra_environ={"SCRIPT_NAME": "/shop"})
 
     assert reply.text == "/shop/notes/7"
+    umlaut = TestApp(app).get("/here", extra_environ={"SCRIPT_NAME": "/\xc3\xbc"})
+    assert umlaut.text == "/%C3%BC/notes/7"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 
 import pytest
@@ -295,6 +294,28 @@ def test_work_that_fails_is_logged(caplog):
     assert f"work ({__file__}" in caplog.text
 
 
+def test_work_may_call_the_app_also_while_it_ends():
+    app, done = App(), []
+    begun = threading.Event()
+
+    @app.get("/")
+    def view(request):
+        app.after_response(request, work)
+        return ""
+
+    def work():
+        begun.set()
+        done.append(TestApp(app).get("/other").text)
+
+    app.get("/other")(lambda: "other")
+    TestApp(app).get("/")
+    assert begun.wait(10)
+
+    app.shutdown()
+
+    assert done == ["other"]
+
+
 def test_above_the_bound_work_runs_on_the_thread_that_asked():
     limited, threads, gate = background.Background(), [], threading.Event()
     for _ in range(background.THREADS + background.QUEUE):
@@ -315,6 +336,7 @@ def test_work_of_an_error_s_request_and_of_a_stream_runs_too(jobs_app):
     def stream(request):
         jobs_app.after_response(request, jobs_app.state.done.append, "streamed")
         yield "a"
+        jobs_app.after_response(request, jobs_app.state.done.append, "streamed to the end")
 
     @jobs_app.get("/error")
     def error(request):
@@ -326,6 +348,4 @@ def test_work_of_an_error_s_request_and_of_a_stream_runs_too(jobs_app):
     client.get("/error", status=409)
     jobs_app.shutdown()
 
-    assert sorted(jobs_app.state.done) == ["failed", "streamed"]
-    with contextlib.suppress(AttributeError):
-        del jobs_app.state.done
+    assert sorted(jobs_app.state.done) == ["failed", "streamed", "streamed to the end"]

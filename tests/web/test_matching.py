@@ -42,7 +42,7 @@ def verdict(match):
         return 308
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(rules(), min_size=2, max_size=5), PATHS, st.sampled_from(["GET", "POST", "HEAD", "PUT"]))
 def test_the_verdict_is_that_of_a_map_adapter(registered, segments, method):
     table, reference = RouteTable(), Map(converters=CONVERTERS, merge_slashes=False, redirect_defaults=False)

@@ -19,13 +19,12 @@ import click
 
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import server_options
-from wsgiserve.config import COMMAND_OPTIONS
 from wsgiserve.server.program import EXIT_USAGE, fail, run
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from wsgiserve.server.server import Server
+    from wsgiserve.server.listener import Listener
 
 EXAMPLES = """
 \b
@@ -36,8 +35,6 @@ Examples:
   wsgiserve files --hash ann                ask for a password, print what --auth takes
 """
 
-# Other options stand for the first two; a folder is served by one process, at an address.
-NOT_HERE = {"bind", "max_body", "socket_mode", "socket_owner", *COMMAND_OPTIONS}
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # §5.5
@@ -125,7 +122,7 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     callback=_print_hash,
     help="Ask for a password, print USER:HASH for --auth, and end.",
 )
-@functools.partial(server_options, without=NOT_HERE)
+@functools.partial(server_options, without={"bind", "max_body", "socket_mode", "socket_owner"}, workers=False)
 def command(
     port: int,
     bind: str | None,
@@ -181,9 +178,10 @@ def command(
         options["max_body"] = 0  # --max-size counts, for each file
     show_qr = _qr_printer() if qr else None
 
-    def announcement(server: Server) -> str:
-        urls = _urls(bind, server.port)
-        lines = [f"Serving HTTP on {bind or '::'} port {server.port} ({urls[0]}) ..."]
+    def announcement(listeners: list[Listener]) -> str:
+        port = listeners[0].port
+        urls = _urls(bind, port)
+        lines = [f"Serving HTTP on {bind or '::'} port {port} ({urls[0]}) ..."]
         lines += [f"From other devices: {url}" for url in urls[1:]]
         return "\n".join([*lines, *([show_qr(urls[-1])] if show_qr else [])])
 

@@ -30,10 +30,12 @@ Examples:
 """
 
 
-def server_options(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
-    """Declare an option for each field of the configuration, except those named."""
+def server_options(
+    command: Callable[..., None], *, without: Collection[str] = (), workers: bool = True
+) -> Callable[..., None]:
+    """Declare an option for each field of the configuration, except those named, or those of workers."""
     for field in reversed(dataclasses.fields(Config)):
-        if field.name not in without:
+        if field.name not in without and (workers or not field.metadata["command"]):
             command = _option(field)(command)
     return command
 
@@ -87,7 +89,7 @@ class _Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, load(name).get_short_help_str(60)) for name in COMMANDS])
+            formatter.write_dl([(name, load(name).get_short_help_str(200)) for name in COMMANDS])
         super().format_options(ctx, formatter)
 
 

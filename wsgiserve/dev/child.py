@@ -48,6 +48,7 @@ def work(
     development.broken = broken
     options = make_config(**options).server_options()
     options |= {"bind": [f"fd://{number}" for number in listeners], "socket_mode": "", "socket_owner": ""}
+    options["drain_delay"] = 0.0  # Another child accepts already.
     server = Server(development, **options)
 
     def ready() -> None:

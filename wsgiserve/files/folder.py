@@ -88,6 +88,7 @@ class Files:
         nosniff = [("X-Content-Type-Options", "nosniff")]
         self._standing = [*([] if "x-content-type-options" in self._replaced else nosniff), *extra]
         self._hot = HotFiles(self.store)
+        self._fixed = not self._origins.varies
         self.allow = ", ".join(("GET", "HEAD", "OPTIONS", *self._writing.methods))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -95,13 +96,10 @@ class Files:
         path = environ.get("PATH_INFO", "")
         if method == "GET" or method == "HEAD":
             hot = self._hot.get(path, environ.get("HTTP_ACCEPT_ENCODING"))
-            if hot is None:
-                answer = self._read(path, environ)
-            elif method == "GET" and environ.keys().isdisjoint(LOOKED_AT) and not self._origins.varies:
+            if hot is not None and method == "GET" and environ.keys().isdisjoint(LOOKED_AT) and self._fixed:
                 start_response("200 OK", hot.fields.copy())
-                return [hot.body]
-            else:
-                answer = hot.representation.answer(environ)
+                return hot.representation.body(environ)
+            answer = hot.representation.answer(environ) if hot else self._read(path, environ)
             if method == "HEAD":
                 answer.close()
                 answer = answer._replace(body=[])
@@ -119,7 +117,7 @@ class Files:
 
     def _keep(self, path: str, found: Found, environ: WSGIEnvironment) -> None:
         representation = found.representation
-        if found.direct and self._hot.takes(representation.status) and representation.load():
+        if found.direct:
             fields = self._finished(representation.fields, environ)
             self._hot.add(path, environ.get("HTTP_ACCEPT_ENCODING"), found.name, representation, fields)
 

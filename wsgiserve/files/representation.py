@@ -10,6 +10,7 @@ The decisions are those of ``conditional`` and ``ranges``; here they become a st
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import secrets
@@ -21,7 +22,7 @@ from wsgiserve.files.conditional import CONDITIONS, Validators, evaluate, format
 from wsgiserve.files.digests import KnownDigests, is_wanted, render
 from wsgiserve.files.ranges import Span as Bounds
 from wsgiserve.files.ranges import content_range, select
-from wsgiserve.files.span import Span
+from wsgiserve.files.span import Shared, Span, Whole
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -42,20 +43,20 @@ class Representation:
     sees to it that it is closed: by sending it, or by ``close``.
     """
 
-    __slots__ = ("content", "fields", "file", "status", "validators")
+    __slots__ = ("content", "fields", "file", "shared", "status", "validators")
 
     def __init__(
         self,
         status: os.stat_result,
         validators: Validators,
         fields: Fields,
-        file: Span | None,
-        content: bytes | None = None,
+        file: Span,
     ) -> None:
         self.status = status
         self.validators = validators
-        self.file = file
-        self.content = content
+        self.file: Span | None = file
+        self.content: bytes | None = None
+        self.shared: Shared | None = None
         self.fields = [
             *fields,
             ("Content-Length", str(status.st_size)),
@@ -67,7 +68,7 @@ class Representation:
     def answer(self, environ: WSGIEnvironment) -> Answer:
         """Answer GET or HEAD: with all of it, a part, or a word on why not."""
         if environ.keys().isdisjoint(LOOKED_AT):
-            return Answer("200 OK", self.fields.copy(), self._body(environ, None))
+            return Answer("200 OK", self.fields.copy(), self.body(environ))
         try:
             return self._answer_conditions(environ)
         except BaseException:
@@ -76,14 +77,19 @@ class Representation:
 
     def load(self) -> bool:
         """Take the content into memory; return False, and leave the file, if it is changing meanwhile."""
-        assert self.file is not None
         size = self.status.st_size
-        content = os.pread(self.file.fileno(), size + 1, 0)
+        content = os.pread(self._descriptor(), size + 1, 0)
         if len(content) != size:
             return False
         self.content = content
         self.close()
         return True
+
+    def share(self) -> Representation:
+        """Return the same for many answers, with a descriptor of its own."""
+        twin = copy.copy(self)
+        twin.shared, twin.file = Shared(_reopened(self._descriptor())), None
+        return twin
 
     def close(self) -> None:
         """Close the file, which is not sent."""
@@ -103,7 +109,7 @@ class Representation:
             fields.append(("Repr-Digest", render(self._sha256())))
         spans = self._ranges(environ)
         if spans is None:
-            return Answer("200 OK", fields, self._body(environ, None))
+            return Answer("200 OK", fields, self.body(environ))
         if not spans:
             self.close()
             size = ("Content-Range", f"bytes */{self.status.st_size}")
@@ -123,7 +129,7 @@ class Representation:
             start, stop = spans[0]
             fields = _replaced(fields, "Content-Length", str(stop - start))
             fields.append(("Content-Range", content_range(spans[0], size)))
-            return Answer("206 Partial Content", fields, self._body(environ, spans[0]))
+            return Answer("206 Partial Content", fields, self.body(environ, spans[0]))
         boundary = secrets.token_hex(16)
         kind = next(value for name, value in fields if name == "Content-Type")
         heads = [
@@ -142,17 +148,30 @@ class Representation:
             parts.close()
         return Answer("206 Partial Content", fields, body)
 
-    def _body(self, environ: WSGIEnvironment, bounds: Bounds | None) -> Iterable[bytes]:
+    def body(self, environ: WSGIEnvironment, bounds: Bounds | None = None) -> Iterable[bytes]:
+        """Return the body of an answer to GET or HEAD, or a part of it."""
         if environ["REQUEST_METHOD"] == "HEAD":
             self.close()
             return []
         if self.content is not None:
             return [self.content if bounds is None else self.content[bounds[0] : bounds[1]]]
-        assert self.file is not None
-        start, stop = bounds or (0, self.status.st_size)
         wrapper = environ.get("wsgi.file_wrapper", _Blocks)
-        body: Iterable[bytes] = wrapper(self.file.narrow(start, stop), _BLOCK)
+        start, stop = bounds or (0, self.status.st_size)
+        file: Span | Whole
+        if self.file is not None:
+            file = self.file.narrow(start, stop)
+        elif bounds is None and self.shared is not None:
+            file = Whole(self.shared, self.status.st_size)
+        else:
+            file = Span(_reopened(self._descriptor())).narrow(start, stop)
+        body: Iterable[bytes] = wrapper(file, _BLOCK)
         return body
+
+    def _descriptor(self) -> int:
+        if self.file is not None:
+            return self.file.fileno()
+        assert self.shared is not None
+        return self.shared.descriptor
 
     def read(self, bounds: Bounds) -> Iterator[bytes]:
         """Read a part block by block; EOFError if the file has shrunk."""
@@ -160,9 +179,8 @@ class Representation:
         if self.content is not None:
             yield self.content[start:stop]
             return
-        assert self.file is not None
         while start < stop:
-            block = os.pread(self.file.fileno(), min(_BLOCK, stop - start), start)
+            block = os.pread(self._descriptor(), min(_BLOCK, stop - start), start)
             if not block:
                 raise EOFError("the file has shrunk while it was sent")
             start += len(block)
@@ -203,10 +221,15 @@ class Parts:
         self._source.close()
 
 
+def _reopened(descriptor: int) -> int:
+    """Open the same file again: a duplicate would share the position."""
+    return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+
+
 class _Blocks:
     """``wsgi.file_wrapper`` for a server that has none."""
 
-    def __init__(self, file: Span, size: int) -> None:
+    def __init__(self, file: Span | Whole, size: int) -> None:
         self._file = file
         self._size = size
         self.close = file.close

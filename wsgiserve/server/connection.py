@@ -20,6 +20,7 @@ from wsgiserve.protocol import BodyReader, FieldBlock, RequestHead, RequestReade
 from wsgiserve.server.environ import Environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.file_wrapper import FileSegment, FileWrapper
+from wsgiserve.server.health import HealthReader
 from wsgiserve.server.pace import Pace
 
 if sys.platform == "linux":
@@ -35,7 +36,9 @@ BODY_IN_MEMORY = 1 << 20
 CHUNK_OVERHEAD = 16384
 MAX_POLL = (1 << 31) - 1  # milliseconds, a C int
 # The loop sends at most this much of a file before it looks after other connections.
-FILE_BURST = 1 << 20
+FILE_BURST = 1 << 22
+# What follows comes at once, and may leave in one packet with it.
+MSG_MORE: int = getattr(socket, "MSG_MORE", 0)
 
 
 # What the loop does with bytes that arrive. "head" reads the next request's head, "body" a body that is kept
@@ -77,6 +80,11 @@ def queued(fd: int) -> int:
     return int(count)
 
 
+def _reader(config: Config) -> RequestReader:
+    limits = {name: getattr(config, name) for name in ("max_line", "max_head", "max_fields", "max_body")}
+    return HealthReader(config.health_path, **limits) if config.health_path else RequestReader(**limits)
+
+
 class Connection:
     """State of one accepted socket; see the headings for how long each part lives."""
 
@@ -116,12 +124,7 @@ class Connection:
         self.fd = sock.fileno()
         self.peer = peer or "-"  # for the logs
         self.config = config
-        self.reader = RequestReader(
-            max_line=config.max_line,
-            max_head=config.max_head,
-            max_fields=config.max_fields,
-            max_body=config.max_body,
-        )
+        self.reader = _reader(config)
         self.layer = layer
         self.last_block: FieldBlock | None = None  # and the layer of the environ that was made for it
         self.block_layer: Environ = {}
@@ -260,10 +263,28 @@ class Connection:
             self.outgoing.append(memoryview(data)[sent:])
             self.unsent += len(data) - sent
 
-    def send_file(self, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> None:
-        """Send a part of a file after what is unsent; ``wrapper`` is closed when it has left."""
-        self.outgoing.append(FileSegment(wrapper, descriptor, offset, count))
-        self.flush()
+    def send_file(self, head: bytes, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> bool:
+        """Send a head and a part of a file after what is unsent.
+
+        Return False if all has left: then ``wrapper`` is the caller's to close, else it is closed here.
+        """
+        sent = 0
+        if count and not self.outgoing:
+            try:
+                head = head[self.sock.send(head, MSG_MORE) :]
+                if not head:
+                    sent = os.sendfile(self.fd, descriptor, offset, min(count, FILE_BURST))
+            except OSError:
+                pass  # As the first thing below, it says so again.
+            if sent == count:
+                return False
+        if head:
+            self.outgoing.append(memoryview(head))
+            self.unsent += len(head)
+        self.outgoing.append(FileSegment(wrapper, descriptor, offset + sent, count - sent))
+        if not sent:
+            self.flush()
+        return True
 
     def flush(self) -> None:
         """Send what the socket takes now."""
@@ -344,6 +365,13 @@ class Connection:
         """Tell the client that nothing follows, while its own last bytes may still arrive."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # It is gone already.
+
+    def hang_up(self) -> None:
+        """End it in both directions, also for whoever waits for it."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # It is gone already.
 

@@ -13,16 +13,20 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import socket
 import threading
+from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
 from wsgiserve.config import Config
-from wsgiserve.protocol import RemoteProtocolError, error_response
+from wsgiserve.protocol import RemoteProtocolError, RequestHead, error_response
 from wsgiserve.server.connection import Connection
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.exchange import Exchange
 from wsgiserve.server.gateway import Gateway
+from wsgiserve.server.health import HealthAsked, answer
 from wsgiserve.server.pace import Pace
 from wsgiserve.server.poller import READ, WRITE, Poller
 
@@ -41,7 +45,8 @@ class Custody:
         self.connections: dict[int, Connection] = {}
         self._full = False  # whether accepting waits for a connection to close or to be idle
         self._giving_back = threading.Lock()
-        self._stop_at = math.inf  # when the server stops: then a head has to be there
+        self._stop_at = math.inf  # when the server stops: by then a head has to be there
+        self._dead_end: socket.socket | None = None  # what stands for a connection that was taken over
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)
         self._ringer.setblocking(False)
@@ -89,12 +94,26 @@ class Custody:
             else:
                 self._refuse(connection, error)
             return self._settle(connection)
+        except HealthAsked as asked:
+            self._answer_health(connection, asked.head)
+            return self._settle(connection)
         if head is None:
             self._await_bytes(connection)
             return None
         connection.reading_head = False
         exchange = connection.exchange = Exchange(self.gateway, connection, head)
         return exchange
+
+    def _answer_health(self, connection: Connection, head: RequestHead) -> None:
+        """Answer in place of the app. Behind a request with a body, or with another behind it, it closes."""
+        keep_alive = head.keep_alive and not head.block.has_body and not connection.reader.buffer
+        data, persists = answer(self.gateway, head, keep_alive)
+        connection.reading_head = False
+        connection.closing = not persists
+        try:
+            connection.send(data)
+        except ClientDisconnected:
+            pass  # Its flag is set.
 
     def _await_bytes(self, connection: Connection) -> None:
         if connection.phase == "discard" or connection.phase == "body":
@@ -146,6 +165,56 @@ class Custody:
         if connection.watched:
             connection.watched = 0
             self.poller.forget(connection.fd)
+
+    def take_over(self, exchange: Exchange) -> Callable[[], None]:
+        """Take the connection away from a thread that is written off; return what answers the client.
+
+        The thread may be anywhere, also in the middle of a send. So first its descriptor is made to lead
+        nowhere, in one step of the system: what it has not sent by then does not leave. How far it came is
+        looked at after that. The descriptor is closed when the thread comes back, lest a new connection get
+        its number meanwhile.
+        """
+        before = exchange.connection
+        exchange.write_off()
+        self.connections.pop(before.fd, None)
+        try:
+            if self._dead_end is None:
+                self._dead_end, other = socket.socketpair()
+                other.close()
+            sock = before.sock.dup()
+            os.dup2(self._dead_end.fileno(), before.fd, inheritable=False)
+        except OSError as error:  # Out of descriptors.
+            logger.error("cannot answer a request that took too long: %s", error)
+            before.hang_up()
+            return self._tell_of_room
+        connection = Connection(sock, before.peer, before.layer, self.config)
+        connection.closing = True
+        self.connections[connection.fd] = connection
+        return partial(self._answer_overdue, exchange, connection)
+
+    def _answer_overdue(self, exchange: Exchange, connection: Connection) -> None:
+        """Answer 504, unless the response has begun: then what is missing of it is visibly cut."""
+        before, log = exchange.connection, self.gateway.access_log
+        if exchange.complete:  # The app hangs in ``close()``.
+            connection.outgoing, before.outgoing = before.outgoing, []
+            connection.unsent = before.unsent
+        elif exchange.head_sent:
+            connection.broken = connection.reset = True
+            if (
+                exchange.stream is not None or exchange.pace is not None
+            ):  # Its thread may wait for the socket,
+                connection.hang_up()  # which then stays open for as long as that does.
+        else:
+            head, body = error_response(504, "the application took too long", self.gateway.standing())
+            exchange.status, exchange.sent = 504, 0 if exchange.request.method == "HEAD" else len(body)
+            try:
+                connection.send(head if exchange.request.method == "HEAD" else head + body)
+            except ClientDisconnected:
+                pass  # Its flag is set.
+        if log is not None:
+            log.add(exchange, max(0, exchange.sent - before.left()))
+            log.flush()
+        self._settle(connection)
 
     def _own_connections(self) -> list[Connection]:
         """Return the connections that no exchange owns.

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +23,7 @@ from wsgiserve.server.file_wrapper import FileWrapper
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+    from _typeshed.wsgi import StartResponse, WSGIApplication
 
 Environ = dict[str, Any]
 
@@ -73,7 +76,18 @@ def server_environ(*, multithread: bool) -> Environ:
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
         "wsgi.input_terminated": True,
+        "wsgiserve.deadline": None,
     }
+
+
+def with_deadline(app: WSGIApplication, seconds: float) -> WSGIApplication:
+    """Return ``app``, with the time in each environ by which it has to have answered."""
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ["wsgiserve.deadline"] = monotonic() + seconds
+        return app(environ, start_response)
+
+    return call
 
 
 def connection_environ(host: str, port: int, peer: tuple[Any, ...] | str | bytes) -> Environ:

@@ -13,6 +13,13 @@ class ClientDisconnected(ConnectionError):
     client_fault = True
 
 
+class RequestTimeout(BaseException):
+    """Raised in the thread of a call that runs for longer than ``--request-timeout``: let it through.
+
+    Its client has had its answer. No ``Exception``, so that what catches those does not go on.
+    """
+
+
 class ListenError(OSError):
     """An address that cannot be listened on; the text is one plain line that says what to do."""
 

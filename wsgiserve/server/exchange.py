@@ -48,6 +48,7 @@ class Exchange(Reply):
 
     over = False  # the connection is no longer ours
     deferred_close = False  # the connection closes the result, once the file has left
+    written_off = False  # its thread is given up, and whatever that does now reaches nobody
 
     # -- the call
 
@@ -191,7 +192,6 @@ class Exchange(Reply):
             return
         descriptor, offset, count = segment
         start = self._start(count)
-        self.connection.send(start)
         if self.framing == "length":
             if count < self.remaining:
                 self._complain(f"a file of {count} bytes for a Content-Length of {self.remaining}")
@@ -200,7 +200,9 @@ class Exchange(Reply):
             self.remaining = 0
             self.sent += count
             self.deferred_close = True
-            self.connection.send_file(wrapper, descriptor, offset, count)
+            self.deferred_close = self.connection.send_file(start, wrapper, descriptor, offset, count)
+        else:
+            self.connection.send(start)
         self.complete = True
 
     def _send_blocks(self, result: Iterable[bytes]) -> None:
@@ -220,6 +222,8 @@ class Exchange(Reply):
 
     def _abandon(self, error: ClientDisconnected) -> None:
         """The client left; one that only ended its sending side too early can still be told."""
+        if self.written_off:
+            return
         logger.debug("%s: %s", self.connection.peer, error)
         self.status = self.status or CLIENT_CLOSED_REQUEST
         if self.stream is not None and self.stream.failed and not self.head_sent:
@@ -230,6 +234,8 @@ class Exchange(Reply):
 
     def _fail(self, error: BaseException) -> None:
         """Answer for an error that the app let through; behind a head that has left, cut the connection."""
+        if self.written_off:
+            return
         connection = self.connection
         status, detail = 500, "the application failed; its log says why"
         if isinstance(error, RemoteProtocolError):
@@ -264,6 +270,11 @@ class Exchange(Reply):
         else:
             log.add(self, self.sent)
 
+    def write_off(self) -> None:
+        """Silence it: its thread is given up, and somebody else answers."""
+        self.written_off = True
+        self._log = _log_nothing  # type: ignore[method-assign]  # Nothing to look at for all the others.
+
     def _leave_body(self, reader: BodyReader) -> None:
         """What has not arrived of the request's body is read and forgotten, as far as that can be done."""
         connection = self.connection
@@ -273,6 +284,10 @@ class Exchange(Reply):
         if self.stream is not None and self.stream.failed:
             connection.closing = True
         connection.phase = "discard"
+
+
+def _log_nothing(log: AccessLog) -> None:
+    pass
 
 
 def _below_here(frames: TracebackType | None) -> TracebackType | None:

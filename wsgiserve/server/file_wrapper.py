@@ -37,7 +37,15 @@ class FileWrapper:
             self.file.close()
 
     def segment(self) -> tuple[int, int, int] | None:
-        """Return (descriptor, offset, bytes to the end) of a regular file, None for anything else."""
+        """Return (descriptor, offset, bytes to the end) of a regular file, None for anything else.
+
+        A file that has a method of that name knows better, and saves us from asking the system.
+        """
+        if not hasattr(os, "sendfile"):
+            return None
+        if known := getattr(self.file, "segment", None):
+            part: tuple[int, int, int] = known()
+            return part
         if not isinstance(getattr(self.file, "raw", self.file), io.FileIO):
             return None  # What it reads may not be what its descriptor has: gzip.open() gives such a file.
         try:
@@ -46,7 +54,7 @@ class FileWrapper:
             offset = self.file.tell()
         except (AttributeError, OSError, ValueError):
             return None
-        if not stat.S_ISREG(status.st_mode) or not hasattr(os, "sendfile"):
+        if not stat.S_ISREG(status.st_mode):
             return None
         return descriptor, offset, max(0, status.st_size - offset)
 

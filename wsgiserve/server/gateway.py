@@ -1,7 +1,7 @@
 """What every exchange of a server shares: the app, the environ's first layer, response heads, Date lines.
 
 PEP 3333 calls this side the gateway. Once the server runs, only caches and clocks change in here, and
-``stopping``, which becomes true once.
+``stopping`` and ``parting``, which become true once, in this order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wsgiserve.protocol import (
     response_head,
 )
 from wsgiserve.server.access_log import AccessLog
-from wsgiserve.server.environ import server_environ
+from wsgiserve.server.environ import server_environ, with_deadline
 from wsgiserve.server.refusals import RefusalLog
 from wsgiserve.server.strict import strict
 
@@ -40,16 +40,20 @@ class Gateway:
 
     def __init__(self, app: WSGIApplication, config: Config) -> None:
         self.app = strict(app) if config.strict else app
+        if config.request_timeout:
+            self.app = with_deadline(self.app, config.request_timeout)
         self.config = config
-        self.environ = server_environ(multithread=config.threads > 1)
+        # A call that took too long may go on beside the others.
+        self.environ = server_environ(multithread=config.threads > 1 or bool(config.request_timeout))
         self.refusals = RefusalLog()
         self.access_log = AccessLog() if config.access_log else None
-        self.stopping = False
+        self.stopping = False  # the server was asked to: it is not ready for more
+        self.parting = False  # no connection persists behind a response that begins from now on
         self.before_wait: Callable[[Any], None]  # set by the loop; an exchange calls it with itself
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
         self._last_head: tuple[object, object, ResponseHead | None] = (None, None, None)
         self.starts: dict[tuple[object, ...], Start] = {}  # see ``render_start``; true for this term
-        self.term = object()  # a second at most, until the Date line or ``stopping`` changes
+        self.term = object()  # a second at most, until the Date line or ``parting`` changes
         self.now = 0.0  # time.time() of the last tick
         self._second = 0
         self._date_line = self._standing = b""
@@ -86,7 +90,7 @@ class Gateway:
             self.starts,
         )  # Taken first, so that nothing is kept for longer than it is true.
         framing, length = response_framing(method, head.status, minor, announced)
-        persists = keep_alive and framing != "close" and not self.stopping
+        persists = keep_alive and framing != "close" and not self.parting
         persistence = b""
         if not persists:
             persistence = b"Connection: close\r\n"
@@ -100,9 +104,9 @@ class Gateway:
             head.made = (term, start)
         return start
 
-    def stop(self) -> None:
-        """Let no connection persist behind a response that begins from now on."""
-        self.stopping = True
+    def part(self) -> None:
+        """Let no connection persist behind a response that begins from now on; for the leader."""
+        self.parting = True
         self._begin_term()
 
     def tick(self) -> None:

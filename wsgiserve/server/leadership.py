@@ -22,9 +22,12 @@ Invariants
    deposes. ``mutex`` guards the ``detached`` flag of an exchange that is inline, and the counts. The leader
    reads the count of slots without it: nobody else raises it while it leads. A new leader passes through
    ``mutex`` before its first turn, so an exchange is deposed once, and before either thread goes on.
-5. At most ``cap`` calls of the app run at once: a slot is taken before a call is handed on or deposed, and
-   the leader calls inline only while a slot is left for it.
+5. At most ``cap`` calls of the app run at once, besides those written off: a slot is taken before a call is
+   handed on or deposed, and the leader calls inline only while a slot is left for it.
 6. Who waits in line is taken out of it once, under ``mutex``: to be run in a slot, or to be shed, not both.
+7. A detached call is finished by its thread or written off (``overdue``): that is decided once, under
+   ``mutex``, and whoever does it passes the slot on. A thread whose call was written off owns nothing, never
+   leads again, and ends when it comes back.
 """
 
 from __future__ import annotations
@@ -34,12 +37,16 @@ import math
 import queue
 import threading
 import time
-from collections import deque
+from collections.abc import Callable
 from typing import Literal, Protocol
 
+from wsgiserve.server.calls import Calls
+from wsgiserve.server.errors import RequestTimeout
 from wsgiserve.server.exchange import Exchange
+from wsgiserve.server.faults import cut, report
 from wsgiserve.server.forecast import Forecast
-from wsgiserve.server.refusals import ShortageLog
+from wsgiserve.server.line import Line, has_left
+from wsgiserve.server.overdue import Overdue
 from wsgiserve.server.sentinel import TICK, Sentinel
 
 logger = logging.getLogger("wsgiserve")
@@ -64,6 +71,9 @@ class Loop(Protocol):
     def unwatch(self, exchange: Exchange) -> None:
         """Take the exchange's connection off the poller."""
 
+    def take_over(self, exchange: Exchange) -> Callable[[], None]:
+        """Take the connection away from a thread that is written off; return what answers the client."""
+
 
 class Leadership:
     """The threads of one server. ``cap`` is how many calls of the app may run at once.
@@ -74,33 +84,31 @@ class Leadership:
     idle_seconds = 30.0  # a follower without work for so long retires; a subclass may wait less
 
     def __init__(
-        self, loop: Loop, cap: int, max_queue: float = math.inf, queue_timeout: float = math.inf
+        self,
+        loop: Loop,
+        cap: int,
+        max_queue: float = math.inf,
+        queue_timeout: float = math.inf,
+        calls: Calls | None = None,
     ) -> None:
         self.loop = loop
         self.cap = self._full_cap = cap
-        self._max_queue = max_queue
-        self._queue_timeout = queue_timeout
-        self._full = ShortageLog(
-            "no thread is free and the line for one is full (--max-queue %d); answered 503 so far: %d; "
-            "raise --threads or --max-queue, or make the app faster"
-        )
-        self._overdue = ShortageLog(
-            "requests waited for a thread for --queue-timeout, %g s; answered 503 so far: %d; "
-            "raise --threads, or make the app faster"
-        )
         self.lock = threading.Lock()  # the loop lock
         self.forecast = Forecast()
         self.stopped = threading.Event()
         # guarded by the mutex
         self.mutex = threading.Lock()
         self.inline: Exchange | None = None  # the leader's call in progress
+        self._leader = 0  # its thread
+        self.calls = calls or Calls()  # the others
         self.detached = 0  # slots taken by exchanges that are not the leader's
         self.idle = 0  # followers without work that nobody has counted on yet
         self.promoting = False
         self.vacant = False  # nobody leads, and nobody may be there to promote
-        self.waiting: deque[Exchange] = deque()  # for a slot
+        self.waiting = Line(max_queue, queue_timeout)  # for a slot
         # what wakes whom
         self._mailbox: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()  # None: lead
+        self.overdue = Overdue(self, quota=cap)
         self.sentinel = Sentinel(self)
 
     # -- the leader
@@ -113,6 +121,7 @@ class Leadership:
             with self.mutex:
                 if self.inline is not None:
                     self._depose(self.inline)
+                self._leader = threading.get_ident()
             standing = "leading"
             while standing == "leading":
                 standing = self._turn()
@@ -123,7 +132,7 @@ class Leadership:
         try:
             return self.loop.turn()
         except Exception:  # noqa: BLE001 - the lock is held: a bug must not leave us without a leader
-            _report("the event loop failed and goes on")
+            report("the event loop failed and goes on")
             time.sleep(TICK)
             return "leading"
 
@@ -146,7 +155,7 @@ class Leadership:
         try:
             exchange.run()
         except Exception:  # noqa: BLE001 - a bug, maybe a log handler's, costs one connection, not a thread
-            _cut(exchange)
+            cut(exchange)
         if not exchange.detached and self.lock.acquire(False):
             if self.inline is exchange:
                 self.inline = None
@@ -169,44 +178,45 @@ class Leadership:
 
     def _dispatch(self, exchange: Exchange) -> Standing:
         """Let a follower run an exchange, as soon as there is a slot; shed it if the line for one is full."""
-        if self.detached >= self.cap and len(self.waiting) >= self._max_queue:  # Only the leader adds to it.
+        if self.detached >= self.cap and self.waiting.is_full:  # Only the leader adds to it.
             self._shed(exchange, "too many requests wait for the application")
-            self._full.add(self._max_queue)
+            self.waiting.tell_full()
             return "leading"
         self.loop.unwatch(exchange)
         with self.mutex:
             exchange.detached = True
             if self.detached >= self.cap:
-                self._stand_in_line(exchange)
+                self.waiting.add(exchange)
                 return "dispatched"
             self.detached += 1
         self._post(exchange)
         return "dispatched"
 
-    def _stand_in_line(self, exchange: Exchange) -> None:
-        """Let an exchange wait for a slot; the mutex is held."""
-        exchange.waits_until = time.monotonic() + self._queue_timeout
-        self.waiting.append(exchange)
-
     def shed_overdue(self) -> list[Exchange]:
         """Answer those that have waited in line for too long; their connections are the leader's to go on."""
-        overdue = []
-        now = time.monotonic()
         with self.mutex:
-            while self.waiting and self.waiting[0].waits_until <= now:
-                overdue.append(self.waiting.popleft())
+            overdue = self.waiting.take_until(time.monotonic())
         for exchange in overdue:
-            if not _has_left(exchange):
+            if not has_left(exchange):
                 self._shed(exchange, "the request waited for the application for too long")
-                self._overdue.add(self._queue_timeout)
+                self.waiting.tell_overdue()
         return overdue
+
+    def shed_all(self) -> list[Exchange]:
+        """Answer all that wait in line, because the server ends; as ``shed_overdue``."""
+        with self.mutex:
+            waiting = self.waiting.take_until(math.inf)
+        for exchange in waiting:
+            if not has_left(exchange):
+                self._shed(exchange, "the server stops")
+        return waiting
 
     def _shed(self, exchange: Exchange, detail: str) -> None:
         """Answer in place of the app; for the leader."""
         try:
             exchange.shed(detail)
         except Exception:  # noqa: BLE001 - as in `call`
-            _cut(exchange)
+            cut(exchange)
 
     def next_inline(self) -> Exchange | None:
         """Return an exchange that waits although there is a slot, for the leader to call; else None.
@@ -218,7 +228,7 @@ class Leadership:
         with self.mutex:
             if self.detached >= self.cap:
                 return None
-            exchange = self.waiting.popleft()
+            exchange = self.waiting.take()
             exchange.detached = False
             return exchange
 
@@ -261,6 +271,7 @@ class Leadership:
         self.inline = None
         exchange.detached = True
         self.detached += 1
+        self.calls.enter(exchange, self._leader)
         self.loop.unwatch(exchange)
 
     def _post(self, task: Exchange | None) -> None:
@@ -285,7 +296,7 @@ class Leadership:
                 self.promoting = False  # The sentinel tries again, or the next thread that is free leads.
                 return
             self.detached -= 1
-            self._stand_in_line(task)  # Even if the line is full: it was promised a slot.
+            self.waiting.add(task)  # Even if the line is full: it was promised a slot.
             cap = self.cap = max(1, self.detached)
         logger.error(
             "the system refuses another thread, so that at most %d calls run at once until it eases; "
@@ -294,6 +305,25 @@ class Leadership:
         )
 
     def _follow(self, task: Exchange | None) -> None:
+        """Be one thread, to the end; see ``_work``."""
+        try:
+            self._work(task)
+        except RequestTimeout:
+            try:
+                self._bury()
+            except RequestTimeout:  # Raised by who wrote it off, late; it comes once.
+                self._bury()
+
+    def _bury(self) -> None:
+        """This thread was written off, and has come back: let go of what was kept for it."""
+        with self.mutex:
+            call = self.calls.written_off.get(threading.get_ident())
+        if call is not None:
+            call.exchange.connection.close()
+            with self.mutex:
+                self.calls.written_off.pop(call.thread, None)
+
+    def _work(self, task: Exchange | None) -> None:
         """Work for one thread: tasks, until there were none for a while or the server stopped."""
         while True:
             if task is None:
@@ -331,23 +361,39 @@ class Leadership:
         task: Exchange | None = exchange
         while task is not None:
             if run:
+                self._enter(task)
                 started = time.monotonic()
                 try:
                     task.run()
                 except Exception:  # noqa: BLE001 - as in `call`
-                    _cut(task)
+                    cut(task)
                 self.forecast.learn(task.request, slow=time.monotonic() - started > SLOW)
             run = True
+            with self.mutex:
+                self.calls.leave()
             task = self._settle(task)
             if task is None:
                 task = self._next_waiting()
+
+    def _enter(self, exchange: Exchange) -> None:
+        with self.mutex:
+            earlier = self.calls.enter(exchange, threading.get_ident())
+        if earlier and self.sentinel.asleep:
+            self.sentinel.wake()
 
     def _settle(self, exchange: Exchange) -> Exchange | None:
         try:
             return self.loop.settle(exchange)
         except Exception:  # noqa: BLE001 - a bug of ours costs one connection, not a slot
-            _report("giving a connection back failed")
+            report("giving a connection back failed")
             return None
+
+    def pass_slot_on(self, exchange: Exchange) -> None:
+        """Let the next in line have the slot of a call that was written off."""
+        self.forecast.learn(exchange.request, slow=True)
+        following = self._next_waiting()
+        if following is not None:
+            self._post(following)
 
     def _next_waiting(self) -> Exchange | None:
         """Pass the slot on to the next in line, or give it back."""
@@ -357,32 +403,7 @@ class Leadership:
                     self.detached -= 1
                     self.cap = self._full_cap  # What the system refused a while ago it may give now.
                     return None
-                exchange = self.waiting.popleft()
-            if not _has_left(exchange):
+                exchange = self.waiting.take()
+            if not has_left(exchange):
                 return exchange
             self._settle(exchange)
-
-
-def _has_left(exchange: Exchange) -> bool:
-    """Whether the client closed while its request waited in line: then nothing is to be done for it.
-
-    A client may also have ended its sending side only, and still read (RFC 9112 §9.6 has servers do so). It
-    cannot be told from one that gave up, of which there are many just when there is a line.
-    """
-    connection = exchange.connection
-    connection.broken = connection.broken or connection.closed_by_client()
-    return connection.broken
-
-
-def _cut(exchange: Exchange) -> None:
-    """Running it raised: cut its connection."""
-    exchange.connection.broken = True
-    _report("running a request failed")
-
-
-def _report(failure: str) -> None:
-    """Log the exception that is being handled, even if the log handlers raise themselves."""
-    try:
-        logger.critical(failure, exc_info=True)
-    except Exception:  # noqa: BLE001 - there is nowhere else to say it
-        pass

@@ -19,8 +19,10 @@ from time import monotonic
 
 from wsgiserve.config import Config
 from wsgiserve.protocol import RemoteProtocolError
+from wsgiserve.server.calls import Calls
 from wsgiserve.server.connection import Connection
 from wsgiserve.server.custody import Custody
+from wsgiserve.server.ending import Ending
 from wsgiserve.server.environ import connection_environ
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.exchange import Exchange
@@ -39,7 +41,8 @@ PIPELINE_BURST = 16  # pipelined requests of one connection served before others
 EVICTED_SHARE = 64  # of so many idle connections one more is closed at once: the search for them costs
 SWEEP_SECONDS = 1.0
 REST_SECONDS = 0.001
-STOP_SECONDS = 1.0  # for a head that is half received when the server stops
+STOP_SECONDS = 1.0  # for a head that is half received when idle connections are closed
+CUT_SECONDS = 0.2  # for the last answers, once what runs is to be cut
 
 
 class EventLoop(Custody):
@@ -57,7 +60,13 @@ class EventLoop(Custody):
         super().__init__(gateway, config, poller)
         self._share = share  # there if other processes accept from the listeners too
         self._burst = ACCEPT_BURST if share is None else 1
-        self.leadership = Leadership(self, config.threads, config.max_queue, config.queue_timeout)
+        self.leadership = Leadership(
+            self,
+            config.threads,
+            config.max_queue,
+            config.queue_timeout,
+            Calls(config.slow_log, config.request_timeout),
+        )
         gateway.before_wait = self.leadership.detach
         self.listeners = {listener.fd: listener for listener in listeners}
         if share is not None:
@@ -75,10 +84,10 @@ class EventLoop(Custody):
         self._beat_seconds = math.inf
         self._next_beat = 0.0
         self._sweep_seconds = SWEEP_SECONDS
-        self._winding_down = False  # the server was asked to stop
+        self._ending: Ending | None = None  # the server was asked to stop
+        self._next_step = math.inf  # of it
+        self._deaf = False
         self._idle_let_go = False
-        self._retiring = False  # others go on accepting
-        self._let_go_at = 0.0
 
     def beat(self, call: Callable[[], object], seconds: float) -> None:
         """Call ``call`` every ``seconds``, or a sweep later, from now on; said before the loop runs."""
@@ -111,12 +120,7 @@ class EventLoop(Custody):
         standing = self._go_on()
         if standing != "leading":
             return standing
-        if (
-            self._winding_down
-            and not self._idle_let_go
-            and len(events) < MAX_EVENTS
-            and now >= self._let_go_at
-        ):
+        if self._stop_at < math.inf and not self._idle_let_go and len(events) < MAX_EVENTS:
             self._let_go_of_idle()  # All that had been sent before is served by now.
         if now >= self._next_sweep:
             self._sweep()
@@ -152,12 +156,10 @@ class EventLoop(Custody):
         return self.poller.poll(self._timeout())
 
     def _timeout(self) -> float | None:
-        if self._unserved:
+        if self._unserved or (self._stop_at < math.inf and not self._idle_let_go):
             return 0
-        if self._winding_down and not self._idle_let_go and monotonic() >= self._let_go_at:
-            return 0
-        if self.connections or not self._listening:
-            return max(0.0, self._next_sweep - monotonic())
+        if self.connections or not self._listening or self._ending is not None:
+            return max(0.0, min(self._next_sweep, self._next_step) - monotonic())
         return None if self._alive is None else max(0.0, self._next_beat - monotonic())
 
     def _own_event(self, fd: int) -> None:
@@ -276,7 +278,7 @@ class EventLoop(Custody):
 
     def _room(self) -> int:
         """Return how many connections may be accepted now that one waits; if none, pause until one closes."""
-        if self._winding_down:
+        if self._deaf:
             return ACCEPT_BURST  # The system has accepted them for us, at most the backlog.
         cap = self.config.max_connections
         room = cap - len(self.connections)
@@ -314,11 +316,13 @@ class EventLoop(Custody):
     def _let_others_go_first(self, share: Share, fd: int) -> None:
         """Go to the end of the line of those who wait for a connection; a moment later if we are ahead."""
         share.set(len(self.connections))
-        if share.is_ahead():
+        place = share.place()
+        self._burst = ACCEPT_BURST if place == "alone" else 1
+        if place == "ahead":
             self._pause_listeners()
             self._resting = True
             self._next_sweep = min(self._next_sweep, monotonic() + REST_SECONDS)
-        else:
+        elif place == "even":
             self.poller.forget(fd)
             self.poller.share(fd)
 
@@ -344,9 +348,7 @@ class EventLoop(Custody):
             self._alive()
         if not self._listening and self.listeners:
             self._watch_listeners()
-        for exchange in self.leadership.shed_overdue():
-            self._watch(exchange.connection, READ)  # As in ``_serve``.
-            self._unserved[exchange.connection] = None
+        self._go_on_behind(self.leadership.shed_overdue())
         if self._idle_let_go:
             self._let_go_of_idle()  # What a thread gave back as the stop began may not have known of it.
         for connection in self._own_connections():
@@ -355,6 +357,11 @@ class EventLoop(Custody):
                     self._expire(connection)
                 except Exception:  # noqa: BLE001 - see `_lose`
                     self._lose(connection)
+
+    def _go_on_behind(self, shed: list[Exchange]) -> None:
+        for exchange in shed:
+            self._watch(exchange.connection, READ)  # As in ``_serve``.
+            self._unserved[exchange.connection] = None
 
     def _expire(self, connection: Connection) -> None:
         pace = connection.pace
@@ -371,7 +378,7 @@ class EventLoop(Custody):
 
     def _tell_of_room(self) -> None:
         super()._tell_of_room()
-        if self._share is not None and not self._winding_down:
+        if self._share is not None and not self._deaf:
             self._share.set(len(self.connections))
 
     # -- the end
@@ -380,36 +387,54 @@ class EventLoop(Custody):
         """Count the requests that an app is working on, or that wait for it."""
         return sum(1 for connection in list(self.connections.values()) if not connection.watched)
 
-    def retire(self, seconds: float) -> None:
-        """When asked to stop, leave to others who is not accepted yet, and idle connections to their clients.
+    def unfinished(self) -> list[str]:
+        """Name the requests that are not over: method, path and, unless the app has them, what is missing."""
+        return [text for connection in list(self.connections.values()) if (text := self._missing(connection))]
 
-        A client may be sending on an idle connection just as it is closed, and would be reset. So each has
-        ``seconds`` for a last request, which is answered with ``Connection: close``.
-        """
-        self._let_go_at = monotonic() + seconds
-        self._retiring = True
+    def _missing(self, connection: Connection) -> str:
+        head, exchange = connection.head, connection.exchange
+        if connection.phase == "body" and head is not None:
+            return f"{head.method} {head.path} (its body was still arriving)"
+        if exchange is None:
+            return ""
+        request = f"{exchange.request.method} {exchange.request.path}"
+        if not connection.watched or self.leadership.inline is exchange:
+            return request
+        return f"{request} (its response was still being sent)" if connection.outgoing else ""
 
-    def hold_on_no_longer(self) -> None:
-        """Stop even if it retires."""
-        self._let_go_at = 0.0
-        self._stop_at = min(self._stop_at, monotonic() + STOP_SECONDS)
-        self._retiring = False
+    def stop(self, ending: Ending) -> None:
+        """Have the leader stop the server in these steps; safe from any thread and in a signal handler."""
+        self._ending = ending
+        self.gateway.stopping = True
+        self.leadership.sentinel.give_up(ending.cut_at - monotonic() + CUT_SECONDS)
+        self.wake()
 
     def _wind_down(self) -> bool:
-        """Stop listening; True once there is no connection left."""
-        if not self._winding_down:
-            self._winding_down = True
-            self._stop_at = max(monotonic(), self._let_go_at) + STOP_SECONDS
-            while self.listeners:
-                _, listener = self.listeners.popitem()
-                while not self._retiring and self._accept(listener):  # The system has accepted them for us.
-                    pass
-                if self._share is not None:
-                    self._share.leave()
-                if self._listening:
-                    self.poller.forget(listener.fd)
-                listener.close()
-        return not self.connections
+        """Take the steps of the stop that are due; True once nothing is left to serve."""
+        ending, now = self._ending, monotonic()
+        assert ending is not None
+        if now >= ending.part_at and not self.gateway.parting:
+            self.gateway.part()
+        if now >= ending.deaf_at and not self._deaf:
+            self._stop_listening(ending.takes_in)
+        if now >= ending.cut_at:
+            self._go_on_behind(self.leadership.shed_all())
+        if now >= ending.let_go_at:
+            self._stop_at = min(self._stop_at, now + STOP_SECONDS)
+        self._next_step = ending.next_after(now)
+        return not (self.connections or self.listeners)
+
+    def _stop_listening(self, takes_in: bool) -> None:
+        self._deaf = True
+        while self.listeners:
+            _, listener = self.listeners.popitem()
+            while takes_in and self._accept(listener):  # The system has accepted them for us.
+                pass
+            if self._share is not None:
+                self._share.leave()
+            if self._listening:
+                self.poller.forget(listener.fd)
+            listener.close()
 
     def _let_go_of_idle(self) -> None:
         self._idle_let_go = True
@@ -418,10 +443,16 @@ class EventLoop(Custody):
                 self._await_stop(connection)
 
     def _await_stop(self, connection: Connection) -> None:
-        if connection.phase == "head" and not connection.reader.buffer:
-            self._drop(connection)
-        elif connection.phase == "head":
-            connection.deadline = min(connection.deadline, self._stop_at)
+        if connection.phase != "head":
+            return
+        if not connection.reader.buffer:
+            data = connection.receive()  # It may have come since the poll: the last moment for it.
+            if not data:
+                self._drop(connection)
+                return
+            connection.reader.receive_data(data)
+            self._unserved[connection] = None
+        connection.deadline = min(connection.deadline, self._stop_at)
 
     def close(self) -> None:
         """Close everything; the loop is over."""
@@ -431,4 +462,6 @@ class EventLoop(Custody):
             listener.close()
         self._bell.close()
         self._ringer.close()
+        if self._dead_end is not None:
+            self._dead_end.close()
         self.poller.close()

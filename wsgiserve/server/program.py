@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from wsgiserve.config import Config, ConfigError, make_config
@@ -14,7 +15,7 @@ from wsgiserve.server import lifespan
 from wsgiserve.server.errors import ListenError, StartError
 from wsgiserve.server.listener import Listener, check_binds
 from wsgiserve.server.nursery import Born, spawned
-from wsgiserve.server.server import Server
+from wsgiserve.server.server import Server, restore_handlers
 from wsgiserve.server.supervisor import INTERRUPTED, Supervisor
 from wsgiserve.server.systemd import Manager, inherited_descriptors
 from wsgiserve.server.template import be_template
@@ -48,22 +49,28 @@ SWITCH_INTERVAL = 0.0005  # with up to so many threads:
 SWITCHING_THREADS = 64
 
 
-def where(server: Server) -> str:
+def where(listeners: list[Listener]) -> str:
     """Return the line that says where to look."""
-    return _where(server.listeners)
-
-
-def _where(listeners: list[Listener]) -> str:
     return f"Serving on {', '.join(listener.where for listener in listeners)} (Ctrl+C to stop)"
 
 
-def run(app: WSGIApplication, *, announcement: Callable[[Server], str] = where, **options: Any) -> None:
+def run(
+    app: WSGIApplication, *, announcement: Callable[[list[Listener]], str] = where, **options: Any
+) -> None:
     """Serve in this process until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
 
     Writes the announcement to standard output, the log to standard error, and tells the service manager, if
     there is one. What prevents serving is one line on standard error and a SystemExit with a code of its own,
     also requests that had to be cut at the end.
     """
+    _run(app, announcement, options)
+    restore_handlers()  # The caller goes on.
+
+
+def _run(
+    app: WSGIApplication, announcement: Callable[[list[Listener]], str], options: dict[str, Any]
+) -> None:
+    """As ``run``; stop signals are ignored at the end, so that none changes what the program ends with."""
     log_to_stderr()
     _raise_descriptor_limit()
     options.setdefault("access_log", True)
@@ -82,12 +89,12 @@ def run(app: WSGIApplication, *, announcement: Callable[[Server], str] = where, 
     _or_exit(lambda: started(app))
 
     def ready() -> None:
-        _announce(announcement(server))
+        _announce(announcement(server.listeners))
         manager.ready(f"Serving on {', '.join(server.urls)}")
 
     def stopping(running: int) -> None:
         manager.stopping()
-        _say_what_runs(running)
+        _say(server.config, running)
 
     finished = server.serve(ready=ready, stopping=stopping, last=True)
     lifespan.shutdown(app)
@@ -109,7 +116,7 @@ def run_command(load: Load, **options: Any) -> None:
     workers = processors() if config.workers == "auto" else int(config.workers)
     if workers > 1 or (workers and hasattr(os, "fork")):
         raise SystemExit(_supervised(load, config, workers))
-    run(_or_exit(load), **config.server_options())
+    _run(_or_exit(load), where, config.server_options())
 
 
 def _supervised(load: Load, config: Config, workers: int) -> int:
@@ -118,7 +125,7 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
     birth = spawned()
     if birth is None:
         supervisor = Supervisor(
-            config, workers, lambda listeners: _announce(_where(listeners)), _say_what_runs
+            config, workers, lambda listeners: _announce(where(listeners)), partial(_say, config)
         )
         handler = log_to_stderr()
         try:
@@ -210,11 +217,14 @@ def _announce(text: str) -> None:
         pass  # Nobody reads it.
 
 
-def _say_what_runs(running: int) -> None:
+def _say(config: Config, running: int) -> None:
     """Perhaps called in a signal handler: a person who pressed Ctrl+C wonders why nothing happens."""
-    if running:
-        requests = "1 request is" if running == 1 else f"{running} requests are"
-        os.write(2, f"Stopping: {requests} still running (the same signal again cuts them)\n".encode())
+    if not running and not config.drain_delay:
+        return
+    requests = "1 request is" if running == 1 else f"{running} requests are"
+    accepting = f"new ones are accepted for {config.drain_delay:g} s, " if config.drain_delay else ""
+    text = f"Stopping: {requests} running, {accepting}then they have {config.graceful_timeout:g} s to finish"
+    os.write(2, f"{text} (the same signal again cuts them)\n".encode())
 
 
 def _raise_descriptor_limit() -> None:

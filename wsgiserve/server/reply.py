@@ -103,7 +103,7 @@ class Reply:
         return self.request.method == "HEAD" or head.status == 304
 
     def _decide_persistence(self) -> None:
-        if self.gateway.stopping:
+        if self.gateway.parting:
             self.keep_alive = False
         reader = self.reader
         if reader is not None and not reader.done:

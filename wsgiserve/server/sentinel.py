@@ -1,7 +1,8 @@
 """The sentinel: a thread that looks whether a call of the app holds up the loop, and then promotes another.
 
 While the app is called it looks every ``TICK``; a call seen twice is slow. A while after the last call it
-sleeps, and the next call wakes it, so that a server without work is not woken for nothing.
+sleeps, and the next call wakes it, so that a server without work is not woken for nothing. It also sees to
+calls on other threads, when one of them is to be logged or written off; see ``calls``.
 """
 
 from __future__ import annotations
@@ -12,8 +13,23 @@ import threading
 import time
 from typing import Protocol
 
+from wsgiserve.server.faults import report
+
 TICK = 0.005  # seconds between two looks: a longer call is slow
 CALM_TICKS = 20  # looks without a call in progress after which it sleeps
+
+
+class Watched(Protocol):
+    """When there may be something to do about a call on another thread."""
+
+    due: float
+
+
+class SeesTo(Protocol):
+    """Who knows what is to be done about it."""
+
+    def see_to_calls(self) -> None:
+        """Log what is slow, write off what is overdue."""
 
 
 class Leading(Protocol):
@@ -21,6 +37,14 @@ class Leading(Protocol):
 
     stopped: threading.Event
     vacant: bool
+
+    @property
+    def calls(self) -> Watched:
+        """The calls on other threads."""
+
+    @property
+    def overdue(self) -> SeesTo:
+        """Who sees to them."""
 
     @property
     def inline(self) -> object | None:
@@ -44,7 +68,9 @@ class Sentinel:
         leadership = self._leadership
         seen: object | None = None
         calm = 0
-        while not leadership.stopped.is_set() and time.monotonic() < self._give_up_at:
+        while not leadership.stopped.is_set() and (now := time.monotonic()) < self._give_up_at:
+            if now >= leadership.calls.due:
+                self._see_to_calls()
             call = leadership.inline
             if leadership.vacant or (call is not None and call is seen):
                 leadership.promote()
@@ -55,6 +81,12 @@ class Sentinel:
             else:
                 self._sleep_until_called()
                 calm = 0
+
+    def _see_to_calls(self) -> None:
+        try:
+            self._leadership.overdue.see_to_calls()
+        except Exception:  # noqa: BLE001 - it has to look on
+            report("giving up a request failed")
 
     def watch_on(self) -> None:
         """Look on for what is left when the first ``watch`` has given up."""
@@ -78,8 +110,8 @@ class Sentinel:
         # What the alarm was for is looked at here too: this sleep may have been what it ended.
         calm = leadership.inline is None and not leadership.vacant and not leadership.stopped.is_set()
         if calm and self.asleep:
-            waits = self._give_up_at < math.inf
-            self._sleep(max(0.0, self._give_up_at - time.monotonic()) if waits else None)
+            until = min(self._give_up_at, leadership.calls.due)
+            self._sleep(max(0.0, until - time.monotonic()) if until < math.inf else None)
         self.asleep = False
 
     def _sleep(self, seconds: float | None) -> None:

@@ -7,6 +7,7 @@ to end at once.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config, make_config, refuse_command_options
-from wsgiserve.server import lifespan
+from wsgiserve.server import ending, lifespan
 from wsgiserve.server.gateway import Gateway
 from wsgiserve.server.listener import Listener, check_binds, open_listeners
 from wsgiserve.server.loop import EventLoop
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import WSGIApplication
 
-HURRY_SECONDS = 0.1  # for what is as good as over when a second stop comes
-FAREWELL_MARGIN = 5.0  # of the graceful timeout, for what clients ask last of a server that retires
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NAMED = 10  # of the requests that were cut, in the log
+
+logger = logging.getLogger("wsgiserve")
 
 
 class Server:
@@ -67,6 +69,9 @@ class Server:
         self._beat: tuple[Callable[[], object], float] | None = None
         self._retiring = False
         self._share: Share | None = None  # other processes accept from the listeners too
+        # Called once so many calls were written off that the process should be replaced, with their number.
+        self.worn_out: Callable[[int], None] | None = None
+        self.cut: list[str] = []  # the requests that were cut at the end, method and path
 
     @property
     def urls(self) -> list[str]:
@@ -125,7 +130,7 @@ class Server:
             return self._run(loop)
 
     def stop(self, *, hurry: bool = False) -> None:
-        """Stop accepting, finish running requests; a second call, or ``hurry``, ends at once.
+        """Stop in good order, see ``ending``; a second call, or ``hurry``, ends at once.
 
         Safe from any thread.
         """
@@ -133,11 +138,12 @@ class Server:
         loop = self._loop
         if loop is None:
             return
-        hurry = hurry or (loop.gateway.stopping and not self._retiring)
-        if self._retiring:
+        if hurry or (loop.gateway.stopping and not self._retiring):
+            loop.stop(ending.hurry())
+        else:
+            delay = 0 if self._retiring else self.config.drain_delay
             self._retiring = False
-            loop.hold_on_no_longer()
-        self._end(loop, HURRY_SECONDS if hurry else self.config.graceful_timeout)
+            loop.stop(ending.drain(delay, self.config.graceful_timeout))
 
     def retire(self) -> None:
         """Leave new connections to other processes, and end when those that there are have ended.
@@ -148,18 +154,11 @@ class Server:
         if loop is None or loop.gateway.stopping:
             return
         self._retiring = True
-        timeout = self.config.graceful_timeout
-        loop.retire(max(timeout - FAREWELL_MARGIN, timeout / 2))
-        self._end(loop, timeout)
+        loop.stop(ending.retire(self.config.graceful_timeout))
 
     def running(self) -> int:
         """Count the requests that the app is working on, or that wait for it."""
         return 0 if self._loop is None else self._loop.running()
-
-    def _end(self, loop: EventLoop, seconds: float) -> None:
-        loop.gateway.stop()
-        loop.leadership.sentinel.give_up(seconds)
-        loop.wake()
 
     def __enter__(self) -> Server:
         lifespan.startup(self.app)
@@ -195,6 +194,8 @@ class Server:
             raise
         if self._beat is not None:
             self._loop.beat(*self._beat)
+        if self.worn_out is not None:
+            self._loop.leadership.overdue.worn_out = self.worn_out
         return self._loop
 
     def _close_listeners(self) -> None:
@@ -207,8 +208,10 @@ class Server:
         if self._stop_asked and not loop.gateway.stopping:
             self.stop()
         loop.leadership.sentinel.watch()
-        finished = loop.leadership.stopped.is_set()
-        if finished:
+        self.cut = [] if loop.leadership.stopped.is_set() else loop.unfinished()
+        if self.cut:
+            _log_cut(self.cut)
+        if loop.leadership.stopped.is_set():
             loop.close()
             log = loop.gateway.access_log
             if log is not None:  # Only now: a leader that goes on may be in the middle of it.
@@ -218,7 +221,7 @@ class Server:
         self._loop = None
         self._stop_asked = False
         self.listeners = []
-        return finished
+        return not self.cut
 
     @contextmanager
     def _signals(self, stopping: Callable[[int], None] | None, last: bool) -> Iterator[None]:
@@ -242,21 +245,28 @@ class Server:
                 for number in STOP_SIGNALS:
                     signal.signal(number, signal.SIG_IGN)
             else:
-                _restore_handlers()
+                restore_handlers()
 
 
 # What the stop signals meant before a server on the main thread took them.
 _handlers_before: dict[signal.Signals, Callable[..., Any] | int] = {}
 
 
-def _restore_handlers() -> None:
+def restore_handlers() -> None:
+    """Let the stop signals mean again what they did before a server took them, also one that was the last."""
     while _handlers_before:
         signal.signal(*_handlers_before.popitem())
 
 
 if hasattr(os, "register_at_fork"):
     # A child that the app forks serves nothing; signals are to mean there what they always mean.
-    os.register_at_fork(after_in_child=_restore_handlers)
+    os.register_at_fork(after_in_child=restore_handlers)
+
+
+def _log_cut(requests: list[str]) -> None:
+    named = ", ".join(requests[:NAMED]) + (", …" if len(requests) > NAMED else "")
+    count = "1 unfinished request was" if len(requests) == 1 else f"{len(requests)} unfinished requests were"
+    logger.error("stopped; %s cut: %s", count, named)
 
 
 def _wait_for_the_rest(loop: EventLoop) -> None:

@@ -8,10 +8,13 @@ they are for balance, nothing depends on them.
 from __future__ import annotations
 
 import mmap
+from typing import Literal
 
-SLOTS = 1024  # workers at a time; if there are more, two share a slot
+SLOTS = 128  # workers at a time; if there are more, two share a slot
 SLACK = 1  # connections by which one may be ahead
-ABSENT = -1
+ABSENT = (1 << 31) - 1
+
+Place = Literal["alone", "ahead", "even"]
 
 
 class Shares:
@@ -46,7 +49,9 @@ class Share:
         """Accept no more."""
         self._counts[self._slot] = ABSENT
 
-    def is_ahead(self) -> bool:
-        """Whether another one that accepts has fewer."""
-        present = [count for count in self._counts.tolist() if count >= 0]
-        return bool(present) and self._counts[self._slot] > min(present) + SLACK
+    def place(self) -> Place:
+        """Tell whether another one that accepts has fewer, or there is no other."""
+        counts = self._counts.tolist()
+        if counts.count(ABSENT) >= SLOTS - 1:
+            return "alone"
+        return "ahead" if counts[self._slot] > min(counts) + SLACK else "even"

@@ -56,7 +56,7 @@ class Supervisor:
         stopping: Callable[[int], None],
     ) -> None:
         self.config = config
-        self.fleet = Fleet(size, config.graceful_timeout, config.max_lifetime)
+        self.fleet = Fleet(size, config.drain_delay + config.graceful_timeout, config.max_lifetime)
         self.listeners: list[Listener] = []
         self.cut = False
         self._announce = announce

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from urllib.parse import quote
 
 from werkzeug.routing import BaseConverter
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from webtest import TestApp  # type: ignore[import-untyped]  # WebTest has no annotations
 
+_IN_PATH = "!$&'()*+,/:;=@"  # what stands for itself, as in what werkzeug builds
 H = TypeVar("H", bound=Callable[[], object])
 P = ParamSpec("P")
 
@@ -107,7 +109,7 @@ class App(Group):
         which endpoints there are, ValueError which values are missing or do not fit.
         """
         path = self._table.url_for(endpoint, values)
-        return path if request is None else request.root_path + path
+        return path if request is None else quote(request.root_path, safe=_IN_PATH) + path
 
     def on_startup(self, hook: H) -> H:
         """Register a function to be called once in each process, before its first request."""

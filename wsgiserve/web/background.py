@@ -2,7 +2,7 @@
 
 It is bounded: at most ``THREADS`` jobs run at once and ``QUEUE`` more wait. One above that runs on the thread
 that closes the response, which slows down whoever asks for too much, and loses nothing. Work that must
-survive the end of the process belongs into a job queue outside of it.
+survive the end of the process belongs in a job queue outside of it.
 """
 
 from __future__ import annotations
@@ -47,10 +47,16 @@ class Background:
         if not self._room.acquire(blocking=False):
             _run(job)
             return
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(THREADS, "after-response")
-            self._pool.submit(_run, job).add_done_callback(lambda _: self._room.release())
+        try:
+            with self._lock:
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(THREADS, "after-response")
+                future = self._pool.submit(_run, job)
+        except RuntimeError:  # The interpreter is about to exit, and starts no thread any more.
+            self._room.release()
+            _run(job)
+        else:
+            future.add_done_callback(lambda _: self._room.release())
 
     def finish(self) -> None:
         """Wait for all jobs; one that comes later begins anew."""
@@ -65,9 +71,14 @@ def note(environ: WSGIEnvironment, job: Job) -> None:
     environ.setdefault(KEY, []).append(job)
 
 
-def closing(result: Iterable[bytes], jobs: list[Job], background: Background) -> Iterable[bytes]:
-    """Have the server's close() of the result start the jobs."""
-    return ClosingIterator(result, [functools.partial(background.run, job) for job in jobs])
+def closing(result: Iterable[bytes], environ: WSGIEnvironment, background: Background) -> Iterable[bytes]:
+    """Have the server's close() of the result start the jobs, also those that a stream notes as it goes."""
+
+    def start() -> None:
+        for job in environ.pop(KEY, ()):
+            background.run(job)
+
+    return ClosingIterator(result, start)
 
 
 def _run(job: Job) -> None:

@@ -10,7 +10,6 @@ mistake, and one that would lead out of a folder (absolute, or with ``..``) matc
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path, PurePath, PurePosixPath
@@ -27,6 +26,8 @@ from werkzeug.routing import (
     UUIDConverter,
     ValidationError,
 )
+
+from wsgiserve.web.annotations import alternatives
 
 
 class _Text(UnicodeConverter):
@@ -109,7 +110,10 @@ _BY_TYPE: Mapping[Any, tuple[str, str]] = {
 
 def for_annotation(annotation: object) -> tuple[str, str] | None:
     """Give the converter and its arguments for what a view's parameter is annotated with, if there is one."""
-    kind = _plain(annotation)
+    kinds = [kind for kind in alternatives(annotation) if kind is not type(None)]
+    if len(kinds) != 1:
+        return None
+    [kind] = kinds
     if typing.get_origin(kind) is typing.Literal:
         words = typing.get_args(kind)
         if all(isinstance(word, str) for word in words):
@@ -119,20 +123,3 @@ def for_annotation(annotation: object) -> tuple[str, str] | None:
         return _BY_TYPE.get(kind)
     except TypeError:  # not every annotation can be hashed
         return None
-
-
-def _plain(annotation: Any) -> Any:
-    """Take away what says nothing about the value: Annotated, NewType, Optional."""
-    while True:
-        origin = typing.get_origin(annotation)
-        if origin is typing.Annotated:
-            annotation = typing.get_args(annotation)[0]
-        elif isinstance(annotation, typing.NewType):
-            annotation = annotation.__supertype__
-        elif origin is typing.Union or origin is types.UnionType:
-            others = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
-            if len(others) != 1:
-                return annotation
-            annotation = others[0]
-        else:
-            return annotation

@@ -3,7 +3,8 @@
 What can be known before a request is made once for each route: its *plan*. What was found for a method and
 a path is kept, up to ``KNOWN`` of them, so that a path that repeats is matched once. What is no route has a
 plan as well, whose view raises or returns what there is to say; so hooks and error handlers see it as any
-other. Values of a converter of the user's are not kept, since they may not depend on the path alone.
+other. What a converter of the user's says, be it a value or a no, is not kept: it may not depend on the path
+alone.
 
 A ``Request`` is made where somebody asks for it: a view that takes it, a hook, an error.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
@@ -60,7 +61,10 @@ class Dispatcher:
         self.forget()
 
     def forget(self) -> None:
-        """Make new plans: a route, a hook or a handler was registered."""
+        """Make new plans: a route, a hook or a handler was registered.
+
+        A thread that is on its way puts what it found into the old ones.
+        """
         self._plans: dict[Route, Plan] = {}
         self._known: dict[tuple[str, str], Found] = {}
 
@@ -90,12 +94,14 @@ class Dispatcher:
             start_response(status, headers)
             if method == "HEAD":
                 result = without_body(result)
+            streams = not isinstance(result, list)
         else:
             if answer.status_code == 204:
                 answer.headers.remove("Content-Type")  # there is no content to have a type
             result = answer(environ, start_response)
-        if request is not None and background.KEY in environ:
-            return background.closing(result, environ.pop(background.KEY), self.background)
+            streams = answer.is_streamed and not answer.direct_passthrough
+        if request is not None and (streams or background.KEY in environ):
+            return background.closing(result, environ, self.background)
         return result
 
     def _among_hooks(self, plan: Plan, hooks: Hooks, values: Mapping[str, Any], request: Request) -> Response:
@@ -104,41 +110,43 @@ class Dispatcher:
         return respond(hooks, request, call, plan.view, partial(_answer, plan))
 
     def _find(self, method: str, raw: str) -> Found:
-        known = self._known
-        lasts = True
+        known, plans = self._known, self._plans  # in this order: see forget()
+        path = _decode(raw)
+        if path is None:
+            return self._find_undecodable(method, raw), {}
+        lasts = self._table.lasting
         try:
-            (route, lasts), values = self._table.match(_decode(raw), method)
-            found = self._plan(route), values
-        except UnicodeError:
-            found = self._find_undecodable(method, raw)
+            (route, lasts), values = self._table.match(path, method)
+            found = self._plan(route, plans), values
         except MethodNotAllowed as error:
             found = self._refusal(partial(_refuse_method, method, error.valid_methods or ())), {}
         except RequestRedirect as redirect:
             found = self._refusal(partial(_redirect, redirect.new_url), takes_request=True), {}
         except NotFound:
             found = self._refusal(_refuse), {}
+        except Exception as error:  # noqa: BLE001 -- from a converter of the user's: answered as from a view
+            return self._refusal(partial(_raise, error)), {}
         if lasts and len(method) + len(raw) <= LONGEST:
             if len(known) >= KNOWN:
                 known.clear()
             known[method, raw] = found
         return found
 
-    def _find_undecodable(self, method: str, raw: str) -> Found:
+    def _find_undecodable(self, method: str, raw: str) -> Plan:
         """Have a mounted app see a path as it was sent; we take UTF-8."""
         path = raw.encode("latin-1", "replace").decode(errors="surrogateescape")
         try:
             (route, _), _ = self._table.match(path, method)
-            plan = self._plan(route)
-        except HTTPException:
-            plan = None
-        if plan is None or plan.mounted_at is None:
-            plan = self._refusal(_refuse_path)
-        return plan, {}
+        except Exception:  # noqa: BLE001 -- a converter of the user's may stumble over such a path
+            route = None
+        if route is None or route.mounted_at is None:
+            return self._refusal(_refuse_path)
+        return self._plan(route, self._plans)
 
-    def _plan(self, route: Route) -> Plan:
-        plan = self._plans.get(route)
+    def _plan(self, route: Route, plans: dict[Route, Plan]) -> Plan:
+        plan = plans.get(route)
         if plan is None:
-            plan = self._plans[route] = Plan(
+            plan = plans[route] = Plan(
                 route.view,
                 route.takes_request,
                 hooks_of(route.groups),
@@ -149,7 +157,7 @@ class Dispatcher:
 
     def _refusal(self, view: View, takes_request: bool = False) -> Plan:
         """Plan for what is no route: the app's own hooks and handlers are there for it."""
-        return Plan(view, takes_request, hooks_of([self._app]), handlers_of([self._app]))
+        return Plan(view, takes_request, hooks_of((self._app,)), handlers_of((self._app,)))
 
 
 def _answer(plan: Plan, request: Request, error: Exception) -> Rendered | Response:
@@ -173,13 +181,22 @@ def _enter(
     return result
 
 
-def _decode(raw: str) -> str:
-    """Decode the path; PEP 3333 hands its bytes over as latin-1."""
-    return raw if raw.isascii() else raw.encode("latin-1").decode()
+def _decode(raw: str) -> str | None:
+    """Decode the path, None if it is not UTF-8; PEP 3333 hands its bytes over as latin-1."""
+    if raw.isascii():
+        return raw
+    try:
+        return raw.encode("latin-1").decode()
+    except UnicodeError:
+        return None
 
 
 def _refuse() -> NoReturn:
     raise NotFound
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _refuse_path() -> NoReturn:

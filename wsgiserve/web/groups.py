@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from wsgiserve.web.errors import ErrorHandlers
 from wsgiserve.web.views import View, check
@@ -174,6 +174,6 @@ def full_endpoint(registration: Registration, chain: Chain) -> str | None:
     return ".".join([*(group.name for group in chain if group.name), name])
 
 
-def handlers_of(groups: Iterable[Any]) -> tuple[ErrorHandlers, ...]:
+def handlers_of(chain: Chain) -> tuple[ErrorHandlers, ...]:
     """Give the error handlers of a route's groups, the nearest first."""
-    return tuple(group.errors for group in reversed([*groups]))
+    return tuple(group.errors for group in reversed(chain))

@@ -9,12 +9,13 @@ that raises is answered like a view that does, and no further one is called.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from werkzeug.wrappers import Response
 
+from wsgiserve.web.groups import Chain
 from wsgiserve.web.replies import Rendered, make_response, to_response
 from wsgiserve.web.requests import Request
 from wsgiserve.web.views import View, describe
@@ -30,13 +31,12 @@ class Hooks(NamedTuple):
     teardown: tuple[View, ...]
 
 
-def hooks_of(groups: Iterable[Any]) -> Hooks | None:
-    """Collect the hooks of a route's groups, the app first; None if there are none."""
-    outwards = [*reversed([*groups])]
+def hooks_of(chain: Chain) -> Hooks | None:
+    """Collect the hooks of a route's groups; None if there are none."""
     hooks = Hooks(
-        tuple(hook for group in reversed(outwards) for hook in group.before),
-        tuple(hook for group in outwards for hook in group.after),
-        tuple(hook for group in outwards for hook in group.teardown),
+        tuple(hook for group in chain for hook in group.before),
+        tuple(hook for group in reversed(chain) for hook in group.after),
+        tuple(hook for group in reversed(chain) for hook in group.teardown),
     )
     return hooks if any(hooks) else None
 

@@ -30,7 +30,7 @@ class Lifespan:
         self.started = False
         self.at_start: list[Hook] = []
         self.at_end: list[Hook] = []
-        self._starting = False  # A hook may call the app.
+        self._busy = False  # A hook may call the app, and what it calls this again.
         self._background = background
         self._lock = threading.RLock()
         _all.add(self)
@@ -38,14 +38,14 @@ class Lifespan:
     def startup(self) -> None:
         """Run the start-up hooks in the order of registration, once; what they raise goes on."""
         with self._lock:
-            if self.started or self._starting:
+            if self.started or self._busy:
                 return
-            self._starting = True
+            self._busy = True
             try:
                 for hook in self.at_start:
                     hook()
             finally:
-                self._starting = False
+                self._busy = False
             self.started = True
             if self.at_end:
                 atexit.register(self.shutdown)
@@ -53,9 +53,9 @@ class Lifespan:
     def shutdown(self) -> None:
         """Run the shutdown hooks, the last one first, if it was started; what they raise is logged."""
         with self._lock:
-            if not self.started:
+            if not self.started or self._busy:
                 return
-            self.started = False
+            self._busy = True
             atexit.unregister(self.shutdown)
             self._background.finish()
             for hook in reversed(self.at_end):
@@ -63,11 +63,12 @@ class Lifespan:
                     hook()
                 except Exception as error:
                     logger.error("on_shutdown %s: %s", describe(hook), error, exc_info=error)
+            self.started = self._busy = False
 
     def forked(self) -> None:
         """Begin anew, in a child that has none of its parent's threads."""
         atexit.unregister(self.shutdown)
-        self.started = self._starting = False
+        self.started = self._busy = False
         self._lock = threading.RLock()
         self._background.forked()
 

@@ -16,7 +16,6 @@ those of the Path Item Object, and a second rule of the same shape and method, s
 from __future__ import annotations
 
 import inspect
-import re
 import typing
 from collections.abc import Generator, Iterator, Mapping
 from enum import Enum
@@ -26,17 +25,17 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing.rules import parse_converter_args
 from werkzeug.wrappers import Request
 
+from wsgiserve.web.annotations import UNRESOLVED, alternatives, evaluate, plain
 from wsgiserve.web.replies import BYTES, JSON, TEXT
-from wsgiserve.web.schemas import Schema, Schemas, alternatives, evaluate, plain
-from wsgiserve.web.views import UNRESOLVED, View, function_of, signature_of
+from wsgiserve.web.rules import Parameter, fill
+from wsgiserve.web.schemas import Schema, Schemas, free_name
+from wsgiserve.web.views import View, namespace_of, signature_of
 
 if TYPE_CHECKING:
     from wsgiserve.web.routing import Route
-    from wsgiserve.web.rules import Parameter
 
 _METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "TRACE")  # HEAD and OPTIONS come by themselves
 _WITH_BODY = ("PUT", "POST", "PATCH")
-_BRACES = re.compile(r"\{[^{}]*\}")
 _POSITIONS = {
     "str": ("minlength", "maxlength", "length"),
     "int": ("fixed_digits", "min", "max", "signed"),
@@ -53,7 +52,8 @@ def describe_api(routes: list[Route], title: str, version: str) -> dict[str, Any
     taken: set[str] = set()
     for route in routes:
         names = [parameter.name for parameter in route.parameters]
-        template, names = templates.setdefault(_BRACES.sub("{}", route.rule), (_template(route), names))
+        template = fill(route.rule, [f"{{{name}}}" for name in names])
+        template, names = templates.setdefault(fill(route.rule, ["{}"] * len(names)), (template, names))
         item = paths.setdefault(template, {})
         for method in _METHODS:
             if method in route.methods and method.lower() not in item:
@@ -66,19 +66,11 @@ def describe_api(routes: list[Route], title: str, version: str) -> dict[str, Any
     return document
 
 
-def _template(route: Route) -> str:
-    names = iter(route.parameters)
-    return _BRACES.sub(lambda _: f"{{{next(names).name}}}", route.rule)
-
-
 def _operation_id(route: Route, method: str, taken: set[str]) -> str:
     """Give the endpoint's name, made unique: the specification asks for it."""
     answered = [known for known in _METHODS if known in route.methods]
     wanted = route.endpoint if answered == [method] else f"{route.endpoint}_{method.lower()}"
-    name, number = wanted, 1
-    while name in taken:
-        number += 1
-        name = f"{wanted}_{number}"
+    name = free_name(wanted, taken)
     taken.add(name)
     return name
 
@@ -201,14 +193,7 @@ class _Hints:
 
     def __init__(self, view: View) -> None:
         self._signature = signature_of(view)
-        function = function_of(view)
-        self.namespace = dict(getattr(function, "__globals__", {}))
-        names = getattr(getattr(function, "__code__", None), "co_freevars", ())
-        for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
-            try:
-                self.namespace[name] = cell.cell_contents
-            except ValueError:  # not bound yet
-                continue
+        self.namespace = namespace_of(view)
 
     def reply(self) -> object:
         """Give what the view says that it returns."""

@@ -99,9 +99,7 @@ def to_response(answer: Rendered | Response) -> Response:
 
 def without_body(body: Iterable[bytes]) -> list[bytes]:
     """Give the body of the answer to HEAD: none. The one it would have is closed."""
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()
+    _close(body)
     return []
 
 
@@ -182,6 +180,12 @@ def _render(body: object, view: View) -> tuple[bytes, str]:
     raise TypeError(f"view {describe(view)} returned {type(body).__name__}; {_MAY_RETURN}")
 
 
+def _close(items: Iterable[object]) -> None:
+    close = getattr(items, "close", None)
+    if close is not None:
+        close()
+
+
 def _encode(text: str) -> bytes:
     # A client's JSON may hold a lone surrogate, which has no UTF-8 form: not worth a 500.
     return text.encode("utf-8", "replace")
@@ -216,9 +220,7 @@ class _Stream:
             yield self._encode(item)
 
     def close(self) -> None:
-        close = getattr(self._items, "close", None)
-        if close is not None:
-            close()
+        _close(self._items)
 
     def _encode(self, item: object) -> bytes:
         match item:

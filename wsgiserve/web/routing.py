@@ -24,7 +24,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,10 +36,12 @@ from werkzeug.routing.exceptions import NoMatch, RequestPath
 from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.routing.rules import parse_converter_args
 
+from wsgiserve.web.annotations import UNRESOLVED
 from wsgiserve.web.converters import CONVERTERS, LASTING, PURE, for_annotation
+from wsgiserve.web.groups import Chain
 from wsgiserve.web.rules import Parameter, fill, parse
 from wsgiserve.web.shortcuts import Candidate, Shortcuts
-from wsgiserve.web.views import UNRESOLVED, View, annotation, check, describe, takes_request
+from wsgiserve.web.views import View, annotation, check, describe, takes_request
 
 logger = logging.getLogger("wsgiserve.app")
 
@@ -61,7 +63,7 @@ class Route:
     view: View
     parameters: tuple[Parameter, ...]
     takes_request: bool = False
-    groups: tuple[Any, ...] = ()
+    groups: Chain = ()
     mounted_at: str | None = None
 
 
@@ -80,6 +82,7 @@ class RouteTable:
 
     def __init__(self) -> None:
         self.routes: list[Route] = []
+        self.lasting = True  # Whatever is found, and that nothing is, depends on the path alone.
         self._converters: dict[str, type[BaseConverter]] = dict(CONVERTERS)
         self._map = Map(merge_slashes=False, redirect_defaults=False)
         self._map.converters = self._converters
@@ -105,7 +108,7 @@ class RouteTable:
         methods: Iterable[str],
         view: View,
         endpoint: str | None = None,
-        groups: Sequence[Any] = (),
+        groups: Chain = (),
     ) -> None:
         """Register a view; ValueError for a wrong rule or method, TypeError for a wrong view."""
         wanted = _method_set(rule, methods)
@@ -117,7 +120,7 @@ class RouteTable:
         parameters = tuple(_complete(parameter, rule, view) for parameter in written)
         if endpoint is None:  # A lambda has no name: what it answers names it.
             endpoint = f"{'|'.join(sorted(wanted - {'HEAD'}))} {rule}"
-        route = Route(rule, wanted, endpoint, view, parameters, asks, tuple(groups))
+        route = Route(rule, wanted, endpoint, view, parameters, asks, groups)
         self._refuse_second_view(route)
         self._insert(route)
         self.routes.append(route)
@@ -200,6 +203,7 @@ class RouteTable:
         rule.found = route, all(type(converter) in LASTING for converter in converters)
         with _named(route):
             self._map.add(rule)
+        self.lasting = self.lasting and rule.found[1]
         names = tuple(parameter.name for parameter in route.parameters)
         with self._lock:
             self._rules.append(rule)

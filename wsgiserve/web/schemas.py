@@ -21,7 +21,7 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-from wsgiserve.web.views import UNRESOLVED
+from wsgiserve.web.annotations import UNRESOLVED, alternatives, evaluate, plain
 
 Schema = dict[str, Any]
 
@@ -38,41 +38,7 @@ _PLAIN: Mapping[object, Schema] = {
     PurePath: {"type": "string"},
     Decimal: {"type": "string"},
 }
-_WRAPPERS = (typing.Annotated, typing.ClassVar, typing.Final, typing.NotRequired, typing.Required)
 _ALIAS: type | tuple[()] = getattr(typing, "TypeAliasType", ())  # since Python 3.12
-
-
-def evaluate(annotation: object, namespace: Mapping[str, Any]) -> object:
-    """Resolve an annotation that is text (PEP 563) or a forward reference; return any other as it is."""
-    if isinstance(annotation, typing.ForwardRef):
-        annotation = annotation.__forward_arg__
-    if not isinstance(annotation, str):
-        return annotation
-    try:
-        return eval(annotation, dict(namespace))
-    except Exception:  # noqa: BLE001 -- it was written for other readers
-        return UNRESOLVED
-
-
-def plain(annotation: object) -> Any:
-    """Take away what says nothing about the value: Annotated and its like, NewType."""
-    while True:
-        if typing.get_origin(annotation) in _WRAPPERS:
-            annotation = typing.get_args(annotation)[0]
-        elif isinstance(annotation, typing.NewType):
-            annotation = annotation.__supertype__
-        elif annotation is None:
-            return type(None)
-        else:
-            return annotation
-
-
-def alternatives(annotation: object) -> list[Any]:
-    """Give the members of a union, or the one type that it is."""
-    kind = plain(annotation)
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return [other for member in typing.get_args(kind) for other in alternatives(member)]
-    return [kind]
 
 
 class Schemas:
@@ -128,21 +94,15 @@ class Schemas:
 
     def _refer_to(self, kind: Any) -> Schema:
         if kind not in self._names:
-            name = self._names[kind] = self._free_name(kind.__name__)
+            # The Components Object allows no other characters.
+            wanted = re.sub(r"[^A-Za-z0-9._-]", "_", kind.__name__)
+            name = self._names[kind] = free_name(wanted, self.components)
             self.components[name] = {}  # taken from now on: it may contain itself
             outer = self.namespace, self._open
             self.namespace, self._open = vars(sys.modules.get(kind.__module__, types)), frozenset()
             self.components[name] = self._describe(kind)
             self.namespace, self._open = outer
         return {"$ref": f"#/components/schemas/{self._names[kind]}"}
-
-    def _free_name(self, wanted: str) -> str:
-        wanted = re.sub(r"[^A-Za-z0-9._-]", "_", wanted)  # the Components Object allows no other characters
-        name, number = wanted, 1
-        while name in self.components:
-            number += 1
-            name = f"{wanted}_{number}"
-        return name
 
     def _describe(self, kind: Any) -> Schema:
         if isinstance(kind, _ALIAS):
@@ -164,6 +124,15 @@ class Schemas:
         properties = {name: self.of(annotation) for name, annotation in fields.items()}
         needed = [name for name in properties if name in required]
         return {"type": "object", "properties": properties, **({"required": needed} if needed else {})}
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """Give a name that is not taken: the wanted one, else with a number behind it."""
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    return name
 
 
 def _is_named(kind: type) -> bool:

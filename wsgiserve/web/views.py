@@ -15,20 +15,17 @@ from collections.abc import Callable, Iterable
 from inspect import Parameter, Signature
 from typing import Any
 
-View = Callable[..., object]
+from wsgiserve.web.annotations import UNRESOLVED, evaluate
 
-UNRESOLVED = object()
-"""What ``annotation`` gives for an annotation that leads nowhere."""
+View = Callable[..., object]
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _LAZILY: dict[str, Any] = {}
-_FORWARD: type | tuple[()] = ()
 if sys.version_info >= (3, 14):
     # Since PEP 649 reading a signature evaluates annotations; what cannot be found shall be marked so.
     import annotationlib
 
     _LAZILY = {"annotation_format": annotationlib.Format.FORWARDREF}
-    _FORWARD = annotationlib.ForwardRef
 
 
 def describe(view: object) -> str:
@@ -89,13 +86,21 @@ def annotation(view: View, name: str) -> object:
     parameter = signature.parameters.get(name) if signature else None
     if parameter is None or parameter.annotation is Parameter.empty:
         return str
-    found = parameter.annotation
-    if isinstance(found, str):  # from __future__ import annotations
+    found = evaluate(parameter.annotation, namespace_of(view))
+    return UNRESOLVED if isinstance(found, str) else found
+
+
+def namespace_of(view: View) -> dict[str, Any]:
+    """Give what names in a view's annotations mean: its globals, and what it uses of functions around it."""
+    function = function_of(view)
+    namespace = dict(getattr(function, "__globals__", {}))
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
         try:
-            found = eval(found, dict(getattr(function_of(view), "__globals__", {})))
-        except Exception:  # noqa: BLE001 -- whatever it is, it is only an annotation
-            return UNRESOLVED
-    return UNRESOLVED if isinstance(found, (str, _FORWARD)) else found
+            namespace[name] = cell.cell_contents
+        except ValueError:  # not bound yet
+            continue
+    return namespace
 
 
 def function_of(view: object) -> object:

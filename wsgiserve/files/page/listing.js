@@ -124,10 +124,12 @@ function prepareUploads(form) {
 
   // items: {path, file}, or {path} for a folder; a path is relative to this folder.
   function add(items) {
-    const hidden = items.filter((item) => item.path.split("/").some((part) => part.startsWith(".")));
-    const wanted = items.filter((item) => !hidden.includes(item));
-    say(hidden.length ? `Left out, since hidden: ${hidden.map((item) => item.path).join(", ")}` : "");
-    for (const item of wanted) {
+    const isHidden = (item) => item.path.split("/").some((part) => part.startsWith("."));
+    const hidden = items.filter(isHidden).map((item) => item.path);
+    const more = hidden.length > 5 ? ` and ${hidden.length - 5} more` : "";
+    say(hidden.length ? `Left out, since hidden: ${hidden.slice(0, 5).join(", ")}${more}` : "");
+    for (const item of items) {
+      if (isHidden(item)) continue;
       if (item.file) {
         batch.files += 1;
         batch.bytes += item.file.size;

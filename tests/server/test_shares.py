@@ -1,0 +1,57 @@
+"""How workers see who has more connections."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from wsgiserve.server.shares import SLACK, SLOTS, Shares
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_who_is_ahead_of_whom():
+    shares = Shares()
+    first, second = shares.of(1), shares.of(2)
+    first.set(5)
+    assert first.place() == "alone"
+    second.set(5)
+    assert (first.place(), second.place()) == ("even", "even")
+    first.set(5 + SLACK)
+    assert first.place() == "even"
+    first.set(5 + SLACK + 1)
+    assert (first.place(), second.place()) == ("ahead", "even")
+    second.leave()
+    assert first.place() == "alone"
+
+
+def test_a_worker_that_died_is_nobody():
+    shares = Shares()
+    first, second = shares.of(1), shares.of(SLOTS + 2)
+    first.set(9)
+    second.set(0)
+    assert first.place() == "ahead"
+    shares.leave(SLOTS + 2)
+    assert first.place() == "alone"
+
+
+FORKING = """
+import os
+from wsgiserve.server.shares import Shares
+shares = Shares()
+shares.of(1).set(3)
+pid = os.fork()
+if pid == 0:
+    shares.of(2).set(0)
+    os._exit(0)
+os.waitpid(pid, 0)
+print(shares.of(1).place())
+"""
+
+
+def test_another_process_sees_it():
+    shown = subprocess.run(
+        [sys.executable, "-c", FORKING], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == "ahead\n"
