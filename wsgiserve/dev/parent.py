@@ -31,6 +31,7 @@ from wsgiserve.server import ListenError, signals
 from wsgiserve.server.channel import Channel
 from wsgiserve.server.listener import Listener, open_listeners
 from wsgiserve.server.program import (
+    CUT_LINE,
     EXIT_CANNOT_LISTEN,
     EXIT_CUT,
     EXIT_USAGE,
@@ -93,7 +94,7 @@ class Parent:
         while self._children():
             self._wait()
         if self._cut:
-            fail("stopped with requests still running; they were cut", EXIT_CUT)
+            fail(CUT_LINE, EXIT_CUT)
 
     def _open(self) -> None:
         try:
