@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.server.client import SECONDS, Client, get, wait_until
 from tests.server.test_lifecycle import Program
@@ -160,6 +162,20 @@ def test_broken_code_is_shown_while_the_old_answers(develop):
     assert project.ask("/.wsgiserve/version").body != version
     assert "wsgiserve-dev" not in project.ask("/").headers
     assert project.stop() == 0
+
+
+def test_the_page_comes_and_goes_in_a_browser(browser, develop):
+    project = develop()
+    browser.get(f"http://127.0.0.1:{project.port}/")
+    assert browser.find_element(By.TAG_NAME, "body").text == "one hello"
+    project.save("helper.py", "greeting = 1 / 0 # <b>\n")
+    wait_until(lambda: project.said("ZeroDivisionError"))
+    wait_until(lambda: project.ask("/", *VISIT).status == 500)
+    browser.refresh()
+    assert browser.find_element(By.TAG_NAME, "h1").text == "The code is broken"
+    assert "greeting = 1 / 0 # <b>" in browser.find_element(By.TAG_NAME, "pre").text
+    project.save("helper.py", "greeting = 'mended'\n")
+    WebDriverWait(browser, SECONDS).until(lambda browser: "one mended" in browser.page_source)
 
 
 def test_the_start_may_be_broken_too(tmp_path, develop):
@@ -342,6 +358,17 @@ def test_only_loopback(tmp_path, bind):
         r"listens on loopback only, such as 127\.0\.0\.1:8000\n",
         err,
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "name"),
+    [(["--workers", "2"], {}, "--workers"), ([], {"WEB_CONCURRENCY": "2"}, "WEB_CONCURRENCY")],
+)
+def test_only_one_worker(tmp_path, arguments, env, name):
+    (tmp_path / "app.py").write_text("")
+    with Program(tmp_path, "app", "--dev", *arguments, env=env) as program:
+        said = "with --dev there is one, whose frames the debugger knows. See wsgiserve --help."
+        assert program.end() == (2, "", f"wsgiserve: {name}: {said}\n")
 
 
 # -- watching
