@@ -106,8 +106,11 @@ NO_APP = [
         "'app', or put the middleware inside with app.wrap()",
     ),
     (3, ["missing:app"], "no module named 'missing' here; looked in this folder and in sys.path"),
-    (2, [], "Missing argument 'MODULE:NAME'. See wsgiserve routes --help."),
-    (2, ["shop", "--threads", "1"], "No such option '--threads'. See wsgiserve routes --help."),
+    (2, [], "MODULE:NAME is missing. See wsgiserve routes --help."),
+    (2, ["shop", "--threads", "1"], "--threads: no such option. See wsgiserve routes --help."),
+    (2, ["shop", "--jso"], "--jso: no such option; did you mean --json? See wsgiserve routes --help."),
+    (2, ["shop", "more"], "got unexpected extra argument (more). See wsgiserve routes --help."),
+    (2, ["shop", "--json=1"], "--json: does not take a value. See wsgiserve routes --help."),
 ]
 
 

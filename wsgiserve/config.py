@@ -50,8 +50,14 @@ class Config:
     bind: tuple[str, ...] = _option(
         ("127.0.0.1:8000",),
         "Where to listen; may be given several times. Port 0 lets the system choose, [::1]:8000 is IPv6, "
-        ":8000 is every address of this machine.",
+        ":8000 is every address of this machine. Also unix:/path, unix:@name and fd://3.",
         "HOST:PORT",
+    )
+    socket_mode: str = _option(
+        "", "The mode of Unix sockets, in octal digits such as 660; else that of new files.", "MODE"
+    )
+    socket_owner: str = _option(
+        "", "Whom Unix sockets belong to; :GROUP changes the group alone.", "USER[:GROUP]"
     )
     workers: int | str = _option(
         1,

@@ -282,10 +282,15 @@ BAD_STARTS = [
         "the module 'neither' has neither application nor app; "
         "name the app as neither:NAME, where NAME may be create_app",
     ),
-    (2, ["app", "--wat"], "No such option '--wat'. See wsgiserve --help."),
-    (2, [], "Missing argument 'MODULE:NAME'. See wsgiserve --help."),
+    (2, ["app", "--wat"], "--wat: no such option. See wsgiserve --help."),
+    (2, ["app", "--bind"], "--bind: requires an argument. See wsgiserve --help."),
+    (2, [], "MODULE:NAME is missing. See wsgiserve --help."),
     (2, ["app", "--threads", "0"], "--threads: 0 is not a whole number of at least 1. See wsgiserve --help."),
-    (2, ["app", "--threads", "x"], "Invalid value for '--threads': 'x' is not a valid integer."),
+    (
+        2,
+        ["app", "--threads", "x"],
+        "--threads: 'x' is not a whole number of at least 1. See wsgiserve --help.",
+    ),
     (2, ["app", "--keep-alive", "-1"], "--keep-alive: -1.0 is not a number of at least 0"),
     (2, ["app", "--head-timeout", "nan"], "--head-timeout: nan is not a number of at least 1"),
     (2, ["app", "--bind", "8000"], "--bind: '8000' is not HOST:PORT, such as 127.0.0.1:8000."),
@@ -311,11 +316,46 @@ def test_bad_start_is_one_plain_line(folder, code, arguments, line):
     assert err.count("\n") == 1
 
 
-def test_bad_value_in_the_environment(folder):
-    with Program(folder, "app", env={"WSGISERVE_THREADS": "many"}) as program:
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("WSGISERVE_THREADS", "many", "'many' is not a whole number of at least 1."),
+        ("WSGISERVE_THREADS", "0", "0 is not a whole number of at least 1."),
+        ("WSGISERVE_BIND", "nowhere", "'nowhere' is not HOST:PORT, such as 127.0.0.1:8000."),
+        ("WSGISERVE_STRICT", "perhaps", "'perhaps' is not a valid boolean."),
+    ],
+)
+def test_a_bad_value_in_the_environment_is_told_by_the_variable_s_name(folder, variable, value, text):
+    with Program(folder, "app", env={variable: value}) as program:
         code, out, err = program.end()
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("wsgiserve: Invalid value for '--threads'")
+    assert err.startswith(f"wsgiserve: {variable}: {text} ")
+    assert err.endswith(" See wsgiserve --help.\n")
+
+
+def test_a_bad_option_beside_a_variable_is_told_by_its_own_name(folder):
+    with Program(folder, "app", "--threads", "0", env={"WSGISERVE_THREADS": "5"}) as program:
+        assert program.end()[2].startswith("wsgiserve: --threads: 0 is not")
+
+
+def test_a_misspelt_variable_is_told_and_ignored(folder):
+    env = {
+        "WSGISERVE_THREAD": "5",
+        "WSGISERVE_ROUTES_JSON": "1",
+        "WSGISERVE_THREADS": "5",
+        "WSGISERVE_QUITE_ELSE": "",
+    }
+    with serving_program(folder, "app", env=env) as (program, port):
+        with Client(port=port) as client:
+            assert client.ask(get()).body == b"hello"
+        code, _, err = program.stop()
+    assert (code, err.splitlines()) == (
+        0,
+        [
+            "wsgiserve: WSGISERVE_QUITE_ELSE is no option, and ignored",
+            "wsgiserve: WSGISERVE_THREAD is no option, and ignored; did you mean WSGISERVE_THREADS?",
+        ],
+    )
 
 
 def test_port_in_use(folder):

@@ -466,7 +466,7 @@ def test_a_server_in_a_program_has_no_workers():
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--workers", "few"], "Invalid value for '--workers': 'few' is not a valid integer, nor 'auto'."),
+        (["--workers", "few"], "--workers: 'few' is not a whole number of at least 0, nor 'auto'."),
         (["--workers", "-1"], "--workers: -1 is not a whole number of at least 0, nor 'auto'."),
         (["--probe", "health"], "--probe: 'health' is not a path, such as /health."),
         (["--pid-file", "no/such/folder/pid"], "--pid-file: [Errno 2] No such file or directory"),

@@ -19,11 +19,12 @@ import click
 
 from wsgiserve.cli import serve
 from wsgiserve.cli.commands import COMMANDS, load
+from wsgiserve.cli.faults import in_words
 from wsgiserve.server.program import fail
 
 
 def main() -> None:
-    """Run a command; what click finds wrong with the arguments is one plain line."""
+    """Run a command; what is wrong with the arguments is one plain line."""
     name, arguments = "wsgiserve", sys.argv[1:]
     command: click.Command = serve.command
     if arguments and arguments[0] in COMMANDS:
@@ -34,4 +35,4 @@ def main() -> None:
     except click.Abort:  # Ctrl+C before anything is served
         raise SystemExit(130) from None
     except click.ClickException as error:
-        fail(f"{error.format_message()} See {name} --help.", error.exit_code)
+        fail(f"{in_words(error)} See {name} --help.", error.exit_code)

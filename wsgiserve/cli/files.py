@@ -124,7 +124,7 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     callback=_print_hash,
     help="Ask for a password, print USER:HASH for --auth, and end.",
 )
-@functools.partial(server_options, without={"bind", "max_body"}, workers=False)
+@functools.partial(server_options, without={"bind", "max_body", "socket_mode", "socket_owner"}, workers=False)
 def command(
     port: int,
     bind: str | None,

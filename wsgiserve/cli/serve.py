@@ -11,11 +11,14 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import wsgiserve
 from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import COMMANDS, HELP, load
-from wsgiserve.config import Config
+from wsgiserve.cli.faults import misspelt_variables
+from wsgiserve.config import Config, ConfigError, make_config
+from wsgiserve.server.listener import check_binds
 from wsgiserve.server.program import run_command
 
 EXAMPLES = """
@@ -51,7 +54,9 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
     variable = field.metadata["variable"]
     return click.option(
         flag,
-        type=_type(field),
+        type=click.STRING
+        if isinstance(default, str)
+        else _Number(int if isinstance(default, int) else float),
         default=default,
         show_default=default != "",
         metavar=metavar,
@@ -60,27 +65,19 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
     )
 
 
-def _type(field: dataclasses.Field[Any]) -> click.ParamType:  # type: ignore[type-arg]  # generic in newer versions of click
-    if field.metadata["word"]:
-        return _NumberOrWord(field.metadata["word"])
-    if isinstance(field.default, str):
-        return click.STRING
-    return click.INT if isinstance(field.default, int) else click.FLOAT
+class _Number(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions of click
+    """A number; what is none is left for ``Config`` to refuse, in the same words as a wrong number."""
 
-
-class _NumberOrWord(click.ParamType):  # type: ignore[type-arg]
     name = "number"
 
-    def __init__(self, word: str) -> None:
-        self._word = word
+    def __init__(self, kind: type[int | float]) -> None:
+        self._kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == self._word:
-            return value
         try:
-            return int(value)
+            return self._kind(value)
         except ValueError:
-            self.fail(f"{value!r} is not a valid integer, nor {self._word!r}.", param, ctx)
+            return value
 
 
 class _Command(click.Command):
@@ -99,8 +96,32 @@ class _Command(click.Command):
 @click.command("wsgiserve", cls=_Command, context_settings=HELP, epilog=EXAMPLES)
 @click.argument("app", metavar="MODULE:NAME")
 @server_options
+@click.option("--dev", is_flag=True, help="Develop: reload on change, show what is broken in the browser.")
 @click.version_option(wsgiserve.__version__, "-V", "--version", message="wsgiserve %(version)s")
-def command(app: str, **options: Any) -> None:
+@click.pass_context
+def command(context: click.Context, /, app: str, dev: bool, **options: Any) -> None:
     """Serve the WSGI application that MODULE:NAME names, until Ctrl+C or SIGTERM."""
+    if context.get_parameter_source("bind") is ParameterSource.DEFAULT:
+        del options["bind"]  # A service manager may have a better place for us.
+    _check(context, options)
+    if dev and options["workers"] not in (0, 1):
+        param = next(param for param in context.command.params if param.name == "workers")
+        raise click.BadParameter("with --dev there is one, whose frames the debugger knows", context, param)
+    for line in misspelt_variables(context.command):
+        sys.stderr.write(f"wsgiserve: {line}\n")
     sys.path.insert(0, working_folder())
-    run_command(lambda: find_app(app), **options)
+    if dev:
+        from wsgiserve.dev.start import develop  # with werkzeug, which serving does without
+
+        develop(app, options)
+    else:
+        run_command(lambda: find_app(app), **options)
+
+
+def _check(context: click.Context, options: dict[str, Any]) -> None:
+    """Refuse wrong values here, where it is known how each was given."""
+    try:
+        check_binds(make_config(**options))
+    except ConfigError as error:
+        param = next((param for param in context.command.params if param.name == error.option), None)
+        raise click.BadParameter(error.text, context, param) from None

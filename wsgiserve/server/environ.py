@@ -90,15 +90,16 @@ def with_deadline(app: WSGIApplication, seconds: float) -> WSGIApplication:
     return call
 
 
-def connection_environ(host: str, port: int, peer: tuple[Any, ...]) -> Environ:
-    """Make the layer of a connection: the listener's name, the peer's address, IPv4 in IPv6 as IPv4."""
-    remote: str = peer[0].removeprefix("::ffff:") if "." in peer[0] else peer[0]
-    return {
-        "SERVER_NAME": host or "localhost",
-        "SERVER_PORT": str(port),
-        "REMOTE_ADDR": remote,
-        "REMOTE_PORT": str(peer[1]),
-    }
+def connection_environ(host: str, port: int, peer: tuple[Any, ...] | str | bytes) -> Environ:
+    """Make the layer of a connection: the listener's name, the peer's address, IPv4 in IPv6 as IPv4.
+
+    A peer on a Unix socket has no address. REMOTE_ADDR is then "", which apps that index it survive.
+    """
+    layer = {"SERVER_NAME": host or "localhost", "SERVER_PORT": str(port), "REMOTE_ADDR": ""}
+    if isinstance(peer, tuple):
+        layer["REMOTE_ADDR"] = peer[0].removeprefix("::ffff:") if "." in peer[0] else peer[0]
+        layer["REMOTE_PORT"] = str(peer[1])
+    return layer
 
 
 def block_environ(server: Environ, connection: Environ, block: FieldBlock) -> Environ:

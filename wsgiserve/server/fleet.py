@@ -61,6 +61,7 @@ class Worker:
     worn: str = ""  # which limit it has passed
     worn_at: float = math.inf
     served: bool = False
+    turned_at: float = 0.0  # when its loop last said that it turns
     acknowledged: bool = False  # it accepts no more
     told: Literal["", "stop", "hurry"] = ""
     kill_at: float = math.inf

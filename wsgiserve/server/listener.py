@@ -1,7 +1,11 @@
-"""Listening sockets: from ``HOST:PORT`` to an open socket and the URL a person can click.
+"""Listening sockets: from a bind such as ``HOST:PORT`` to an open socket and the URL a person can click.
 
-``:8000`` and ``*:8000`` are every address of the machine, IPv4 and IPv6; ``[::]:8000`` is IPv6 alone, so that
-it can stand beside ``0.0.0.0:8000``.
+| bind | |
+|---|---|
+| ``HOST:PORT``, ``[IPv6]:PORT`` | TCP; ``[::]:8000`` is IPv6 alone, so it can stand beside ``0.0.0.0:8000`` |
+| ``:PORT``, ``*:PORT`` | every address of the machine, IPv4 and IPv6 |
+| ``unix:PATH``, ``unix:@NAME`` | a Unix socket in the file system, or with an abstract name (see ``unix``) |
+| ``fd://N`` | a descriptor that listens already, handed over by who started us |
 """
 
 from __future__ import annotations
@@ -13,27 +17,49 @@ import sys
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Literal, NamedTuple
 
-from wsgiserve.config import ConfigError
+from wsgiserve.config import Config, ConfigError
+from wsgiserve.server import unix
 from wsgiserve.server.errors import ListenError
 
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 _inherited = False
 
 
-class Listener:
-    """One listening socket; ``host`` and ``port`` are the real ones, ``url`` reaches it from this machine."""
+class Bind(NamedTuple):
+    """Where to listen: ``name`` is a host ("": every address) or a path, ``number`` a port or descriptor."""
 
-    def __init__(self, sock: socket.socket, host: str) -> None:
+    kind: Literal["tcp", "unix", "abstract", "fd"]
+    name: str
+    number: int = 0
+
+
+class Listener:
+    """One listening socket.
+
+    ``host`` and ``port`` are the real ones; a Unix socket, which has none, says ``localhost`` and 80.
+    """
+
+    def __init__(self, sock: socket.socket, host: str = "", file: unix.SocketFile | None = None) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.host = host
-        self.port: int = sock.getsockname()[1]
+        self._file = file
+        address = sock.getsockname()
+        self.is_unix = not isinstance(address, tuple)
+        self.host: str = "localhost" if self.is_unix else host
+        self.port: int = 80 if self.is_unix else address[1]
+        self._path = os.fsdecode(address).replace("\0", "@", 1) if self.is_unix else ""
         _open_listeners.add(self)
 
     @property
     def url(self) -> str:
-        """``http://host:port``, with an address that a browser can open in place of a wildcard."""
+        """Name it as a client on this machine would: ``http://host:port``, ``unix:/path`` or ``unix:@name``.
+
+        In place of a wildcard stands an address that a browser can open.
+        """
+        if self.is_unix:
+            return f"unix:{self._path}"
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
@@ -46,6 +72,8 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening; connections the system has accepted for us are refused."""
+        if self._file is not None:
+            self._file.remove()
         self.sock.close()
 
 
@@ -72,8 +100,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_in_child)
 
 
-def parse_bind(text: str) -> tuple[str, int]:
-    """Split ``HOST:PORT``, ``[IPv6]:PORT``, ``:PORT`` or ``*:PORT`` into (host, port), "" for every one."""
+def parse_bind(text: str) -> Bind:
+    """Read one of the forms above; ConfigError for what is none."""
+    scheme, _, rest = text.partition(":")
+    if scheme == "unix":
+        return _parse_unix(text, rest)
+    if scheme == "fd":
+        number = rest.removeprefix("//")
+        if not number.isascii() or not number.isdigit():
+            raise ConfigError("bind", f"{text!r} names no descriptor; write fd://3")
+        return Bind("fd", "", int(number))
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigError("bind", f"{text!r} is not HOST:PORT, such as 127.0.0.1:8000")
@@ -81,25 +117,51 @@ def parse_bind(text: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         raise ConfigError("bind", f"write the IPv6 address of {text!r} in brackets, as [{host}]:{port}")
-    return ("" if host == "*" else host), int(port)
+    return Bind("tcp", "" if host == "*" else host, int(port))
 
 
-def open_listeners(
-    binds: tuple[str, ...], backlog: int, opened: Iterable[tuple[str, Listener]] = ()
-) -> list[Listener]:
-    """Listen on every address of ``binds``, or on none: raise ListenError for the first that fails.
+def _parse_unix(text: str, path: str) -> Bind:
+    if not hasattr(socket, "AF_UNIX"):
+        raise ConfigError("bind", f"{text!r}: Python has no Unix sockets on this system")
+    kind: Literal["abstract", "unix"] = "abstract" if path.startswith("@") else "unix"
+    name = path.removeprefix("@")
+    if not name or "\0" in name:
+        raise ConfigError("bind", f"{text!r} names no socket; write unix:/path or unix:@name")
+    if kind == "abstract" and sys.platform != "linux":
+        raise ConfigError("bind", f"{text!r}: only Linux has abstract names; write unix:/path")
+    return Bind(kind, name)
+
+
+def check_binds(config: Config) -> None:
+    """Raise ConfigError for a bind that cannot be, or what does not go with any of them."""
+    kinds = {parse_bind(text).kind for text in config.bind}
+    for option, value in (("socket_mode", config.socket_mode), ("socket_owner", config.socket_owner)):
+        if value and "unix" not in kinds:
+            raise ConfigError(option, "there is no socket to set it for; name one with --bind unix:/path")
+    unix.check_rights(config.socket_mode, config.socket_owner)
+
+
+def adopt(text: str, descriptor: int, host: str) -> Listener:
+    """Make the listener of a bind that the program before us, of the same process, has left open."""
+    bind = parse_bind(text)
+    file = unix.SocketFile(os.path.abspath(bind.name)) if bind.kind == "unix" else None
+    return Listener(socket.socket(fileno=descriptor), host, file)
+
+
+def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
+    """Listen on every address of ``config.bind``, or on none: raise ListenError for the first that fails.
 
     ``opened`` are listeners that are there already, each with what it was bound as; those that are not in
-    ``binds`` are closed.
+    the configuration are closed.
     """
     listeners: list[Listener] = []
     left = list(opened)
     try:
-        for text in binds:
+        for text in config.bind:
             there = next((pair for pair in left if pair[0] == text), None)
             if there is not None:
                 left.remove(there)
-            listeners.append(_open(text, backlog) if there is None else there[1])
+            listeners.append(_open(text, config) if there is None else there[1])
         for _, listener in left:
             listener.close()
     except ListenError:
@@ -109,8 +171,51 @@ def open_listeners(
     return listeners
 
 
-def _open(text: str, backlog: int) -> Listener:
-    host, port = parse_bind(text)
+def _open(text: str, config: Config) -> Listener:
+    bind = parse_bind(text)
+    if bind.kind == "tcp":
+        return _open_tcp(text, bind, config.backlog)
+    backlog = min(config.backlog, 65535)
+    path = os.path.abspath(bind.name) if bind.kind == "unix" else bind.name
+    file = None
+    try:
+        if bind.kind == "fd":
+            sock = _inherit(bind.number)
+        elif bind.kind == "abstract":
+            sock = unix.listen_abstract(path, backlog)
+        else:
+            sock, file = unix.listen(path, backlog, config.socket_mode, config.socket_owner)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {text}: {unix.reason(error, path)}") from error
+    sock.setblocking(False)
+    return Listener(sock, "" if bind.kind != "fd" else _host(sock), file)
+
+
+def _inherit(descriptor: int) -> socket.socket:
+    """Make a socket of a descriptor that we were started with."""
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            raise ListenError("no such descriptor; whoever starts the server has to leave it open") from None
+        raise ListenError("this descriptor is no socket") from None
+    listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if sock.type != socket.SOCK_STREAM or not listens:
+        sock.detach()  # It is not ours to close.
+        raise ListenError("this socket does not listen for connections; a stream socket that does is needed")
+    sock.set_inheritable(False)  # Not for what the app starts.
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as in `_listen`
+    return sock
+
+
+def _host(sock: socket.socket) -> str:
+    address = sock.getsockname()
+    return str(address[0]) if isinstance(address, tuple) else ""
+
+
+def _open_tcp(text: str, bind: Bind, backlog: int) -> Listener:
+    host, port = bind.name, bind.number
     try:
         if host == "" and socket.has_dualstack_ipv6():
             return Listener(_listen(socket.AF_INET6, ("::", port), backlog, v6only=False), "")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from time import monotonic
 
 from wsgiserve.config import Config
@@ -79,10 +80,20 @@ class EventLoop(Custody):
         self._idle_until = 0.0  # for what becomes idle in this turn
         self._next_sweep = self._sweep_at = 0.0
         self._resting = False  # others may accept before us
+        self._alive: Callable[[], object] | None = None  # wants to hear that the loop turns
+        self._beat_seconds = math.inf
+        self._next_beat = 0.0
+        self._sweep_seconds = SWEEP_SECONDS
         self._ending: Ending | None = None  # the server was asked to stop
         self._next_step = math.inf  # of it
         self._deaf = False
         self._idle_let_go = False
+
+    def beat(self, call: Callable[[], object], seconds: float) -> None:
+        """Call ``call`` every ``seconds``, or a sweep later, from now on; said before the loop runs."""
+        self._alive = call
+        self._beat_seconds = seconds
+        self._sweep_seconds = min(SWEEP_SECONDS, seconds / 2)
 
     # -- one turn
 
@@ -149,7 +160,7 @@ class EventLoop(Custody):
             return 0
         if self.connections or not self._listening or self._ending is not None:
             return max(0.0, min(self._next_sweep, self._next_step) - monotonic())
-        return None
+        return None if self._alive is None else max(0.0, self._next_beat - monotonic())
 
     def _own_event(self, fd: int) -> None:
         listener = self.listeners.get(fd)
@@ -258,7 +269,7 @@ class EventLoop(Custody):
                 return False
             sock.setblocking(False)
             layer = connection_environ(listener.host, listener.port, address)
-            connection = Connection(sock, layer["REMOTE_ADDR"], layer, self.config)
+            connection = Connection(sock, layer["REMOTE_ADDR"] or "-", layer, self.config)
             layer.update(Extensions(connection).environ())
             connection.deadline = monotonic() + self.config.head_timeout
             self.connections[connection.fd] = connection
@@ -331,7 +342,10 @@ class EventLoop(Custody):
             if now < self._sweep_at:
                 self._next_sweep = self._sweep_at
                 return
-        self._next_sweep = self._sweep_at = now + SWEEP_SECONDS
+        self._next_sweep = self._sweep_at = now + self._sweep_seconds
+        if self._alive is not None and now >= self._next_beat:
+            self._next_beat = now + self._beat_seconds
+            self._alive()
         if not self._listening and self.listeners:
             self._watch_listeners()
         self._go_on_behind(self.leadership.shed_overdue())

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from wsgiserve.config import Config, ConfigError, make_config
 from wsgiserve.server import lifespan
 from wsgiserve.server.errors import ListenError, StartError
-from wsgiserve.server.listener import Listener, parse_bind
+from wsgiserve.server.listener import Listener, check_binds
 from wsgiserve.server.nursery import Born, spawned
 from wsgiserve.server.server import Server, restore_handlers
 from wsgiserve.server.supervisor import INTERRUPTED, Supervisor
+from wsgiserve.server.systemd import Manager, inherited_descriptors
 from wsgiserve.server.template import be_template
 from wsgiserve.server.upgrade import is_trial
 from wsgiserve.server.worker import CUT, FAILED, FINISHED, started, work
@@ -58,8 +59,9 @@ def run(
 ) -> None:
     """Serve in this process until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
 
-    Writes the announcement to standard output, the log to standard error. What prevents serving is one line
-    there and a SystemExit with a code of its own, also requests that had to be cut at the end.
+    Writes the announcement to standard output, the log to standard error, and tells the service manager, if
+    there is one. What prevents serving is one line on standard error and a SystemExit with a code of its own,
+    also requests that had to be cut at the end.
     """
     _run(app, announcement, options)
     restore_handlers()  # The caller goes on.
@@ -69,9 +71,11 @@ def _run(
     app: WSGIApplication, announcement: Callable[[list[Listener]], str], options: dict[str, Any]
 ) -> None:
     """As ``run``; stop signals are ignored at the end, so that none changes what the program ends with."""
-    _log_to_stderr()
+    log_to_stderr()
     _raise_descriptor_limit()
     options.setdefault("access_log", True)
+    listen_where_passed(options)
+    manager = Manager(os.environ)
     try:
         server = Server(app, **options)
         server.open()
@@ -80,12 +84,19 @@ def _run(
     except ListenError as error:
         fail(str(error), EXIT_CANNOT_LISTEN)
     _switch_threads_often(server.config.threads)
+    if manager.beat_seconds < math.inf:
+        server.beat(manager.alive, manager.beat_seconds)
     _or_exit(lambda: started(app))
-    finished = server.serve(
-        ready=lambda: _announce(announcement(server.listeners)),
-        stopping=partial(_say, server.config),
-        last=True,
-    )
+
+    def ready() -> None:
+        _announce(announcement(server.listeners))
+        manager.ready(f"Serving on {', '.join(server.urls)}")
+
+    def stopping(running: int) -> None:
+        manager.stopping()
+        _say(server.config, running)
+
+    finished = server.serve(ready=ready, stopping=stopping, last=True)
     lifespan.shutdown(app)
     if not finished:
         fail(CUT_LINE, EXIT_CUT)
@@ -96,10 +107,10 @@ def run_command(load: Load, **options: Any) -> None:
 
     ``load`` raises StartError. As ``run``, but ends the program in any case.
     """
+    listen_where_passed(options)
     try:
         config = make_config(**options)
-        for bind in config.bind:
-            parse_bind(bind)
+        check_binds(config)
     except ConfigError as error:
         _fail_for_option(error)
     workers = processors() if config.workers == "auto" else int(config.workers)
@@ -116,7 +127,7 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
         supervisor = Supervisor(
             config, workers, lambda listeners: _announce(where(listeners)), partial(_say, config)
         )
-        handler = _log_to_stderr()
+        handler = log_to_stderr()
         try:
             return _supervise(supervisor)
         except Born as born:
@@ -125,7 +136,7 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
         if handler is not None:  # The app may configure logging its own way.
             logging.getLogger("wsgiserve").removeHandler(handler)
     if birth.is_template:
-        child = be_template(birth, load, _log_to_stderr)
+        child = be_template(birth, load, log_to_stderr)
         if child is None:
             return EXIT_STOPPED
         birth = child
@@ -150,7 +161,7 @@ def _supervise(supervisor: Supervisor) -> int:
 
 
 def _prepare(config: Config) -> None:
-    _log_to_stderr()
+    log_to_stderr()
     _switch_threads_often(config.threads)
 
 
@@ -176,6 +187,18 @@ def processors() -> int:
 def _fail_for_option(error: ConfigError) -> NoReturn:
     flag = f"--{error.option.replace('_', '-')}: " if error.option else ""
     fail(f"{flag}{error.text}. See wsgiserve --help.", EXIT_USAGE)
+
+
+def listen_where_passed(options: dict[str, Any]) -> None:
+    """Add the sockets that the service manager opened for us; the default address is none besides them.
+
+    What is there already is not added again.
+    """
+    passed = [f"fd://{descriptor}" for descriptor in inherited_descriptors(os.environ, os.getpid())]
+    if passed:
+        bind = options.get("bind", ())
+        given = [bind] if isinstance(bind, str) else bind
+        options["bind"] = [*(text for text in passed if text not in given), *given]
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -226,7 +249,7 @@ def _switch_threads_often(threads: int) -> None:
         sys.setswitchinterval(interval)
 
 
-def _log_to_stderr() -> logging.Handler | None:
+def log_to_stderr() -> logging.Handler | None:
     """Have log lines seen, unless the app has configured logging its own way; return the handler for it."""
     logger = logging.getLogger("wsgiserve")
     if logger.hasHandlers():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiserve.config import Config, make_config, refuse_command_options
 from wsgiserve.server import ending, lifespan
 from wsgiserve.server.gateway import Gateway
-from wsgiserve.server.listener import Listener, open_listeners, parse_bind
+from wsgiserve.server.listener import Listener, check_binds, open_listeners
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.poller import make_poller
 from wsgiserve.server.shares import Share
@@ -37,9 +37,10 @@ logger = logging.getLogger("wsgiserve")
 class Server:
     """Serve a WSGI application.
 
-    ``host`` and ``port`` name one address, or ``bind`` several as ``HOST:PORT``; port 0 lets the system
-    choose. The other options are the fields of :class:`wsgiserve.config.Config`. A wrong option raises
-    ``ConfigError`` (a ValueError), an address that cannot be had ``ListenError`` (an OSError).
+    ``host`` and ``port`` name one address, or ``bind`` several as ``HOST:PORT``, ``unix:/path`` or ``fd://3``;
+    port 0 lets the system choose. The other options are the fields of :class:`wsgiserve.config.Config`. A
+    wrong option raises ``ConfigError`` (a ValueError), an address that cannot be had ``ListenError`` (an
+    OSError).
 
     As a context manager the server runs in background threads, and stops at the end of the block::
 
@@ -59,13 +60,13 @@ class Server:
         options.setdefault("access_log", False)  # A library writes nothing that was not asked for.
         self.config: Config = make_config(**options)
         refuse_command_options(options)
-        for bind in self.config.bind:
-            parse_bind(bind)
+        check_binds(self.config)
         self.app = app
         self.listeners: list[Listener] = []
         self._loop: EventLoop | None = None
         self._background: threading.Thread | None = None
         self._stop_asked = False  # perhaps before there was a loop to ask
+        self._beat: tuple[Callable[[], object], float] | None = None
         self._retiring = False
         self._share: Share | None = None  # other processes accept from the listeners too
         self._alone = True  # none serves the app at the same time
@@ -75,7 +76,10 @@ class Server:
 
     @property
     def urls(self) -> list[str]:
-        """One URL for each address listened on, with the real port; [] before ``open`` and after the end."""
+        """One URL for each address listened on, with the real port; [] before ``open`` and after the end.
+
+        A Unix socket's is ``unix:/path``.
+        """
         return [listener.url for listener in self.listeners]
 
     @property
@@ -85,7 +89,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The real port of the first address."""
+        """The real port of the first address; of a Unix socket, which has none, 80."""
         return self._first().port
 
     def _first(self) -> Listener:
@@ -96,7 +100,11 @@ class Server:
     def open(self) -> None:
         """Listen, without serving yet: clients that connect from now on are answered once it runs."""
         if not self.listeners:
-            self.listeners = open_listeners(self.config.bind, self.config.backlog)
+            self.listeners = open_listeners(self.config)
+
+    def beat(self, call: Callable[[], object], seconds: float) -> None:
+        """Have ``call`` called about every ``seconds`` by the loop itself, as long as that turns."""
+        self._beat = (call, seconds)
 
     def share(self, listeners: list[Listener], share: Share, *, alone: bool) -> None:
         """Listen where other processes do, in place of ``open``; ``alone`` unless several serve at once."""
@@ -186,6 +194,8 @@ class Server:
         except OSError:
             self._close_listeners()
             raise
+        if self._beat is not None:
+            self._loop.beat(*self._beat)
         if self.worn_out is not None:
             self._loop.leadership.overdue.worn_out = self.worn_out
         return self._loop

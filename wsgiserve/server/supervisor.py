@@ -36,6 +36,7 @@ from wsgiserve.server.listener import Listener, open_listeners
 from wsgiserve.server.nursery import fork, spawn
 from wsgiserve.server.shares import Shares
 from wsgiserve.server.standing import Standing
+from wsgiserve.server.systemd import Manager
 from wsgiserve.server.templates import Templates
 from wsgiserve.server.worker import CUT, FAILED, FINISHED, Birth
 
@@ -65,6 +66,7 @@ class Supervisor:
         self._terminal = _terminal()
         self._shares = Shares()
         self._standing = Standing(config.pid_file) if config.pid_file else None
+        self._manager = Manager(os.environ)
         # processes
         self._channels: dict[Worker, Channel] = {}
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}
@@ -80,7 +82,7 @@ class Supervisor:
     def open(self) -> None:
         """Listen, and write the pid file; ListenError or OSError if that cannot be."""
         inheritance = upgrade.inheritance()
-        self.listeners = open_listeners(self.config.bind, self.config.backlog, upgrade.listeners(inheritance))
+        self.listeners = open_listeners(self.config, upgrade.listeners(inheritance))
         if self._standing is not None:
             try:
                 self._standing.begin()
@@ -147,8 +149,12 @@ class Supervisor:
         if self.fleet.complete and not self._announced:
             self._announced = True
             self._announce(self.listeners)
+        status = self.fleet.status()
         if self._standing is not None:
-            self._standing.tell(self.fleet.status())
+            self._standing.tell(status)
+        failed = "; the last reload failed" if status["outcome"] == "failed" else ""
+        where = ", ".join(listener.url for listener in self.listeners)
+        self._manager.follow(status["state"], f"Serving on {where}{failed}")
 
     def _do(self, step: Step) -> None:
         deed, worker = step
@@ -222,12 +228,22 @@ class Supervisor:
             self.fleet.serving(worker, time.monotonic())
         elif event == "failed":
             self.fleet.failed(worker, message["reason"], time.monotonic())
+        elif event == "turns":
+            self._keep_watchdog_quiet(worker)
         elif event == "worn":
             self.fleet.worn(worker, message["why"])
         elif event == "retiring":
             worker.acknowledged = True
         elif event == "stopping":
             self._count_running(message["running"])
+
+    def _keep_watchdog_quiet(self, worker: Worker) -> None:
+        """Say that we are alive if the loops of all workers that serve are."""
+        worker.turned_at = now = time.monotonic()
+        late = now - 2 * self._manager.beat_seconds
+        serving = [worker for worker in self.fleet.workers.values() if worker.state == "serving"]
+        if all(max(worker.turned_at, worker.since) >= late for worker in serving):
+            self._manager.alive()
 
     def _count_running(self, running: int) -> None:
         """Once all have told: a person who pressed Ctrl+C wonders why nothing happens."""

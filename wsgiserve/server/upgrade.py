@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
 from typing import Any
@@ -22,7 +21,7 @@ from typing import Any
 from wsgiserve.server import signals
 from wsgiserve.server.channel import Channel
 from wsgiserve.server.fleet import Worker
-from wsgiserve.server.listener import Listener
+from wsgiserve.server.listener import Listener, adopt
 from wsgiserve.server.nursery import command, folder
 
 logger = logging.getLogger("wsgiserve")
@@ -87,4 +86,4 @@ def inheritance() -> dict[str, Any]:
 
 def listeners(left: dict[str, Any]) -> list[tuple[str, Listener]]:
     """Return the open listeners of an inheritance, each with what it was bound as."""
-    return [(bind, Listener(socket.socket(fileno=fd), host)) for bind, fd, host in left.get("listeners", ())]
+    return [(bind, adopt(bind, fd, host)) for bind, fd, host in left.get("listeners", ())]

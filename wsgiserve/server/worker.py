@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -40,6 +41,7 @@ from wsgiserve.server.probe import probe
 from wsgiserve.server.recycling import recycled
 from wsgiserve.server.server import Server
 from wsgiserve.server.shares import Shares
+from wsgiserve.server.systemd import watchdog_seconds
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -143,6 +145,9 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
 
     server = Server(recycled(app, config, worn), **config.server_options())
     server.share(birth.listeners, birth.shares.of(birth.number), alone=config.workers == 1)
+    beat_seconds = watchdog_seconds(os.environ)
+    if beat_seconds < math.inf:
+        server.beat(lambda: channel.send(event="turns"), beat_seconds)
     server.worn_out = lambda lost: worn("request-timeout")
 
     def ready() -> None:

@@ -155,14 +155,15 @@ class App(Group):
         """
         return make_client(self, **options)
 
-    def run(self, bind: str | Sequence[str] = "127.0.0.1:8000", **options: Any) -> None:
+    def run(self, bind: str | Sequence[str] | None = None, **options: Any) -> None:
         """Serve this application with the production server, until it is told to stop.
 
-        The options are those of :class:`wsgiserve.Server`; SystemExit says why it cannot serve.
+        Without ``bind`` that is where a service manager listens for us, else 127.0.0.1:8000. The options are
+        those of :class:`wsgiserve.Server`; SystemExit says why it cannot serve.
         """
         from wsgiserve.server.program import run  # the first arrow across: see docs/design.md
 
-        run(self, bind=bind, **options)
+        run(self, **options if bind is None else options | {"bind": bind})
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self._lifespan.started:

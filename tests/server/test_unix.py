@@ -1,0 +1,326 @@
+"""Unix sockets and inherited descriptors: making them, what is in the way, what apps see, the end."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import wsgiserve
+from tests.server.apps import TEXT, answer, checked
+from tests.server.client import SECONDS, get, wait_until
+from tests.server.test_lifecycle import Program
+from wsgiserve.config import ConfigError
+from wsgiserve.server import ListenError
+
+HELLO = checked(answer(b"hello"))
+KEYS = ("SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT")
+APP = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    return [b"hello"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    return tmp_path
+
+
+@checked
+def show(environ, start_response):
+    start_response("200 OK", [TEXT])
+    return [repr([environ.get(key) for key in KEYS]).encode()]
+
+
+def ask(name, request=None):
+    """Send a request to a Unix socket and return the whole answer."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(SECONDS)
+        sock.connect(name)
+        sock.sendall(request or get("/", minor=0))
+        pieces = []
+        while piece := sock.recv(65536):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def leave_behind(path, kind=socket.SOCK_STREAM):
+    """Make a socket file that nobody answers on."""
+    with socket.socket(socket.AF_UNIX, kind) as sock:
+        sock.bind(path)
+
+
+# -- serving
+
+
+def test_a_unix_socket_is_served_and_removed(tmp_path):
+    path = str(tmp_path / "s")
+    with wsgiserve.Server(HELLO, bind=f"unix:{path}") as server:
+        assert (server.url, server.port) == (f"unix:{path}", 80)
+        assert ask(path).endswith(b"\r\n\r\nhello")
+    assert not os.path.lexists(path)
+
+
+def test_a_relative_path_is_removed_though_the_app_goes_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with wsgiserve.Server(HELLO, bind="unix:s") as server:
+        assert server.url == f"unix:{tmp_path}/s"
+        monkeypatch.chdir("/")
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract names")
+def test_an_abstract_name_is_served_and_ends_with_the_server():
+    name = f"wsgiserve-test-{os.getpid()}"
+    with wsgiserve.Server(HELLO, bind=f"unix:@{name}") as server:
+        assert server.url == f"unix:@{name}"
+        assert ask(f"\0{name}").endswith(b"\r\n\r\nhello")
+    with pytest.raises(ConnectionRefusedError):
+        ask(f"\0{name}")
+
+
+def test_the_environ_of_a_client_without_an_address(tmp_path):
+    path = str(tmp_path / "s")
+    with wsgiserve.Server(show, bind=f"unix:{path}"):
+        assert ask(path).endswith(b"\r\n\r\n['localhost', '80', '', None]")
+
+
+def test_large_bodies_pass_both_ways(tmp_path):
+    path = str(tmp_path / "s")
+    body = os.urandom(3 << 20)
+
+    @checked
+    def echo(environ, start_response):
+        data = environ["wsgi.input"].read(len(body))
+        start_response("200 OK", [TEXT, ("Content-Length", str(len(data)))])
+        return [data]
+
+    with wsgiserve.Server(echo, bind=f"unix:{path}"), socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(SECONDS)
+        sock.connect(path)
+        sock.sendall(get("/", "Connection: close", method="POST", body=body))
+        received = bytearray()
+        while piece := sock.recv(1 << 20):
+            received += piece
+    assert received.endswith(b"\r\n\r\n" + body)
+
+
+def test_the_program_announces_it_and_logs_a_dash_for_the_client(folder):
+    path = str(folder / "s")
+    with Program(folder, "app", "--bind", f"unix:{path}", "--socket-mode", "620") as program:
+        assert program.announcement() == f"Serving on unix:{path} (Ctrl+C to stop)\n"
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o620
+        assert ask(path, b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        assert ask(path).endswith(b"\r\n\r\nhello")
+        code, out, err = program.stop()
+    assert code == 0
+    assert re.fullmatch(r'- - - \[[^]]+\] "GET / HTTP/1.0" 200 5 "-" "-" \d+\n', out), out
+    assert re.search(r"^\S+ \S+ \w+ -: 400, ", err), err
+    assert not os.path.exists(path)
+
+
+# -- mode and owner
+
+
+def test_mode_and_owner(tmp_path):
+    path = str(tmp_path / "s")
+    user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    for owner in (f"{user}:{group}", user, f":{group}", f"{os.getuid()}:{os.getgid()}"):
+        with wsgiserve.Server(HELLO, bind=f"unix:{path}", socket_mode="600", socket_owner=owner):
+            status = os.stat(path)
+            assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o600, os.getuid())
+            assert status.st_gid == os.getgid()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give a socket away")
+def test_it_can_be_given_to_another_user(tmp_path):
+    path = str(tmp_path / "s")
+    with wsgiserve.Server(HELLO, bind=f"unix:{path}", socket_owner="12345:12346"):
+        status = os.stat(path)
+        assert (status.st_uid, status.st_gid) == (12345, 12346)
+
+
+# -- what is in the way
+
+
+def test_a_socket_that_nobody_answers_on_is_replaced(tmp_path):
+    path = str(tmp_path / "s")
+    leave_behind(path)
+    with wsgiserve.Server(HELLO, bind=f"unix:{path}"):
+        assert ask(path).endswith(b"\r\n\r\nhello")
+
+
+def test_a_socket_in_use_is_left_alone(tmp_path):
+    path = str(tmp_path / "s")
+    with wsgiserve.Server(HELLO, bind=f"unix:{path}"):
+        with pytest.raises(ListenError, match="already in use; stop the other server"):
+            wsgiserve.Server(HELLO, bind=f"unix:{path}").open()
+        assert ask(path).endswith(b"\r\n\r\nhello")
+
+
+def test_a_socket_whose_backlog_is_full_is_in_use(tmp_path):
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as taken, socket.socket(socket.AF_UNIX) as first:
+        taken.bind(path)
+        taken.listen(0)
+        first.connect(path)
+        with pytest.raises(ListenError, match="already in use"):
+            wsgiserve.Server(HELLO, bind=f"unix:{path}").open()
+        assert os.path.exists(path)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling link"])
+def test_what_is_no_socket_is_not_removed(tmp_path, kind):
+    path = tmp_path / "s"
+    {"file": path.touch, "folder": path.mkdir, "dangling link": lambda: path.symlink_to("nowhere")}[kind]()
+    with pytest.raises(ListenError, match="something that is no socket has this name"):
+        wsgiserve.Server(HELLO, bind=f"unix:{path}").open()
+    assert os.path.lexists(path)
+
+
+def test_a_socket_that_has_taken_our_name_is_left_at_the_end(tmp_path):
+    path = str(tmp_path / "s")
+    with wsgiserve.Server(HELLO, bind=f"unix:{path}"):
+        os.rename(path, tmp_path / "moved")
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(path)
+    assert os.path.exists(path)
+
+
+def test_a_child_does_not_remove_the_socket(tmp_path):
+    path = str(tmp_path / "s")
+    code = f"""
+import os
+from wsgiserve import Server
+server = Server(lambda environ, start_response: [], bind="unix:{path}")
+server.open()
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+print(os.path.exists({path!r}))
+"""
+    shown = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True)
+    assert shown.stdout == b"True\n", shown.stderr
+
+
+def test_a_killed_server_leaves_what_the_next_one_replaces(folder):
+    path = str(folder / "s")
+    for _ in range(2):
+        with Program(folder, "app", "--bind", f"unix:{path}") as program:
+            program.announcement()
+            assert ask(path).endswith(b"\r\n\r\nhello")
+            program.stop(signal.SIGKILL)
+        assert os.path.exists(path)
+
+
+# -- inherited descriptors
+
+
+def test_an_inherited_socket_is_served(folder):
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        sock.set_inheritable(True)
+        name, port = sock.getsockname()
+        with Program(folder, "app", "--bind", f"fd://{sock.fileno()}", pass_fds=[sock.fileno()]) as program:
+            assert program.announcement() == f"Serving on http://{name}:{port} (Ctrl+C to stop)\n"
+            with socket.create_connection((name, port), timeout=SECONDS) as client:
+                client.sendall(get("/", minor=0))
+                wait_until(lambda: b"hello" in client.recv(65536))
+            assert program.stop()[0] == 0
+
+
+def test_an_inherited_unix_socket_is_served_and_not_removed(folder):
+    path = str(folder / "s")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        sock.listen()
+        with Program(folder, "app", "--bind", f"fd://{sock.fileno()}", pass_fds=[sock.fileno()]) as program:
+            assert program.announcement() == f"Serving on unix:{path} (Ctrl+C to stop)\n"
+            assert ask(path).endswith(b"\r\n\r\nhello")
+            assert program.stop()[0] == 0
+    assert os.path.exists(path)
+
+
+# -- one plain line for each failure
+
+
+LONG = "x" * 200
+NO_SOCKET = "names no socket; write unix:/path or unix:@name."
+BAD_BINDS = [
+    (2, ["unix:"], f"--bind: 'unix:' {NO_SOCKET}"),
+    (2, ["unix:@"], f"--bind: 'unix:@' {NO_SOCKET}"),
+    (2, ["fd://x"], "--bind: 'fd://x' names no descriptor; write fd://3."),
+    (2, ["fd://"], "--bind: 'fd://' names no descriptor; write fd://3."),
+    (2, ["unix:s", "--socket-mode", "9"], "--socket-mode: '9' is not a mode in octal digits, such as 660."),
+    (2, ["unix:s", "--socket-mode", "77"], "--socket-mode: '77' is not a mode in octal digits"),
+    (2, ["unix:s", "--socket-owner", "not-here"], "--socket-owner: there is no user 'not-here' here."),
+    (2, ["unix:s", "--socket-owner", ":not-here"], "--socket-owner: there is no group 'not-here' here."),
+    (2, [":0", "--socket-mode", "600"], "--socket-mode: there is no socket to set it for; name one"),
+    (4, [f"unix:{LONG}"], f"cannot listen on unix:{LONG}: the path is too long for a socket"),
+    (4, [f"unix:@{LONG}"], f"cannot listen on unix:@{LONG}: the path is too long for a socket"),
+    (4, ["unix:no/where"], "cannot listen on unix:no/where: there is no folder "),
+    (4, ["unix:app.py/s"], "cannot listen on unix:app.py/s: there is no folder "),
+    (
+        4,
+        ["fd://99"],
+        "cannot listen on fd://99: no such descriptor; whoever starts the server has to leave it",
+    ),
+    (4, ["fd://0"], "cannot listen on fd://0: this descriptor is no socket"),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "line"), BAD_BINDS, ids=[" ".join(r[1])[:40] for r in BAD_BINDS]
+)
+def test_bad_binds_are_one_plain_line(folder, code, arguments, line):
+    with Program(folder, "app", "--bind", *arguments, stdin=subprocess.DEVNULL) as program:
+        exit_code, out, err = program.end()
+    assert (exit_code, out, err.count("\n")) == (code, "", 1)
+    assert err.startswith(f"wsgiserve: {line}"), err
+
+
+def test_a_folder_that_may_not_be_written_is_one_plain_line():
+    """Root may write everywhere, so the process gives that up."""
+    with tempfile.TemporaryDirectory() as folder:  # not below pytest's own, which are for their owner alone
+        os.chmod(folder, 0o555)
+        code = f"""
+import os
+from wsgiserve import Server
+server = Server(lambda environ, start_response: [], bind="unix:{folder}/s")
+os.getuid() or os.setuid(65534)
+try:
+    server.open()
+except OSError as error:
+    print(error)
+"""
+        command = [sys.executable, "-c", code]
+        shown = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    said = f"not permitted; the folder {folder} has to be writable for the user that the server runs as\n"
+    assert shown.stdout == f"cannot listen on unix:{folder}/s: {said}", shown.stderr
+
+
+def test_a_socket_that_does_not_listen_is_refused_and_left_open():
+    left, right = socket.socketpair()
+    with left, right:
+        with pytest.raises(ListenError, match="this socket does not listen for connections"):
+            wsgiserve.Server(HELLO, bind=f"fd://{left.fileno()}").open()
+        right.sendall(b"x")
+        assert left.recv(1) == b"x"
+
+
+def test_wrong_options_of_the_library():
+    with pytest.raises(ConfigError, match="socket_mode: '888' is not a mode"):
+        wsgiserve.Server(HELLO, bind="unix:s", socket_mode="888")
+    with pytest.raises(ConfigError, match="socket_owner: there is no socket to set it for"):
+        wsgiserve.Server(HELLO, socket_owner="root")

@@ -1,0 +1,65 @@
+"""What is wrong with a command line or with the environment: one plain line that names what the user wrote.
+
+click finds some faults, ``Config`` others; they read alike. A value that came from an environment variable is
+reported with the variable's name: the flag is not what there is to correct.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator
+
+import click
+from click.core import ParameterSource
+
+from wsgiserve.cli.commands import COMMANDS
+
+PREFIX = "WSGISERVE_"
+# What our own processes tell each other.
+OWN = ("WSGISERVE_DEV_CHILD", "WSGISERVE_TRIAL", "WSGISERVE_INHERITANCE")
+
+
+def in_words(error: click.ClickException) -> str:
+    """Say it in a sentence, beginning with what is wrong."""
+    if isinstance(error, click.NoSuchOption):
+        close = error.possibilities
+        text = f"{error.option_name}: no such option" + (f"; did you mean {close[0]}?" if close else "")
+    elif isinstance(error, click.MissingParameter) and error.param is not None:
+        text = f"{error.param.make_metavar(error.ctx) if error.ctx else error.param.name} is missing"
+    elif isinstance(error, click.BadParameter) and error.param is not None:
+        text = f"{_as_given(error.ctx, error.param)}: {error.message}"
+    else:
+        text = re.sub("^Option '(.+?)' ", r"\1: ", error.format_message())
+        text = text[:1].lower() + text[1:]
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _as_given(context: click.Context | None, param: click.Parameter) -> str:
+    """Name a parameter as the user did."""
+    if context is not None and context.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT:
+        return next((name for name in _variables(param) if os.environ.get(name)), param.opts[0])
+    return max(param.opts, key=len)
+
+
+def _variables(param: click.Parameter) -> Iterator[str]:
+    if isinstance(param.envvar, str):
+        yield param.envvar
+    elif param.envvar is not None:
+        yield from param.envvar
+    yield f"{PREFIX}{(param.name or '').upper()}"
+
+
+def misspelt_variables(command: click.Command) -> Iterator[str]:
+    """Name the variables that look like options of ``command``, in words each, and are none."""
+    if any(name in os.environ for name in OWN):
+        return  # The process before us has said it.
+    known = [param.name.upper() for param in command.params if param.expose_value and param.name]
+    others = tuple(f"{PREFIX}{name.upper()}_" for name in COMMANDS)
+    for name in sorted(os.environ):
+        option = name.removeprefix(PREFIX)
+        if name.startswith(PREFIX) and option not in known and not name.startswith(others):
+            close = difflib.get_close_matches(option, known, 1)
+            hint = f"; did you mean {PREFIX}{close[0]}?" if close else ""
+            yield f"{name} is no option, and ignored{hint}"

@@ -1,0 +1,98 @@
+"""The service manager: sockets that it opened for us, and what it wants to be told.
+
+Both are protocols of a few environment variables, of systemd and of others that follow it:
+``sd_listen_fds(3)`` for the sockets, ``sd_notify(3)`` and ``sd_watchdog_enabled(3)`` for the rest. Where
+nobody set the variables all of it does nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from collections.abc import Mapping
+
+FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
+
+
+def inherited_descriptors(environ: Mapping[str, str], pid: int) -> list[int]:
+    """Return the descriptors passed to the process ``pid``; [] if there are none, or they are another's.
+
+    The variables are left as they are: a process that we start has another number, and one that we become by
+    ``exec`` is to find them.
+    """
+    if environ.get("LISTEN_PID") != str(pid):
+        return []
+    count = environ.get("LISTEN_FDS", "")
+    if not count.isascii() or not count.isdigit():
+        return []
+    return list(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)))
+
+
+def watchdog_seconds(environ: Mapping[str, str], pid: int | None = None) -> float:
+    """Return how often the manager wants a sign of life of the process ``pid``, in seconds; inf for never.
+
+    The half of what it waits for, as sd_watchdog_enabled(3) recommends. None is for who tells that process.
+    """
+    text = environ.get("WATCHDOG_USEC", "")
+    ours = pid is None or environ.get("WATCHDOG_PID", str(pid)) == str(pid)
+    if not ours or not text.isascii() or not text.isdigit() or int(text) == 0:
+        return math.inf
+    return int(text) / 2e6
+
+
+class Manager:
+    """The service manager, as far as it listens; telling it never raises and never waits."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._address = _address(environ.get("NOTIFY_SOCKET", ""))
+        self.beat_seconds = watchdog_seconds(environ, os.getpid()) if self._address else math.inf
+        self._followed = ("", "")
+
+    def ready(self, status: str) -> None:
+        """We serve; also said at the end of a reload."""
+        self._tell("READY=1", f"STATUS={status}")
+
+    def follow(self, state: str, status: str) -> None:
+        """Tell of a supervisor's state (starting, serving, reloading, stopping), if it is another by now."""
+        if (state, status) == self._followed:
+            return
+        self._followed = (state, status)
+        if state == "serving":
+            self.ready(status)
+        elif state == "reloading":
+            self.reloading()
+        elif state == "stopping":
+            self.stopping()
+
+    def reloading(self) -> None:
+        """A reload has begun; ``ready`` ends it. The time is for ``Type=notify-reload``."""
+        microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={microseconds}", "STATUS=Reloading")
+
+    def stopping(self) -> None:
+        """We are about to end."""
+        self._tell("STOPPING=1", "STATUS=Stopping")
+
+    def alive(self) -> None:
+        """Keep the watchdog quiet; for who does the work that must go on, not for a clock beside it."""
+        self._tell("WATCHDOG=1")
+
+    def _tell(self, *lines: str) -> None:
+        if not self._address:
+            return
+        text = "\n".join(line.replace("\n", " ") for line in lines)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.setblocking(False)
+                sock.sendto(text.encode(errors="replace"), self._address)
+        except OSError:
+            pass  # It is gone or busy; serving matters more.
+
+
+def _address(text: str) -> str:
+    """Make a socket's address of NOTIFY_SOCKET: a path, or an abstract name behind an @; "" for none."""
+    if text.startswith("@"):
+        return "\0" + text[1:]
+    return text if text.startswith("/") else ""
