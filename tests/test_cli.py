@@ -151,3 +151,11 @@ def test_serving_loads_no_framework(folder: Path) -> None:
     )
     code, _, err = run(folder, "look:app")
     assert (code, err.splitlines()[-1]) == (3, "SystemExit: found: []")
+
+
+def test_ctrl_c_while_we_are_imported_is_no_traceback(tmp_path):
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    environ = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-c", "from wsgiserve.cli import main; main()", "app"]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")

@@ -13,26 +13,12 @@ An option ``--name`` can also be given as an environment variable, ``WSGISERVE_N
 
 from __future__ import annotations
 
-import sys
-
-import click
-
-from wsgiserve.cli import serve
-from wsgiserve.cli.commands import COMMANDS, load
-from wsgiserve.cli.faults import in_words
-from wsgiserve.server.program import fail
-
 
 def main() -> None:
-    """Run a command; what is wrong with the arguments is one plain line."""
-    name, arguments = "wsgiserve", sys.argv[1:]
-    command: click.Command = serve.command
-    if arguments and arguments[0] in COMMANDS:
-        name, command, arguments = f"wsgiserve {arguments[0]}", load(arguments[0]), arguments[1:]
-    variables = name.upper().replace(" ", "_")
+    """Run a command; Ctrl+C before anything is served, also while we are imported, ends it without a word."""
     try:
-        command.main(arguments, name, standalone_mode=False, auto_envvar_prefix=variables)
-    except click.Abort:  # Ctrl+C before anything is served
+        from wsgiserve.cli.entry import enter
+
+        enter()
+    except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except click.ClickException as error:
-        fail(f"{in_words(error)} See {name} --help.", error.exit_code)
