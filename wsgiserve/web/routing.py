@@ -171,7 +171,8 @@ class RouteTable:
         """
         name = endpoint if isinstance(endpoint, str) else self._endpoint_of(endpoint)
         if name not in self._views:
-            raise LookupError(f"there is no endpoint {name!r}, only {', '.join(sorted(self._views))}")
+            known = f"only {', '.join(sorted(self._views))}" if self._views else "nor any other"
+            raise LookupError(f"there is no endpoint {name!r}, {known}")
         try:
             return self._urls.build(name, values)
         except BuildError:
