@@ -194,12 +194,20 @@ def test_a_password_opens_it_to_others(folder: Path) -> None:
 
 
 def test_a_qr_code_is_drawn(folder: Path) -> None:
-    with running(folder, "0", "--qr", "--no-access-log") as server:
+    with running(folder, "0", "--qr", "--bind", "0.0.0.0", "--no-access-log") as server:
         assert server.process.stdout is not None
         line = server.process.stdout.readline()
         while "█" not in line and "▄" not in line:
             assert "http://" in line or not line.strip()
             line = server.process.stdout.readline()
+
+
+def test_there_is_no_qr_code_where_no_phone_gets_to(folder: Path) -> None:
+    with running(folder, "0", "--qr", "--bind", "127.0.0.1", "--no-access-log") as server:
+        server.process.terminate()
+        assert server.process.stdout is not None
+        assert server.process.stdout.read() == ""
+    assert "--qr: only this machine is served" in server.errors
 
 
 def test_without_segno_it_says_what_to_install(folder: Path) -> None:
@@ -212,8 +220,17 @@ def test_without_segno_it_says_what_to_install(folder: Path) -> None:
 WRONG = [
     (["-d", "nowhere"], "Directory 'nowhere' does not exist."),
     (["-d", "notes.txt"], "Directory 'notes.txt' is a file."),
-    (["eight"], "'eight' is not a valid integer range."),
-    (["70000"], "70000 is not in the range 0<=x<=65535."),
+    (["eight"], "port: 'eight' is not a port from 0 to 65535. See"),
+    (["."], "port: '.' is not a port from 0 to 65535; a folder is given as --directory '.'."),
+    (["70000"], "port: '70000' is not a port from 0 to 65535."),
+    (
+        ["-b", "0.0.0.0:9000"],
+        "--bind: '0.0.0.0:9000' is an address and a port; write wsgiserve files 9000 --bind 0.0.0.0",
+    ),
+    (["-b", "[::1]:9000"], "write wsgiserve files 9000 --bind ::1"),
+    (["-b", ":9000"], "write wsgiserve files 9000\n"),
+    (["--port", "80"], "--port: no such option; did you mean wsgiserve files PORT?"),
+    (["--max-body", "80"], "--max-body: no such option; did you mean --max-size?"),
     (["-H", "X: y", "z"], "write two words: --header NAME VALUE"),
     (["-H", "X", "a\nb"], "write two words: --header NAME VALUE"),
     (["-H", "Content-Length", "5"], "--header: Content-Length is the server's own"),
@@ -222,6 +239,7 @@ WRONG = [
     (["--max-size", "much"], "'much' is not a size such as 500k, 20M or 2G."),
     (["--auth", "ann:secret"], "this is not USER:HASH; make it with: wsgiserve files --hash USER"),
     (["--hash", "a:b"], "no user name"),
+    (["--hash", "ann"], "--hash: the password is empty."),  # as standard input is
 ]
 
 
@@ -256,7 +274,11 @@ def test_a_port_that_is_taken_is_one_plain_line(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         code, out, err = run(folder, "-b", "127.0.0.1", str(other.getsockname()[1]))
     assert (code, out) == (4, "")
-    assert re.fullmatch(r"wsgiserve: cannot listen on 127\.0\.0\.1:[0-9]+: address already in use; .*\n", err)
+    assert re.fullmatch(
+        r"wsgiserve: cannot listen on 127\.0\.0\.1:[0-9]+: address already in use; stop the other server or "
+        r"choose another port with wsgiserve files PORT\n",
+        err,
+    )
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,10 @@ def test_a_fault_in_a_view_of_our_app_is_too(tmp_path):
             assert b"ValueError: in the view" in page.body
             assert client.ask(get("/key")).body == b"handled"
             assert client.ask(get("/none")).status == 404
-        assert program.stop()[0] == 0
+        code, _, err = program.stop()
+    assert code == 0
+    assert err.count("\nTraceback ") == 1
+    assert b"dev/page.py" not in page.body
 
 
 # -- the end, and what is refused
@@ -354,8 +357,8 @@ def test_only_loopback(tmp_path, bind):
         code, out, err = program.end()
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert re.fullmatch(
-        r"wsgiserve: (http|unix):\S+: --dev shows the code, and runs what is typed into its debugger, so it "
-        r"listens on loopback only, such as 127\.0\.0\.1:8000\n",
+        rf"wsgiserve: --bind {re.escape(bind)}: --dev shows the code, and runs what is typed into its "
+        r"debugger, so it listens on loopback only, such as 127\.0\.0\.1:8000\n",
         err,
     )
 

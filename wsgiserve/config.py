@@ -224,6 +224,8 @@ def make_config(**options: Any) -> Config:
         )
     bind = options.get("bind")
     if bind is not None:
+        if not isinstance(bind, Iterable) or not all(isinstance(text, str) for text in bind):
+            raise ConfigError("bind", f"{bind!r} is not HOST:PORT, such as 127.0.0.1:8000")
         options["bind"] = (bind,) if isinstance(bind, str) else tuple(bind)
     return Config(**options)
 

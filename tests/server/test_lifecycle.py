@@ -283,6 +283,13 @@ BAD_STARTS = [
         "name the app as neither:NAME, where NAME may be create_app",
     ),
     (2, ["app", "--wat"], "--wat: no such option. See wsgiserve --help."),
+    (
+        2,
+        ["app", "--port", "80"],
+        "--port: no such option; did you mean --bind HOST:PORT? See wsgiserve --help.",
+    ),
+    (2, ["app", "--reload"], "--reload: no such option; did you mean --dev? See wsgiserve --help."),
+    (2, ["reload"], "--pid-file PATH is missing. See wsgiserve reload --help."),
     (2, ["app", "--bind"], "--bind: requires an argument. See wsgiserve --help."),
     (2, [], "MODULE:NAME is missing. See wsgiserve --help."),
     (2, ["app", "--threads", "0"], "--threads: 0 is not a whole number of at least 1. See wsgiserve --help."),
@@ -356,6 +363,17 @@ def test_a_misspelt_variable_is_told_and_ignored(folder):
             "wsgiserve: WSGISERVE_THREAD is no option, and ignored; did you mean WSGISERVE_THREADS?",
         ],
     )
+
+
+def test_port_in_use_by_a_program_is_told_in_the_words_of_a_program(folder):
+    (folder / "own.py").write_text("import sys, wsgiserve\nwsgiserve.App().run(bind=sys.argv[1])\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = [sys.executable, "own.py", bind]
+        env = {"PYTHONPATH": str(ROOT)}
+        ended = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 4
+    assert ended.stderr.endswith('choose another port with bind="HOST:PORT"\n')
 
 
 def test_port_in_use(folder):
@@ -541,6 +559,8 @@ def test_requests_that_had_to_be_cut_are_told():
 
 
 def test_wrong_options():
+    with pytest.raises(ConfigError, match=r"bind: 8000 is not HOST:PORT"):
+        wsgiserve.Server(HELLO, bind=8000)
     with pytest.raises(ConfigError, match="unknown option thread; the options are access_log, backlog"):
         wsgiserve.Server(HELLO, thread=5)
     with pytest.raises(ConfigError, match="threads: 0 is not a whole number of at least 1"):

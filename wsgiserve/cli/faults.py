@@ -20,20 +20,37 @@ PREFIX = "WSGISERVE_"
 # What our own processes tell each other.
 OWN = ("WSGISERVE_DEV_CHILD", "WSGISERVE_TRIAL", "WSGISERVE_INHERITANCE")
 
+# What other servers call it, which is no near miss of what we do.
+_ELSEWHERE = {
+    **dict.fromkeys([("wsgiserve", option) for option in ("-b", "--host", "--port")], "--bind HOST:PORT"),
+    **dict.fromkeys([("wsgiserve", option) for option in ("--debug", "--reload")], "--dev"),
+    ("wsgiserve", "-w"): "--workers",
+    ("wsgiserve files", "--port"): "wsgiserve files PORT",
+    ("wsgiserve files", "--host"): "--bind ADDR",
+    ("wsgiserve files", "--max-body"): "--max-size",
+}
+
 
 def in_words(error: click.ClickException) -> str:
     """Say it in a sentence, beginning with what is wrong."""
     if isinstance(error, click.NoSuchOption):
-        close = error.possibilities
-        text = f"{error.option_name}: no such option" + (f"; did you mean {close[0]}?" if close else "")
+        command = (error.ctx and error.ctx.info_name) or ""
+        meant = _ELSEWHERE.get((command, error.option_name)) or next(iter(error.possibilities or ()), None)
+        text = f"{error.option_name}: no such option" + (f"; did you mean {meant}?" if meant else "")
     elif isinstance(error, click.MissingParameter) and error.param is not None:
-        text = f"{error.param.make_metavar(error.ctx) if error.ctx else error.param.name} is missing"
+        text = f"{_usage(error.param, error.ctx)} is missing"
     elif isinstance(error, click.BadParameter) and error.param is not None:
         text = f"{_as_given(error.ctx, error.param)}: {error.message}"
     else:
         text = re.sub("^Option '(.+?)' ", r"\1: ", error.format_message())
         text = text[:1].lower() + text[1:]
     return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _usage(param: click.Parameter, context: click.Context | None) -> str:
+    """Write a parameter as the help does: ``MODULE:NAME``, or ``--pid-file PATH``."""
+    metavar = param.make_metavar(context) if context else param.name or ""
+    return metavar if isinstance(param, click.Argument) else f"{max(param.opts, key=len)} {metavar}"
 
 
 def _as_given(context: click.Context | None, param: click.Parameter) -> str:

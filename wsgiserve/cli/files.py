@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import ipaddress
+import os
 import re
 import socket
 import sys
@@ -33,13 +34,27 @@ EXAMPLES = """
 Examples:
   wsgiserve files                           this folder, on port 8000
   wsgiserve files 9000 -d public --spa      a web app that was built into public/
-  wsgiserve files --upload --qr             take files from this machine's browser
+  wsgiserve files --upload                  take files from this machine's browser
+  wsgiserve files --qr                      show phones the way here
   wsgiserve files --hash ann                ask for a password, print what --auth takes
 """
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # §5.5
+
+
+class _Port(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5
+    """A port; a folder in its place is a frequent mistake."""
+
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+            folder = f"; a folder is given as --directory {text!r}" if os.path.isdir(text) else ""
+            self.fail(f"{text!r} is not a port from 0 to 65535{folder}.", param, ctx)
+        return int(text)
 
 
 class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5
@@ -71,7 +86,7 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
 
 
 @click.command("files", context_settings=HELP, epilog=EXAMPLES)
-@click.argument("port", type=click.IntRange(0, 65535), default=8000)
+@click.argument("port", type=_Port(), default=8000)
 @click.option(
     "-b", "--bind", metavar="ADDR", help="Address to listen on; every one of this machine by default."
 )
@@ -170,6 +185,9 @@ def command(
     if upload:
         options["max_body"] = 0  # --max-size counts, for each file
     show_qr = _qr_printer() if qr else None
+    if show_qr is not None and _is_loopback(bind):
+        _note("--qr: only this machine is served, so there is no code; no phone could follow it")
+        show_qr = None
 
     def announcement(listeners: list[Listener]) -> str:
         port = listeners[0].port
@@ -178,7 +196,13 @@ def command(
         lines += [f"From other devices: {url}" for url in urls[1:]]
         return "\n".join([*lines, *([show_qr(urls[-1])] if show_qr else [])])
 
-    run(app, announcement=announcement, bind=_host_port(bind, port), **options)
+    run(
+        app,
+        announcement=announcement,
+        port_option="wsgiserve files PORT",
+        bind=_host_port(bind, port),
+        **options,
+    )
 
 
 def _guarded(app: WSGIApplication, auth: str | None, *, writable: bool) -> WSGIApplication:
@@ -195,6 +219,11 @@ def _guarded(app: WSGIApplication, auth: str | None, *, writable: bool) -> WSGIA
 
 def _address(bind: str | None, auth: str | None, *, writable: bool) -> str:
     """Choose the address to listen on, "" for every one, and say what is risky about it."""
+    with_port = re.fullmatch(r"([^:]*|\[.*\]):([0-9]+)", bind or "")
+    if with_port is not None:
+        address = with_port[1].strip("[]")
+        arguments = f"{with_port[2]} --bind {address}" if address else with_port[2]
+        fail(f"--bind: {bind!r} is an address and a port; write wsgiserve files {arguments}", EXIT_USAGE)
     if bind is None:
         bind = "127.0.0.1" if writable and not auth else ""
         if bind:

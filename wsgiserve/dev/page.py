@@ -10,6 +10,7 @@ too, since any web page can have a browser ask a name that leads to loopback (DN
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterable
 from html import escape
@@ -41,7 +42,7 @@ pre {{ overflow-x: auto; font-size: 0.9rem; line-height: 1.5 }}
 </style>
 <h1>The code is broken</h1>
 <pre>{text}</pre>
-<p>{note} This page goes away once the code is mended.</p>
+<p>This page goes away once the code is mended. {note}</p>
 <script>
 setInterval(async () => {{
   const answer = await fetch("{path}").catch(() => null);
@@ -84,8 +85,9 @@ class Development:
         return ClosingIterator(self._app(environ, start_response), self._look_at_modules)
 
     def _show(self, request: Request, error: Exception) -> Response:
-        """Make the debugger's page of an error that the app answers itself."""
-        return Response.from_app(self._debugged, {**request.environ, _ERROR: error}, buffered=True)
+        """Make the debugger's page of an error that the app answers itself, and has logged."""
+        environ = {**request.environ, _ERROR: error, "wsgi.errors": io.StringIO()}
+        return Response.from_app(self._debugged, environ, buffered=True)
 
     def _look_at_modules(self) -> None:
         if len(sys.modules) != self._modules:
@@ -107,6 +109,7 @@ def _raising(app: WSGIApplication) -> WSGIApplication:
     """Raise an error that is to be shown, in the place of the app."""
 
     def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        __traceback_hide__ = True  # noqa: F841 -- a mark for the debugger
         error: Exception | None = environ.get(_ERROR)
         if error is not None:
             raise error

@@ -32,10 +32,10 @@ from wsgiserve.server.channel import Channel
 from wsgiserve.server.listener import Listener, open_listeners
 from wsgiserve.server.program import (
     CUT_LINE,
-    EXIT_CANNOT_LISTEN,
     EXIT_CUT,
     EXIT_USAGE,
     fail,
+    fail_to_listen,
     listen_where_passed,
     log_to_stderr,
 )
@@ -100,11 +100,12 @@ class Parent:
         try:
             self._listeners = open_listeners(self._config)
         except ListenError as error:
-            fail(str(error), EXIT_CANNOT_LISTEN)
-        exposed = [listener.url for listener in self._listeners if not _is_loopback(listener)]
+            fail_to_listen(error)
+        pairs = zip(self._config.bind, self._listeners, strict=True)
+        exposed = [text for text, listener in pairs if not _is_loopback(listener)]
         if exposed:
             self._stop_listening()
-            fail(f"{exposed[0]}: {_LOOPBACK_ONLY}", EXIT_USAGE)
+            fail(f"--bind {exposed[0]}: {_LOOPBACK_ONLY}", EXIT_USAGE)
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:

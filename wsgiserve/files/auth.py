@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 
 def make_credentials(user: str, password: str) -> str:
-    """Return ``USER:HASH`` for a password; ValueError for a name with a colon or without a letter."""
+    """Return ``USER:HASH`` for a password; ValueError for a name with a colon, and if one is empty."""
     if not user or ":" in user:
         raise ValueError(f"{user!r} is no user name: it has to have a letter, and no colon (RFC 7617 §2)")
+    if not password:
+        raise ValueError("the password is empty")
     return f"{user}:{generate_password_hash(password)}"
 
 

@@ -21,7 +21,14 @@ class RequestTimeout(BaseException):
 
 
 class ListenError(OSError):
-    """An address that cannot be listened on; the text is one plain line that says what to do."""
+    """An address that cannot be listened on; the text is one plain line that says what to do.
+
+    ``other_port`` says that it ends in the advice to choose another port; how, is for the caller to add.
+    """
+
+    def __init__(self, text: str, *, other_port: bool = False) -> None:
+        super().__init__(text)
+        self.other_port = other_port
 
 
 class StartError(Exception):

@@ -23,6 +23,7 @@ from wsgiserve.config import Config, ConfigError
 from wsgiserve.server import unix
 from wsgiserve.server.errors import ListenError
 
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 _inherited = False
 
@@ -222,7 +223,8 @@ def _open_tcp(text: str, bind: Bind, backlog: int) -> Listener:
         address = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]
         return Listener(_listen(address[0], address[4], backlog, v6only=True), host)
     except (OSError, UnicodeError) as error:
-        raise ListenError(f"cannot listen on {text}: {_reason(error)}") from error
+        other_port = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, *_FORBIDDEN)
+        raise ListenError(f"cannot listen on {text}: {_reason(error)}", other_port=other_port) from error
 
 
 def _listen(family: int, address: object, backlog: int, *, v6only: bool) -> socket.socket:
@@ -249,9 +251,9 @@ def _reason(error: OSError | UnicodeError) -> str:
     if isinstance(error, socket.gaierror | UnicodeError):
         return "no such host; write an address of this machine, such as 127.0.0.1"
     if error.errno == errno.EADDRINUSE:
-        return "address already in use; stop the other server or choose another port with --bind HOST:PORT"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "not permitted; ports below 1024 may need root, choose one above with --bind HOST:PORT"
+        return "address already in use; stop the other server or choose another port"
+    if error.errno in _FORBIDDEN:
+        return "not permitted; ports below 1024 may need root, choose one above"
     if error.errno == errno.EADDRNOTAVAIL:
         return "not an address of this machine; 127.0.0.1 is itself, 0.0.0.0 every IPv4 address it has"
     return os.strerror(error.errno) if error.errno else str(error)

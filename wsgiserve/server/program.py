@@ -42,6 +42,7 @@ EXIT_NO_APP = FAILED
 EXIT_CANNOT_LISTEN = 4
 EXIT_INTERRUPTED = INTERRUPTED
 
+BIND_OPTION = "--bind HOST:PORT"
 CUT_LINE = "stopped with requests still running; they were cut"
 
 PYTHONS_SWITCH_INTERVAL = 0.005  # seconds
@@ -55,20 +56,27 @@ def where(listeners: list[Listener]) -> str:
 
 
 def run(
-    app: WSGIApplication, *, announcement: Callable[[list[Listener]], str] = where, **options: Any
+    app: WSGIApplication,
+    *,
+    announcement: Callable[[list[Listener]], str] = where,
+    port_option: str = 'bind="HOST:PORT"',
+    **options: Any,
 ) -> None:
     """Serve in this process until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
 
-    Writes the announcement to standard output, the log to standard error, and tells the service manager, if
-    there is one. What prevents serving is one line on standard error and a SystemExit with a code of its own,
-    also requests that had to be cut at the end.
+    ``port_option`` is how the user names another port. Writes the announcement to standard output, the log
+    to standard error, and tells the service manager, if there is one. What prevents serving is one line on
+    standard error and a SystemExit with a code of its own, also requests that had to be cut at the end.
     """
-    _run(app, announcement, options)
+    _run(app, announcement, port_option, options)
     restore_handlers()  # The caller goes on.
 
 
 def _run(
-    app: WSGIApplication, announcement: Callable[[list[Listener]], str], options: dict[str, Any]
+    app: WSGIApplication,
+    announcement: Callable[[list[Listener]], str],
+    port_option: str,
+    options: dict[str, Any],
 ) -> None:
     """As ``run``; stop signals are ignored at the end, so that none changes what the program ends with."""
     log_to_stderr()
@@ -82,7 +90,7 @@ def _run(
     except ConfigError as error:
         _fail_for_option(error)
     except ListenError as error:
-        fail(str(error), EXIT_CANNOT_LISTEN)
+        fail_to_listen(error, port_option)
     _switch_threads_often(server.config.threads)
     if manager.beat_seconds < math.inf:
         server.beat(manager.alive, manager.beat_seconds)
@@ -116,7 +124,7 @@ def run_command(load: Load, **options: Any) -> None:
     workers = processors() if config.workers == "auto" else int(config.workers)
     if workers > 1 or (workers and hasattr(os, "fork")):
         raise SystemExit(_supervised(load, config, workers))
-    _run(_or_exit(load), where, config.server_options())
+    _run(_or_exit(load), where, BIND_OPTION, config.server_options())
 
 
 def _supervised(load: Load, config: Config, workers: int) -> int:
@@ -129,7 +137,7 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
         )
         handler = log_to_stderr()
         try:
-            return _supervise(supervisor)
+            return _supervise(supervisor, config)
         except Born as born:
             birth = born.birth
         supervisor.leave()
@@ -143,15 +151,15 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
     return work(birth, load, config, lambda: _prepare(config))
 
 
-def _supervise(supervisor: Supervisor) -> int:
+def _supervise(supervisor: Supervisor, config: Config) -> int:
     if is_trial():
         return EXIT_STOPPED
     try:
         supervisor.open()
     except ListenError as error:
-        fail(str(error), EXIT_CANNOT_LISTEN)
+        fail_to_listen(error)
     except OSError as error:
-        fail(f"--pid-file: {error}", EXIT_USAGE)
+        fail(f"--pid-file: cannot write {config.pid_file}: {error.strerror}", EXIT_USAGE)
     code = supervisor.run()
     if code == EXIT_NO_APP:
         sys.stderr.write(f"{supervisor.fleet.reason}\n")
@@ -205,6 +213,11 @@ def fail(message: str, code: int) -> NoReturn:
     """Say on standard error why the program ends, and end it."""
     sys.stderr.write(f"wsgiserve: {message}\n")
     raise SystemExit(code)
+
+
+def fail_to_listen(error: ListenError, port_option: str = BIND_OPTION) -> NoReturn:
+    """End the program, with the way to choose another port, if one would do."""
+    fail(f"{error} with {port_option}" if error.other_port else str(error), EXIT_CANNOT_LISTEN)
 
 
 def _announce(text: str) -> None:
