@@ -92,11 +92,10 @@ def workers(port, count=20):
 
 def is_alive(pid):
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # The second one where it ends while it is read.
         return False
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.parametrize(("count", "multiprocess"), [("1", b"False"), ("2", b"True")])
@@ -225,7 +224,19 @@ def test_reload_without_a_server(tmp_path):
     command = [sys.executable, "-m", "wsgiserve", "reload", "--pid-file", str(tmp_path / "none")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert result.stderr.startswith("wsgiserve: no server to reload: ")
+    said = f"wsgiserve: no server to reload: {tmp_path / 'none'}: No such file or directory\n"
+    assert result.stderr == said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("abc", "names no process"), (str(2**22 + 1), "has ended")], ids=["words", "stale"]
+)
+def test_reload_by_a_wrong_pid_file(tmp_path, content, said):
+    (tmp_path / "pid").write_text(content)
+    command = [sys.executable, "-m", "wsgiserve", "reload", "--pid-file", str(tmp_path / "pid")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.endswith(f"{said}\n")
 
 
 # -- a warm-up request
@@ -443,6 +454,21 @@ def test_how_many_workers(folder, arguments, env, count):
     assert not list(folder.glob("pid*"))
 
 
+def test_a_pid_file_of_another_server_is_told_and_left_behind_by_none(folder):
+    pid_file = folder / "pid"
+    with serving(folder, "app", "--pid-file", str(pid_file)) as (first, port):
+        with serving(folder, "app", "--pid-file", str(pid_file)) as (second, _):
+            assert int(pid_file.read_text()) == second.process.pid
+            os.kill(first.process.pid, signal.SIGTTIN)  # It writes its status, now beside another's id.
+            wait_until(lambda: json.loads((folder / "pid.status").read_text())["pid"] == first.process.pid)
+            assert who(port)
+            code, _, err = second.stop()
+            assert code == 0
+            assert f"named the process {first.process.pid}, which still runs; now it names this one" in err
+        assert first.stop()[0] == 0
+    assert not list(folder.glob("pid*"))
+
+
 def test_connections_are_spread(service):
     one_by_one, at_once = deploys.balance(service("--workers", "2"), 32)
     assert sum(one_by_one.values()) == sum(at_once.values()) == 32
@@ -469,7 +495,10 @@ def test_a_server_in_a_program_has_no_workers():
         (["--workers", "few"], "--workers: 'few' is not a whole number of at least 0, nor 'auto'."),
         (["--workers", "-1"], "--workers: -1 is not a whole number of at least 0, nor 'auto'."),
         (["--probe", "health"], "--probe: 'health' is not a path, such as /health."),
-        (["--pid-file", "no/such/folder/pid"], "--pid-file: [Errno 2] No such file or directory"),
+        (
+            ["--pid-file", "no/such/folder/pid"],
+            "--pid-file: cannot write no/such/folder/pid: No such file or directory",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -30,8 +30,12 @@ def command(pid_file: str, wait: float) -> None:
     try:
         pid = read_pid(pid_file)
         os.kill(pid, signal.SIGHUP)
-    except (OSError, ValueError) as error:
-        fail(f"no server to reload: {error}", EXIT_USAGE)
+    except ProcessLookupError:
+        fail(f"no server to reload: the process that {pid_file} names has ended", EXIT_USAGE)
+    except ValueError:
+        fail(f"no server to reload: {pid_file} names no process", EXIT_USAGE)
+    except OSError as error:
+        fail(f"no server to reload: {pid_file}: {error.strerror}", EXIT_USAGE)
     status = _outcome(pid_file, before, time.monotonic() + wait)
     if status.get("outcome") == "serving":
         click.echo(f"Generation {status['generation']} serves")

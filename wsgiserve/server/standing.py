@@ -27,7 +27,15 @@ class Standing:
         self._written: dict[str, Any] = {}
 
     def begin(self) -> None:
-        """Write the process id; OSError if that cannot be."""
+        """Write the process id; OSError if that cannot be.
+
+        Whose it was before is only logged: a process with that id may have nothing to do with us.
+        """
+        other = _running(self.path)
+        if other not in (None, self._pid):
+            logger.warning(
+                "%s named the process %d, which still runs; now it names this one", self.path, other
+            )
         _replace(self.path, f"{self._pid}\n")
 
     def tell(self, status: dict[str, Any]) -> None:
@@ -43,13 +51,15 @@ class Standing:
     def end(self) -> None:
         """Remove them, unless another has written them since."""
         try:
-            with open(self.path) as file:
-                if file.read().strip() != str(self._pid):
-                    return
-            os.unlink(self.path)
-            os.unlink(self.path + SUFFIX)
+            if read_pid(self.path) == self._pid:
+                os.unlink(self.path)
+        except (OSError, ValueError):
+            pass  # Somebody else has removed it.
+        try:
+            if read_status(self.path).get("pid") == self._pid:
+                os.unlink(self.path + SUFFIX)
         except OSError:
-            pass  # Somebody else has removed them.
+            pass
 
 
 def _replace(path: str, text: str) -> None:
@@ -57,6 +67,18 @@ def _replace(path: str, text: str) -> None:
     with open(draft, "w") as file:
         file.write(text)
     os.replace(draft, path)
+
+
+def _running(path: str) -> int | None:
+    """Return the process that a pid file names, if there is one."""
+    try:
+        pid = read_pid(path)
+        os.kill(pid, 0)
+    except PermissionError:  # It runs, as another user.
+        return pid
+    except (OSError, ValueError, OverflowError):
+        return None
+    return pid
 
 
 def read_pid(path: str) -> int:
