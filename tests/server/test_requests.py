@@ -504,6 +504,7 @@ def test_environ_whole(serving):
     software = environ.pop("SERVER_SOFTWARE")
     assert software.startswith("wsgiserve/")
     assert type(environ) is dict
+    assert environ.pop("wsgiserve.deadline") is None
     extensions = {name for name in environ if name.startswith("wsgiserve.")} | {"wsgi.early_hints"}
     assert all(callable(environ.pop(name)) for name in extensions)
     assert environ == {
