@@ -18,6 +18,21 @@ def ours() -> WSGIApplication:
     return Files(os.environ[FOLDER])
 
 
+def in_app() -> WSGIApplication:
+    """As an app has it: beside other routes."""
+    from wsgiserve import App
+
+    app = App()
+    app.files("", os.environ[FOLDER])
+    return app
+
+
+def uploads() -> WSGIApplication:
+    from wsgiserve.files import Files
+
+    return Files(os.environ[FOLDER], upload=True)
+
+
 def send_from_directory() -> WSGIApplication:
     """Werkzeug's function in a view, as Flask has it too."""
     from werkzeug.exceptions import HTTPException

@@ -67,8 +67,12 @@ def _http_server(port: int, folder: Path, scratch: Path) -> list[str]:
     return [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder)]
 
 
-def _nginx(port: int, folder: Path, scratch: Path) -> list[str]:
-    """One worker, as `bench` runs the others; gzip_static looks for files compressed beforehand."""
+def nginx(more: str = "") -> Callable[[int, Path, Path], list[str]]:
+    """One worker, as `bench` runs the others; ``more`` is said of the server."""
+    return lambda port, folder, scratch: _nginx(port, folder, scratch, more)
+
+
+def _nginx(port: int, folder: Path, scratch: Path, more: str) -> list[str]:
     folders = "".join(
         f"{kind}_temp_path {scratch}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -76,13 +80,13 @@ def _nginx(port: int, folder: Path, scratch: Path) -> list[str]:
         daemon off;
         master_process off;
         pid {scratch}/pid;
-        events {{}}
+        events {{ worker_connections 4096; }}
         http {{
             include /etc/nginx/mime.types;
             access_log off;
             sendfile on;
             {folders}
-            server {{ listen 127.0.0.1:{port}; root {folder}; gzip_static on; gzip_vary on; charset utf-8; }}
+            server {{ listen 127.0.0.1:{port}; root {folder}; {more} }}
         }}
     """)
     return [
@@ -111,7 +115,7 @@ PEERS = {
         "werkzeug SharedDataMiddleware", lambda: metadata.version("werkzeug"), _wsgi("shared_data")
     ),
     "whitenoise": Peer("WhiteNoise", lambda: metadata.version("whitenoise"), _wsgi("whitenoise"), False),
-    "nginx": Peer("nginx", _nginx_version, _nginx),
+    "nginx": Peer("nginx", _nginx_version, nginx("gzip_static on; gzip_vary on; charset utf-8;")),
 }
 
 

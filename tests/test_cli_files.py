@@ -6,6 +6,7 @@ import base64
 import contextlib
 import dataclasses
 import http.client
+import io
 import os
 import re
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from wsgiserve.cli import main
 from wsgiserve.cli.files import EXAMPLES, _is_loopback, _urls, command
 from wsgiserve.config import Config
 
@@ -220,17 +222,34 @@ WRONG = [
     (["--max-size", "much"], "'much' is not a size such as 500k, 20M or 2G."),
     (["--auth", "ann:secret"], "this is not USER:HASH; make it with: wsgiserve files --hash USER"),
     (["--hash", "a:b"], "no user name"),
-    (["--threads", "0"], "--threads: 0 is not a whole number of at least 1"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "line"), WRONG, ids=lambda value: str(value))
-def test_a_wrong_argument_is_one_plain_line(folder: Path, arguments: list[str], line: str) -> None:
-    code, out, err = run(folder, *arguments, given="")
-    assert (code, out) == (2, "")
+def test_a_wrong_argument_is_one_plain_line(
+    folder: Path,
+    arguments: list[str],
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, as it ends before anything is served."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["wsgiserve", "files", *arguments])
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
     assert err.startswith("wsgiserve: ")
     assert line in err
     assert err.count("\n") == 1
+
+
+def test_a_wrong_option_of_the_server_is_one_plain_line(folder: Path) -> None:
+    code, out, err = run(folder, "--threads", "0")
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"wsgiserve: --threads: 0 is not a whole number of at least 1\. .*\n", err)
 
 
 def test_a_port_that_is_taken_is_one_plain_line(folder: Path) -> None:

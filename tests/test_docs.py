@@ -150,9 +150,16 @@ def test_every_invariant_has_tests() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_links_to_is_there(path: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", path.read_text("utf-8"))
-    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
-    assert not missing
+    links = re.findall(r"\]\(((?!https?:)[^)#\s]*)#?([^)\s]*)\)", path.read_text("utf-8"))
+    assert [link for link, _ in links if not (path.parent / link).exists()] == []
+    pages = [(path.parent / link if link else path, anchor) for link, anchor in links if anchor]
+    assert [(page.name, anchor) for page, anchor in pages if anchor not in anchors(page)] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Give the names that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)", re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S), re.M)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_benchmarks_are_linked_once_they_are_there() -> None:

@@ -44,29 +44,19 @@ __all__ = [
 ]
 
 _HOME = {
-    "App": "wsgiserve.web",
     "Files": "wsgiserve.files",
-    "Group": "wsgiserve.web",
-    "Problem": "wsgiserve.web",
-    "Request": "wsgiserve.web",
-    "Response": "wsgiserve.web",
     "Server": "wsgiserve.server",
     "Store": "wsgiserve.files",
-    "abort": "wsgiserve.web",
-    "json_response": "wsgiserve.web",
-    "negotiate": "wsgiserve.web",
-    "redirect": "wsgiserve.web",
-    "send": "wsgiserve.web",
     "serve": "wsgiserve.server",
 }
+"""The names that are not of ``wsgiserve.web``."""
 
 
 def __getattr__(name: str) -> Any:
-    try:
-        home = _HOME[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = globals()[name] = getattr(importlib.import_module(home), name)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(_HOME.get(name, "wsgiserve.web"))
+    value = globals()[name] = getattr(home, name)
     return value
 
 

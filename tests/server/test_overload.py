@@ -240,7 +240,7 @@ def test_request_behind_one_that_waited_for_too_long_may_find_the_line_full(serv
     with occupied(serving, gate, gate, queue_timeout=1) as (server, _), Client(server) as client:
         client.send(get("/early") + get("/behind"))
         wait_until(lambda: waiting(server) == 1)
-        server._loop.leadership._max_queue = 0  # Others fill the line, at this very moment.
+        server._loop.leadership.waiting._size = 0  # Others fill the line, at this very moment.
         assert_shed(client.response(), LATE)
         assert_shed(client.response())
         gate.opened.set()

@@ -99,6 +99,17 @@ def is_alive(pid):
         return file.read().rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.parametrize(("count", "multiprocess"), [("1", b"False"), ("2", b"True")])
+def test_app_is_told_whether_others_serve_it_too(folder, count, multiprocess):
+    (folder / "app.py").write_text(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(environ['wsgi.multiprocess']).encode()]\n"
+    )
+    with serving(folder, "app", "--workers", count) as (_, port), Client(port=port) as client:
+        assert client.ask(get()).body == multiprocess
+
+
 # -- deploys under load
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from webtest import TestApp
 from werkzeug.routing import BaseConverter, ValidationError
 
@@ -220,6 +222,67 @@ class Day(BaseConverter):
 
     def to_url(self, value):
         return value.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        ("/{x:int}", -1),
+        ("/{x:int(max=9)}", 10),
+        ("/{x:int(min=3)}", 2),
+        ("/{x:int(fixed_digits=2)}", 100),
+        ("/{x:float}", -0.5),
+        ("/{x:float}", float("nan")),
+        ("/{x:float(signed=True)}", float("-inf")),
+        ("/{x:str(length=2)}", "abc"),
+        ("/{x:uuid}", "abc"),
+        ("/{x:any(a, b)}", "c"),
+        ("/{x:path(pure=True)}", "../x"),
+    ],
+)
+def test_no_url_is_built_that_would_not_be_matched(rule, value):
+    app = App()
+    app.route(rule, endpoint="x")(lambda x: "")
+    with pytest.raises(ValueError, match=r"^url_for 'x': .* (does not fit|is not one of)"):
+        app.url_for("x", x=value)
+
+
+@pytest.fixture(scope="module")
+def comes_back():
+    """Tell whether a view gets the value that a URL was built of."""
+    app = App()
+    found = []
+    for rule in ("/f/{x:float(signed=True)}", "/i/{x:int(signed=True)}/end", "/p/{x:path}", "/s/{x}/end"):
+        app.route(rule, endpoint=rule[1])(lambda x: found.append(x) or "")
+    client = TestApp(app, lint=False)
+
+    def comes_back(endpoint, value):
+        client.get(app.url_for(endpoint, x=value))
+        return found.pop() == value
+
+    return comes_back
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_floats_come_back_from_their_url(comes_back, value):
+    assert comes_back("f", value)
+
+
+@given(st.integers())
+def test_integers_come_back_from_their_url(comes_back, value):
+    assert comes_back("i", value)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_text_comes_back_from_its_url(comes_back, value):
+    assert comes_back("p", value)
+    assert "/" in value or comes_back("s", value)
+
+
+def test_a_float_beyond_all_floats_is_404():
+    app = App()
+    app.get("/{x:float}")(lambda x: {"x": x})
+    assert TestApp(app).get(f"/{'9' * 400}.0", status=404)
 
 
 def test_a_converter_of_ones_own():

@@ -62,6 +62,8 @@ def test_a_browser_on_this_machine_sees_the_debugger(app, caplog, environ):
         ({"HTTP_X_FORWARDED_FOR": "192.0.2.1"}, "the request came through a proxy"),
         ({"HTTP_X_FORWARDED_PROTO": "https"}, "the request came through a proxy"),
         ({"HTTP_X_REAL_IP": "127.0.0.1"}, "the request came through a proxy"),
+        ({"HTTP_CF_CONNECTING_IP": "192.0.2.1"}, "the request came through a proxy"),
+        ({"HTTP_TRUE_CLIENT_IP": "192.0.2.1"}, "the request came through a proxy"),
         ({"HTTP_VIA": "1.1 proxy"}, "the request came through a proxy"),
         ({"wsgi.multiprocess": True}, "several processes serve the app"),
         ({"HTTP_HOST": "example.com"}, "the Host field names neither localhost nor 127.0.0.1"),

@@ -229,6 +229,12 @@ def test_a_missing_final_slash_is_redirected_with_the_query(app, client):
     assert reply.follow().text == "GET"
 
 
+def test_a_redirect_keeps_a_query_that_is_not_ascii(app, send):
+    assert send(app, b"/notes", query="q=\xc3\xa9&x=\xff%zz#").headers["Location"] == (
+        "./notes/?q=%C3%A9&x=%FF%zz%23"
+    )
+
+
 def test_a_redirect_stays_below_the_mount_point_and_on_the_host(send):
     app = App()
     app.get("/{name}/")(lambda request, name: name)

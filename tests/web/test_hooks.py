@@ -101,6 +101,46 @@ def test_a_stream_is_torn_down_when_it_ends(app, calls):
     ]
 
 
+def test_a_stream_that_fails_in_the_middle_is_torn_down_with_its_error(app, calls):
+    @app.get("/half")
+    def half():
+        yield "half"
+        raise KeyError("half")
+
+    result = app({"REQUEST_METHOD": "GET", "PATH_INFO": "/half"}, lambda *_: None)
+    with pytest.raises(KeyError):
+        list(result)
+    result.close()
+    assert calls[-1] == "app teardown KeyError('half')"
+
+
+@pytest.mark.parametrize("replies", [True, False])
+def test_a_stream_that_an_after_hook_puts_aside_is_closed_once(replies):
+    class Stream:
+        closed = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return "more"
+
+        def close(self):
+            self.closed += 1
+
+    app, stream = App(), Stream()
+    app.get("/")(lambda: stream)
+
+    @app.after_request
+    def other(request, response):
+        if replies:
+            return Response("other")
+        raise KeyError("other")
+
+    TestApp(app).get("/", status="*")
+    assert stream.closed == 1
+
+
 def test_a_stream_is_torn_down_when_its_client_leaves(app, calls):
     environ = TestApp(app).RequestClass.blank("/group/stream").environ
     result = app(environ, lambda status, headers, exc_info=None: None)
@@ -274,6 +314,30 @@ def test_shutdown_waits_for_work_after_responses():
     app.shutdown()
 
     assert done == ["work", "hook"]
+
+
+def test_work_may_call_the_app_and_ask_for_more_work_while_it_is_shut_down():
+    app, go, done = App(), threading.Event(), []
+    client = TestApp(app)
+
+    @app.get("/{name}")
+    def view(request, name):
+        app.after_response(request, first if name == "first" else lambda: done.append(name))
+        return ""
+
+    def first():
+        assert go.wait(9)
+        client.get("/second")
+
+    client.get("/first")
+    ending = threading.Thread(target=app.shutdown, daemon=True)
+    ending.start()
+    ending.join(0.05)
+    assert ending.is_alive()  # it waits for the work
+    go.set()
+    ending.join(9)
+    assert not ending.is_alive()
+    assert done == ["second"]
 
 
 def test_work_that_fails_is_logged(caplog):

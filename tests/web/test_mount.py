@@ -69,6 +69,14 @@ def test_a_prefix_that_is_not_ascii(send):
     assert send(app, "/grüße/x".encode()).body == "/grüße | /x | GET".encode()
 
 
+def test_a_url_below_a_prefix_is_a_url(send):
+    outer, inner = App(), App()
+    inner.get("/n")(lambda request: inner.url_for("GET /n", request))
+    outer.mount("/50% é?", inner)
+
+    assert send(outer, "/50% é?/n".encode()).text == "/50%25%20%C3%A9%3F/n"
+
+
 def test_an_old_app_behind_the_new_routes():
     app = App()
     app.mount("", show)
@@ -110,7 +118,7 @@ def test_a_mounted_app_keeps_its_own_environ(app):
     assert seen == ["/spoil/x"]
 
 
-@pytest.mark.parametrize("prefix", ["admin", "/admin/", "/", "/{name}"])
+@pytest.mark.parametrize("prefix", ["admin", "/admin/", "/", "/{name}", "/<int:id>", "//host", "/a//b"])
 def test_a_prefix_is_fixed(prefix):
     with pytest.raises(ValueError, match="write a fixed prefix, such as '/admin'"):
         App().mount(prefix, show)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import pytest
@@ -205,6 +206,46 @@ def test_a_parameter_may_be_all_that_a_view_takes():
 def test_the_request_comes_first():
     with pytest.raises(TypeError, match=r"def view\(request, name\)"):
         App().get("/{name}")(lambda name, request: "")
+
+
+def _decorated(view, wrapper):
+    return functools.wraps(view)(wrapper)
+
+
+def _takes_a_database(request, database, name):
+    return f"{request.method} {database} {name}"
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        lambda request, **values: _takes_a_database(request, "db", **values),
+        lambda request, *rest, **values: _takes_a_database(request, "db", *rest, **values),
+        lambda *args, **values: _takes_a_database(*args, database="db", **values),
+        lambda request, name: _takes_a_database(request, "db", name),
+        lambda request, name, **more: _takes_a_database(request, "db", name),
+    ],
+)
+def test_a_decorator_may_give_a_view_more_than_the_rule_has(wrapper):
+    app = App()
+    app.get("/{name}")(_decorated(_takes_a_database, wrapper))
+
+    assert TestApp(app).get("/me").text == "GET db me"
+
+
+def test_a_decorator_may_take_what_its_view_does_not():
+    app = App()
+    app.get("/{name}")(_decorated(lambda note: note, lambda name: f"the note {name}"))
+
+    assert TestApp(app).get("/me").text == "the note me"
+
+
+@pytest.mark.parametrize(
+    "wrapper", [lambda request: "", lambda *args, **values: "", lambda request, **values: ""]
+)
+def test_a_decorated_view_is_looked_at_too(wrapper):
+    with pytest.raises(TypeError, match="'name'"):
+        App().get("/{name}")(_decorated(takes_no_parameter, wrapper))
 
 
 def test_what_cannot_be_called_is_no_view():

@@ -124,6 +124,29 @@ def test_json_may_be_of_another_type():
     assert answer.headers.getall("Content-Type") == ["application/geo+json"]
 
 
+@pytest.mark.parametrize("location", ["http://[", "//[::1", "http://x:99999999/", "http://\u2100.example"])
+def test_a_location_that_is_none_is_an_error_of_the_view(location, caplog):
+    app = App()
+    closed = []
+
+    @app.get("/")
+    def view(request):
+        response = redirect(location)
+        response.call_on_close(lambda: closed.append(True))
+        return response
+
+    app.errorhandler(ValueError)(lambda request, error: (type(error).__name__, 502))
+    assert TestApp(app).get("/", status=502)
+    assert closed == [True]
+
+
+def test_a_field_that_is_not_latin_1_is_an_error_of_the_view(caplog):
+    answer = client_of(lambda request: Response("x", headers={"X-Name": "\u2603"})).get("/", status=500)
+
+    assert "UnicodeEncodeError" in caplog.text
+    assert "X-Name" not in answer.headers
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "location"),
     [

@@ -8,10 +8,12 @@ this machine alone, unless an address is named.
 from __future__ import annotations
 
 import functools
+import io
 import ipaddress
 import re
 import socket
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import is_hop_by_hop
 
@@ -162,16 +164,7 @@ def command(
     )
     writable = upload or delete
     app = _guarded(app, auth, writable=writable)
-    if bind is None:
-        bind = "127.0.0.1" if writable and not auth else ""
-        if bind:
-            _note(
-                "only this machine is served, as anybody could write; let others in by --auth or --bind ADDR"
-            )
-    elif writable and not auth and not _is_loopback(bind):
-        _note("warning: whoever can reach this address may write here; --auth asks for a password")
-    if auth and not _is_loopback(bind):
-        _note("warning: without TLS the password can be read on its way; put a proxy with TLS in front")
+    bind = _address(bind, auth, writable=writable)
     if protocol == "HTTP/1.0":
         options["keep_alive"] = 0
     if upload:
@@ -198,6 +191,21 @@ def _guarded(app: WSGIApplication, auth: str | None, *, writable: bool) -> WSGIA
         return BasicAuth(app, auth)
     except ValueError:
         fail("--auth: this is not USER:HASH; make it with: wsgiserve files --hash USER", EXIT_USAGE)
+
+
+def _address(bind: str | None, auth: str | None, *, writable: bool) -> str:
+    """Choose the address to listen on, "" for every one, and say what is risky about it."""
+    if bind is None:
+        bind = "127.0.0.1" if writable and not auth else ""
+        if bind:
+            _note(
+                "only this machine is served, as anybody could write; let others in by --auth or --bind ADDR"
+            )
+    elif writable and not auth and not _is_loopback(bind):
+        _note("warning: whoever can reach this address may write here; --auth asks for a password")
+    if auth and not _is_loopback(bind):
+        _note("warning: without TLS the password can be read on its way; put a proxy with TLS in front")
+    return bind
 
 
 def _check_header(name: str, value: str) -> None:
@@ -248,12 +256,11 @@ def _own_addresses(*, only_ipv4: bool) -> list[str]:
     return [address for address in found if not _is_loopback(address)]
 
 
-def _qr_printer() -> Any:
+def _qr_printer() -> Callable[[str], str]:
     try:
         import segno
     except ImportError:
         fail("--qr needs the package segno: pip install segno, or install wsgiserve[qr]", EXIT_USAGE)
-    import io
 
     def draw(url: str) -> str:
         drawn = io.StringIO()

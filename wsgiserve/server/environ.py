@@ -52,7 +52,7 @@ class NoBody(io.BufferedIOBase):
         """Stay open for the others."""
 
 
-def server_environ(*, multithread: bool) -> Environ:
+def server_environ(*, multithread: bool, multiprocess: bool) -> Environ:
     """Make the layer that every request of a server shares.
 
     Keys that each request sets are in it already: adding them to a copy would make the copy grow.
@@ -72,7 +72,7 @@ def server_environ(*, multithread: bool) -> Environ:
         "wsgi.url_scheme": "http",
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": multithread,
-        "wsgi.multiprocess": False,
+        "wsgi.multiprocess": multiprocess,
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
         "wsgi.input_terminated": True,

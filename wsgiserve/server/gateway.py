@@ -38,13 +38,14 @@ _SERVER_LINE = f"Server: wsgiserve/{wsgiserve.__version__}\r\n".encode()
 class Gateway:
     """The WSGI side of one server."""
 
-    def __init__(self, app: WSGIApplication, config: Config) -> None:
+    def __init__(self, app: WSGIApplication, config: Config, *, alone: bool = True) -> None:
         self.app = strict(app) if config.strict else app
         if config.request_timeout:
             self.app = with_deadline(self.app, config.request_timeout)
         self.config = config
         # A call that took too long may go on beside the others.
-        self.environ = server_environ(multithread=config.threads > 1 or bool(config.request_timeout))
+        multithread = config.threads > 1 or bool(config.request_timeout)
+        self.environ = server_environ(multithread=multithread, multiprocess=not alone)
         self.refusals = RefusalLog()
         self.access_log = AccessLog() if config.access_log else None
         self.stopping = False  # the server was asked to: it is not ready for more

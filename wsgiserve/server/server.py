@@ -69,6 +69,7 @@ class Server:
         self._beat: tuple[Callable[[], object], float] | None = None
         self._retiring = False
         self._share: Share | None = None  # other processes accept from the listeners too
+        self._alone = True  # none serves the app at the same time
         # Called once so many calls were written off that the process should be replaced, with their number.
         self.worn_out: Callable[[int], None] | None = None
         self.cut: list[str] = []  # the requests that were cut at the end, method and path
@@ -105,10 +106,11 @@ class Server:
         """Have ``call`` called about every ``seconds`` by the loop itself, as long as that turns."""
         self._beat = (call, seconds)
 
-    def share(self, listeners: list[Listener], share: Share) -> None:
-        """Listen where other processes do, in place of ``open``."""
+    def share(self, listeners: list[Listener], share: Share, *, alone: bool) -> None:
+        """Listen where other processes do, in place of ``open``; ``alone`` unless several serve at once."""
         self.listeners = listeners
         self._share = share
+        self._alone = alone
 
     def serve(
         self,
@@ -184,7 +186,7 @@ class Server:
 
     def _prepare(self) -> EventLoop:
         self.open()
-        gateway = Gateway(self.app, self.config)
+        gateway = Gateway(self.app, self.config, alone=self._alone)
         try:
             self._loop = EventLoop(
                 gateway, self.listeners, self.config, self.make_poller(), share=self._share

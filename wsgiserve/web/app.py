@@ -41,7 +41,7 @@ class App(Group):
     """A WSGI application made of routes, groups of routes, hooks and error handlers.
 
     ``debug`` shows werkzeug's debugger for an error that nobody handles, to a browser on this machine only.
-    ``max_data`` bytes of a body are read into memory, ``max_form_memory`` bytes of a multipart form's fields,
+    ``max_data`` bytes of a body are read into memory, ``max_form_memory`` bytes of a form's fields,
     and ``max_form_parts`` of a form; above that is a 413, and None is no limit but the server's.
     ``state`` is the user's: a place for what lives as long as the process, such as a pool of connections.
     """
@@ -73,14 +73,18 @@ class App(Group):
         return [*self._table.routes]
 
     def converter(self, name: str, converter: type[BaseConverter]) -> None:
-        """Make a subclass of werkzeug's ``BaseConverter`` known to the rules that follow."""
+        """Make a subclass of werkzeug's ``BaseConverter`` known to the rules that follow.
+
+        TypeError for another class, ValueError for a name that is taken or no word.
+        """
         self._table.add_converter(name, converter)
 
     def mount(self, prefix: str, app: WSGIApplication) -> None:
         """Have any WSGI app answer what is at and below a prefix, where no route of this app does.
 
         The prefix moves from PATH_INFO to SCRIPT_NAME. No hook or error handler of this app is asked. An app
-        with ``startup`` and ``shutdown`` is started and shut down with this one.
+        with ``startup`` and ``shutdown`` is started and shut down with this one. ValueError for a prefix with
+        parameters or a last slash, or one that is taken.
         """
         self._table.mount(prefix, app)
         self._changed()
@@ -157,7 +161,7 @@ class App(Group):
         Without ``bind`` that is where a service manager listens for us, else 127.0.0.1:8000. The options are
         those of :class:`wsgiserve.Server`; SystemExit says why it cannot serve.
         """
-        from wsgiserve.server.program import run  # the one arrow across: see docs/design.md
+        from wsgiserve.server.program import run  # the first arrow across: see docs/design.md
 
         run(self, **options if bind is None else options | {"bind": bind})
 

@@ -59,10 +59,10 @@ class Background:
             future.add_done_callback(lambda _: self._room.release())
 
     def finish(self) -> None:
-        """Wait for all jobs; one that comes later begins anew."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
+        """Wait for all jobs, those of jobs included; one that comes later begins anew."""
+        while self._pool is not None:
+            with self._lock:
+                pool, self._pool = self._pool, None
             pool.shutdown(wait=True)
 
 

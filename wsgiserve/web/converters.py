@@ -10,10 +10,14 @@ mistake, and one that would lead out of a folder (absolute, or with ``..``) matc
 
 from __future__ import annotations
 
+import math
+import re
 import typing
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 from werkzeug.routing import (
@@ -30,8 +34,24 @@ from werkzeug.routing import (
 from wsgiserve.web.annotations import alternatives
 
 
-class _Text(UnicodeConverter):
-    """One segment, which a URL cannot be built from if it is none."""
+class _Checked(BaseConverter):
+    """Refuse to build what would not be matched again."""
+
+    def to_url(self, value: Any) -> str:
+        url = super().to_url(value)
+        text = unquote(url)
+        try:
+            if re.fullmatch(self.regex, text):
+                self.to_python(text)
+                return url
+        except ValidationError:
+            pass
+        # No ValidationError, at which werkzeug would try the endpoint's other rules, with this in the query.
+        raise ValueError(f"{value!r} does not fit")
+
+
+class _Text(_Checked, UnicodeConverter):
+    """One segment."""
 
     def __init__(
         self, map: Map, minlength: int = 1, maxlength: int | None = None, length: int | None = None
@@ -40,21 +60,31 @@ class _Text(UnicodeConverter):
         if (minlength, maxlength, length) != (1, None, None):
             self.weight = 90
 
-    def to_url(self, value: Any) -> str:
-        if not str(value) or "/" in str(value):
-            raise ValueError(f"{value!r} is not one segment of a path")
-        return super().to_url(value)
 
-
-class _Integer(IntegerConverter):
+class _Integer(_Checked, IntegerConverter):
     regex = r"[0-9]+"  # werkzeug's \d takes every script's digits: many paths for one number
 
 
-class _Float(FloatConverter):
+class _Decimal(FloatConverter):
+    """A number in digits, which is how it is matched; never in powers of ten, as Python writes some."""
+
+    def to_url(self, value: Any) -> str:
+        text = f"{Decimal(repr(float(value))):f}"
+        text = text if "." in text else f"{text}.0"
+        return text.zfill(self.fixed_digits)
+
+
+class _Float(_Checked, _Decimal):
     regex = r"[0-9]+\.[0-9]+"
 
+    def to_python(self, value: str) -> float:
+        number: float = super().to_python(value)
+        if math.isinf(number):
+            raise ValidationError
+        return number
 
-class _UUID(UUIDConverter):
+
+class _UUID(_Checked, UUIDConverter):
     weight = 60
 
 
@@ -62,7 +92,7 @@ class _Any(AnyConverter):
     weight = 30
 
 
-class _Path(BaseConverter):
+class _Path(_Checked):
     """Match the rest of the path as it was sent, or nothing at all."""
 
     regex = r"(?s:.*)"

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("wsgiserve.app")
 
 _ERROR = "wsgiserve.debugged_error"
-_FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_", "HTTP_X_REAL_IP", "HTTP_VIA")
+_FORWARDED = (
+    *("HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_VIA"),
+    *("HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP", "HTTP_TRUE_CLIENT_IP", "HTTP_CF_"),
+)
 
 
 class Debugger:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
 
 from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound
 from werkzeug.routing import RequestRedirect
@@ -24,7 +25,7 @@ from wsgiserve.web import background
 from wsgiserve.web.errors import ErrorHandlers
 from wsgiserve.web.groups import Group, handlers_of
 from wsgiserve.web.hooks import Hooks, hooks_of, respond
-from wsgiserve.web.replies import Rendered, render, without_body
+from wsgiserve.web.replies import Rendered, render, to_response, without_body
 from wsgiserve.web.requests import Request
 from wsgiserve.web.routing import Route, RouteTable
 from wsgiserve.web.views import View
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 KNOWN = 1024
 LONGEST = 256  # of method and path together, in characters
+_IN_QUERY = "%!$&'()*+,/:;=?@"  # what stands in a query as it is (RFC 3986 section 3.4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,9 +98,8 @@ class Dispatcher:
                 result = without_body(result)
             streams = not isinstance(result, list)
         else:
-            if answer.status_code == 204:
-                answer.headers.remove("Content-Type")  # there is no content to have a type
-            result = answer(environ, start_response)
+            result, status, headers = self._finish(plan, answer, environ)
+            start_response(status, headers)
             streams = answer.is_streamed and not answer.direct_passthrough
         if request is not None and (streams or background.KEY in environ):
             return background.closing(result, environ, self.background)
@@ -108,6 +109,22 @@ class Dispatcher:
         arguments = (request,) if plan.takes_request else ()
         call = partial(plan.view, *arguments, **values)
         return respond(hooks, request, call, plan.view, partial(_answer, plan))
+
+    def _finish(
+        self, plan: Plan, response: Response, environ: WSGIEnvironment
+    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        """Make of a response what WSGI wants; what cannot be, such as a Location that is none, is a 500."""
+        if response.status_code == 204:
+            response.headers.remove("Content-Type")  # there is no content to have a type
+        try:
+            finished = response.get_wsgi_response(environ)
+            for _, value in finished[2]:
+                value.encode("latin-1")  # PEP 3333
+        except Exception as error:  # noqa: BLE001 -- answered here
+            response.close()
+            answer = _answer(plan, self._request_class(environ), error)
+            return to_response(answer).get_wsgi_response(environ)
+        return finished
 
     def _find(self, method: str, raw: str) -> Found:
         known, plans = self._known, self._plans  # in this order: see forget()
@@ -210,5 +227,5 @@ def _refuse_method(method: str, allowed: Iterable[str]) -> object:
 
 
 def _redirect(target: str, request: Request) -> object:
-    query = request.environ.get("QUERY_STRING", "")
+    query = quote(request.query_string, safe=_IN_QUERY)  # bytes: a Location is ASCII
     return RequestRedirect(f"{target}?{query}" if query else target).get_response()

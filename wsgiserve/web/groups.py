@@ -33,7 +33,8 @@ class Registration:
 class Group:
     """A set of routes below ``prefix``, with hooks and error handlers of their own.
 
-    ``name`` and a point stand before the endpoints of its routes, if it is given.
+    ``name`` and a point stand before the endpoints of its routes, if it is given. ValueError for a prefix
+    that does not start with a slash, or ends in one.
     """
 
     def __init__(self, prefix: str = "", *, name: str = "") -> None:
@@ -105,7 +106,8 @@ class Group:
     def errorhandler(self, key: int | type[Exception]) -> Callable[[V], V]:
         """Register ``handler(request, error)`` for a status or an exception class.
 
-        A reply without a status of its own keeps the error's.
+        A reply without a status of its own keeps the error's. TypeError or ValueError for what is neither,
+        for a second handler, or for one that does not take these two.
         """
 
         def register(handler: V) -> V:
@@ -116,7 +118,11 @@ class Group:
         return register
 
     def include(self, group: Group) -> None:
-        """Have all that is in a group, now and later, below this one's prefix."""
+        """Have all that is in a group, now and later, below this one's prefix.
+
+        ValueError for a group that has this one in it. In an app, a route of the group's that is wrong is the
+        error that ``route`` would raise.
+        """
         if not isinstance(group, Group):
             raise TypeError(f"include takes a Group, not {group!r}; mount() takes any WSGI app")
         if any(group in chain for chain in self._chains()):

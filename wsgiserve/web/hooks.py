@@ -9,14 +9,14 @@ that raises is answered like a view that does, and no further one is called.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from werkzeug.wrappers import Response
 
 from wsgiserve.web.groups import Chain
-from wsgiserve.web.replies import Rendered, make_response, to_response
+from wsgiserve.web.replies import Rendered, close_items, make_response, to_response
 from wsgiserve.web.requests import Request
 from wsgiserve.web.views import View, describe
 
@@ -60,6 +60,7 @@ def respond(
         try:
             response = _change(hooks.after, request, response)
         except Exception as error:  # noqa: BLE001
+            response.close()
             failed = error
             response = to_response(answer(request, error))
     except BaseException:
@@ -67,10 +68,29 @@ def respond(
         raise
     if response.is_streamed and not response.direct_passthrough:
         # The view is not over yet: its generator still works, with what a hook would clean up.
-        response.call_on_close(partial(finish, failed))
+        response.response = stream = _Watched(response.response, failed)
+        response.call_on_close(lambda: finish(stream.failed))
     else:
         finish(failed)
     return response
+
+
+class _Watched:
+    """A stream, and what it raised."""
+
+    def __init__(self, items: Iterable[Any], failed: Exception | None) -> None:
+        self._items = items
+        self.failed = failed
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._items
+        except Exception as error:
+            self.failed = error
+            raise
+
+    def close(self) -> None:
+        close_items(self._items)
 
 
 def _ask(hooks: tuple[View, ...], request: Request) -> Response | None:
@@ -89,6 +109,8 @@ def _change(hooks: tuple[View, ...], request: Request, response: Response) -> Re
                 f"after_request {describe(hook)} returned {type(changed).__name__}; "
                 "return the response, another Response or None"
             )
+        if changed is not None and changed.response is not response.response:
+            changed.call_on_close(response.close)
         response = response if changed is None else changed
     return response
 

@@ -57,7 +57,7 @@ class Lifespan:
                 return
             self._busy = True
             atexit.unregister(self.shutdown)
-            self._background.finish()
+            self._background.finish()  # started still: a job may call the app
             for hook in reversed(self.at_end):
                 try:
                     hook()

@@ -17,7 +17,7 @@ from wsgiserve.web.requests import Request
 def negotiate(request: Request, *types: str) -> str:
     """Choose of the offered media types the one that the client likes best, at a tie the first.
 
-    Without an ``Accept`` field that is the first. A 406 says which there are.
+    Without an ``Accept`` field that is the first. If it takes none, a 406 says which there are.
     """
     if not types:
         raise TypeError("negotiate() has nothing to offer; write negotiate(request, 'text/html', ...)")

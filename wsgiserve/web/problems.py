@@ -37,6 +37,7 @@ class Problem(HTTPException):
 
     ``detail`` is for people and is what pages and text show. ``type`` is a URI that names the kind of
     problem, ``title`` its short name, ``instance`` a URI of this one. ``members`` are further JSON values.
+    ValueError for a status that is not from 400 to 599, TypeError or ValueError for members that are no JSON.
     """
 
     def __init__(

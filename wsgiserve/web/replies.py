@@ -99,7 +99,7 @@ def to_response(answer: Rendered | Response) -> Response:
 
 def without_body(body: Iterable[bytes]) -> list[bytes]:
     """Give the body of the answer to HEAD: none. The one it would have is closed."""
-    _close(body)
+    close_items(body)
     return []
 
 
@@ -118,7 +118,7 @@ def json_response(
 def redirect(location: str, code: int = 302) -> Response:
     """Send the client to another place: 302, 303 (after a POST), 307, 301 or 308.
 
-    The location is taken as it is: check one that comes from the client.
+    The location is taken as it is: check one that comes from the client. ValueError for another status.
     """
     if code not in (301, 302, 303, 307, 308):
         raise ValueError(f"redirect with status {code}: write 301, 302, 303, 307 or 308")
@@ -180,7 +180,8 @@ def _render(body: object, view: View) -> tuple[bytes, str]:
     raise TypeError(f"view {describe(view)} returned {type(body).__name__}; {_MAY_RETURN}")
 
 
-def _close(items: Iterable[object]) -> None:
+def close_items(items: Iterable[object]) -> None:
+    """Close a body, if it can be."""
     close = getattr(items, "close", None)
     if close is not None:
         close()
@@ -220,7 +221,7 @@ class _Stream:
             yield self._encode(item)
 
     def close(self) -> None:
-        _close(self._items)
+        close_items(self._items)
 
     def _encode(self, item: object) -> bytes:
         match item:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from io import BytesIO
@@ -21,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
 import werkzeug.wrappers
-from werkzeug.datastructures import EnvironHeaders, FileStorage, MultiDict
+from werkzeug.datastructures import Authorization, EnvironHeaders, FileStorage, MultiDict
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
@@ -80,7 +81,14 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):  # and could not be sent on
+        raise ValueError("a number is too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
 
 
 class FormParser(FormDataParser):
@@ -106,7 +114,8 @@ class FormParser(FormDataParser):
         return stream, self.cls(fields), self.cls(files)
 
     def _urlencoded(self, stream: IO[bytes], content_length: int | None) -> Fields:
-        text = read_whole(stream, content_length, self.max_content_length).decode()
+        limits = [most for most in (self.max_content_length, self.max_form_memory_size) if most is not None]
+        text = read_whole(stream, content_length, min(limits, default=None)).decode()
         if self.max_form_parts is not None and text.count("&") >= self.max_form_parts:
             raise RequestEntityTooLarge
         return parse_qsl(text, keep_blank_values=True, errors=_KEEP_ENCODED)
@@ -198,6 +207,14 @@ class Request(werkzeug.wrappers.Request):
         """The fields of the query; bytes that are not UTF-8 remain, or become, percent-encoded."""
         query = self.query_string.decode(errors=_KEEP_ENCODED)
         return self.parameter_storage_class(parse_qsl(query, keep_blank_values=True, errors=_KEEP_ENCODED))
+
+    @cached_property
+    def authorization(self) -> Authorization | None:
+        """The credentials that the client sent, None for what makes no sense."""
+        try:
+            return super().authorization
+        except ValueError:  # what is not ASCII: werkzeug catches less
+            return None
 
     @cached_property
     def full_path(self) -> str:

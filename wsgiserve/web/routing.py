@@ -130,7 +130,11 @@ class RouteTable:
         """Have a WSGI app answer all that is at and below a prefix, where no other route does."""
         if not callable(app):
             raise TypeError(f"mount {prefix!r}: a WSGI app is a callable, not {app!r}")
-        if "{" in prefix or prefix != prefix.rstrip("/") or (prefix and not prefix.startswith("/")):
+        if (
+            re.search("[{<>]|//", prefix)
+            or prefix != prefix.rstrip("/")
+            or (prefix and not prefix.startswith("/"))
+        ):
             raise ValueError(
                 f"mount {prefix!r}: write a fixed prefix, such as '/admin', or '' for everything"
             )
@@ -172,7 +176,7 @@ class RouteTable:
             return self._urls.build(name, values)
         except BuildError:
             rules = [route.rule for route in self.routes if route.endpoint == name]
-            given = ", ".join(sorted(values)) or "nothing"
+            given = ", ".join(f"{name}={value!r}" for name, value in sorted(values.items())) or "nothing"
             raise ValueError(f"url_for {name!r}: {' or '.join(rules)} cannot be made of {given}") from None
         except (TypeError, ValueError) as error:
             raise ValueError(f"url_for {name!r}: {error}") from None

@@ -20,6 +20,7 @@ from wsgiserve.web.annotations import UNRESOLVED, evaluate
 View = Callable[..., object]
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _LAZILY: dict[str, Any] = {}
 if sys.version_info >= (3, 14):
     # Since PEP 649 reading a signature evaluates annotations; what cannot be found shall be marked so.
@@ -58,11 +59,15 @@ def check(view: View, purpose: str, names: Iterable[str], form: str, positional:
         raise TypeError(f"{purpose}: {view!r} is not callable; write {form}")
     if inspect.iscoroutinefunction(view):
         raise TypeError(f"{purpose}: view {describe(view)} is async, and WSGI is synchronous; write {form}")
-    signature = signature_of(view)
-    if signature is None:
-        return
+    arguments, named = [None] * positional, dict.fromkeys(names)
+    signature, outer = signature_of(view), _signature_of_decorator(view)
     try:
-        signature.bind(*[None] * positional, **dict.fromkeys(names))
+        if outer is not None:
+            outer.bind(*arguments, **named)
+            if signature is not None and _hands_on(outer, named):
+                signature.bind_partial(*arguments, **named)  # what lacks, the decorator may give
+        elif signature is not None:
+            signature.bind(*arguments, **named)
     except TypeError as error:
         raise TypeError(f"{purpose}: view {describe(view)}: {error}; write {form}") from None
 
@@ -72,12 +77,35 @@ def takes_request(view: View, names: Iterable[str]) -> bool:
     signature = signature_of(view) if callable(view) else None
     if signature is None:
         return True
-    first = next(iter(signature.parameters.values()), None)
+    first = _first(signature)
+    outer = _signature_of_decorator(view)
+    if outer is not None and (outermost := _first(outer)) and outermost.kind in _POSITIONAL:
+        first = outermost
     if first is None:
         return False
     if first.kind in _POSITIONAL:
         return first.name == "request" or (first.name not in names and first.default is Parameter.empty)
     return first.kind is Parameter.VAR_POSITIONAL
+
+
+def _first(signature: Signature) -> Parameter | None:
+    return next(iter(signature.parameters.values()), None)
+
+
+def _signature_of_decorator(view: View) -> Signature | None:
+    """Read what is called in a view's place, where ``functools.wraps`` made it look like the view."""
+    if not hasattr(view, "__wrapped__"):
+        return None
+    try:
+        return inspect.signature(view, follow_wrapped=False, **_LAZILY)
+    except ValueError:
+        return None
+
+
+def _hands_on(outer: Signature, names: Iterable[str]) -> bool:
+    """Tell whether a decorator hands on what it does not name; one that names all may do as it likes."""
+    names, known = {*names}, outer.parameters
+    return any(each.kind in _VARIABLE for each in known.values()) and not (names and names <= known.keys())
 
 
 def annotation(view: View, name: str) -> object:

@@ -28,8 +28,8 @@ def labels(depot: Depot, folder: Path) -> Group:
             abort(411, "Send the label with a Content-Length.")
         if request.content_length > LARGEST:
             abort(413, f"A label has at most {LARGEST} bytes.")
-        new = store.save(f"{parcel_id}.pdf", request.stream, request.content_length)
-        return "Saved.\n", 201 if new else 200
+        saved = store.save(f"{parcel_id}.pdf", request.stream, request.content_length)
+        return "Saved.\n", 201 if saved.created else 200
 
     @group.get("")
     def download(request: Request, parcel_id: UUID) -> Response:

@@ -1,0 +1,181 @@
+"""Files, side by side with nginx in one run: `python -m bench.files_speed`.
+
+Server processor time for a 1 KiB, a 100 KiB and a 100 MiB file, with 1,000 slow readers at once, and the time
+of an upload against `dd conv=fsync` on the same disk. Server and load have a core each. The rounds alternate,
+and the least disturbed counts. What does not end with the run counts by its bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from bench import measure, proc, server, tables
+from bench.contenders import ROOT
+from bench.files_apps import FOLDER
+from bench.files_conformance import nginx
+
+KIB, MIB = 1 << 10, 1 << 20
+SIZES = {"1k.txt": KIB, "100k.bin": 100 * KIB, "100m.bin": 100 * MIB}
+CONNECTIONS = {"1k.txt": 32, "100k.bin": 16, "100m.bin": 4}
+SLOW_READERS = 1000
+SLOW_SECONDS = 5.0
+READ_AT_ONCE = 16 * KIB
+UPLOAD = 1024 * MIB
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Processor time in microseconds for each file; memory in bytes and threads while it went on."""
+
+    cpu: float
+    rss: int = 0
+    threads: int = 0
+
+
+def ours(name: str) -> Callable[[int, Path, Path], list[str]]:
+    command = [sys.executable, "-m", "wsgiserve", f"bench.files_apps:{name}()", "--bind"]
+    return lambda port, folder, scratch: [*command, f"127.0.0.1:{port}", "--max-connections", "2000"]
+
+
+CONTENDERS = {"app.files": ours("in_app"), "nginx": nginx("keepalive_requests 1000000000;")}
+
+
+@click.command()
+@click.option("--rounds", default=3, show_default=True, help="How often each is measured.")
+@click.option("--seconds", default=5, show_default=True, help="How long each round takes.")
+@click.option("--upload/--no-upload", default=True, help="Upload 1 GiB too.")
+def main(rounds: int, seconds: int, upload: bool) -> None:
+    """Measure files against nginx, and an upload against dd."""
+    with tempfile.TemporaryDirectory(prefix="files-speed-", dir=ROOT) as name:
+        base = Path(name)
+        base.chmod(0o755)
+        folder = base / "root"
+        folder.mkdir()
+        for file, size in SIZES.items():
+            (folder / file).write_bytes(os.urandom(size))
+            os.utime(folder / file, (1_700_000_000, 1_700_000_000))
+        os.environ[FOLDER] = str(folder)
+        rows = [["", *(f"{name}, µs" for name in CONTENDERS), "of nginx"]]
+        for file in SIZES:
+            turns = [
+                [_measured(name, base, _load(file, seconds)) for name in CONTENDERS] for _ in range(rounds)
+            ]
+            rows.append(
+                _row(file, [min(column, key=lambda each: each.cpu) for column in zip(*turns, strict=True)])
+            )
+        slow = [_measured(name, base, _slowly) for name in CONTENDERS]
+        rows.append(_row(f"{SLOW_READERS} slow readers, for each MiB", slow))
+        click.echo("\n".join(tables.markdown(rows)))
+        for name, figures in zip(CONTENDERS, slow, strict=True):
+            click.echo(f"{name} with slow readers: {figures.rss // MIB} MiB, {figures.threads} threads")
+        if upload:
+            click.echo(_upload(base))
+
+
+def _row(title: str, figures: list[Figures]) -> list[str]:
+    return [title, *(f"{each.cpu:,.1f}" for each in figures), f"{figures[0].cpu / figures[-1].cpu:.2f}"]
+
+
+def _load(file: str, seconds: int) -> Callable[[int, int], Figures]:
+    def load(port: int, pid: int) -> Figures:
+        _wrk(port, file, 1)
+        before = proc.usage(pid).cpu
+        bytes_read = _wrk(port, file, seconds)
+        return Figures((proc.usage(pid).cpu - before) * 1e6 / (bytes_read / SIZES[file]))
+
+    return load
+
+
+def _measured(name: str, base: Path, load: Callable[[int, int], Figures]) -> Figures:
+    port = server.free_port()
+    with tempfile.TemporaryDirectory(dir=base) as scratch:
+        command = CONTENDERS[name](port, base / "root", Path(scratch))
+        with server.running(command, port, measure.pick_cores().server, ROOT, Path(scratch) / "log") as run:
+            return load(port, run.pid)
+
+
+def _wrk(port: int, file: str, seconds: int) -> float:
+    """Load with wrk; return the bytes of files that it read, as far as its four digits tell."""
+    core = str(measure.pick_cores().load)
+    url = f"http://127.0.0.1:{port}/{file}"
+    options = ["-t1", f"-c{CONNECTIONS[file]}", f"-d{seconds}s", "--timeout", "30s"]
+    shown = subprocess.run(
+        ["taskset", "-c", core, "wrk", *options, url], capture_output=True, text=True, check=True
+    ).stdout
+    if "Non-2xx" in shown:
+        raise click.ClickException(shown)
+    if SIZES[file] < MIB:
+        count = re.search(r"(\d+) requests in", shown)
+        assert count
+        return int(count[1]) * SIZES[file]
+    read = re.search(r"([\d.]+)([KMGT])B read", shown)
+    assert read
+    return float(read[1]) * KIB ** (1 + "KMGT".index(read[2]))
+
+
+def _slowly(port: int, pid: int) -> Figures:
+    """Read a large file on many connections, a little from each in turn."""
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for _ in range(SLOW_READERS):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AT_ONCE)
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"GET /100m.bin HTTP/1.1\r\nHost: test\r\n\r\n")
+            client.setblocking(False)
+            selector.register(client, selectors.EVENT_READ)
+        _read_slowly(selector)  # Until the buffers are full.
+        before = proc.usage(pid).cpu
+        received = _read_slowly(selector)
+        usage = proc.usage(pid)
+        threads = len(os.listdir(f"/proc/{pid}/task"))
+        return Figures((usage.cpu - before) * 1e6 / (received / MIB), usage.rss, threads)
+
+
+def _read_slowly(selector: selectors.BaseSelector) -> int:
+    received = 0
+    deadline = time.monotonic() + SLOW_SECONDS
+    while time.monotonic() < deadline:
+        for key, _ in selector.select(0.1):
+            received += len(key.fileobj.recv(READ_AT_ONCE))  # type: ignore[union-attr]
+        time.sleep(0.02)
+    return received
+
+
+def _upload(base: Path) -> str:
+    source = base / "source"
+    _timed(["dd", "if=/dev/urandom", f"of={source}", "bs=1M", f"count={UPLOAD // MIB}"])
+    by_dd = _timed(["dd", f"if={source}", f"of={base / 'copy'}", "bs=1M", "conv=fsync"])
+    (base / "copy").unlink()
+    port = server.free_port()
+    command = [sys.executable, "-m", "wsgiserve", "bench.files_apps:uploads()", "--max-body", "0"]
+    command += ["--bind", f"127.0.0.1:{port}"]
+    with server.running(command, port, measure.pick_cores().server, ROOT, base / "log") as run:
+        by_us = _timed(["curl", "-sf", "-T", str(source), f"http://127.0.0.1:{port}/copy"])
+        memory = proc.usage(run.pid).rss // MIB
+    return (
+        f"upload of {UPLOAD // MIB} MiB: {by_us:.1f} s, dd conv=fsync {by_dd:.1f} s, "
+        f"{by_dd / by_us:.2f} of its speed; {memory} MiB of memory"
+    )
+
+
+def _timed(command: list[str]) -> float:
+    began = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench.files_speed")
