@@ -18,7 +18,7 @@ from wsgiserve.cli.commands import COMMANDS
 
 PREFIX = "WSGISERVE_"
 # What our own processes tell each other.
-OWN = ("WSGISERVE_DEV_CHILD", "WSGISERVE_TRIAL", "WSGISERVE_INHERITANCE")
+OWN = ("WSGISERVE_DEV_CHILD", "WSGISERVE_WORKER", "WSGISERVE_TRIAL", "WSGISERVE_INHERITANCE")
 
 
 def in_words(error: click.ClickException) -> str:
