@@ -15,7 +15,16 @@ import pytest
 
 from tests.server.apps import TEXT, Blocks, answer, checked, connections, generator
 from tests.server.client import SECONDS, STANDING, Client, get, wait_until, whole
-from tests.server.test_leadership import App, FakeExchange, FakeLoop, answered, running, stay, threads
+from tests.server.test_leadership import (
+    App,
+    ContestedLock,
+    FakeExchange,
+    FakeLoop,
+    answered,
+    running,
+    stay,
+    threads,
+)
 from tests.server.test_lifecycle import LOG_LINE, serving_program
 from wsgiserve.server.calls import Calls
 from wsgiserve.server.errors import ClientDisconnected, RequestTimeout
@@ -430,6 +439,34 @@ def test_call_is_finished_or_written_off_and_never_both():
     assert sorted(map(id, loop.settled + loop.given)) == sorted(map(id, exchanges))
     assert loop.given
     assert loop.settled
+
+
+def test_call_that_is_written_off_as_it_takes_the_lock_back_leaves_it_to_others():
+    """As in ``test_leadership``, but that the new leader, and the sentinel, were that much quicker."""
+    hanging = App()
+    loop = Taking(4, Calls(timeout=0.02))
+    leadership = loop.leadership
+    first, second = FakeExchange(), FakeExchange(hanging)
+
+    def take_over():
+        threading.Thread(target=leadership._follow, args=(None,)).start()
+        assert second.inside.wait(SECONDS)
+        time.sleep(0.03)  # It is overdue.
+        leadership.overdue.see_to_calls()
+
+    leadership.calls._interrupt = None
+    leadership.lock.acquire()
+    leadership._leader = threading.get_ident()
+    leadership.lock = ContestedLock(leadership.lock, take_over)
+    loop.arrived.put(second)
+    with pytest.raises(RequestTimeout):
+        leadership.call(first)
+    wait_until(leadership.lock.locked)  # Somebody else leads.
+    loop.over = True
+    hanging.gate.set()
+    wait_until(leadership.stopped.is_set)
+    assert loop.given[0] is first
+    assert first not in loop.settled
 
 
 def test_sentinel_sleeps_until_a_call_is_due():
