@@ -321,8 +321,8 @@ def test_program_says_what_runs_and_what_was_cut(folder):  # noqa: F811
             other.ask(get())
         code, _, err = program.stop(signal.SIGTERM)
     said = (
-        r"Stopping: 1 request is running, new ones are accepted for 0\.1 s, then they have 0\.2 s to finish "
-        r"\(the same signal again cuts them\)\n"
+        r"Stopping: 1 request is running; new ones are accepted for 0\.1 s, then there are 0\.2 s to finish "
+        r"\(the same signal again cuts what runs\)\n"
     )
     assert code == 1
     assert re.fullmatch(said + r"\S+ \S+" + re.escape(CUT), err), err

@@ -86,10 +86,8 @@ class Gateway:
         ``announced`` is the body's length if known. Returns (framing, the length to keep to, whether the
         connection persists, the bytes).
         """
-        term, starts = (
-            self.term,
-            self.starts,
-        )  # Taken first, so that nothing is kept for longer than it is true.
+        # Taken first, so that nothing is kept for longer than it is true.
+        term, starts = self.term, self.starts
         framing, length = response_framing(method, head.status, minor, announced)
         persists = keep_alive and framing != "close" and not self.parting
         persistence = b""

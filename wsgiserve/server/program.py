@@ -222,9 +222,9 @@ def _say(config: Config, running: int) -> None:
     if not running and not config.drain_delay:
         return
     requests = "1 request is" if running == 1 else f"{running} requests are"
-    accepting = f"new ones are accepted for {config.drain_delay:g} s, " if config.drain_delay else ""
-    text = f"Stopping: {requests} running, {accepting}then they have {config.graceful_timeout:g} s to finish"
-    os.write(2, f"{text} (the same signal again cuts them)\n".encode())
+    accepting = f"new ones are accepted for {config.drain_delay:g} s, then " if config.drain_delay else ""
+    text = f"Stopping: {requests} running; {accepting}there are {config.graceful_timeout:g} s to finish"
+    os.write(2, f"{text} (the same signal again cuts what runs)\n".encode())
 
 
 def _raise_descriptor_limit() -> None:
