@@ -20,7 +20,7 @@ import click
 from wsgiserve.cli import serve
 from wsgiserve.cli.commands import COMMANDS, load
 from wsgiserve.cli.faults import in_words
-from wsgiserve.server.program import fail
+from wsgiserve.server.program import EXIT_INTERRUPTED, fail
 
 
 def main() -> None:
@@ -33,6 +33,6 @@ def main() -> None:
     try:
         command.main(arguments, name, standalone_mode=False, auto_envvar_prefix=variables)
     except click.Abort:  # Ctrl+C before anything is served
-        raise SystemExit(130) from None
+        raise SystemExit(EXIT_INTERRUPTED) from None
     except click.ClickException as error:
         fail(f"{in_words(error)} See {name} --help.", error.exit_code)

@@ -229,10 +229,10 @@ def _say(config: Config, running: int) -> None:
     if sys.stderr is None or not (running or config.drain_delay):
         return
     requests = "1 request is" if running == 1 else f"{running} requests are"
-    accepting = f"new ones are accepted for {config.drain_delay:g} s, " if config.drain_delay else ""
-    text = f"Stopping: {requests} running, {accepting}then they have {config.graceful_timeout:g} s to finish"
+    accepting = f"new ones are accepted for {config.drain_delay:g} s, then " if config.drain_delay else ""
+    text = f"Stopping: {requests} running; {accepting}there are {config.graceful_timeout:g} s to finish"
     try:
-        os.write(2, f"{text} (the same signal again cuts them)\n".encode())
+        os.write(2, f"{text} (the same signal again cuts what runs)\n".encode())
     except OSError:
         pass  # Nobody reads it.
 
