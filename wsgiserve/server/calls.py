@@ -20,6 +20,7 @@ from time import monotonic
 from wsgiserve.server.errors import RequestTimeout
 from wsgiserve.server.exchange import Exchange
 
+TAKE_A_LOCK = ("acquire", "__enter__")
 OURS = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -83,8 +84,13 @@ class Calls:
         return call.began + (self._timeout if call.logged else min(self._slow, self._timeout))
 
     def interrupt(self, call: Call) -> None:
-        """Raise RequestTimeout in a call's thread once that runs Python code."""
-        if self._interrupt is not None:
+        """Raise RequestTimeout in a call's thread once that runs Python code.
+
+        Not where that waits in a function that takes a lock, such as logging's: it would be raised behind the
+        wait and ahead of what lets the lock go again, and nobody could ever have it.
+        """
+        frame = sys._current_frames().get(call.thread)
+        if self._interrupt is not None and frame is not None and frame.f_code.co_name not in TAKE_A_LOCK:
             self._interrupt(call.thread)
 
 
