@@ -298,12 +298,12 @@ def test_opening_anything_but_a_file_inside_has_one_outcome(furnished: Store, na
     if name == "link-inside":
         assert read(furnished, name) == b"inside"
         return
-    before = held(store.directory)
+    before = held(furnished.directory)
     with pytest.raises(FileNotFoundError) as caught:
         furnished.open(name)
     assert str(caught.value) == f"[Errno 2] No such file in the store: {name!r}"
     assert caught.value.__suppress_context__
-    assert held(store.directory) == before
+    assert held(furnished.directory) == before
 
 
 def test_links_that_stay_inside_are_followed(furnished: Store) -> None:

@@ -256,6 +256,23 @@ def test_exception_is_raised_in_the_thread(serving, log):
     assert len(messages(log)) == 1  # Nothing of what it raised: it is not the app's.
 
 
+def test_lock_that_a_given_up_call_waits_for_is_let_go_again(serving, app):
+    def locks(environ, start_response):
+        with lock:
+            return app(environ, start_response)
+
+    lock = threading.Condition()
+    with serving(locks, request_timeout=TIMEOUT) as server, Client(server) as one, Client(server) as other:
+        one.send(get("/hang"))
+        wait_until(lambda: app.inside)
+        other.send(get("/waits"))
+        assert (one.response().status, other.response().status) == (504, 504)
+        app.let_go.set()
+        wait_until(lambda: not server._loop.leadership.calls.written_off)
+        assert lock.acquire(blocking=False)
+        lock.release()
+
+
 def test_what_a_given_up_call_does_later_reaches_nobody(serving, app, log):
     """Its descriptor's number is not given to another connection, to which it would send."""
     with serving(checked(app), request_timeout=TIMEOUT) as server, ExitStack() as stack:

@@ -22,6 +22,7 @@ from time import monotonic
 from wsgiserve.server.errors import RequestTimeout
 from wsgiserve.server.exchange import Exchange
 
+TAKE_A_LOCK = ("acquire", "__enter__")
 OURS = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -91,13 +92,13 @@ class Calls:
 
 
 def _is_in_the_app(thread: int) -> bool:
-    """Whether a thread runs the app's code, and neither ours nor logging's.
+    """Whether a thread runs the app's code, and neither ours nor what may just be taking a lock.
 
-    Ours ends by itself, since its socket leads nowhere. In logging, an exception behind the taking of a
-    handler's lock would leave it taken, and whoever logs would wait for it for ever.
+    Ours ends by itself, since its socket leads nowhere. A lock that is taken when the exception comes, ahead of
+    what lets it go again, stays taken: with one of logging's, whoever logs would wait for ever.
     """
     frame = sys._current_frames().get(thread)
-    if frame is None or _is_ours(frame.f_code.co_filename):
+    if frame is None or frame.f_code.co_name in TAKE_A_LOCK or _is_ours(frame.f_code.co_filename):
         return False
     while frame is not None and frame.f_code.co_filename != logging.__file__:
         frame = frame.f_back
