@@ -4,7 +4,7 @@ First the command is started once on trial: it does everything but serve, and sa
 it would. Then the supervisor executes it in its own place. The sockets stay open over that, and so do the
 channels to the workers, which go on serving; the new program adopts them as the generation before its own,
 starts workers, and retires those only when the new ones are ready. So the same rules hold as for a reload,
-and more is read anew: the configuration, this package, the interpreter.
+and more is read anew: this package and the interpreter. Command line and environment stay.
 
 Signals are kept back from before the exec until the new program heeds them.
 """
