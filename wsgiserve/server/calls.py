@@ -94,8 +94,8 @@ class Calls:
 def _is_in_the_app(thread: int) -> bool:
     """Whether a thread runs the app's code, and neither ours nor what may just be taking a lock.
 
-    Ours ends by itself, since its socket leads nowhere. A lock that is taken when the exception comes, ahead of
-    what lets it go again, stays taken: with one of logging's, whoever logs would wait for ever.
+    Ours ends by itself, since its socket leads nowhere. A lock that is taken when the exception comes, ahead
+    of what lets it go again, stays taken: with one of logging's, whoever logs would wait for ever.
     """
     frame = sys._current_frames().get(thread)
     if frame is None or frame.f_code.co_name in TAKE_A_LOCK or _is_ours(frame.f_code.co_filename):
