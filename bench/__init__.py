@@ -1,1 +1,1 @@
-"""Measure wsgiserve and its peers on one machine in one run: `python -m bench`."""
+"""Measure wsgiserve and its peers on one machine in one run. CONTRIBUTING.md lists the commands."""

@@ -18,7 +18,7 @@ from typing import TypeVar
 import click
 
 from bench import contenders as field
-from bench import crowd, frameworks, measure, quiet, report, scenarios, targets, wrk
+from bench import crowd, measure, quiet, report, scenarios, sections, targets, wrk
 
 Named = TypeVar("Named", field.Contender, scenarios.Scenario)
 OVERHEAD_SECONDS = 0.4  # start, check, warm-up and end of one server
@@ -141,8 +141,10 @@ def _write(run: report.Run, output: Path) -> None:
 
     pictures = plots.draw(run, output.with_suffix(""))
     names = {name: f"{path.parent.name}/{path.name}" for name, path in pictures.items()}
-    kept = frameworks.section_of(output.read_text("utf-8")) if output.exists() else ""
-    output.write_text(frameworks.with_section(report.markdown(run, names), kept), "utf-8")
+    page = report.markdown(run, names)
+    for section in sections.sections_of(output.read_text("utf-8") if output.exists() else "").values():
+        page = sections.with_section(page, section)
+    output.write_text(page, "utf-8")
     _tell(f"wrote {output} and {len(pictures)} pictures")
 
 

@@ -16,13 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from bench import measure, proc, server, tables
+from bench import measure, proc, sections, server, tables
 from bench.contenders import ROOT
 from bench.files_apps import FOLDER
 from bench.files_conformance import nginx
@@ -30,6 +30,12 @@ from bench.files_conformance import nginx
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = {"1k.txt": KIB, "100k.bin": 100 * KIB, "100m.bin": 100 * MIB}
 CONNECTIONS = {"1k.txt": 32, "100k.bin": 16, "100m.bin": 4}
+COMMAND = "python -m bench.files_speed"
+INTRODUCTION = """\
+A folder, served by `app.files` of an `App` on wsgiserve and by nginx (one worker, `sendfile` on): the
+server's processor time for a whole file, or for a MiB where 1,000 readers are slow; of the rounds the
+least. Written by `python -m bench.files_speed --output docs/benchmarks.md`. To reach, of nginx: 1 KiB 1.5,
+100 KiB 1.15, 100 MiB and slow readers 1.05; of `dd conv=fsync` to the same disk: 0.8 for an upload."""
 SLOW_READERS = 1000
 SLOW_SECONDS = 5.0
 READ_AT_ONCE = 16 * KIB
@@ -57,8 +63,17 @@ CONTENDERS = {"app.files": ours("in_app"), "nginx": nginx("keepalive_requests 10
 @click.option("--rounds", default=3, show_default=True, help="How often each is measured.")
 @click.option("--seconds", default=5, show_default=True, help="How long each round takes.")
 @click.option("--upload/--no-upload", default=True, help="Upload 1 GiB too.")
-def main(rounds: int, seconds: int, upload: bool) -> None:
+@click.option("--output", type=click.Path(path_type=Path, exists=True), help="The page to write into.")
+def main(rounds: int, seconds: int, upload: bool, output: Path | None) -> None:
     """Measure files against nginx, and an upload against dd."""
+    lines = [*_lines(rounds, seconds, upload)]
+    click.echo("\n".join(lines))
+    if output:
+        section = sections.marked(COMMAND, ["## Files", "", INTRODUCTION, "", *lines])
+        output.write_text(sections.with_section(output.read_text("utf-8"), section), "utf-8")
+
+
+def _lines(rounds: int, seconds: int, upload: bool) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="files-speed-", dir=ROOT) as name:
         base = Path(name)
         base.chmod(0o755)
@@ -78,11 +93,12 @@ def main(rounds: int, seconds: int, upload: bool) -> None:
             )
         slow = [_measured(name, base, _slowly) for name in CONTENDERS]
         rows.append(_row(f"{SLOW_READERS} slow readers, for each MiB", slow))
-        click.echo("\n".join(tables.markdown(rows)))
+        yield from tables.markdown(rows)
+        yield ""
         for name, figures in zip(CONTENDERS, slow, strict=True):
-            click.echo(f"{name} with slow readers: {figures.rss // MIB} MiB, {figures.threads} threads")
+            yield f"- {name} with slow readers: {figures.rss // MIB} MiB, {figures.threads} threads"
         if upload:
-            click.echo(_upload(base))
+            yield f"- {_upload(base)}"
 
 
 def _row(title: str, figures: list[Figures]) -> list[str]:

@@ -14,7 +14,6 @@ import importlib.util
 import io
 import json
 import platform
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,9 +23,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import click
 
-from bench import tables
+from bench import sections, tables
 
-BEGIN, END = "<!-- python -m bench.frameworks -->", "<!-- end of python -m bench.frameworks -->"
+COMMAND = "python -m bench.frameworks"
 JSON = {"id": 7, "name": "ann", "tags": ["a", "b"]}
 DIFFERENT = 5000  # paths, more than any cache keeps
 FEW, MANY = 5, 500  # routes
@@ -285,7 +284,6 @@ def section(table: Table, command: str) -> str:
     """Write the part of the page that is about frameworks."""
     versions = ", ".join(f"{name} {version}" for name, version in _versions())
     lines = [
-        BEGIN,
         "## Frameworks",
         "",
         "The framework half beside others, as WSGI callables that one thread calls, without a server: the",
@@ -298,9 +296,8 @@ def section(table: Table, command: str) -> str:
         *tables.markdown([*rows(table)]),
         "",
         *tables.markdown([*judged(table)]),
-        END,
     ]
-    return "\n".join(lines)
+    return sections.marked(COMMAND, lines)
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -311,21 +308,6 @@ def _versions() -> Iterator[tuple[str, str]]:
             continue
     compiled = importlib.util.find_spec("falcon.cyutil") and importlib.util.find_spec("falcon.cyutil.uri")
     yield "falcon.cyutil", "compiled" if compiled else "not there, so Falcon is slower than it could be"
-
-
-def section_of(page: str) -> str:
-    """Find the section in a page; "" if it has none."""
-    found = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", page, re.DOTALL)
-    return found[0] if found else ""
-
-
-def with_section(page: str, new: str) -> str:
-    """Put a section in the place of the one that a page has, else before how the servers were measured."""
-    old = section_of(page)
-    if old:
-        return page.replace(old, new)
-    before, heading, after = page.partition("\n## How it was measured\n")
-    return f"{before}\n{new}\n{heading}{after}" if new else page
 
 
 def _installed() -> Mapping[str, Callable[[int], WSGIApplication]]:
@@ -345,8 +327,8 @@ def main(rounds: int, calls: int, output: Path | None) -> None:
     print("\n".join(tables.aligned([*judged(table)])))
     if output:
         arguments = f" --rounds {rounds} --calls {calls} --output {output}"
-        text = section(table, f"python -m bench.frameworks{arguments}")
-        output.write_text(with_section(output.read_text("utf-8"), text), "utf-8")
+        text = section(table, f"{COMMAND}{arguments}")
+        output.write_text(sections.with_section(output.read_text("utf-8"), text), "utf-8")
 
 
 if __name__ == "__main__":

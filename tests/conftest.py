@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING
 from wsgiref.types import WSGIApplication
 from wsgiref.validate import validator
 
+import hypothesis
 import pytest
 
 from wsgiserve import Server
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
+
+# How long an example takes says nothing on a machine that does other things too.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 ServeApp = Callable[[WSGIApplication], str]
 

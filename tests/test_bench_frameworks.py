@@ -10,7 +10,8 @@ from click import ClickException
 from click.testing import CliRunner
 
 from bench import frameworks
-from bench.frameworks import BEGIN, END, LOADS, TARGETS, judged, main, section_of, with_section
+from bench.frameworks import COMMAND, LOADS, TARGETS, judged, main
+from bench.sections import marked, sections_of, with_section
 
 PAGE = "# Benchmarks\n\nServers.\n\n## How it was measured\n\nSo.\n"
 
@@ -31,18 +32,19 @@ def test_a_run_prints_and_writes_what_it_measured(tmp_path: Path) -> None:
     written = page.read_text()
     assert "## Frameworks\n\nThe framework half beside others" in written
     assert f"python -m bench.frameworks --rounds 1 --calls 3 --output {page}" in written
-    assert written.replace(section_of(written) + "\n\n", "") == PAGE
+    assert written.replace(sections_of(written)[COMMAND] + "\n\n", "") == PAGE
 
 
 def test_a_section_is_put_in_the_place_of_the_old_one() -> None:
-    once = with_section(PAGE, f"{BEGIN}\nold\n{END}")
-    twice = with_section(once, f"{BEGIN}\nnew\n{END}")
+    other = with_section(PAGE, marked("python -m bench.other", ["other"]))
+    once = with_section(other, marked(COMMAND, ["old"]))
+    twice = with_section(once, marked(COMMAND, ["new"]))
 
     assert "old" in once
     assert twice == once.replace("old", "new")
     assert twice.index("Servers.") < twice.index("new") < twice.index("## How it was measured")
-    assert with_section(PAGE, "") == PAGE
-    assert section_of(PAGE) == ""
+    assert sections_of(twice)["python -m bench.other"] == marked("python -m bench.other", ["other"])
+    assert sections_of(PAGE) == {}
 
 
 def test_targets_are_judged_by_their_ratio(table: frameworks.Table) -> None:

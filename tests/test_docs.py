@@ -141,6 +141,14 @@ def test_the_tests_that_the_design_names_are_there() -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("part", ["server", "web", "files"])
+def test_every_module_is_in_the_design(part: str) -> None:
+    table = DESIGN.split(f"In `{part}/`")[1].split("\n\n")[1]
+    named = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines()))
+    there = [path.stem for path in (ROOT / "wsgiserve" / part).glob("*.py") if path.stem != "__init__"]
+    assert sorted(named) == sorted(there)
+
+
 def test_every_invariant_has_tests() -> None:
     rules = (wsgiserve.server.leadership.__doc__ or "").partition("Invariants\n")[2]
     numbers = set(re.findall(r"^(\d)\. ", rules, re.MULTILINE))
@@ -160,6 +168,13 @@ def anchors(page: Path) -> set[str]:
     """Give the names that GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.+)", re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S), re.M)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_command_that_measures_is_in_the_contributing() -> None:
+    modules = [path for path in (ROOT / "bench").glob("*.py") if "@click.command" in path.read_text("utf-8")]
+    commands = {f"python -m bench.{path.stem}".removesuffix(".__main__") for path in modules}
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(python -m bench[\w.]*)", table, re.M)) == commands
 
 
 def test_benchmarks_are_linked_once_they_are_there() -> None:

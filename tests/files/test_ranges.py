@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgiserve.files.ranges import MAX_RANGES, Span, coalesce, content_range, select
+from wsgiserve.files.ranges import MAX_RANGES, Bounds, coalesce, content_range, select
 
 NUMBERS = st.integers(0, 12) | st.integers(0, 10**30)
 SPECS = st.one_of(
@@ -23,7 +23,7 @@ def render(spec: tuple[int | None, int | None]) -> str:
     return f"{'' if first is None else first}-{'' if last is None else last}"
 
 
-def marked(specs: list[tuple[int | None, int | None]], size: int) -> list[Span]:
+def marked(specs: list[tuple[int | None, int | None]], size: int) -> list[Bounds]:
     """RFC 9110 §14.1.2 read literally: which positions does any of the ranges name?"""
     named = [
         any(
@@ -50,7 +50,7 @@ def test_selected_are_the_bytes_that_are_named(specs: list[tuple[int | None, int
 
 
 @given(st.lists(st.tuples(SIZES, SIZES).filter(lambda span: span[0] < span[1]), max_size=30))
-def test_coalesced_spans_are_apart_in_order_and_cover_the_same(spans: list[Span]) -> None:
+def test_coalesced_spans_are_apart_in_order_and_cover_the_same(spans: list[Bounds]) -> None:
     joined = coalesce(spans)
     assert all(before[1] < after[0] for before, after in itertools.pairwise(joined))
     assert {p for span in joined for p in range(*span)} == {p for span in spans for p in range(*span)}

@@ -274,12 +274,14 @@ def test_call_that_is_deposed_as_it_takes_the_lock_back(app, pipelined):
         assert second.inside.wait(SECONDS)
 
     leadership.lock.acquire()
+    leadership._leader = threading.get_ident()
     leadership.lock = ContestedLock(leadership.lock, take_over)
     loop.arrived.put(second)
     assert leadership.call(first) == "anew"
     assert leadership.inline is second
     wait_until(lambda: loop.settled == finished)
     wait_until(lambda: leadership.detached == 0)
+    assert not leadership.calls._running
     loop.arrived.put(third)
     loop.over = True
     leadership.lead()

@@ -226,8 +226,8 @@ def test_signal_lets_a_running_request_finish(folder, number):
         assert (response.body, response.headers["connection"]) == (b"hello", "close")
         code, _, err = program.end()
         assert code == 0
-        said = "Stopping: 1 request is running, then they have 30 s to finish (the same signal again "
-        assert err in ("", f"{said}cuts them)\n")
+        said = "Stopping: 1 request is running; there are 30 s to finish (the same signal again "
+        assert err in ("", f"{said}cuts what runs)\n")
 
 
 def test_idle_server_ends_at_once(folder):

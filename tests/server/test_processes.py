@@ -19,7 +19,7 @@ import pytest
 import wsgiserve
 from bench import deploys
 from bench.load import load
-from tests.server.client import Client, get, refuses, wait_until
+from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from tests.server.test_lifecycle import FREE_PORT, ROOT, Program, serving_program
 from wsgiserve.config import ConfigError
 from wsgiserve.server.program import processors
@@ -379,7 +379,9 @@ def test_workers_are_started_anew_where_there_is_no_fork(folder):
         new_version(folder, "v2")
         program.process.send_signal(signal.SIGHUP)
         wait_until(lambda: who(port)[2] == "v2")
-        assert program.stop()[0] == 0
+        code, _, err = program.stop()
+        assert code == 0
+        assert "is no option" not in err
 
 
 def test_one_worker_is_this_process_where_there_is_no_fork(folder):
@@ -513,16 +515,31 @@ def test_wrong_options(folder, arguments, line):
 # -- signals at bad moments
 
 
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_stop_while_the_app_is_imported(folder, number, expected):
+def test_stop_while_the_app_is_imported(folder, number, expected, options):
     (folder / "app.py").write_text(
         "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(1000)\n"
     )
-    with Program(folder, "app", env=FREE_PORT) as program:
+    with Program(folder, "app", *options, env=FREE_PORT) as program:
         wait_until(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
         code, out, err = program.stop(number)
     assert (code, out, err) == (expected, "", "")
-    assert not is_alive(int((folder / "pid").read_text()))
+    wait_until(lambda: not is_alive(int((folder / "pid").read_text())))
+
+
+@pytest.mark.parametrize("count", ["0", "1"])
+def test_stop_in_good_order_though_nobody_reads_what_is_said(folder, count):
+    options = ("--workers", count, "--drain-delay", "0.1")
+    with serving(folder, "app", *options) as (program, port), Client(port=port) as client:
+        client.send(get("/slow"))
+        wait_until(program.entered)
+        program.process.stderr.close()
+        program.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: refuses(port))
+        program.let_go()
+        assert client.response().headers["connection"] == "close"
+        assert program.process.wait(SECONDS) == 0
 
 
 def test_ctrl_c_reaches_all_and_a_running_request_is_finished(folder):

@@ -74,6 +74,15 @@ def test_health_is_answered_without_the_app(serving):
     assert called == ["/healthzz"] * 3
 
 
+def test_worker_that_is_replaced_says_that_the_service_is_ready(serving):
+    with serving(checked(answer(b"app")), health_path=HEALTH) as server, Client(server) as client:
+        assert client.ask(get(READY)).body == b"ready\n"
+        server.retire()
+        wait_until(lambda: server._loop.gateway.parting)
+        response = client.ask(get(READY))
+        assert (response.status, response.headers["connection"]) == (200, "close")
+
+
 def test_without_the_option_the_path_is_the_app_s(serving):
     with serving(checked(answer(b"app"))) as server, Client(server) as client:
         assert client.ask(get(HEALTH)).body == b"app"
@@ -321,8 +330,8 @@ def test_program_says_what_runs_and_what_was_cut(folder):  # noqa: F811
             other.ask(get())
         code, _, err = program.stop(signal.SIGTERM)
     said = (
-        r"Stopping: 1 request is running, new ones are accepted for 0\.1 s, then they have 0\.2 s to finish "
-        r"\(the same signal again cuts them\)\n"
+        r"Stopping: 1 request is running; new ones are accepted for 0\.1 s, then there are 0\.2 s to finish "
+        r"\(the same signal again cuts what runs\)\n"
     )
     assert code == 1
     assert re.fullmatch(said + r"\S+ \S+" + re.escape(CUT), err), err
@@ -333,8 +342,9 @@ def test_after_run_the_signals_mean_what_they_did(tmp_path):
     (tmp_path / "goes_on.py").write_text(
         "import signal, time\n"
         "from wsgiserve import App\n"
+        "before = signal.getsignal(signal.SIGTERM)\n"
         "App().run('127.0.0.1:0')\n"
-        "print('after', signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)\n"
+        "print('after', signal.getsignal(signal.SIGTERM) is before, flush=True)\n"
         "time.sleep(60)\n"
     )
     with Program(tmp_path, "goes_on.py", command=()) as program:

@@ -117,6 +117,31 @@ def test_large_bodies_pass_both_ways(tmp_path):
     assert received.endswith(b"\r\n\r\n" + body)
 
 
+def test_a_name_is_there_as_long_as_clients_may_come(folder):
+    path = str(folder / "s")
+    with Program(folder, "app", "--bind", f"unix:{path}", "--drain-delay", "1") as program:
+        program.announcement()
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.stderr.readline().startswith("Stopping: ")
+        assert ask(path).endswith(b"\r\n\r\nhello")
+        assert program.end()[0] == 0
+    assert not os.path.lexists(path)
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["gone", "taken"])
+def test_an_upgrade_when_the_name_is_ours_no_more(folder, taken):
+    path = str(folder / "s")
+    with Program(folder, "app", "--bind", f"unix:{path}") as program:
+        program.announcement()
+        os.unlink(path)
+        if taken:
+            leave_behind(path)
+        program.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: "generation 2 serves" in program.process.stderr.readline())
+        assert program.stop()[0] == 0
+    assert os.path.lexists(path) == taken
+
+
 def test_the_program_announces_it_and_logs_a_dash_for_the_client(folder):
     path = str(folder / "s")
     with Program(folder, "app", "--bind", f"unix:{path}", "--socket-mode", "620") as program:

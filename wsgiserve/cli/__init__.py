@@ -21,4 +21,4 @@ def main() -> None:
 
         enter()
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise SystemExit(130) from None  # EXIT_INTERRUPTED, which may not be imported yet

@@ -15,10 +15,12 @@ import click
 from click.core import ParameterSource
 
 from wsgiserve.cli.commands import COMMANDS
+from wsgiserve.server.nursery import WORKER_VARIABLE
+from wsgiserve.server.upgrade import INHERITANCE_VARIABLE, TRIAL_VARIABLE
 
 PREFIX = "WSGISERVE_"
-# What our own processes tell each other.
-OWN = ("WSGISERVE_DEV_CHILD", "WSGISERVE_TRIAL", "WSGISERVE_INHERITANCE")
+# What our own processes tell each other; the first is that of ``wsgiserve.dev``, which serving does not load.
+OWN = ("WSGISERVE_DEV_CHILD", WORKER_VARIABLE, TRIAL_VARIABLE, INHERITANCE_VARIABLE)
 
 # What other servers call it, which is no near miss of what we do.
 _ELSEWHERE = {

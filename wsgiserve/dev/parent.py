@@ -33,6 +33,7 @@ from wsgiserve.server.listener import Listener, open_listeners
 from wsgiserve.server.program import (
     CUT_LINE,
     EXIT_CUT,
+    EXIT_NO_APP,
     EXIT_USAGE,
     fail,
     fail_to_listen,
@@ -222,7 +223,7 @@ class Parent:
             self._retired.remove(child)
             self._cut = self._cut or (code == EXIT_CUT and bool(self._stops))
         elif child.page_only:
-            fail("the page that says what is broken cannot be served", EXIT_CUT)
+            fail("the page that says what is broken cannot be served", EXIT_NO_APP)
         elif child is self._trial:
             self._trial = None
             self._on_broken(f"The process ended with exit code {code} while it imported the app.")

@@ -1,5 +1,4 @@
-"""Digests of a representation (RFC 9530): ``Repr-Digest`` of what is uploaded, and of what is sent if asked
-for.
+"""Digests of a representation (RFC 9530): ``Repr-Digest`` of uploads, and of what is sent if asked for.
 
 The fields are dictionaries of structured fields (RFC 9651 §3.2), of which we read what they use here:
 integers and byte sequences. SHA-256 and SHA-512 are checked; SHA-256 is given. Other algorithms are ignored
@@ -19,10 +18,9 @@ _MAX_KEPT = 1024
 
 
 def announced(field: str) -> dict[str, bytes] | None:
-    """Return the digests of a Repr-Digest field that we check, by the names of ``hashlib``; None if it is
-    malformed.
+    """Return the digests of a Repr-Digest field that we check, by the names of ``hashlib``.
 
-    Of two members with one key the last counts (RFC 9651 §4.2.2).
+    None if it is malformed. Of two members with one key the last counts (RFC 9651 §4.2.2).
     """
     wanted = {}
     for element in field.split(","):

@@ -85,8 +85,7 @@ class Draft:
         return self._file.tell()
 
     def publish(self, name: str, check: Callable[[], object] = lambda: None) -> tuple[bool, Version]:
-        """Give the file its name, durably; return True if it is new, False if it replaced one, and its
-        version.
+        """Give the file its name, durably; return whether it is new, and its version.
 
         ``check`` is called while nobody else publishes in the folder, before the file is created, and again
         before one is replaced; what it raises drops the draft.

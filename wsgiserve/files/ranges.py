@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-Span = tuple[int, int]
+Bounds = tuple[int, int]
 """The first byte, and the one behind the last: never empty."""
 
 MAX_RANGES = 16
@@ -25,7 +25,7 @@ _SPEC = re.compile(r"([0-9]+)-([0-9]*)|-([0-9]+)")
 _MAX_DIGITS = 19
 
 
-def select(field: str, size: int) -> list[Span] | None:
+def select(field: str, size: int) -> list[Bounds] | None:
     """Return the spans of ``size`` bytes that ``field`` asks for, in ascending order.
 
     An empty list if the ranges are valid and none can be satisfied (416); None if the field is to be ignored.
@@ -39,9 +39,9 @@ def select(field: str, size: int) -> list[Span] | None:
     return coalesce(spans)
 
 
-def coalesce(spans: list[Span]) -> list[Span]:
+def coalesce(spans: list[Bounds]) -> list[Bounds]:
     """Sort spans, and join those that overlap or touch."""
-    joined: list[Span] = []
+    joined: list[Bounds] = []
     for start, stop in sorted(spans):
         if joined and start <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
@@ -50,7 +50,7 @@ def coalesce(spans: list[Span]) -> list[Span]:
     return joined
 
 
-def content_range(span: Span, size: int) -> str:
+def content_range(span: Bounds, size: int) -> str:
     """Render Content-Range for a part (§14.4)."""
     return f"bytes {span[0]}-{span[1] - 1}/{size}"
 
@@ -76,7 +76,7 @@ def _parse(field: str) -> list[tuple[str, str, str]] | None:
     return specs if 0 < len(specs) <= MAX_RANGES else None
 
 
-def _resolve(first: str, last: str, suffix: str, size: int) -> Span | None:
+def _resolve(first: str, last: str, suffix: str, size: int) -> Bounds | None:
     if suffix:
         start, stop = size - min(_number(suffix), size), size
     else:

@@ -35,8 +35,7 @@ class Found(NamedTuple):
     representation: Representation
     name: str
     direct: bool = True
-    """Whether nothing comes before it at that path: else it stands in for what may be there the next
-    moment."""
+    """Whether nothing comes before it at that path; else it stands in for what may be there in a moment."""
 
 
 class Reading:

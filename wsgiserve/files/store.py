@@ -88,10 +88,12 @@ class StoredFile:
 
     @property
     def size(self) -> int:
+        """How many bytes it had when it was opened."""
         return self.status.st_size
 
     @property
     def version(self) -> Version:
+        """What tells it from what may replace it."""
         return Version.of(self.status)
 
 

@@ -1,14 +1,16 @@
 """The calls of the app that are not the leader's: on which thread each is, since when, how long it may be.
 
 A call is logged once when it is slow, and *written off* when it is overdue. Its thread cannot be ended, so it
-is given up: an exception is raised in it as soon as it runs Python code again. What waits outside of Python,
-for a lock or for a socket without a timeout, does so until that comes back, perhaps for ever.
+is given up: if it is in the app, an exception is raised in it as soon as it runs Python code again. What
+waits outside of Python, for a lock or for a socket without a timeout, does so until that comes back, perhaps
+for ever.
 
 All of it is guarded by the leadership's mutex, but ``due``, which the sentinel reads without.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -20,6 +22,7 @@ from time import monotonic
 from wsgiserve.server.errors import RequestTimeout
 from wsgiserve.server.exchange import Exchange
 
+TAKE_A_LOCK = ("acquire", "__enter__")
 OURS = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -83,9 +86,23 @@ class Calls:
         return call.began + (self._timeout if call.logged else min(self._slow, self._timeout))
 
     def interrupt(self, call: Call) -> None:
-        """Raise RequestTimeout in a call's thread once that runs Python code."""
-        if self._interrupt is not None:
+        """Raise RequestTimeout in a call's thread once that runs Python code, where that does no harm."""
+        if self._interrupt is not None and _is_in_the_app(call.thread):
             self._interrupt(call.thread)
+
+
+def _is_in_the_app(thread: int) -> bool:
+    """Whether a thread runs the app's code, and neither ours nor what may just be taking a lock.
+
+    Ours ends by itself, since its socket leads nowhere. A lock that is taken when the exception comes, ahead
+    of what lets it go again, stays taken: with one of logging's, whoever logs would wait for ever.
+    """
+    frame = sys._current_frames().get(thread)
+    if frame is None or frame.f_code.co_name in TAKE_A_LOCK or _is_ours(frame.f_code.co_filename):
+        return False
+    while frame is not None and frame.f_code.co_filename != logging.__file__:
+        frame = frame.f_back
+    return frame is None
 
 
 def place(thread: int) -> str:

@@ -200,10 +200,9 @@ class Custody:
             connection.unsent = before.unsent
         elif exchange.head_sent:
             connection.broken = connection.reset = True
-            if (
-                exchange.stream is not None or exchange.pace is not None
-            ):  # Its thread may wait for the socket,
-                connection.hang_up()  # which then stays open for as long as that does.
+            if exchange.stream is not None or exchange.pace is not None:
+                # Its thread may wait for the socket, which then stays open for as long as that does.
+                connection.hang_up()
         else:
             head, body = error_response(504, "the application took too long", self.gateway.standing())
             exchange.status, exchange.sent = 504, 0 if exchange.request.method == "HEAD" else len(body)

@@ -335,6 +335,8 @@ class Fleet:
         worker.acknowledged = True
 
     def _not_started(self, worker: Worker, reason: str, now: float) -> None:
+        if self.stopping:
+            return  # It was to end.
         if worker.generation == self.candidate:
             self._give_up(now, "failed", reason)
         elif worker.generation == self.generation:

@@ -1,7 +1,7 @@
 """What every exchange of a server shares: the app, the environ's first layer, response heads, Date lines.
 
 PEP 3333 calls this side the gateway. Once the server runs, only caches and clocks change in here, and
-``stopping`` and ``parting``, which become true once, in this order.
+``stopping``, ``ready`` and ``parting``, which change once, in this order.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Gateway:
         self.environ = server_environ(multithread=multithread, multiprocess=not alone)
         self.refusals = RefusalLog()
         self.access_log = AccessLog() if config.access_log else None
-        self.stopping = False  # the server was asked to: it is not ready for more
+        self.stopping = False  # the server was asked to, or to leave new clients to other processes
+        self.ready = True  # for new clients, here or in another process
         self.parting = False  # no connection persists behind a response that begins from now on
         self.before_wait: Callable[[Any], None]  # set by the loop; an exchange calls it with itself
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
@@ -86,10 +87,8 @@ class Gateway:
         ``announced`` is the body's length if known. Returns (framing, the length to keep to, whether the
         connection persists, the bytes).
         """
-        term, starts = (
-            self.term,
-            self.starts,
-        )  # Taken first, so that nothing is kept for longer than it is true.
+        # Taken first, so that nothing is kept for longer than it is true.
+        term, starts = self.term, self.starts
         framing, length = response_framing(method, head.status, minor, announced)
         persists = keep_alive and framing != "close" and not self.parting
         persistence = b""

@@ -1,7 +1,8 @@
 """The server's own answers to who asks for its health: below ``--health-path``, and without the app.
 
 ``PATH`` is answered 200 as long as the loop turns, ``PATH/ready`` only until the server is asked to stop, and
-503 from then on. Whoever reads the request answers it: that needs no thread for the app.
+503 from then on; a worker that is replaced says 200 to the end, since others serve. Whoever reads the request
+answers it: that needs no thread for the app.
 
 A head that asks for it is raised where heads are read, and is not kept for the next one to be compared with.
 So a head that is repeated, as most are, pays nothing for this.
@@ -52,7 +53,7 @@ def answer(gateway: Gateway, head: RequestHead, keep_alive: bool) -> tuple[bytes
         headers.append(("Allow", "GET, HEAD"))
     elif not head.path.endswith(READY):
         status, text = "200 OK", b"live\n"
-    elif gateway.stopping:
+    elif not gateway.ready:
         status, text = "503 Service Unavailable", b"stopping\n"
     else:
         status, text = "200 OK", b"ready\n"

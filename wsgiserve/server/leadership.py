@@ -172,6 +172,14 @@ class Leadership:
 
     def _settle_leading(self, exchange: Exchange) -> None:
         """Give back what a deposed exchange holds, on a thread that leads: no call of the app in here."""
+        try:
+            with self.mutex:
+                self.calls.leave()
+        except RequestTimeout:  # Written off since it was deposed: rule 7.
+            self.vacant = True
+            self.lock.release()
+            self.promote()
+            raise
         following = self._settle(exchange) or self._next_waiting()
         if following is not None:
             self._post(following)  # It inherits the slot.

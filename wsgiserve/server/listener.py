@@ -45,7 +45,7 @@ class Listener:
     def __init__(self, sock: socket.socket, host: str = "", file: unix.SocketFile | None = None) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self._file = file
+        self.file = file
         address = sock.getsockname()
         self.is_unix = not isinstance(address, tuple)
         self.host: str = "localhost" if self.is_unix else host
@@ -71,10 +71,14 @@ class Listener:
             return f"{self.url} and every other address of this machine"
         return self.url
 
+    def leave(self) -> None:
+        """Leave it to other processes to listen, under the same name."""
+        self.sock.close()
+
     def close(self) -> None:
         """Stop listening; connections the system has accepted for us are refused."""
-        if self._file is not None:
-            self._file.remove()
+        if self.file is not None:
+            self.file.remove()
         self.sock.close()
 
 
@@ -142,10 +146,8 @@ def check_binds(config: Config) -> None:
     unix.check_rights(config.socket_mode, config.socket_owner)
 
 
-def adopt(text: str, descriptor: int, host: str) -> Listener:
-    """Make the listener of a bind that the program before us, of the same process, has left open."""
-    bind = parse_bind(text)
-    file = unix.SocketFile(os.path.abspath(bind.name)) if bind.kind == "unix" else None
+def adopt(descriptor: int, host: str, file: unix.SocketFile | None) -> Listener:
+    """Make the listener of what the program before us, of the same process, has left open."""
     return Listener(socket.socket(fileno=descriptor), host, file)
 
 

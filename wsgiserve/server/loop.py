@@ -406,6 +406,7 @@ class EventLoop(Custody):
         """Have the leader stop the server in these steps; safe from any thread and in a signal handler."""
         self._ending = ending
         self.gateway.stopping = True
+        self.gateway.ready = not ending.takes_in  # Else other processes have new clients.
         self.leadership.sentinel.give_up(ending.cut_at - monotonic() + CUT_SECONDS)
         self.wake()
 

@@ -162,7 +162,7 @@ def _supervise(supervisor: Supervisor, config: Config) -> int:
         fail(f"--pid-file: cannot write {config.pid_file}: {error.strerror}", EXIT_USAGE)
     code = supervisor.run()
     if code == EXIT_NO_APP:
-        sys.stderr.write(f"{supervisor.fleet.reason}\n")
+        _complain(supervisor.fleet.reason)
     elif code == EXIT_CUT:
         fail(CUT_LINE, EXIT_CUT)
     return code
@@ -177,7 +177,7 @@ def _or_exit(get: Callable[[], T]) -> T:
     try:
         return get()
     except StartError as error:
-        sys.stderr.write(f"{error}\n")
+        _complain(str(error))
         raise SystemExit(EXIT_NO_APP) from None
 
 
@@ -211,13 +211,20 @@ def listen_where_passed(options: dict[str, Any]) -> None:
 
 def fail(message: str, code: int) -> NoReturn:
     """Say on standard error why the program ends, and end it."""
-    sys.stderr.write(f"wsgiserve: {message}\n")
+    _complain(f"wsgiserve: {message}")
     raise SystemExit(code)
 
 
 def fail_to_listen(error: ListenError, port_option: str = BIND_OPTION) -> NoReturn:
     """End the program, with the way to choose another port, if one would do."""
     fail(f"{error} with {port_option}" if error.other_port else str(error), EXIT_CANNOT_LISTEN)
+
+
+def _complain(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+    except (AttributeError, OSError):
+        pass  # Closed by whoever started us, or nobody reads it: the exit code is to tell.
 
 
 def _announce(text: str) -> None:
@@ -232,12 +239,15 @@ def _announce(text: str) -> None:
 
 def _say(config: Config, running: int) -> None:
     """Perhaps called in a signal handler: a person who pressed Ctrl+C wonders why nothing happens."""
-    if not running and not config.drain_delay:
+    if sys.stderr is None or not (running or config.drain_delay):
         return
     requests = "1 request is" if running == 1 else f"{running} requests are"
-    accepting = f"new ones are accepted for {config.drain_delay:g} s, " if config.drain_delay else ""
-    text = f"Stopping: {requests} running, {accepting}then they have {config.graceful_timeout:g} s to finish"
-    os.write(2, f"{text} (the same signal again cuts them)\n".encode())
+    accepting = f"new ones are accepted for {config.drain_delay:g} s, then " if config.drain_delay else ""
+    text = f"Stopping: {requests} running; {accepting}there are {config.graceful_timeout:g} s to finish"
+    try:
+        os.write(2, f"{text} (the same signal again cuts what runs)\n".encode())
+    except OSError:
+        pass  # Nobody reads it.
 
 
 def _raise_descriptor_limit() -> None:

@@ -1,9 +1,9 @@
 """The files of ``--pid-file PATH``: PATH has the process id and nothing else, PATH.status how it stands.
 
 The status is JSON, replaced as a whole whenever it changes: ``state`` (starting, serving, reloading,
-stopping),
-``generation`` that serves, ``latest`` that was tried and its ``outcome`` (serving, failed, superseded, or
-empty while it starts) with the ``reason``, and the ``workers``. Nothing is written that was not asked for.
+stopping), the ``generation`` that serves, the ``latest`` that was tried and its ``outcome`` (serving, failed,
+superseded, or empty while it starts) with the ``reason``, and the ``workers``. Nothing is written that was
+not asked for.
 """
 
 from __future__ import annotations

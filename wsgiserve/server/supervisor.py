@@ -325,9 +325,10 @@ class Supervisor:
                 self._reap()
 
     def _stop(self) -> None:
-        self._close_listeners()  # First: what connects from now on would wait for nobody.
+        for listener in self.listeners:
+            listener.leave()  # First: what connects once the workers listen no more would wait for nobody.
+        self.fleet.stop()  # Before the templates end, or that would be a failure.
         self._templates.close()
-        self.fleet.stop()
 
     def _close_listeners(self) -> None:
         for listener in self.listeners:

@@ -12,17 +12,21 @@ import os
 import re
 import socket
 import stat
+from collections.abc import Iterable
 
 from wsgiserve.config import ConfigError
 from wsgiserve.server.errors import ListenError
 
 
 class SocketFile:
-    """The name of a socket in the file system, which outlives the socket unless it is removed."""
+    """The name of a socket in the file system, which outlives the socket unless it is removed.
 
-    def __init__(self, path: str) -> None:
+    ``identity`` is what the file was when this process made it.
+    """
+
+    def __init__(self, path: str, identity: Iterable[int] = ()) -> None:
         self.path = path
-        self._identity = _identity(path)
+        self.identity = tuple(identity) or _identity(path)
         self._maker = os.getpid()
 
     def remove(self) -> None:
@@ -30,7 +34,7 @@ class SocketFile:
         if os.getpid() != self._maker:
             return
         try:
-            if _identity(self.path) == self._identity:
+            if _identity(self.path) == self.identity:
                 os.unlink(self.path)
         except OSError:
             pass  # It is gone, or the folder may not be written any more.
@@ -88,9 +92,10 @@ def reason(error: OSError, path: str) -> str:
     return os.strerror(error.errno) if error.errno else str(error)
 
 
-def _identity(path: str) -> tuple[int, int]:
+def _identity(path: str) -> tuple[int, ...]:
+    """Tell a file from others, also from one that got the number of another that is gone."""
     status = os.lstat(path)
-    return status.st_dev, status.st_ino
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def _clear_the_way(path: str) -> None:

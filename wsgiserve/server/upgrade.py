@@ -4,7 +4,7 @@ First the command is started once on trial: it does everything but serve, and sa
 it would. Then the supervisor executes it in its own place. The sockets stay open over that, and so do the
 channels to the workers, which go on serving; the new program adopts them as the generation before its own,
 starts workers, and retires those only when the new ones are ready. So the same rules hold as for a reload,
-and more is read anew: the configuration, this package, the interpreter.
+and more is read anew: this package and the interpreter. Command line and environment stay.
 
 Signals are kept back from before the exec until the new program heeds them.
 """
@@ -23,6 +23,7 @@ from wsgiserve.server.channel import Channel
 from wsgiserve.server.fleet import Worker
 from wsgiserve.server.listener import Listener, adopt
 from wsgiserve.server.nursery import command, folder
+from wsgiserve.server.unix import SocketFile
 
 logger = logging.getLogger("wsgiserve")
 
@@ -54,7 +55,15 @@ def become(binds: tuple[str, ...], listeners: list[Listener], workers: dict[Work
         }
         for worker, channel in workers.items()
     ]
-    sockets = [[bind, listener.fd, listener.host] for bind, listener in zip(binds, listeners, strict=True)]
+    sockets = [
+        {
+            "bind": bind,
+            "descriptor": listener.fd,
+            "host": listener.host,
+            "file": listener.file and [listener.file.path, listener.file.identity],
+        }
+        for bind, listener in zip(binds, listeners, strict=True)
+    ]
     descriptors = [heir["channel"] for heir in heirs] + [listener.fd for listener in listeners]
     inheritance = json.dumps({"listeners": sockets, "workers": heirs})
     for stream in (sys.stdout, sys.stderr):
@@ -79,11 +88,14 @@ def _pass_on(descriptors: list[int], inheritable: bool) -> None:
 def inheritance() -> dict[str, Any]:
     """Return what the program before this one has left; {} if it was started, not upgraded."""
     left: dict[str, Any] = json.loads(os.environ.pop(INHERITANCE_VARIABLE, "{}"))
-    _pass_on([fd for _, fd, _ in left.get("listeners", ())], False)
+    _pass_on([sock["descriptor"] for sock in left.get("listeners", ())], False)
     _pass_on([heir["channel"] for heir in left.get("workers", ())], False)
     return left
 
 
 def listeners(left: dict[str, Any]) -> list[tuple[str, Listener]]:
     """Return the open listeners of an inheritance, each with what it was bound as."""
-    return [(bind, adopt(bind, fd, host)) for bind, fd, host in left.get("listeners", ())]
+    return [
+        (sock["bind"], adopt(sock["descriptor"], sock["host"], sock["file"] and SocketFile(*sock["file"])))
+        for sock in left.get("listeners", ())
+    ]
