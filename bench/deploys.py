@@ -23,7 +23,7 @@ from typing import Any
 import click
 
 from bench.load import APP, Tally, load
-from wsgiserve.server.standing import read_status
+from wsgiserve.processes.pid_file import read_status
 
 ROOT = Path(__file__).parent.parent
 SLOW_SECONDS = 1.0

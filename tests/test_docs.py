@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import wsgiserve.cli.reload
-import wsgiserve.server.leadership
+import wsgiserve.processes.signals
 import wsgiserve.server.program
-import wsgiserve.server.signals
+import wsgiserve.server.threads.leadership
 from tests.test_live import announced_port
 from wsgiserve.config import Config
 
@@ -121,7 +121,7 @@ def test_every_exit_code_is_in_the_operations() -> None:
 def test_every_signal_is_in_the_operations() -> None:
     table = OPERATIONS.split("## Signals")[1].split("##")[0]
     documented = re.findall(r"`(SIG\w+)`", "".join(re.findall(r"^\| (`SIG.*?) \|", table, re.MULTILINE)))
-    assert sorted(documented) == sorted(wsgiserve.server.signals.NAMES)
+    assert sorted(documented) == sorted(wsgiserve.processes.signals.NAMES)
 
 
 def test_the_exit_codes_of_reload_are_in_the_operations() -> None:
@@ -150,7 +150,7 @@ def test_every_module_is_in_the_design(part: str) -> None:
 
 
 def test_every_invariant_has_tests() -> None:
-    rules = (wsgiserve.server.leadership.__doc__ or "").partition("Invariants\n")[2]
+    rules = (wsgiserve.server.threads.leadership.__doc__ or "").partition("Invariants\n")[2]
     numbers = set(re.findall(r"^(\d)\. ", rules, re.MULTILINE))
     assert numbers
     assert set(re.findall(r"^\| (\d)\. .*::test_", DESIGN, re.MULTILINE)) == numbers

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsgiserve.files import InvalidName, NotStored, Store
-from wsgiserve.files.draft import Draft
+from wsgiserve.files.disk.draft import Draft
 
 SECRET = b"the sentinel outside"
 MIB = 1024 * 1024

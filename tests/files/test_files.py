@@ -19,8 +19,8 @@ from wsgiserve import Server
 from wsgiserve.files import Answer, Files, Store
 from wsgiserve.files.codings import ranking
 from wsgiserve.files.conditional import Validators, evaluate, format_date, parse_date
-from wsgiserve.files.media_types import MEDIA_TYPES, media_type
 from wsgiserve.files.validators import Version
+from wsgiserve.web.media_types import MEDIA_TYPES, media_type
 
 LONG_AGO = 1_600_000_000
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.server.apps import Gate
 from wsgiserve import Server
-from wsgiserve.server.poller import SelectorsPoller
+from wsgiserve.server.sockets.poller import SelectorsPoller
 
 
 class SelectorsServer(Server):

@@ -18,7 +18,7 @@ from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from tests.server.test_lifecycle import Program
 from wsgiserve import Server
 from wsgiserve.protocol import LocalProtocolError
-from wsgiserve.server.poller import WRITE, EpollPoller
+from wsgiserve.server.sockets.poller import WRITE, EpollPoller
 
 LARGE = 1_500_000  # more than a socket takes while its client does not read
 

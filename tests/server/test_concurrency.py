@@ -1,4 +1,4 @@
-"""Who waits for whom: the invariants of ``wsgiserve.server.leadership``, seen from outside.
+"""Who waits for whom: the invariants of ``wsgiserve.server.threads.leadership``, seen from outside.
 
 A call is held in the app by a gate, not by a time; that it was deposed shows in another request's answer.
 """
@@ -23,7 +23,7 @@ import pytest
 from tests.server.apps import TEXT, Blocks, Gate, checked, connections
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from wsgiserve import Server
-from wsgiserve.server.poller import READ, EpollPoller, SelectorsPoller
+from wsgiserve.server.sockets.poller import READ, EpollPoller, SelectorsPoller
 
 
 def ask_fast(server, count=3):

@@ -26,9 +26,9 @@ from tests.server.test_leadership import (
     threads,
 )
 from tests.server.test_lifecycle import LOG_LINE, serving_program
-from wsgiserve.server.calls import Calls
 from wsgiserve.server.errors import ClientDisconnected, RequestTimeout
-from wsgiserve.server.leadership import Leadership
+from wsgiserve.server.threads.leadership import Leadership
+from wsgiserve.server.threads.timeouts import Calls
 
 TIMEOUT = 0.2
 LATE = b"504 Gateway Timeout: the application took too long\n"

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from wsgiserve.server.fleet import (
+from wsgiserve.processes.fleet import (
     ACKNOWLEDGE_SECONDS,
     FIRST_PAUSE,
     HURRY_SECONDS,

@@ -15,9 +15,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.server.client import SECONDS, wait_until
-from wsgiserve.server.forecast import CREDIT, SIZE, Forecast
-from wsgiserve.server.leadership import Leadership
-from wsgiserve.server.sentinel import CALM_TICKS, TICK, Sentinel
+from wsgiserve.server.threads.forecast import CREDIT, SIZE, Forecast
+from wsgiserve.server.threads.leadership import Leadership
+from wsgiserve.server.threads.sentinel import CALM_TICKS, TICK, Sentinel
 
 
 class FakeLoop:

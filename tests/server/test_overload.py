@@ -18,9 +18,10 @@ from tests.server.test_lifecycle import LOG_LINE
 from wsgiserve import Server
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.protocol.response import RETRY_SECONDS
-from wsgiserve.server import connection, loop
-from wsgiserve.server.leadership import Leadership
-from wsgiserve.server.poller import EpollPoller
+from wsgiserve.server import loop
+from wsgiserve.server.http import connection
+from wsgiserve.server.sockets.poller import EpollPoller
+from wsgiserve.server.threads.leadership import Leadership
 
 BUSY = b"503 Service Unavailable: too many requests wait for the application\n"
 LATE = b"503 Service Unavailable: the request waited for the application for too long\n"

@@ -124,7 +124,7 @@ def test_reader_is_not_blamed_for_a_slow_app(serving):
 
 
 def test_readers_where_the_system_does_not_tell_what_was_taken(serving, tmp_path, monkeypatch):
-    monkeypatch.setattr("wsgiserve.server.connection.queued", lambda fd: 0)
+    monkeypatch.setattr("wsgiserve.server.http.connection.queued", lambda fd: 0)
     with serving(sending(1000, tmp_path), stall_timeout=1) as server:
         with readers(server, *SHAPES) as clients:
             assert sip(clients, 500_000, 2.5) == clients

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from wsgiserve.server.poller import READ, WRITE, EpollPoller, SelectorsPoller
+from wsgiserve.server.sockets.poller import READ, WRITE, EpollPoller, SelectorsPoller
 
 
 @pytest.fixture(params=[EpollPoller, SelectorsPoller], ids=["epoll", "selectors"])

@@ -22,7 +22,7 @@ from bench.load import load
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from tests.server.test_lifecycle import FREE_PORT, ROOT, Program, serving_program
 from wsgiserve.config import ConfigError
-from wsgiserve.server.program import processors
+from wsgiserve.processes.command import processors
 
 APP = """
 import os, sys, time
@@ -416,7 +416,7 @@ def test_an_upgrade_that_would_not_start_changes_nothing(folder):
     shutil.copytree(ROOT / "wsgiserve", folder / "wsgiserve", ignore=shutil.ignore_patterns("__pycache__"))
     with serving(folder, "app", env={"PYTHONPATH": str(folder)}) as (program, port):
         before = who(port)
-        (folder / "wsgiserve" / "config.py").write_text("this is no program\n")
+        (folder / "wsgiserve" / "config" / "options.py").write_text("this is no program\n")
         program.process.send_signal(signal.SIGUSR2)
         for line in program.process.stderr:
             if "upgrade failed, everything goes on as it was" in line:

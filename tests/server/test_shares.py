@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wsgiserve.server.shares import SLACK, SLOTS, Shares
+from wsgiserve.server.scoreboard import SLACK, SLOTS, Shares
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +38,7 @@ def test_a_worker_that_died_is_nobody():
 
 FORKING = """
 import os
-from wsgiserve.server.shares import Shares
+from wsgiserve.server.scoreboard import Shares
 shares = Shares()
 shares.of(1).set(3)
 pid = os.fork()

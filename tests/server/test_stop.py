@@ -15,7 +15,7 @@ from tests.server.client import SECONDS, STANDING, Client, get, refuses, wait_un
 from tests.server.test_lifecycle import CUT, Program, folder, serving_program  # noqa: F401 - a fixture
 from wsgiserve import Server
 from wsgiserve.config import ConfigError, make_config
-from wsgiserve.server import ending
+from wsgiserve.server.shutdown import FAREWELL_SECONDS
 
 HEALTH = "/healthz"
 READY = "/healthz/ready"
@@ -167,9 +167,9 @@ def test_stop_without_delay_refuses_at_once_and_closes_idle_connections_a_little
         server.stop()
         wait_until(lambda: refuses(port))
         assert busy.ask(get()).headers["connection"] == "close"
-        assert time.monotonic() - started < ending.FAREWELL_SECONDS
+        assert time.monotonic() - started < FAREWELL_SECONDS
         assert idle.rest() == b""
-        assert time.monotonic() - started >= ending.FAREWELL_SECONDS
+        assert time.monotonic() - started >= FAREWELL_SECONDS
 
 
 def test_whoever_the_system_has_accepted_is_answered(serving, gate):

@@ -21,7 +21,7 @@ from tests.server.apps import answer, checked
 from tests.server.client import SECONDS, Client, get, wait_until
 from tests.server.test_lifecycle import APP, Program, serving_program
 from tests.server.test_unix import ask
-from wsgiserve.server.systemd import Manager, inherited_descriptors, watchdog_seconds
+from wsgiserve.server.sockets.systemd import Manager, inherited_descriptors, watchdog_seconds
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy" / "systemd"

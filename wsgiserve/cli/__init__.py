@@ -8,7 +8,7 @@ put the name into ``COMMANDS``. Each module imports what it works with when it i
 ``wsgiserve --help`` can show them all, and serving an app never loads the framework half.
 
 An option ``--name`` can also be given as an environment variable, ``WSGISERVE_NAME``, or
-``WSGISERVE_COMMAND_NAME`` for a command's own. Exit codes are in ``wsgiserve.server.program``.
+``WSGISERVE_COMMAND_NAME`` for a command's own. Exit codes are in ``wsgiserve.server.console``.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from wsgiserve.server.console import EXIT_NO_APP
 from wsgiserve.server.errors import StartError
-from wsgiserve.server.program import EXIT_NO_APP
 from wsgiserve.target import TargetError, UserCodeError, load_app
 
 if TYPE_CHECKING:

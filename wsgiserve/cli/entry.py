@@ -9,7 +9,7 @@ import click
 from wsgiserve.cli import serve
 from wsgiserve.cli.commands import COMMANDS, load
 from wsgiserve.cli.faults import in_words
-from wsgiserve.server.program import fail
+from wsgiserve.server.console import fail
 
 
 def enter() -> None:

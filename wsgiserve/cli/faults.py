@@ -15,8 +15,8 @@ import click
 from click.core import ParameterSource
 
 from wsgiserve.cli.commands import COMMANDS
-from wsgiserve.server.nursery import WORKER_VARIABLE
-from wsgiserve.server.upgrade import INHERITANCE_VARIABLE, TRIAL_VARIABLE
+from wsgiserve.processes.reexec import INHERITANCE_VARIABLE, TRIAL_VARIABLE
+from wsgiserve.processes.spawn import WORKER_VARIABLE
 
 PREFIX = "WSGISERVE_"
 # What our own processes tell each other; the first is that of ``wsgiserve.dev``, which serving does not load.

@@ -22,12 +22,13 @@ import click
 
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import server_options
-from wsgiserve.server.program import EXIT_USAGE, fail, run
+from wsgiserve.server.console import EXIT_USAGE, fail
+from wsgiserve.server.program import run
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from wsgiserve.server.listener import Listener
+    from wsgiserve.server.sockets.listener import Listener
 
 EXAMPLES = """
 \b

@@ -10,8 +10,8 @@ import time
 import click
 
 from wsgiserve.cli.commands import HELP
-from wsgiserve.server.program import EXIT_USAGE, fail
-from wsgiserve.server.standing import read_pid, read_status
+from wsgiserve.processes.pid_file import read_pid, read_status
+from wsgiserve.server.console import EXIT_USAGE, fail
 
 EXIT_NOT_RELOADED = 1
 LOOK_SECONDS = 0.05

@@ -10,7 +10,7 @@ import click
 
 from wsgiserve.cli.apps import app_or_exit
 from wsgiserve.cli.commands import HELP
-from wsgiserve.server.program import EXIT_NO_APP, fail
+from wsgiserve.server.console import EXIT_NO_APP, fail
 
 if TYPE_CHECKING:
     from wsgiserve.web.app import App

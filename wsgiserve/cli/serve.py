@@ -18,8 +18,8 @@ from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import COMMANDS, HELP, load
 from wsgiserve.cli.faults import misspelt_variables
 from wsgiserve.config import Config, ConfigError, make_config
-from wsgiserve.server.listener import check_binds
-from wsgiserve.server.program import run_command
+from wsgiserve.processes.command import run_command
+from wsgiserve.server.program import listen_where_passed
 
 EXAMPLES = """
 \b
@@ -48,9 +48,8 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
         flags = f"{flag}/--no-{field.name.replace('_', '-')}"
         return click.option(flags, default=default, show_default=True, help=text)
     if isinstance(default, tuple):
-        return click.option(
-            flag, multiple=True, default=default, show_default=True, metavar=metavar, help=text
-        )
+        texts = tuple(map(str, default))
+        return click.option(flag, multiple=True, default=texts, show_default=True, metavar=metavar, help=text)
     variable = field.metadata["variable"]
     return click.option(
         flag,
@@ -103,7 +102,8 @@ def command(context: click.Context, /, app: str, dev: bool, **options: Any) -> N
     """Serve the WSGI application that MODULE:NAME names, until Ctrl+C or SIGTERM."""
     if context.get_parameter_source("bind") is ParameterSource.DEFAULT:
         del options["bind"]  # A service manager may have a better place for us.
-    _check(context, options)
+    listen_where_passed(options)
+    config = _config(context, options)
     if dev and options["workers"] not in (0, 1):
         param = next(param for param in context.command.params if param.name == "workers")
         raise click.BadParameter("with --dev there is one, whose frames the debugger knows", context, param)
@@ -111,17 +111,26 @@ def command(context: click.Context, /, app: str, dev: bool, **options: Any) -> N
         sys.stderr.write(f"wsgiserve: {line}\n")
     sys.path.insert(0, working_folder())
     if dev:
-        from wsgiserve.dev.start import develop  # with werkzeug, which serving does without
-
-        develop(app, options)
+        _develop(app, config)
     else:
-        run_command(lambda: find_app(app), **options)
+        run_command(lambda: find_app(app), config)
 
 
-def _check(context: click.Context, options: dict[str, Any]) -> None:
-    """Refuse wrong values here, where it is known how each was given."""
+def _develop(app: str, config: Config) -> None:
+    """Be the parent of the development mode, or a child that it has started; imports werkzeug."""
+    from wsgiserve.dev import child, parent
+
+    orders = child.orders()
+    if orders is None:
+        parent.Parent(config).run()
+    else:
+        child.work(app, config, **orders)
+
+
+def _config(context: click.Context, options: dict[str, Any]) -> Config:
+    """Make the configuration here, where it is known how each option was given."""
     try:
-        check_binds(make_config(**options))
+        return make_config(**options)
     except ConfigError as error:
         param = next((param for param in context.command.params if param.name == error.option), None)
         raise click.BadParameter(error.text, context, param) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import signal
 import site
@@ -13,20 +15,27 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from wsgiserve.config import make_config
+from wsgiserve.config import Config, parse_bind
+from wsgiserve.dev import VARIABLE
 from wsgiserve.dev.page import Development
-from wsgiserve.server import Server, lifespan, signals
-from wsgiserve.server.channel import Channel
+from wsgiserve.processes import signals
+from wsgiserve.processes.channel import Channel
+from wsgiserve.server import Server, lifespan
+from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED, log_to_stderr
 from wsgiserve.server.errors import StartError
-from wsgiserve.server.program import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED, log_to_stderr
-from wsgiserve.server.worker import started
 from wsgiserve.target import TargetError, load_app
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+def orders() -> dict[str, Any] | None:
+    """Return what the parent tells this process, None if no parent has started it."""
+    text = os.environ.pop(VARIABLE, None)
+    return None if text is None else dict(json.loads(text))
+
+
 def work(
-    target: str, options: dict[str, Any], *, channel: int, listeners: list[int], version: str, broken: str
+    target: str, config: Config, *, channel: int, listeners: list[int], version: str, broken: str
 ) -> None:
     """Serve the app, or only the page that says ``broken``; the numbers are descriptors."""
     signal.signal(signal.SIGINT, signals.ignore)  # Ctrl+C reaches us too, and is our parent's to heed.
@@ -39,17 +48,21 @@ def work(
     if not broken:
         try:
             app = load_app(target)
-            started(app)
+            lifespan.started(app)
         except (TargetError, StartError) as error:
             parent.send(event="failed", reason=str(error), folders=sorted(set(_folders(error))))
             raise SystemExit(EXIT_NO_APP) from None
     log_to_stderr()
     development = Development(app, version, lambda: _report(parent))
     development.broken = broken
-    options = make_config(**options).server_options()
-    options |= {"bind": [f"fd://{number}" for number in listeners], "socket_mode": "", "socket_owner": ""}
-    options["drain_delay"] = 0.0  # Another child accepts already.
-    server = Server(development, **options)
+    config = dataclasses.replace(
+        config,
+        bind=tuple(parse_bind(f"fd://{number}") for number in listeners),
+        socket_mode="",
+        socket_owner="",
+        drain_delay=0.0,  # Another child accepts already.
+    )
+    server = Server(development, config=config)
 
     def ready() -> None:
         signal.signal(signal.SIGINT, signals.ignore)

@@ -109,7 +109,7 @@ def _raising(app: WSGIApplication) -> WSGIApplication:
     """Raise an error that is to be shown, in the place of the app."""
 
     def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        __traceback_hide__ = True  # noqa: F841 -- a mark for the debugger
+        __traceback_hide__ = True
         error: Exception | None = environ.get(_ERROR)
         if error is not None:
             raise error

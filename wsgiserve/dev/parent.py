@@ -24,22 +24,22 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from wsgiserve.config import make_config
+from wsgiserve.config import Config
 from wsgiserve.dev import VARIABLE
 from wsgiserve.dev.watch import Watcher, best_hints
-from wsgiserve.server import ListenError, signals
-from wsgiserve.server.channel import Channel
-from wsgiserve.server.listener import Listener, open_listeners
-from wsgiserve.server.program import (
+from wsgiserve.processes import signals
+from wsgiserve.processes.channel import Channel
+from wsgiserve.server import ListenError
+from wsgiserve.server.console import (
     CUT_LINE,
     EXIT_CUT,
     EXIT_NO_APP,
     EXIT_USAGE,
     fail,
     fail_to_listen,
-    listen_where_passed,
     log_to_stderr,
 )
+from wsgiserve.server.sockets.listener import Listener, open_listeners
 
 logger = logging.getLogger("wsgiserve")
 
@@ -61,11 +61,10 @@ class Child:
 
 
 class Parent:
-    """One run of the development mode; the options are those of the command."""
+    """One run of the development mode."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        listen_where_passed(options)
-        self._config = make_config(**options)
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self._listeners: list[Listener] = []
         self._serving: Child | None = None
         self._trial: Child | None = None
@@ -103,7 +102,7 @@ class Parent:
         except ListenError as error:
             fail_to_listen(error)
         pairs = zip(self._config.bind, self._listeners, strict=True)
-        exposed = [text for text, listener in pairs if not _is_loopback(listener)]
+        exposed = [bind for bind, listener in pairs if not _is_loopback(listener)]
         if exposed:
             self._stop_listening()
             fail(f"--bind {exposed[0]}: {_LOOPBACK_ONLY}", EXIT_USAGE)

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, cast
 
-from wsgiserve.files.store import Entry, Store, StoredFile
+from wsgiserve.files.disk.store import Entry, Store, StoredFile
 from wsgiserve.files.tree import join, walk
 
 MOST_MEMBERS = 100_000

@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from wsgiserve.files.answer import Answer, Fields, empty, not_found, text
+from wsgiserve.files.disk.store import Store
 from wsgiserve.files.hot import HotFiles
 from wsgiserve.files.listing import FolderPage
 from wsgiserve.files.origin import OriginPolicy
 from wsgiserve.files.reading import Found, Listing, Reading, decoded
 from wsgiserve.files.representation import LOOKED_AT
-from wsgiserve.files.store import Store
 from wsgiserve.files.writing import Writing
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 from werkzeug.wsgi import get_input_stream
 
 from wsgiserve.files.answer import Answer, text
-from wsgiserve.files.store import NotStored, Store
+from wsgiserve.files.disk.store import NotStored, Store
 from wsgiserve.files.tree import join
 
 if TYPE_CHECKING:

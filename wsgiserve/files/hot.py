@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from wsgiserve.files.answer import Fields
 from wsgiserve.files.codings import ranking
+from wsgiserve.files.disk.store import Store
 from wsgiserve.files.representation import Representation
-from wsgiserve.files.store import Store
 
 _IN_MEMORY = 16 * 1024
 _LARGEST = 1024 * 1024

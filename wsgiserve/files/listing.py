@@ -27,9 +27,9 @@ from werkzeug.http import parse_accept_header
 from wsgiserve.files.answer import Answer, Fields, empty, text
 from wsgiserve.files.archive import FORMATS, TooManyMembers
 from wsgiserve.files.conditional import Validators, evaluate
-from wsgiserve.files.draft import HIDDEN
+from wsgiserve.files.disk.draft import HIDDEN
+from wsgiserve.files.disk.store import Entry, Store
 from wsgiserve.files.forms import answer_form
-from wsgiserve.files.store import Entry, Store
 from wsgiserve.files.tree import Order, ordered
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from wsgiserve.files.answer import Answer, not_found, text
 from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
-from wsgiserve.files.draft import HIDDEN
-from wsgiserve.files.media_types import is_active, is_compressible, media_type
+from wsgiserve.files.disk.draft import HIDDEN
+from wsgiserve.files.disk.store import Store, StoredFile
 from wsgiserve.files.representation import Representation
-from wsgiserve.files.store import Store, StoredFile
+from wsgiserve.web.media_types import is_active, is_compressible, media_type
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

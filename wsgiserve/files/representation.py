@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from wsgiserve.files.answer import Answer, Fields, empty, text
 from wsgiserve.files.conditional import CONDITIONS, Validators, evaluate, format_date, part_is_wanted
 from wsgiserve.files.digests import KnownDigests, is_wanted, render
+from wsgiserve.files.disk.span import Shared, Span, Whole
 from wsgiserve.files.ranges import Bounds, content_range, select
-from wsgiserve.files.span import Shared, Span, Whole
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from wsgiserve.files.store import Entry, Store
+from wsgiserve.files.disk.store import Entry, Store
 
 Order = Literal["name", "size", "date"]
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.conditional import CONDITIONS, evaluate
 from wsgiserve.files.digests import announced
-from wsgiserve.files.store import Check, NotStored, Store
+from wsgiserve.files.disk.store import Check, NotStored, Store
 from wsgiserve.files.validators import Version
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import time
 from typing import Protocol, TextIO
 
 from wsgiserve.protocol import RequestHead
-from wsgiserve.server.connection import Connection
-from wsgiserve.server.environ import Environ
+from wsgiserve.server.http.connection import Connection
+from wsgiserve.server.http.environ import Environ
 
 MAX_LINES = 512
 MAX_SECONDS = 0.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from wsgiserve.server.exchange import Exchange
+from wsgiserve.server.http.exchange import Exchange
 
 logger = logging.getLogger("wsgiserve")
 

@@ -19,20 +19,20 @@ from time import monotonic
 
 from wsgiserve.config import Config
 from wsgiserve.protocol import RemoteProtocolError
-from wsgiserve.server.calls import Calls
-from wsgiserve.server.connection import Connection
-from wsgiserve.server.custody import Custody
-from wsgiserve.server.ending import Ending
-from wsgiserve.server.environ import connection_environ
+from wsgiserve.server.connections import Custody
 from wsgiserve.server.errors import ClientDisconnected
-from wsgiserve.server.exchange import Exchange
-from wsgiserve.server.extensions import Extensions
-from wsgiserve.server.gateway import Gateway
-from wsgiserve.server.leadership import Leadership, Standing
-from wsgiserve.server.listener import Listener
-from wsgiserve.server.poller import MAX_EVENTS, READ, WRITE, Poller
+from wsgiserve.server.http.connection import Connection
+from wsgiserve.server.http.environ import connection_environ
+from wsgiserve.server.http.exchange import Exchange
+from wsgiserve.server.http.extensions import Extensions
+from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.refusals import ShortageLog
-from wsgiserve.server.shares import Share
+from wsgiserve.server.scoreboard import Share
+from wsgiserve.server.shutdown import Ending
+from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.sockets.poller import MAX_EVENTS, READ, WRITE, Poller
+from wsgiserve.server.threads.leadership import Leadership, Standing
+from wsgiserve.server.threads.timeouts import Calls
 
 logger = logging.getLogger("wsgiserve")
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-from wsgiserve.server.calls import Call, Calls, place
-from wsgiserve.server.exchange import Exchange
 from wsgiserve.server.faults import report
+from wsgiserve.server.http.exchange import Exchange
+from wsgiserve.server.threads.timeouts import Call, Calls, place
 
 logger = logging.getLogger("wsgiserve")
 

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config, make_config, refuse_command_options
-from wsgiserve.server import ending, lifespan
-from wsgiserve.server.gateway import Gateway
-from wsgiserve.server.listener import Listener, check_binds, open_listeners
+from wsgiserve.server import lifespan, shutdown
+from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.loop import EventLoop
-from wsgiserve.server.poller import make_poller
-from wsgiserve.server.shares import Share
+from wsgiserve.server.scoreboard import Share
+from wsgiserve.server.sockets.listener import Listener, open_listeners
+from wsgiserve.server.sockets.poller import make_poller
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -38,9 +38,9 @@ class Server:
     """Serve a WSGI application.
 
     ``host`` and ``port`` name one address, or ``bind`` several as ``HOST:PORT``, ``unix:/path`` or ``fd://3``;
-    port 0 lets the system choose. The other options are the fields of :class:`wsgiserve.config.Config`. A
-    wrong option raises ``ConfigError`` (a ValueError), an address that cannot be had ``ListenError`` (an
-    OSError).
+    port 0 lets the system choose. The other options are the fields of :class:`wsgiserve.config.Config`; a
+    ``config`` that is there already stands for all of them. A wrong option raises ``ConfigError`` (a
+    ValueError), an address that cannot be had ``ListenError`` (an OSError).
 
     As a context manager the server runs in background threads, and stops at the end of the block::
 
@@ -51,17 +51,18 @@ class Server:
     make_poller = staticmethod(make_poller)  # a subclass may have another one
 
     def __init__(
-        self, app: WSGIApplication, host: str = "127.0.0.1", port: int = 8000, **options: Any
+        self,
+        app: WSGIApplication,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        *,
+        config: Config | None = None,
+        **options: Any,
     ) -> None:
-        if "bind" not in options:
-            options["bind"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if not callable(app):
             raise TypeError(f"a WSGI app is a callable, not {app!r}")
-        options.setdefault("access_log", False)  # A library writes nothing that was not asked for.
-        self.config: Config = make_config(**options)
-        refuse_command_options(options)
-        check_binds(self.config)
         self.app = app
+        self.config = config or _make_config(host, port, options)
         self.listeners: list[Listener] = []
         self._loop: EventLoop | None = None
         self._background: threading.Thread | None = None
@@ -132,7 +133,7 @@ class Server:
             return self._run(loop)
 
     def stop(self, *, hurry: bool = False) -> None:
-        """Stop in good order, see ``ending``; a second call, or ``hurry``, ends at once.
+        """Stop in good order, see ``shutdown``; a second call, or ``hurry``, ends at once.
 
         Safe from any thread.
         """
@@ -141,11 +142,11 @@ class Server:
         if loop is None:
             return
         if hurry or (loop.gateway.stopping and not self._retiring):
-            loop.stop(ending.hurry())
+            loop.stop(shutdown.hurry())
         else:
             delay = 0 if self._retiring else self.config.drain_delay
             self._retiring = False
-            loop.stop(ending.drain(delay, self.config.graceful_timeout))
+            loop.stop(shutdown.drain(delay, self.config.graceful_timeout))
 
     def retire(self) -> None:
         """Leave new connections to other processes, and end when those that there are have ended.
@@ -156,7 +157,7 @@ class Server:
         if loop is None or loop.gateway.stopping:
             return
         self._retiring = True
-        loop.stop(ending.retire(self.config.graceful_timeout))
+        loop.stop(shutdown.retire(self.config.graceful_timeout))
 
     def running(self) -> int:
         """Count the requests that the app is working on, or that wait for it."""
@@ -248,6 +249,13 @@ class Server:
                     signal.signal(number, signal.SIG_IGN)
             else:
                 restore_handlers()
+
+
+def _make_config(host: str, port: int, options: dict[str, Any]) -> Config:
+    refuse_command_options(options)
+    options.setdefault("bind", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    options.setdefault("access_log", False)  # A library writes nothing that was not asked for.
+    return make_config(**options)
 
 
 # What the stop signals meant before a server on the main thread took them.

@@ -67,7 +67,7 @@ class Debugger:
 
     def _fail(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Give the debugger the error to show; what is no command of its own is the app's."""
-        __traceback_hide__ = True  # noqa: F841 -- a mark for the debugger
+        __traceback_hide__ = True
         if _ERROR in environ:
             raise environ[_ERROR]
         return self._app(environ, start_response)

@@ -1,0 +1,7 @@
+"""Every option of the server: declared once, checked once, and then passed on as one value."""
+
+from wsgiserve.config.binds import Bind, parse_bind
+from wsgiserve.config.errors import ConfigError
+from wsgiserve.config.options import Config, make_config, refuse_command_options
+
+__all__ = ["Bind", "Config", "ConfigError", "make_config", "parse_bind", "refuse_command_options"]

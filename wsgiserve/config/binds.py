@@ -1,0 +1,87 @@
+"""Where to listen: from a text such as ``127.0.0.1:8000`` to a checked value, and the rights of Unix sockets.
+
+| text | listens on |
+|---|---|
+| ``HOST:PORT``, ``[IPv6]:PORT`` | TCP; ``[::]:8000`` is IPv6 alone, ``0.0.0.0:8000`` can stand beside it |
+| ``:PORT``, ``*:PORT`` | every address of the machine, IPv4 and IPv6 |
+| ``unix:PATH``, ``unix:@NAME`` | a Unix socket in the file system, or with an abstract name |
+| ``fd://N`` | a descriptor that listens already, opened by the process that started us |
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from typing import Literal, NamedTuple
+
+from wsgiserve.config.errors import ConfigError
+
+
+class Bind(NamedTuple):
+    """Where to listen: ``name`` is a host ("": every address) or a path, ``number`` a port or descriptor."""
+
+    kind: Literal["tcp", "unix", "abstract", "fd"]
+    name: str
+    number: int = 0
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_bind(text: str) -> Bind:
+    """Read one of the forms above; ConfigError for what is none."""
+    scheme, _, rest = text.partition(":")
+    if scheme == "unix":
+        return _parse_unix(text, rest)
+    if scheme == "fd":
+        number = rest.removeprefix("//")
+        if not number.isascii() or not number.isdigit():
+            raise ConfigError("bind", f"{text!r} names no descriptor; write fd://3")
+        return Bind("fd", "", int(number), text)
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError("bind", f"{text!r} is not HOST:PORT, such as 127.0.0.1:8000")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ConfigError("bind", f"write the IPv6 address of {text!r} in brackets, as [{host}]:{port}")
+    return Bind("tcp", "" if host == "*" else host, int(port), text)
+
+
+def _parse_unix(text: str, path: str) -> Bind:
+    if not hasattr(socket, "AF_UNIX"):
+        raise ConfigError("bind", f"{text!r}: Python has no Unix sockets on this system")
+    kind: Literal["abstract", "unix"] = "abstract" if path.startswith("@") else "unix"
+    name = path.removeprefix("@")
+    if not name or "\0" in name:
+        raise ConfigError("bind", f"{text!r} names no socket; write unix:/path or unix:@name")
+    if kind == "abstract" and sys.platform != "linux":
+        raise ConfigError("bind", f"{text!r}: only Linux has abstract names; write unix:/path")
+    return Bind(kind, name, text=text)
+
+
+def check_rights(mode: str, owner: str) -> None:
+    """Raise ConfigError for what cannot be a mode, or a user and a group."""
+    if mode and not re.fullmatch("0?[0-7]{3}", mode):
+        raise ConfigError("socket_mode", f"{mode!r} is not a mode in octal digits, such as 660")
+    if owner:
+        user_and_group(owner)
+
+
+def user_and_group(owner: str) -> tuple[int, int]:
+    """Look up USER, USER:GROUP or :GROUP, as names or numbers; -1 leaves one as it is."""
+    import grp
+    import pwd
+
+    user, _, group = owner.partition(":")
+    try:
+        uid = int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid if user else -1
+    except KeyError:
+        raise ConfigError("socket_owner", f"there is no user {user!r} here") from None
+    try:
+        gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid if group else -1
+    except KeyError:
+        raise ConfigError("socket_owner", f"there is no group {group!r} here") from None
+    return uid, gid

@@ -1,0 +1,101 @@
+"""``wsgiserve MODULE:NAME``: worker processes serve, below a supervisor; ``--workers 0`` is one process.
+
+The same code runs in every process of the program. The first one becomes the supervisor. A worker or a
+template that was forked comes back up the stack by ``Born``; one that was started anew finds its birth in the
+environment. Both continue here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from wsgiserve.config import Config
+from wsgiserve.processes.preload import be_template
+from wsgiserve.processes.reexec import is_trial
+from wsgiserve.processes.spawn import Born, spawned
+from wsgiserve.processes.supervisor import Supervisor
+from wsgiserve.processes.worker import work
+from wsgiserve.server import console
+from wsgiserve.server.errors import ListenError
+from wsgiserve.server.program import raise_descriptor_limit, serve_here, switch_threads_often
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    Load = Callable[[], WSGIApplication]
+
+
+def run_command(load: Load, config: Config) -> None:
+    """Serve what ``load`` returns, in worker processes below a supervisor.
+
+    As ``wsgiserve.server.program.run``, but end with SystemExit in any case.
+    """
+    workers = processors() if config.workers == "auto" else int(config.workers)
+    if workers > 1 or (workers and hasattr(os, "fork")):
+        raise SystemExit(_supervised(load, config, workers))
+    serve_here(console.exit_without_app(load), config)
+
+
+def _supervised(load: Load, config: Config, workers: int) -> int:
+    """Be the supervisor, or what it has forked: a template or a worker; return the exit code."""
+    raise_descriptor_limit()
+    birth = spawned()
+    if birth is None:
+        supervisor = Supervisor(
+            config,
+            workers,
+            lambda listeners: console.announce(console.where(listeners)),
+            partial(console.say_what_runs, config),
+        )
+        handler = console.log_to_stderr()
+        try:
+            return _supervise(supervisor, config)
+        except Born as born:
+            birth = born.birth
+        supervisor.leave()
+        if handler is not None:  # The app may configure logging its own way.
+            logging.getLogger("wsgiserve").removeHandler(handler)
+    if birth.is_template:
+        child = be_template(birth, load, console.log_to_stderr)
+        if child is None:
+            return console.EXIT_STOPPED
+        birth = child
+    return work(birth, load, config, lambda: _prepare(config))
+
+
+def _supervise(supervisor: Supervisor, config: Config) -> int:
+    if is_trial():
+        return console.EXIT_STOPPED
+    try:
+        supervisor.open()
+    except ListenError as error:
+        console.fail_to_listen(error)
+    except OSError as error:
+        console.fail(f"--pid-file: cannot write {config.pid_file}: {error.strerror}", console.EXIT_USAGE)
+    code = supervisor.run()
+    if code == console.EXIT_NO_APP:
+        console.complain(supervisor.fleet.reason)
+    elif code == console.EXIT_CUT:
+        console.fail(console.CUT_LINE, console.EXIT_CUT)
+    return code
+
+
+def _prepare(config: Config) -> None:
+    console.log_to_stderr()
+    switch_threads_often(config.threads)
+
+
+def processors() -> int:
+    """Count the processors that this process may use, as its affinity and its control group say."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        return max(1, min(count, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # "max": no limit.
+        return count

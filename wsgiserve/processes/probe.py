@@ -1,0 +1,77 @@
+"""The warm-up request: one exchange with the app, from bytes to bytes, before a worker serves.
+
+It goes the way of any other request but for the loop: over a connection of its own to the same process.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from wsgiserve.config import Config
+from wsgiserve.server.errors import StartError
+from wsgiserve.server.http.connection import Connection
+from wsgiserve.server.http.environ import connection_environ
+from wsgiserve.server.http.exchange import Exchange
+from wsgiserve.server.http.extensions import Extensions
+from wsgiserve.server.http.gateway import Gateway
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+PROBE_SECONDS = 30.0
+BAD_STATUS = 400
+
+
+def probe(app: WSGIApplication, config: Config) -> None:
+    """Ask the app for ``config.probe``; StartError unless its answer is complete, in time and below 400."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.settimeout(PROBE_SECONDS)
+        call = threading.Thread(target=_answer, args=(app, config, theirs), daemon=True)
+        call.start()
+        try:
+            ours.sendall(
+                f"GET {config.probe} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+            )
+            status = _status(ours)
+        except TimeoutError:
+            raise StartError(
+                f"wsgiserve: --probe {config.probe} was not answered in {PROBE_SECONDS:g} s"
+            ) from None
+        except OSError as error:
+            raise StartError(f"wsgiserve: --probe {config.probe} was not answered: {error}") from None
+        call.join(PROBE_SECONDS)
+    if status >= BAD_STATUS:
+        raise StartError(f"wsgiserve: --probe {config.probe} was answered {status}")
+
+
+def _status(sock: socket.socket) -> int:
+    with sock.makefile("rb") as answer:
+        words = answer.readline().split()
+        while answer.read(65536):
+            pass  # To the end: what the app makes while it is read belongs to the request.
+    if len(words) < 2 or not words[1].isdigit():
+        raise ConnectionResetError("no answer")
+    return int(words[1])
+
+
+def _answer(app: WSGIApplication, config: Config, sock: socket.socket) -> None:
+    gateway = Gateway(app, config)
+    gateway.access_log = None
+    gateway.before_wait = lambda exchange: None
+    layer = connection_environ("localhost", 80, ("127.0.0.1", 0))
+    connection = Connection(sock, "probe", layer, config)
+    sock.setblocking(False)
+    layer.update(Extensions(connection).environ())
+    connection.wait_readable(PROBE_SECONDS)
+    connection.reader.receive_data(connection.receive() or b"")
+    try:
+        head = connection.next_request()
+        if head is not None:
+            Exchange(gateway, connection, head).run()
+        while connection.outgoing and not connection.broken and connection.wait_writable(PROBE_SECONDS):
+            connection.flush()
+    finally:
+        connection.close()

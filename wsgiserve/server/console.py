@@ -1,0 +1,106 @@
+"""What a person at a terminal sees of a serving program: announcements, errors in one line, exit codes.
+
+Rules
+- A closed or full standard output or error never stops the server: the exit code still tells how it ended.
+- An error that prevents serving is one line that says what to do, then SystemExit with a code from this page.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from wsgiserve.config import Config, ConfigError
+from wsgiserve.server.errors import ListenError, StartError
+from wsgiserve.server.sockets.listener import Listener
+
+T = TypeVar("T")
+
+# Exit codes. 2 and 3 are also those of the command line for wrong options and for an app that is not there.
+EXIT_STOPPED = 0
+EXIT_CUT = 1
+EXIT_USAGE = 2
+EXIT_NO_APP = 3
+EXIT_CANNOT_LISTEN = 4
+EXIT_INTERRUPTED = 130  # by Ctrl+C before anything was served
+
+BIND_OPTION = "--bind HOST:PORT"
+CUT_LINE = "stopped with requests still running; they were cut"
+
+
+def where(listeners: list[Listener]) -> str:
+    """Return the line that says where to look."""
+    return f"Serving on {', '.join(listener.where for listener in listeners)} (Ctrl+C to stop)"
+
+
+def exit_without_app(get: Callable[[], T]) -> T:
+    """Return what ``get`` returns; end the program where it raises StartError."""
+    try:
+        return get()
+    except StartError as error:
+        complain(str(error))
+        raise SystemExit(EXIT_NO_APP) from None
+
+
+def fail_for_option(error: ConfigError) -> NoReturn:
+    """End the program for an option that is wrong."""
+    flag = f"--{error.option.replace('_', '-')}: " if error.option else ""
+    fail(f"{flag}{error.text}. See wsgiserve --help.", EXIT_USAGE)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say on standard error why the program ends, and end it."""
+    complain(f"wsgiserve: {message}")
+    raise SystemExit(code)
+
+
+def fail_to_listen(error: ListenError, port_option: str = BIND_OPTION) -> NoReturn:
+    """End the program, with the way to choose another port, if one would do."""
+    fail(f"{error} with {port_option}" if error.other_port else str(error), EXIT_CANNOT_LISTEN)
+
+
+def complain(text: str) -> None:
+    """Write a line to standard error."""
+    try:
+        sys.stderr.write(f"{text}\n")
+    except (AttributeError, OSError):
+        pass  # Closed by whoever started us, or nobody reads it: the exit code is to tell.
+
+
+def announce(text: str) -> None:
+    """Write a line to standard output, at once."""
+    if sys.stdout is None:  # Closed by whoever started us.
+        return
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError:
+        pass  # Nobody reads it.
+
+
+def say_what_runs(config: Config, running: int) -> None:
+    """Perhaps called in a signal handler: a person who pressed Ctrl+C wonders why nothing happens."""
+    if sys.stderr is None or not (running or config.drain_delay):
+        return
+    requests = "1 request is" if running == 1 else f"{running} requests are"
+    accepting = f"new ones are accepted for {config.drain_delay:g} s, then " if config.drain_delay else ""
+    text = f"Stopping: {requests} running; {accepting}there are {config.graceful_timeout:g} s to finish"
+    try:
+        os.write(2, f"{text} (the same signal again cuts what runs)\n".encode())
+    except OSError:
+        pass  # Nobody reads it.
+
+
+def log_to_stderr() -> logging.Handler | None:
+    """Have log lines seen, unless the app has configured logging its own way; return the handler for it."""
+    logger = logging.getLogger("wsgiserve")
+    if logger.hasHandlers():
+        return None
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    return handler

@@ -1,0 +1,131 @@
+"""What every exchange of a server shares: the app, the environ's first layer, response heads, Date lines.
+
+PEP 3333 calls this side the gateway. Once the server runs, only caches and clocks change in here, and
+``stopping``, ``ready`` and ``parting``, which change once, in this order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import wsgiserve
+from wsgiserve.config import Config
+from wsgiserve.protocol import (
+    Framing,
+    ResponseHead,
+    render_head,
+    response_framing,
+    response_head,
+)
+from wsgiserve.server.access_log import AccessLog
+from wsgiserve.server.http.environ import server_environ, with_deadline
+from wsgiserve.server.http.strict import strict
+from wsgiserve.server.refusals import RefusalLog
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+Start = tuple[Framing, int, bool, bytes]
+
+_MAX_HEADS = 256
+_MAX_STARTS = 256
+_SERVER_LINE = f"Server: wsgiserve/{wsgiserve.__version__}\r\n".encode()
+
+
+class Gateway:
+    """The WSGI side of one server."""
+
+    def __init__(self, app: WSGIApplication, config: Config, *, alone: bool = True) -> None:
+        self.app = strict(app) if config.strict else app
+        if config.request_timeout:
+            self.app = with_deadline(self.app, config.request_timeout)
+        self.config = config
+        # A call that took too long may go on beside the others.
+        multithread = config.threads > 1 or bool(config.request_timeout)
+        self.environ = server_environ(multithread=multithread, multiprocess=not alone)
+        self.refusals = RefusalLog()
+        self.access_log = AccessLog() if config.access_log else None
+        self.stopping = False  # the server was asked to, or to leave new clients to other processes
+        self.ready = True  # for new clients, here or in another process
+        self.parting = False  # no connection persists behind a response that begins from now on
+        self.before_wait: Callable[[Any], None]  # set by the loop; an exchange calls it with itself
+        self._heads: dict[tuple[object, ...], ResponseHead] = {}
+        self._last_head: tuple[object, object, ResponseHead | None] = (None, None, None)
+        self.starts: dict[tuple[object, ...], Start] = {}  # see ``render_start``; true for this term
+        self.term = object()  # a second at most, until the Date line or ``parting`` changes
+        self.now = 0.0  # time.time() of the last tick
+        self._second = 0
+        self._date_line = self._standing = b""
+        self.tick()
+
+    def response_head(self, status: str, headers: list[tuple[str, str]]) -> ResponseHead:
+        """Check and render a response head, or find it among those that were equal."""
+        last_status, last_headers, last = self._last_head
+        if last is not None and headers == last_headers and status == last_status:
+            return last
+        try:
+            key = (status, *headers)
+            head = self._heads.get(key)
+        except TypeError:  # Not hashable or not a list, hence not valid: the check says why.
+            return response_head(status, headers)
+        if head is None:
+            head = response_head(status, headers)
+            if len(self._heads) >= _MAX_HEADS:
+                self._heads.clear()
+            self._heads[key] = head
+        self._last_head = (status, list(headers), head)
+        return head
+
+    def render_start(
+        self, head: ResponseHead, announced: int | None, method: str, minor: int, keep_alive: bool
+    ) -> Start:
+        """Decide on the framing and render all that precedes the body; keep it in ``starts`` for the next.
+
+        ``announced`` is the body's length if known. Returns (framing, the length to keep to, whether the
+        connection persists, the bytes).
+        """
+        # Taken first, so that nothing is kept for longer than it is true.
+        term, starts = self.term, self.starts
+        framing, length = response_framing(method, head.status, minor, announced)
+        persists = keep_alive and framing != "close" and not self.parting
+        persistence = b""
+        if not persists:
+            persistence = b"Connection: close\r\n"
+        elif not minor:
+            persistence = b"Connection: keep-alive\r\n"
+        data = render_head(head, framing, length, self.standing(head), persistence)
+        start = (framing, length or 0, persists, data)
+        if len(starts) < _MAX_STARTS:
+            starts[head, announced, method, minor, keep_alive] = start
+        if head.content_length is not None and minor and keep_alive and method != "HEAD":
+            head.made = (term, start)
+        return start
+
+    def part(self) -> None:
+        """Let no connection persist behind a response that begins from now on; for the leader."""
+        self.parting = True
+        self._begin_term()
+
+    def tick(self) -> None:
+        """Keep the Date line true: once a turn of the loop, and when an exchange took a while."""
+        self.now = time.time()
+        if int(self.now) != self._second:
+            self._second = int(self.now)
+            if self.access_log is not None:
+                self.access_log.tick(self.now)
+            self._date_line = f"Date: {formatdate(self._second, usegmt=True)}\r\n".encode()
+            self._standing = self._date_line + _SERVER_LINE
+            self._begin_term()
+
+    def _begin_term(self) -> None:
+        self.starts = {}
+        self.term = object()
+
+    def standing(self, head: ResponseHead | None = None) -> bytes:
+        """Return the Date and Server lines, without those the app set itself."""
+        if head is None or not (head.has_date or head.has_server):
+            return self._standing
+        return (b"" if head.has_date else self._date_line) + (b"" if head.has_server else _SERVER_LINE)

@@ -1,0 +1,94 @@
+"""``wsgi.input`` for a body that is still arriving when the app reads it.
+
+``io.BufferedReader`` above gives the app ``read``, ``readline``, ``readlines`` and iteration; below, one
+``readinto`` takes bytes off the connection, which belongs to the exchange meanwhile. A body cut short is an
+error, never a short read (PEP 3333 leaves that open; a truncated upload saved as whole is lost data).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from wsgiserve.protocol import BodyReader, RemoteProtocolError
+from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.http.connection import Connection
+from wsgiserve.server.http.pace import Pace
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class BodyStream(io.RawIOBase):
+    """The bytes of one request body.
+
+    ``before_wait`` is called before a wait for the client; ``first_read`` once, before the first byte is
+    taken (that is when ``100 Continue`` is due).
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        reader: BodyReader,
+        first_read: Callable[[], None],
+        before_wait: Callable[[], None],
+    ) -> None:
+        self.reader = reader
+        self._received = 0
+        self._pace: Pace | None = None
+        self.begun = False
+        self.failed = False
+        self._connection = connection
+        self._arrived = memoryview(bytes(connection.body))
+        connection.body = b""
+        self._first_read = first_read
+        self._before_wait = before_wait
+
+    def readable(self) -> bool:
+        """A raw stream says so itself."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill ``buffer`` with what has arrived, waiting for at least a byte; 0 at the body's end."""
+        if not self.begun:
+            self.begun = True
+            self._first_read()
+        while not self._arrived and not self.reader.done:
+            if self.failed:
+                raise ClientDisconnected("the request body is incomplete")
+            self._receive()
+        target = memoryview(buffer).cast("B")
+        count = min(len(target), len(self._arrived))
+        target[:count] = self._arrived[:count]
+        self._arrived = self._arrived[count:]
+        return count
+
+    def _receive(self) -> None:
+        connection = self._connection
+        self.failed = True  # Until proved otherwise: whatever is raised here, the body stays incomplete.
+        if not connection.reader.buffer:
+            data = connection.receive()
+            if data is None:
+                self._before_wait()
+                data = self._await()
+            else:
+                self._received += len(data)
+            if not data:
+                raise ClientDisconnected("the client left before its request body was complete")
+            connection.reader.buffer = data
+        self._arrived = memoryview(connection.take(self.reader))
+        self.failed = False
+
+    def _await(self) -> bytes:
+        """Wait for the client; the time that the app takes between two reads is not the client's."""
+        connection = self._connection
+        pace = self._pace = self._pace or Pace(connection.config, self._received)
+        data = None
+        while data is None:
+            connection.wait_readable(pace.resume())
+            data = connection.receive()
+            self._received += len(data or b"")
+            if pace.too_slow(lambda: self._received):
+                raise RemoteProtocolError(408, "the request body arrives too slowly")
+        return data

@@ -1,0 +1,1 @@
+"""Sockets to listen on, and waiting for sockets."""

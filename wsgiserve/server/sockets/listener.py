@@ -1,0 +1,202 @@
+"""Listening sockets: from a bind such as ``HOST:PORT`` to an open socket and the URL a person can click."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from wsgiserve.config import Bind, Config
+from wsgiserve.server.errors import ListenError
+from wsgiserve.server.sockets import unix
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+_open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+_inherited = False
+
+
+class Listener:
+    """One listening socket.
+
+    ``host`` and ``port`` are the real ones; a Unix socket, which has none, says ``localhost`` and 80.
+    """
+
+    def __init__(self, sock: socket.socket, host: str = "", file: unix.SocketFile | None = None) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.file = file
+        address = sock.getsockname()
+        self.is_unix = not isinstance(address, tuple)
+        self.host: str = "localhost" if self.is_unix else host
+        self.port: int = 80 if self.is_unix else address[1]
+        self._path = os.fsdecode(address).replace("\0", "@", 1) if self.is_unix else ""
+        _open_listeners.add(self)
+
+    @property
+    def url(self) -> str:
+        """Name it as a client on this machine would: ``http://host:port``, ``unix:/path`` or ``unix:@name``.
+
+        In place of a wildcard stands an address that a browser can open.
+        """
+        if self.is_unix:
+            return f"unix:{self._path}"
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def where(self) -> str:
+        """``url``, and in words what else is listened on, for a person to read."""
+        if self.host in ("", "0.0.0.0", "::"):
+            return f"{self.url} and every other address of this machine"
+        return self.url
+
+    def leave(self) -> None:
+        """Leave it to other processes to listen, under the same name."""
+        self.sock.close()
+
+    def close(self) -> None:
+        """Stop listening; connections the system has accepted for us are refused."""
+        if self.file is not None:
+            self.file.remove()
+        self.sock.close()
+
+
+@contextmanager
+def inherited() -> Iterator[None]:
+    """Let a child that is forked in here keep the listeners: it serves too."""
+    global _inherited
+    _inherited = True
+    try:
+        yield
+    finally:
+        _inherited = False
+
+
+def _close_in_child() -> None:
+    if _inherited:
+        return
+    for listener in list(_open_listeners):
+        listener.close()
+
+
+if hasattr(os, "register_at_fork"):
+    # A child that the app forks must not keep the port for as long as it lives: we could not be restarted.
+    os.register_at_fork(after_in_child=_close_in_child)
+
+
+def adopt(descriptor: int, host: str, file: unix.SocketFile | None) -> Listener:
+    """Make the listener of what the program before us, of the same process, has left open."""
+    return Listener(socket.socket(fileno=descriptor), host, file)
+
+
+def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
+    """Listen on every address of ``config.bind``, or on none: raise ListenError for the first that fails.
+
+    ``opened`` are listeners that are there already, each with what it was bound as; those that are not in
+    the configuration are closed.
+    """
+    listeners: list[Listener] = []
+    left = list(opened)
+    try:
+        for bind in config.bind:
+            there = next((pair for pair in left if pair[0] == bind.text), None)
+            if there is not None:
+                left.remove(there)
+            listeners.append(_open(bind, config) if there is None else there[1])
+        for _, listener in left:
+            listener.close()
+    except ListenError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _open(bind: Bind, config: Config) -> Listener:
+    if bind.kind == "tcp":
+        return _open_tcp(bind, config.backlog)
+    backlog = min(config.backlog, 65535)
+    path = os.path.abspath(bind.name) if bind.kind == "unix" else bind.name
+    file = None
+    try:
+        if bind.kind == "fd":
+            sock = _inherit(bind.number)
+        elif bind.kind == "abstract":
+            sock = unix.listen_abstract(path, backlog)
+        else:
+            sock, file = unix.listen(path, backlog, config.socket_mode, config.socket_owner)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {bind}: {unix.reason(error, path)}") from error
+    sock.setblocking(False)
+    return Listener(sock, "" if bind.kind != "fd" else _host(sock), file)
+
+
+def _inherit(descriptor: int) -> socket.socket:
+    """Make a socket of a descriptor that we were started with."""
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            raise ListenError("no such descriptor; whoever starts the server has to leave it open") from None
+        raise ListenError("this descriptor is no socket") from None
+    listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if sock.type != socket.SOCK_STREAM or not listens:
+        sock.detach()  # It is not ours to close.
+        raise ListenError("this socket does not listen for connections; a stream socket that does is needed")
+    sock.set_inheritable(False)  # Not for what the app starts.
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as in `_listen`
+    return sock
+
+
+def _host(sock: socket.socket) -> str:
+    address = sock.getsockname()
+    return str(address[0]) if isinstance(address, tuple) else ""
+
+
+def _open_tcp(bind: Bind, backlog: int) -> Listener:
+    host, port = bind.name, bind.number
+    try:
+        if host == "" and socket.has_dualstack_ipv6():
+            return Listener(_listen(socket.AF_INET6, ("::", port), backlog, v6only=False), "")
+        address = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]
+        return Listener(_listen(address[0], address[4], backlog, v6only=True), host)
+    except (OSError, UnicodeError) as error:
+        other_port = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, *_FORBIDDEN)
+        raise ListenError(f"cannot listen on {bind}: {_reason(error)}", other_port=other_port) from error
+
+
+def _listen(family: int, address: object, backlog: int, *, v6only: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix" and sys.platform != "cygwin":
+            # A restart need not wait for the last run's connections to leave TIME_WAIT. On Windows the
+            # option would let two servers share the port.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
+        # Accepted sockets inherit it: what is sent leaves at once.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind(address)  # type: ignore[arg-type]  # getaddrinfo's address fits its family
+        sock.listen(min(backlog, 65535))
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return "no such host; write an address of this machine, such as 127.0.0.1"
+    if error.errno == errno.EADDRINUSE:
+        return "address already in use; stop the other server or choose another port"
+    if error.errno in _FORBIDDEN:
+        return "not permitted; ports below 1024 may need root, choose one above"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "not an address of this machine; 127.0.0.1 is itself, 0.0.0.0 every IPv4 address it has"
+    return os.strerror(error.errno) if error.errno else str(error)
