@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from wsgiserve.processes import signals
-from wsgiserve.server.scoreboard import Shares
+from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import Listener, inherited
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Birth(NamedTuple):
 
     sock: socket.socket
     listeners: list[Listener]
-    shares: Shares
+    scoreboard: Scoreboard
     number: int = 0
     app: WSGIApplication | None = None
     is_template: bool = False
@@ -104,4 +104,4 @@ def spawned() -> Birth | None:
     listeners = [Listener(socket.socket(fileno=fd), host) for fd, host in found["listeners"]]
     for sole in (sock, *(listener.sock for listener in listeners)):
         sole.set_inheritable(False)  # What the app executes has no part in them.
-    return Birth(sock, listeners, Shares())  # It sees no others: nobody is ahead of anybody.
+    return Birth(sock, listeners, Scoreboard())  # It sees no others: nobody is ahead of anybody.

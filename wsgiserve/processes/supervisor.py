@@ -36,7 +36,7 @@ from wsgiserve.processes.pid_file import Standing
 from wsgiserve.processes.spawn import Birth, fork, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
-from wsgiserve.server.scoreboard import Shares
+from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import Listener, open_listeners
 from wsgiserve.server.sockets.systemd import Manager
 
@@ -62,7 +62,7 @@ class Supervisor:
         self._announced = False
         self._interrupted = False
         self._terminal = _terminal()
-        self._shares = Shares()
+        self._scoreboard = Scoreboard()
         self._standing = Standing(config.pid_file) if config.pid_file else None
         self._manager = Manager(os.environ)
         # processes
@@ -176,7 +176,7 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         ours, theirs = socket.socketpair()
-        birth = Birth(theirs, self.listeners, self._shares, worker.number)
+        birth = Birth(theirs, self.listeners, self._scoreboard, worker.number)
         try:
             if self.config.preload and hasattr(os, "fork"):
                 self._templates.bear(worker, birth, ours)
@@ -297,7 +297,7 @@ class Supervisor:
             self.cut = True
         elif unfinished:
             logger.warning("worker %d %s; requests that still ran were cut", worker.pid, _how(code))
-        self._shares.leave(worker.number)
+        self._scoreboard.row(worker.number).leave()
         self.fleet.gone(worker, _how(code), time.monotonic())
         self._templates.forget(worker)
 

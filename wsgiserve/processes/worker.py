@@ -100,7 +100,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
         channel.send(event="worn", why=why)
 
     server = Server(recycled(app, config, worn), config=config)
-    server.share(birth.listeners, birth.shares.of(birth.number), alone=config.workers == 1)
+    server.open_shared(birth.listeners, birth.scoreboard.row(birth.number), alone=config.workers == 1)
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send(event="turns"), beat_seconds)

@@ -27,7 +27,7 @@ from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.extensions import Extensions
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.refusals import ShortageLog
-from wsgiserve.server.scoreboard import Share
+from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.shutdown import Ending
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.poller import MAX_EVENTS, READ, WRITE, Poller
@@ -55,11 +55,11 @@ class EventLoop(Custody):
         config: Config,
         poller: Poller,
         *,
-        share: Share | None = None,
+        row: Row | None = None,
     ) -> None:
         super().__init__(gateway, config, poller)
-        self._share = share  # there if other processes accept from the listeners too
-        self._burst = ACCEPT_BURST if share is None else 1
+        self._row = row  # there if other processes accept from the listeners too
+        self._burst = ACCEPT_BURST if row is None else 1
         self.leadership = Leadership(
             self,
             config.threads,
@@ -69,8 +69,8 @@ class EventLoop(Custody):
         )
         gateway.before_wait = self.leadership.detach
         self.listeners = {listener.fd: listener for listener in listeners}
-        if share is not None:
-            share.set(0)
+        if row is not None:
+            row.set(0)
         self._watch_listeners()
         self._next_search = 0.0  # for idle connections to close, once there were none
         self._crowded = ShortageLog(
@@ -167,8 +167,8 @@ class EventLoop(Custody):
         if listener is not None:
             if self._listening:  # Not paused by another one a moment ago.
                 self._accept(listener)
-                if self._share is not None and self._listening:
-                    self._let_others_go_first(self._share, fd)
+                if self._row is not None and self._listening:
+                    self._let_others_go_first(self._row, fd)
         elif fd == self._bell.fileno():
             try:
                 self._bell.recv(4096)
@@ -306,17 +306,17 @@ class EventLoop(Custody):
 
     def _watch_listeners(self) -> None:
         for fd in self.listeners:
-            if self._share is None:
+            if self._row is None:
                 self.poller.watch(fd, 0, READ)
             else:
                 self.poller.share(fd)
         self._listening = True
         self._full = False
 
-    def _let_others_go_first(self, share: Share, fd: int) -> None:
+    def _let_others_go_first(self, row: Row, fd: int) -> None:
         """Go to the end of the line of those who wait for a connection; a moment later if we are ahead."""
-        share.set(len(self.connections))
-        place = share.place()
+        row.set(len(self.connections))
+        place = row.place()
         self._burst = ACCEPT_BURST if place == "alone" else 1
         if place == "ahead":
             self._pause_listeners()
@@ -378,8 +378,8 @@ class EventLoop(Custody):
 
     def _tell_of_room(self) -> None:
         super()._tell_of_room()
-        if self._share is not None and not self._deaf:
-            self._share.set(len(self.connections))
+        if self._row is not None and not self._deaf:
+            self._row.set(len(self.connections))
 
     # -- the end
 
@@ -431,8 +431,8 @@ class EventLoop(Custody):
             _, listener = self.listeners.popitem()
             while takes_in and self._accept(listener):  # The system has accepted them for us.
                 pass
-            if self._share is not None:
-                self._share.leave()
+            if self._row is not None:
+                self._row.leave()
             if self._listening:
                 self.poller.forget(listener.fd)
             listener.close()

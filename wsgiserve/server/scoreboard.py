@@ -1,8 +1,8 @@
-"""How many connections each worker has, for all of them to see: memory that they share.
+"""How many connections each worker has: a row per worker, in memory that all processes of a server share.
 
-The system wakes whoever it likes for a new connection, and a burst of them would go to the one that is
-quickest to run. So who has more than another takes the next one a moment later. Numbers may be a little old:
-they are for balance, nothing depends on them.
+The workers accept from the same sockets, and the system wakes any of them for a new connection. A burst would
+go to the worker that runs first. So a worker that has more connections than another accepts its next one a
+moment later. Counts may be slightly out of date: they balance the load, nothing depends on them.
 """
 
 from __future__ import annotations
@@ -10,48 +10,44 @@ from __future__ import annotations
 import mmap
 from typing import Literal
 
-SLOTS = 128  # workers at a time; if there are more, two share a slot
-SLACK = 1  # connections by which one may be ahead
+ROWS = 128  # workers at a time; more of them use a row together
+SLACK = 1  # connections by which a worker may be ahead of another
 ABSENT = (1 << 31) - 1
 
 Place = Literal["alone", "ahead", "even"]
 
 
-class Shares:
-    """The counts of all workers; a worker is ABSENT until it accepts, and again when it does so no more."""
+class Scoreboard:
+    """The rows of all workers; a row is ABSENT while its worker does not accept connections."""
 
     def __init__(self) -> None:
-        self._counts = memoryview(mmap.mmap(-1, 4 * SLOTS)).cast("i")
-        for slot in range(SLOTS):
-            self._counts[slot] = ABSENT
+        self._counts = memoryview(mmap.mmap(-1, 4 * ROWS)).cast("i")
+        for row in range(ROWS):
+            self._counts[row] = ABSENT
 
-    def of(self, number: int) -> Share:
-        """Return the share of one worker."""
-        return Share(self._counts, number % SLOTS)
-
-    def leave(self, number: int) -> None:
-        """A worker has ended."""
-        self._counts[number % SLOTS] = ABSENT
+    def row(self, number: int) -> Row:
+        """Return the row of the worker with this number."""
+        return Row(self._counts, number % ROWS)
 
 
-class Share:
-    """One worker's count among those of all."""
+class Row:
+    """One worker's row, and where it stands among the others."""
 
-    def __init__(self, counts: memoryview[int], slot: int) -> None:
+    def __init__(self, counts: memoryview[int], number: int) -> None:
         self._counts = counts
-        self._slot = slot
+        self._number = number
 
-    def set(self, count: int) -> None:
-        """Tell how many connections we have."""
-        self._counts[self._slot] = count
+    def set(self, connections: int) -> None:
+        """Publish how many connections the worker has."""
+        self._counts[self._number] = connections
 
     def leave(self) -> None:
-        """Accept no more."""
-        self._counts[self._slot] = ABSENT
+        """Accept no more connections."""
+        self._counts[self._number] = ABSENT
 
     def place(self) -> Place:
-        """Tell whether another one that accepts has fewer, or there is no other."""
+        """Tell whether a worker that accepts has fewer connections, or no other worker accepts."""
         counts = self._counts.tolist()
-        if counts.count(ABSENT) >= SLOTS - 1:
+        if counts.count(ABSENT) >= ROWS - 1:
             return "alone"
-        return "ahead" if counts[self._slot] > min(counts) + SLACK else "even"
+        return "ahead" if counts[self._number] > min(counts) + SLACK else "even"

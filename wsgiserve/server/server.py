@@ -19,7 +19,7 @@ from wsgiserve.config import Config, make_config, refuse_command_options
 from wsgiserve.server import lifespan, shutdown
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.loop import EventLoop
-from wsgiserve.server.scoreboard import Share
+from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.sockets.listener import Listener, open_listeners
 from wsgiserve.server.sockets.poller import make_poller
 
@@ -69,7 +69,7 @@ class Server:
         self._stop_asked = False  # perhaps before there was a loop to ask
         self._beat: tuple[Callable[[], object], float] | None = None
         self._retiring = False
-        self._share: Share | None = None  # other processes accept from the listeners too
+        self._row: Row | None = None  # other processes accept from the listeners too
         self._alone = True  # none serves the app at the same time
         # Called once so many calls were written off that the process should be replaced, with their number.
         self.worn_out: Callable[[int], None] | None = None
@@ -107,10 +107,10 @@ class Server:
         """Have ``call`` called about every ``seconds`` by the loop itself, as long as that turns."""
         self._beat = (call, seconds)
 
-    def share(self, listeners: list[Listener], share: Share, *, alone: bool) -> None:
+    def open_shared(self, listeners: list[Listener], row: Row, *, alone: bool) -> None:
         """Listen where other processes do, in place of ``open``; ``alone`` unless several serve at once."""
         self.listeners = listeners
-        self._share = share
+        self._row = row
         self._alone = alone
 
     def serve(
@@ -189,9 +189,7 @@ class Server:
         self.open()
         gateway = Gateway(self.app, self.config, alone=self._alone)
         try:
-            self._loop = EventLoop(
-                gateway, self.listeners, self.config, self.make_poller(), share=self._share
-            )
+            self._loop = EventLoop(gateway, self.listeners, self.config, self.make_poller(), row=self._row)
         except OSError:
             self._close_listeners()
             raise

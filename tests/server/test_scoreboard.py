@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wsgiserve.server.scoreboard import SLACK, SLOTS, Shares
+from wsgiserve.server.scoreboard import ROWS, SLACK, Scoreboard
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_who_is_ahead_of_whom():
-    shares = Shares()
-    first, second = shares.of(1), shares.of(2)
+    scoreboard = Scoreboard()
+    first, second = scoreboard.row(1), scoreboard.row(2)
     first.set(5)
     assert first.place() == "alone"
     second.set(5)
@@ -27,26 +27,26 @@ def test_who_is_ahead_of_whom():
 
 
 def test_a_worker_that_died_is_nobody():
-    shares = Shares()
-    first, second = shares.of(1), shares.of(SLOTS + 2)
+    scoreboard = Scoreboard()
+    first, second = scoreboard.row(1), scoreboard.row(ROWS + 2)
     first.set(9)
     second.set(0)
     assert first.place() == "ahead"
-    shares.leave(SLOTS + 2)
+    scoreboard.row(ROWS + 2).leave()
     assert first.place() == "alone"
 
 
 FORKING = """
 import os
-from wsgiserve.server.scoreboard import Shares
-shares = Shares()
-shares.of(1).set(3)
+from wsgiserve.server.scoreboard import Scoreboard
+scoreboard = Scoreboard()
+scoreboard.row(1).set(3)
 pid = os.fork()
 if pid == 0:
-    shares.of(2).set(0)
+    scoreboard.row(2).set(0)
     os._exit(0)
 os.waitpid(pid, 0)
-print(shares.of(1).place())
+print(scoreboard.row(1).place())
 """
 
 
