@@ -1,4 +1,4 @@
-"""A connection without a socket: RequestReader and body readers put together as the server puts them.
+"""A connection without a socket: bytes go into the receiver, and requests with their bodies come out.
 
 ``Stream`` is fed bytes and keeps what it read. It reads nothing behind a refusal, and nothing behind a
 request after which the connection closes.
@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from wsgiserve.protocol import BodyReader, RemoteProtocolError, RequestHead, RequestReader, body_reader
+from wsgiserve.protocol import Limits, Receiver, RemoteProtocolError, RequestHead
 
 LIMITS = {"max_line": 8192, "max_head": 65536, "max_fields": 100, "max_body": 1 << 20}
 
@@ -33,16 +33,14 @@ class Request:
 
 
 class Stream:
-    """What arrives on one connection."""
+    """The requests that arrive on one connection, read by the receiver that the server uses."""
 
     def __init__(self, **limits: int) -> None:
-        self.limits = LIMITS | limits
-        self.reader = RequestReader(**self.limits)
+        self.receiver = Receiver(Limits(**(LIMITS | limits)))
         self.requests: list[Request] = []
         self.refusal: RemoteProtocolError | None = None
         self.closed = False  # by a request that was the last
-        self._head: RequestHead | None = None
-        self._body_reader: BodyReader | None = None
+        self._head: RequestHead | None = None  # whose body is read on
         self._body = bytearray()
 
     @property
@@ -53,7 +51,7 @@ class Stream:
     @property
     def waiting(self) -> bool:
         """Whether a request has begun and has not ended."""
-        return self._head is not None or bool(self.reader.buffer)
+        return self._head is not None or self.receiver.begun
 
     @property
     def verdict(self) -> tuple[object, ...]:
@@ -63,11 +61,8 @@ class Stream:
 
     def receive_data(self, data: bytes) -> None:
         """Read on with ``data``."""
-        if (
-            self._head is not None or self.closed
-        ):  # As the server does it: between requests ``next_head`` takes the bytes.
-            self.reader.receive_data(data)
-            data = b""
+        if self.closed:
+            self.receiver.receive_data(data)  # It is kept, and read no more.
         try:
             while not (self.refusal or self.closed) and self._next_request(data):
                 data = b""
@@ -76,25 +71,30 @@ class Stream:
 
     def _next_request(self, data: bytes) -> bool:
         if self._head is None:
-            self._head = self.reader.next_head(data)
+            self._head = self.receiver.next_request(data)
             if self._head is None:
                 return False
-            limits = {name: self.limits[name] for name in ("max_body", "max_fields")}
-            self._body_reader = body_reader(self._head, **limits)
-        if self._body_reader is not None:
-            data, self.reader.buffer = bytes(self.reader.buffer), b""
-            body, self.reader.buffer = self._body_reader.receive_data(data)
-            self._body += body
-            if not self._body_reader.done:
+            self._body += self.receiver.take_body()
+        else:
+            self._body += self.receiver.read_body(data)
+        reader = self.receiver.body_reader
+        if reader is not None:  # As an exchange does that reads the rest of a body itself.
+            if self.receiver.buffer:
+                self._body += self.receiver.read_body()
+            if not reader.done:
                 return False
-        head = self._head
-        trailers = tuple(getattr(self._body_reader, "trailers", ()))
-        fields = tuple(head.block.pairs)
-        self.requests.append(Request(head.method, head.target, fields, bytes(self._body), head, trailers))
-        self.closed = not head.keep_alive
-        self._head = self._body_reader = None
-        self._body.clear()
+            self.receiver.leave_body()
+        self._end(self._head)
         return True
+
+    def _end(self, head: RequestHead) -> None:
+        trailers = getattr(self.receiver.last_body_reader, "trailers", ()) if head.block.chunked else ()
+        fields = tuple(head.block.pairs)
+        request = Request(head.method, head.target, fields, bytes(self._body), head, tuple(trailers))
+        self.requests.append(request)
+        self.closed = not head.keep_alive
+        self._head = None
+        self._body.clear()
 
 
 def read(pieces: Iterable[bytes], **limits: int) -> Stream:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from .cases import CASES, Accepted
-from .driver import LIMITS, Stream, random_split, read, single_bytes
+from .driver import Stream, random_split, read, single_bytes
 from .oracles import ORACLES, disagreement
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: next\r\n\r\n"
@@ -142,8 +142,8 @@ def check(data: bytes, limits: dict[str, int], source: random.Random, tried: Cou
         whole.receive_data(NEXT)
         if whole.verdict != before:
             return f"read behind a refusal: {whole.requests[-1].plain}"
-    elif len(whole.reader.buffer) > _most_kept(whole) and not whole.closed:
-        return f"{len(whole.reader.buffer)} bytes are kept"
+    elif len(whole.receiver.buffer) > _most_kept(whole) and not whole.closed:
+        return f"{len(whole.receiver.buffer)} bytes are kept"
     for name in ORACLES:
         difference = disagreement(name, data, whole) if not limits else None
         if difference:
@@ -152,8 +152,8 @@ def check(data: bytes, limits: dict[str, int], source: random.Random, tried: Cou
 
 
 def _most_kept(stream: Stream) -> int:
-    limits = LIMITS | stream.limits
-    return limits["max_line"] + limits["max_head"] + len(b"\r\n\r\n")
+    limits = stream.receiver.limits
+    return limits.max_line + limits.max_head + len(b"\r\n\r\n")
 
 
 def _hang(signum: int, frame: FrameType | None) -> None:

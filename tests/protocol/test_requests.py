@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from wsgiserve.protocol import ChunkedReader, RemoteProtocolError, RequestReader
+from wsgiserve.protocol import ChunkedReader, Limits, RemoteProtocolError, RequestReader
 
 from .cases import CASES, Accepted, Case, head
 from .driver import Stream, random_split, read, single_bytes
@@ -71,7 +71,7 @@ def test_next_request_behind_accepted(case, split):
     persists = first.head.keep_alive
     assert [request.plain for request in rest] == [("GET", "/next", (("Host", "next"),), b"")] * persists
     if not persists:
-        assert stream.reader.buffer in (NEXT, NEXT[:1])
+        assert stream.receiver.buffer in (NEXT, NEXT[:1])
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.id)
@@ -110,7 +110,7 @@ def test_refusal_does_not_repeat_the_request():
 
 
 def test_failed_reader_stays_failed():
-    reader = RequestReader()
+    reader = RequestReader(Limits())
     reader.receive_data(b"GET  / HTTP/1.1\r\n\r\n" + NEXT)
     with pytest.raises(RemoteProtocolError):
         reader.next_head()
@@ -131,7 +131,7 @@ def test_method_is_known_when_the_fields_are_refused():
         for pieces in ([data], single_bytes(data)):
             stream = read(pieces)
             assert stream.status == 400
-            assert stream.reader.method == method
+            assert stream.receiver.method == method
 
 
 def test_equal_fields_share_a_block():
@@ -156,7 +156,7 @@ def test_equal_fields_share_a_block():
 )
 def test_equal_fields_below_another_line(first, second, status):
     """A block that was read before is judged again with the line above it."""
-    reader = RequestReader()
+    reader = RequestReader(Limits())
     reader.receive_data(first + second)
     assert reader.next_head() is not None
     with pytest.raises(RemoteProtocolError) as refusal:
@@ -183,7 +183,7 @@ def test_head_byte_by_byte_is_linear_work(fields):
     if fields:
         data += b" HTTP/1.1\r\nHost: a\r\n" + b"X: yyyyyyyyyyyyyyyy\r\n" * 90
         data += b"X: " + b"y" * 60000
-    reader = RequestReader()
+    reader = RequestReader(Limits())
     buffer = reader.buffer = CountingBuffer(data[:1])
     for piece in single_bytes(data[1:]):
         reader.receive_data(piece)

@@ -99,4 +99,4 @@ class Gate:
 
 def connections(server):
     """The server's own table, which nobody else can see."""
-    return server._loop.connections
+    return server._loop.connections.by_fd

@@ -227,11 +227,11 @@ def test_server_that_is_over_as_its_sentinel_falls_asleep(serving, gate):
         with Client(server) as client:
             client.send(get("/slow"))
             wait_until(lambda: gate.inside)
-            leadership = server._loop.leadership
+            alarm = server._loop.leadership.alarm
             server.stop()
             gate.opened.set()
             assert client.response().body == b"/slow"
-            wait_until(lambda: leadership.sentinel.asleep)
+            wait_until(lambda: alarm.asleep)
         started = time.monotonic()
     assert time.monotonic() - started < SECONDS / 2
 
@@ -252,9 +252,9 @@ def test_client_that_left_while_it_waited_in_line_is_not_served(serving, gate, l
         wait_until(lambda: gate.inside)
         gone = Client(server)
         gone.send(get("/slow/gone"))
-        wait_until(lambda: server._loop.running() == 2)
+        wait_until(lambda: server.running() == 2)
         last.send(get("/slow/last"))
-        wait_until(lambda: server._loop.running() == 3)
+        wait_until(lambda: server.running() == 3)
         leave(gone)
         gate.opened.set()
         assert first.response().body == b"/slow"

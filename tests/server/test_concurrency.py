@@ -59,7 +59,7 @@ def test_slow_call_after_the_server_was_idle(serving, gate):
     """The sentinel sleeps while nothing is called, and has to wake up for the slow call."""
     with serving(checked(gate)) as server, Client(server) as client:
         ask_fast(server)
-        wait_until(lambda: server._loop.leadership.sentinel.asleep)
+        wait_until(lambda: server._loop.leadership.alarm.asleep)
         depose(server, gate, client)
         gate.opened.set()
         assert client.response().body == b"/slow"
@@ -191,9 +191,9 @@ def test_connection_is_used_the_moment_it_is_given_back(serving):
 
     paused = threading.Event()
     with serving(app) as server, Client(server) as client:
-        watch_really = server._loop._watch
+        watch_really = server._loop.connections.watch
         depose(server, first, client)
-        server._loop._watch = watch
+        server._loop.connections.watch = watch
         client.send(get("/slow/2") + get("/3"))
         first.opened.set()
         assert client.response().body == b"/slow"
@@ -346,7 +346,7 @@ def test_descriptor_that_is_used_again_within_a_batch(log, gate, kind):
         first = Client(server)
         assert first.ask(get("/first")).body == b"/first"
         [(number, connection)] = connections(server).items()
-        [listener] = server._loop.listeners
+        [listener] = server._loop.acceptor.listeners
         other = stack.enter_context(Client(server))
         assert other.ask(get("/other")).body == b"/other"
         batch += [(number, READ), (listener, READ), (number, READ)]
@@ -625,8 +625,8 @@ def test_clients_at_random_among_idle_ones(serving, log):
         """Do what the leader does once a second, and a signal handler at the end."""
         count = 0
         while not looked.is_set():
-            assert server._loop._own_connections()
-            assert server._loop.running() >= 0
+            assert server._loop.connections.watched()
+            assert server.running() >= 0
             count += 1
         return count
 

@@ -27,8 +27,9 @@ from tests.server.test_leadership import (
 )
 from tests.server.test_lifecycle import LOG_LINE, serving_program
 from wsgiserve.server.errors import ClientDisconnected, RequestTimeout
+from wsgiserve.server.threads.calls import Calls
 from wsgiserve.server.threads.leadership import Leadership
-from wsgiserve.server.threads.timeouts import Calls
+from wsgiserve.server.threads.timeouts import Timeouts
 
 TIMEOUT = 0.2
 LATE = b"504 Gateway Timeout: the application took too long\n"
@@ -165,7 +166,7 @@ def test_overdue_response_that_has_begun_is_cut(serving, app):
         with pytest.raises(ConnectionResetError):
             client.response()
         app.let_go.set()
-        wait_until(lambda: not server._loop.leadership.calls.written_off)
+        wait_until(lambda: not server.snapshot().lost)
 
 
 def test_overdue_response_to_http_1_0_does_not_look_whole(serving, app):
@@ -185,7 +186,7 @@ def test_overdue_call_that_waits_for_its_client_to_read_is_cut(serving):
     with serving(app, request_timeout=TIMEOUT) as server, Client(server, receive_buffer=4096) as client:
         client.send(get())
         wait_until(lambda: not connections(server))
-        wait_until(lambda: not server._loop.leadership.calls.written_off)  # Its thread was woken.
+        wait_until(lambda: not server.snapshot().lost)  # Its thread was woken.
         with pytest.raises((ConnectionResetError, EOFError)):
             client.response()
 
@@ -206,7 +207,7 @@ def test_overdue_call_that_waits_for_its_body_is_504(serving):
         assert client.response().status == 504
         client.send(b"more")  # It wakes the thread, unless that was told by the close before.
         wait_until(lambda: errors == [None, ClientDisconnected])
-        wait_until(lambda: not server._loop.leadership.calls.written_off)
+        wait_until(lambda: not server.snapshot().lost)
 
 
 def test_result_whose_close_hangs_has_been_answered(serving, app):
@@ -217,7 +218,7 @@ def test_result_whose_close_hangs_has_been_answered(serving, app):
     with serving(hangs, request_timeout=TIMEOUT) as server, Client(server) as client:
         assert client.ask(get()).body == b"whole"
         assert client.rest() == b""
-        assert len(server._loop.leadership.calls.written_off) == 1
+        assert server.snapshot().lost == 1
 
 
 def test_access_log_has_one_line_with_the_504(serving, app, capsys):
@@ -226,7 +227,7 @@ def test_access_log_has_one_line_with_the_504(serving, app, capsys):
             client.send(get("/hang"))
             assert client.response().status == 504
         app.let_go.set()
-        wait_until(lambda: not server._loop.leadership.calls.written_off)
+        wait_until(lambda: not server.snapshot().lost)
     [line] = capsys.readouterr().out.splitlines(keepends=True)
     match = LOG_LINE.fullmatch(line)
     assert (match["request"], match["status"], match["size"]) == ("GET /hang HTTP/1.1", "504", str(len(LATE)))
@@ -251,7 +252,7 @@ def test_exception_is_raised_in_the_thread(serving, log):
     with serving(spins, request_timeout=TIMEOUT) as server, Client(server) as client:
         assert client.ask(get()).status == 504
         wait_until(lambda: ends)
-        wait_until(lambda: not server._loop.leadership.calls.written_off)
+        wait_until(lambda: not server.snapshot().lost)
         assert ends == [RequestTimeout]
     assert len(messages(log)) == 1  # Nothing of what it raised: it is not the app's.
 
@@ -268,7 +269,7 @@ def test_lock_that_a_given_up_call_waits_for_is_let_go_again(serving, app):
         other.send(get("/waits"))
         assert (one.response().status, other.response().status) == (504, 504)
         app.let_go.set()
-        wait_until(lambda: not server._loop.leadership.calls.written_off)
+        wait_until(lambda: not server.snapshot().lost)
         assert lock.acquire(blocking=False)
         lock.release()
 
@@ -288,7 +289,7 @@ def test_what_a_given_up_call_does_later_reaches_nobody(serving, app, log):
             assert client.ask(get("/early")).body == b"/early"
         assert not numbers & set(connections(server))
         app.let_go.set()
-        wait_until(lambda: not server._loop.leadership.calls.written_off)
+        wait_until(lambda: not server.snapshot().lost)
         assert len(app.ends) == 5
         for client in others:
             assert client.ask(get("/late")).body == b"/late"
@@ -326,10 +327,10 @@ def test_a_hundred_calls_that_hang_do_not_stop_service(app, serving, log):
             assert client.response().status == 504
         for _ in range(20):
             assert other.ask(get("/fast")).body == b"/fast"
-        wait_until(lambda: len(server._loop.leadership.calls.written_off) == 100)
-        wait_until(lambda: not server._loop.leadership.detached)
+        wait_until(lambda: server.snapshot().lost == 100)
+        wait_until(lambda: not server.snapshot().busy)
         app.let_go.set()
-        wait_until(lambda: not server._loop.leadership.calls.written_off)
+        wait_until(lambda: not server.snapshot().lost)
         assert other.ask(get("/fast")).body == b"/fast"
     lines = messages(log, level=logging.CRITICAL)
     assert len(lines) == 1
@@ -339,7 +340,7 @@ def test_a_hundred_calls_that_hang_do_not_stop_service(app, serving, log):
 def test_whoever_can_replace_the_process_is_told_once(serving, app):
     told = []
     server = serving(checked(app), threads=1, request_timeout=0.05)
-    server.worn_out = told.append
+    server.on_worn_out(told.append)
     with server, ExitStack() as stack:
         for number in range(4):
             client = stack.enter_context(Client(server))
@@ -403,8 +404,8 @@ def test_calls_at_random_end_once(serving, log):
             visitor.start()
         for visitor in visitors:
             visitor.join(SECONDS)
-        wait_until(lambda: not server._loop.leadership.calls.written_off)
-        wait_until(lambda: not server._loop.leadership.detached)
+        wait_until(lambda: not server.snapshot().lost)
+        wait_until(lambda: not server.snapshot().busy)
     assert len(statuses) == 96
     assert set(statuses) == {200, 504}
     assert all("were given up" in line for line in messages(log, level=logging.CRITICAL))
@@ -417,7 +418,7 @@ class Taking(FakeLoop):
     """Notes whose connection was taken away, and answered."""
 
     def __init__(self, cap, calls):
-        super().__init__(cap, lambda loop, cap: Leadership(loop, cap, calls=calls))
+        super().__init__(cap, lambda turn, owner, cap: Leadership(turn, owner, cap, calls=calls))
         self.taken, self.given = [], []
 
     def take_over(self, exchange):
@@ -469,7 +470,7 @@ def test_call_that_is_written_off_as_it_takes_the_lock_back_leaves_it_to_others(
         threading.Thread(target=leadership._follow, args=(None,)).start()
         assert second.inside.wait(SECONDS)
         time.sleep(0.03)  # It is overdue.
-        leadership.overdue.see_to_calls()
+        Timeouts(leadership).look()
 
     leadership.calls._interrupt = None
     leadership.lock.acquire()
@@ -491,9 +492,9 @@ def test_sentinel_sleeps_until_a_call_is_due():
     loop = Taking(2, Calls(slow_log=0.3, timeout=0.6))
     with running(loop, hanging) as leadership:
         sleeps = []
-        sentinel = leadership.sentinel
-        sleep = sentinel._sleep
-        sentinel._sleep = lambda seconds: (sleeps.append(seconds), sleep(seconds))
+        alarm = leadership.alarm
+        sleep = alarm.sleep
+        alarm.sleep = lambda seconds: (sleeps.append(seconds), sleep(seconds))
         loop.arrived.put(FakeExchange(hanging, reader="body"))
         wait_until(lambda: loop.given)
         assert sum(1 for seconds in sleeps if seconds is not None and seconds > 0.1) >= 2

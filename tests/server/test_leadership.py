@@ -15,16 +15,19 @@ from types import SimpleNamespace
 import pytest
 
 from tests.server.client import SECONDS, wait_until
+from wsgiserve.server.threads.alarm import TICK, Alarm
 from wsgiserve.server.threads.forecast import CREDIT, SIZE, Forecast
 from wsgiserve.server.threads.leadership import Leadership
-from wsgiserve.server.threads.sentinel import CALM_TICKS, TICK, Sentinel
+from wsgiserve.server.threads.sentinel import CALM_TICKS, Sentinel
+from wsgiserve.server.threads.timeouts import Timeouts
 
 
 class FakeLoop:
     """Serves one exchange of those that have ``arrived`` a turn; ``most`` is how many led at once."""
 
     def __init__(self, cap=4, kind=Leadership):
-        self.leadership = kind(self, cap)
+        self.leadership = kind(self.turn, self, cap)
+        self.sentinel = Sentinel(self.leadership, Timeouts(self.leadership))
         self.arrived = queue.SimpleQueue()
         self.over = False
         self.leading = self.most = 0
@@ -54,16 +57,15 @@ class FakeLoop:
 
 
 class FakeExchange:
-    """An exchange and its connection in one."""
+    """An exchange that does something in place of a call of the app."""
 
-    detached = broken = gone = False
+    detached = gone = False
 
     def __init__(self, does=lambda: None, path="/", *, reader=None, following=None):
         self.does = does
         self.request = SimpleNamespace(method="GET", path=path)
         self.reader = reader
         self.following = following
-        self.connection = self
         self.inside = threading.Event()
         self.ends = []
 
@@ -75,10 +77,22 @@ class FakeExchange:
         self.inside.set()
         self.does()
 
-    def closed_by_client(self):
+    def detach(self):
+        self.detached = True
+
+    def attach(self):
+        self.detached = False
+
+    def wait(self, until):
+        self.waits_until = until
+
+    def client_has_left(self):
         return self.gone
 
-    def close(self):
+    def cut(self):
+        self.ends.append("cut")
+
+    def bury(self):
         self.ends.append("closed")
 
 
@@ -102,8 +116,8 @@ class App:
 class Unstarted(Leadership):
     """The threads that would be started are only noted: the test runs them, or forgets them."""
 
-    def __init__(self, loop, cap):
-        super().__init__(loop, cap)
+    def __init__(self, turn, owner, cap):
+        super().__init__(turn, owner, cap)
         self.unstarted = []
 
     def _start_thread(self, task):
@@ -161,7 +175,7 @@ def running(loop, app=None):
     """Run the threads of a loop, and see that at the end all slots were given back and nobody is missing."""
     leadership = loop.leadership
     leadership.start()
-    sentinel = threading.Thread(target=leadership.sentinel.watch, daemon=True)
+    sentinel = threading.Thread(target=loop.sentinel.watch, daemon=True)
     sentinel.start()
     try:
         yield leadership
@@ -399,7 +413,7 @@ def test_no_more_calls_at_once_than_cap(app, cap):
         exchanges = [FakeExchange(app, f"/{number % 3}") for number in range(20)]
         for exchange in exchanges:
             loop.arrived.put(exchange)
-        wait_until(lambda: len(leadership.waiting) == 20 - cap and app.inside == cap)
+        wait_until(lambda: len(leadership.queue) == 20 - cap and app.inside == cap)
         app.gate.set()
         wait_until(lambda: len(loop.settled) == 20)
         assert app.most == cap
@@ -412,7 +426,7 @@ def test_exchanges_wait_in_order(app):
         stay(loop, app)
         for number in range(10):
             loop.arrived.put(FakeExchange(lambda number=number: order.append(number)))
-        wait_until(lambda: len(leadership.waiting) == 10)
+        wait_until(lambda: len(leadership.queue) == 10)
         assert order == []
         app.gate.set()
         wait_until(lambda: len(order) == 10)
@@ -427,18 +441,18 @@ def test_exchange_whose_client_left_while_it_waited_is_not_called(app):
         gone.gone = True
         loop.arrived.put(gone)
         loop.arrived.put(there)
-        wait_until(lambda: len(leadership.waiting) == 2)
+        wait_until(lambda: len(leadership.queue) == 2)
         app.gate.set()
         wait_until(lambda: there in loop.settled)
     assert not gone.inside.is_set()
-    assert gone.broken
+    assert gone.ends == []
     assert gone in loop.settled
 
 
 def test_exchange_in_line_is_run_or_shed_and_never_both():
     class Impatient(Leadership):
-        def __init__(self, loop, cap):
-            super().__init__(loop, cap, queue_timeout=0.001)
+        def __init__(self, turn, owner, cap):
+            super().__init__(turn, owner, cap, queue_timeout=0.001)
 
     class Shedding(FakeLoop):
         def turn(self):
@@ -461,8 +475,8 @@ def test_answer_in_place_of_the_app_that_fails_costs_one_connection(app, caplog)
     """A bug of ours, or of a log handler; those that are shed with it are answered."""
 
     class Impatient(Leadership):
-        def __init__(self, loop, cap):
-            super().__init__(loop, cap, queue_timeout=0)
+        def __init__(self, turn, owner, cap):
+            super().__init__(turn, owner, cap, queue_timeout=0)
 
     class Failing(FakeExchange):
         def shed(self, detail):
@@ -471,12 +485,12 @@ def test_answer_in_place_of_the_app_that_fails_costs_one_connection(app, caplog)
     loop = FakeLoop(cap=1, kind=Impatient)
     with running(loop, app) as leadership:
         stay(loop, app)
-        line = [Failing(), FakeExchange()]
-        for exchange in line:
+        waiting = [Failing(), FakeExchange()]
+        for exchange in waiting:
             loop.arrived.put(exchange)
-        wait_until(lambda: len(leadership.waiting) == 2)
-        assert leadership.shed_overdue() == line
-        assert (line[0].broken, line[1].broken, line[1].ends) == (True, False, ["shed"])
+        wait_until(lambda: len(leadership.queue) == 2)
+        assert leadership.shed_overdue() == waiting
+        assert [exchange.ends for exchange in waiting] == [["cut"], ["shed"]]
     assert "running a request failed" in caplog.text
 
 
@@ -504,7 +518,7 @@ def test_exchange_that_fails_costs_one_connection(caplog, reader):
             exchange = FakeExchange(lambda: 1 / 0, reader=reader)
             loop.arrived.put(exchange)
             wait_until(lambda exchange=exchange: exchange in loop.settled)
-            assert exchange.broken
+            assert exchange.ends == ["run", "cut"]
         answered(loop)
     assert caplog.text.count("ZeroDivisionError") == 3
 
@@ -567,7 +581,7 @@ def test_cap_shrinks_to_the_threads_there_are_and_recovers(app, caplog):
         refused = FakeExchange(reader="body")
         loop.arrived.put(refused)
         wait_until(lambda: leadership.refusals)
-        wait_until(lambda: list(leadership.waiting) == [refused])
+        wait_until(lambda: list(leadership.queue.exchanges) == [refused])
         assert leadership.cap == 2
         app.gate.set()
         wait_until(lambda: refused in loop.settled)
@@ -581,7 +595,7 @@ def test_exchange_that_no_thread_can_be_had_for_runs_inline():
         leadership.refusing = True
         answered(loop, reader="body")
         assert leadership.cap == 1
-        assert not leadership.waiting
+        assert not leadership.queue
 
 
 def test_follower_without_work_retires(app):
@@ -629,29 +643,30 @@ def test_turn_that_raises_does_not_end_the_loop(caplog):
 # -- the sentinel
 
 
-class Noting(Sentinel):
-    """Notes how long it sleeps each time."""
+class Noting(Alarm):
+    """Notes how long the sentinel sleeps each time."""
 
-    def __init__(self, leadership):
-        super().__init__(leadership)
+    def __init__(self):
+        super().__init__()
         self.sleeps = []
 
-    def _sleep(self, seconds):
+    def sleep(self, seconds):
         self.sleeps.append(seconds)
-        super()._sleep(seconds)
+        super().sleep(seconds)
 
 
 def watched(kind=Noting):
-    """Make a loop whose sentinel is of this kind."""
+    """Make a loop whose sentinel has an alarm of this kind."""
     loop = FakeLoop()
-    loop.leadership.sentinel = kind(loop.leadership)
+    loop.leadership.alarm = kind()
+    loop.sentinel = Sentinel(loop.leadership, Timeouts(loop.leadership))
     return loop
 
 
 def test_sentinel_sleeps_when_nothing_is_called_and_wakes_for_a_slow_call(app):
     loop = watched()
     with running(loop, app) as leadership:
-        sleeps = leadership.sentinel.sleeps
+        sleeps = leadership.alarm.sleeps
         for _ in range(2):
             wait_until(lambda: sleeps[-1:] == [None])
             assert len(sleeps) <= CALM_TICKS + 2
@@ -667,30 +682,32 @@ def test_sentinel_sleeps_when_nothing_is_called_and_wakes_for_a_slow_call(app):
 def test_sentinel_that_sleeps_ends_with_the_loop():
     loop = watched()
     with running(loop) as leadership:
-        wait_until(lambda: leadership.sentinel.sleeps[-1:] == [None])
+        wait_until(lambda: leadership.alarm.sleeps[-1:] == [None])
     assert leadership.stopped.is_set()
 
 
 @pytest.mark.parametrize("happens", ["leader-left", "loop-over"])
 def test_sentinel_does_not_sleep_through_what_happens_as_it_falls_asleep(happens):
     class Surprised(Noting):
-        def _sleep(self, seconds):
+        def sleep(self, seconds):
             self.sleeps.append(seconds)
             if happens == "loop-over":
                 leadership._send_home()
             leadership.vacant = happens == "leader-left"
 
-    leadership = watched(Surprised).leadership
-    leadership.sentinel._sleep_until_called()
-    assert leadership.sentinel.sleeps == [TICK]
+    loop = watched(Surprised)
+    leadership = loop.leadership
+    loop.sentinel._sleep_until_called()
+    assert leadership.alarm.sleeps == [TICK]
 
 
 def test_sentinel_that_gives_up_wakes_for_it():
-    leadership = watched().leadership
-    sentinel = threading.Thread(target=leadership.sentinel.watch, daemon=True)
+    loop = watched()
+    leadership = loop.leadership
+    sentinel = threading.Thread(target=loop.sentinel.watch, daemon=True)
     sentinel.start()
-    wait_until(lambda: leadership.sentinel.sleeps[-1:] == [None])
-    leadership.sentinel.give_up(0.05)
+    wait_until(lambda: leadership.alarm.sleeps[-1:] == [None])
+    loop.sentinel.give_up_at(time.monotonic() + 0.05)
     sentinel.join(SECONDS)
     assert not sentinel.is_alive()
     assert not leadership.stopped.is_set()

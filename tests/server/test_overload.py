@@ -17,9 +17,9 @@ from tests.server.test_concurrency import depose
 from tests.server.test_lifecycle import LOG_LINE
 from wsgiserve import Server
 from wsgiserve.config import ConfigError, make_config
+from wsgiserve.protocol import receiver
 from wsgiserve.protocol.response import RETRY_SECONDS
-from wsgiserve.server import loop
-from wsgiserve.server.http import connection
+from wsgiserve.server import acceptor, loop
 from wsgiserve.server.sockets.poller import EpollPoller
 from wsgiserve.server.threads.leadership import Leadership
 
@@ -60,12 +60,12 @@ def occupied(serving, app, gate, **options):
 
 
 def waiting(server):
-    return len(server._loop.leadership.waiting)
+    return server.snapshot().queued
 
 
 def has_free_thread(server):
     """Whether the slot of a call was given back, which happens behind its response."""
-    return not server._loop.leadership.detached
+    return not server.snapshot().busy
 
 
 def assert_shed(response, body=BUSY):
@@ -168,7 +168,7 @@ def test_body_that_is_still_arriving_is_not_waited_for(serving, gate, fields):
 
 
 def test_what_had_come_of_a_body_is_not_the_next_one_s(serving, gate, monkeypatch):
-    monkeypatch.setattr(connection, "BODY_IN_MEMORY", 1000)
+    monkeypatch.setattr(receiver, "BODY_IN_MEMORY", 1000)
 
     def app(environ, start_response):
         body = environ["wsgi.input"].read(-1)
@@ -179,7 +179,7 @@ def test_what_had_come_of_a_body_is_not_the_next_one_s(serving, gate, monkeypatc
         assert_shed(client.response())
         client.send(b"a" * 1000)
         assert_shed(client.ask(get("/small", method="POST", body=b"b" * 500)))
-        assert not any(each.body for each in connections(server).values())  # nor kept
+        assert not any(each.receiver.body for each in connections(server).values())  # nor kept
         gate.opened.set()
         assert slow.response().body == b"/slow"
         wait_until(lambda: has_free_thread(server))
@@ -211,7 +211,7 @@ def test_the_log_says_what_to_do_but_not_each_time(serving, gate, log):
         for _ in range(100):
             assert_shed(client.ask(get()))
     assert [r.getMessage() for r in log.records if r.levelno == logging.WARNING] == [
-        "no thread is free and the line for one is full (--max-queue 0); answered 503 so far: 1; "
+        "no thread is free and the queue for one is full (--max-queue 0); answered 503 so far: 1; "
         "raise --threads or --max-queue, or make the app faster"
     ]
 
@@ -241,7 +241,7 @@ def test_request_behind_one_that_waited_for_too_long_may_find_the_line_full(serv
     with occupied(serving, gate, gate, queue_timeout=1) as (server, _), Client(server) as client:
         client.send(get("/early") + get("/behind"))
         wait_until(lambda: waiting(server) == 1)
-        server._loop.leadership.waiting._size = 0  # Others fill the line, at this very moment.
+        server._loop.leadership.queue._size = 0  # Others fill the queue, at this very moment.
         assert_shed(client.response(), LATE)
         assert_shed(client.response())
         gate.opened.set()
@@ -373,6 +373,7 @@ class CountingServer(Server):
 def no_sweep(monkeypatch):
     """Have nothing happen just because a second has passed."""
     monkeypatch.setattr(loop, "SWEEP_SECONDS", 600.0)
+    monkeypatch.setattr(acceptor, "PAUSE_SECONDS", 600.0)
 
 
 def fill(server, stack, count):
@@ -381,7 +382,7 @@ def fill(server, stack, count):
     for number, client in enumerate(clients):
         client.send(get(f"/{number}")[:-2])
     wait_until(lambda: len(connections(server)) == count)
-    wait_until(lambda: all(each.reader.buffer for each in connections(server).values()))
+    wait_until(lambda: all(each.receiver.buffer for each in connections(server).values()))
     return clients
 
 
@@ -414,7 +415,7 @@ def test_no_more_than_the_cap_are_accepted_at_once(gate):
         for client in clients:
             client.send(b"GET")
         with server:
-            wait_until(lambda: server._loop._full)
+            wait_until(lambda: server.snapshot().accepting == "full")
             assert len(connections(server)) == 8
 
 
@@ -427,7 +428,7 @@ def test_connection_that_another_thread_closes_makes_room(serving, gate):
             busy.send(b"GET")
             late.send(get("/late"))
             assert none_is_answered([late], 0.2)
-            assert server._loop._full
+            assert server.snapshot().accepting == "full"
             gate.opened.set()
             assert slow.response().body == b"/slow"
             assert late.response().body == b"/late"
@@ -511,7 +512,7 @@ def test_full_server_at_two_addresses_sleeps(gate, log):
         late = [stack.enter_context(Client(port=port)) for port in ports for _ in range(3)]
         for client in late:
             client.send(get("/late", "Connection: close"))
-        wait_until(lambda: server._loop._full)
+        wait_until(lambda: server.snapshot().accepting == "full")
         turns, processor = server._loop.poller.turns, time.process_time()
         assert none_is_answered(late, 1.2)
         assert server._loop.poller.turns - turns < 12

@@ -210,7 +210,11 @@ def test_body_of_large_chunks_is_there_when_the_app_is_called(serving):
     with serving(app) as server, Client(server) as client:
         client.send(get("/", CHUNKED, method="POST"))
         client.send(b"2000\r\n%b\r\n" % (b"x" * 8192) * 100)
-        wait_until(lambda: any(len(connection.body) == 819200 for connection in connections(server).values()))
+        wait_until(
+            lambda: any(
+                len(connection.receiver.body) == 819200 for connection in connections(server).values()
+            )
+        )
         assert not called.is_set()
         client.send(b"0\r\n\r\n")
         assert client.response().body == b"819200"

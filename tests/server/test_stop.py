@@ -78,7 +78,7 @@ def test_worker_that_is_replaced_says_that_the_service_is_ready(serving):
     with serving(checked(answer(b"app")), health_path=HEALTH) as server, Client(server) as client:
         assert client.ask(get(READY)).body == b"ready\n"
         server.retire()
-        wait_until(lambda: server._loop.gateway.parting)
+        wait_until(lambda: server._loop.shutdown.reached("parting"))
         response = client.ask(get(READY))
         assert (response.status, response.headers["connection"]) == (200, "close")
 
@@ -149,7 +149,7 @@ def test_readiness_is_false_at_once_and_all_else_goes_on(serving):
             assert "connection" not in late.ask(get()).headers
         assert "connection" not in client.ask(get()).headers
         assert time.monotonic() - stopped < 0.6
-        wait_until(lambda: server._loop.gateway.parting)
+        wait_until(lambda: server._loop.shutdown.reached("parting"))
         assert client.ask(get()).headers["connection"] == "close"
         assert client.rest() == b""
         with Client(port=port) as late:  # It still accepts.
@@ -177,8 +177,9 @@ def test_whoever_the_system_has_accepted_is_answered(serving, gate):
     with serving(checked(gate), threads=1) as server, ExitStack() as stack:
         loop = server._loop
         held = threading.Event()
-        loop.turn, turn = lambda: (held.wait(SECONDS), setattr(loop, "turn", turn), turn())[2], loop.turn
-        loop.wake()
+        poll = loop.poller.poll
+        loop.poller.poll = lambda timeout: (held.wait(SECONDS), poll(timeout))[1]
+        loop.poller.bell.ring()
         clients = [stack.enter_context(Client(server)) for _ in range(200)]
         for number, client in enumerate(clients):
             client.send(get(f"/{number}"))
@@ -194,15 +195,15 @@ def test_request_that_comes_as_idle_connections_are_closed_is_answered(serving):
     with serving(checked(answer(b"app"))) as server, Client(server) as client:
         client.ask(get())
         loop = server._loop
-        let_go = loop._let_go_of_idle
+        close_idle = loop._close_idle
 
         def late():
-            loop._let_go_of_idle = let_go
+            loop._close_idle = close_idle
             client.send(get())
             wait_until(lambda: connections(server))
-            let_go()
+            close_idle()
 
-        loop._let_go_of_idle = late
+        loop._close_idle = late
         server.stop()
         response = client.response()
         assert (response.body, response.headers["connection"]) == (b"app", "close")
@@ -216,7 +217,7 @@ def test_who_waits_in_line_at_the_end_is_told(gate):
         wait_until(lambda: gate.inside)
         for client in clients[1:]:
             client.send(get("/behind"))
-        wait_until(lambda: len(server._loop.leadership.waiting) == 3)
+        wait_until(lambda: server.snapshot().queued == 3)
         server.stop()
         for client in clients[1:]:
             response = client.response()

@@ -5,16 +5,16 @@ It goes the way of any other request but for the loop: over a connection of its 
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import threading
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Config
+from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server.errors import StartError
-from wsgiserve.server.http.connection import Connection
-from wsgiserve.server.http.environ import connection_environ
 from wsgiserve.server.http.exchange import Exchange
-from wsgiserve.server.http.extensions import Extensions
+from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
 
 if TYPE_CHECKING:
@@ -58,20 +58,15 @@ def _status(sock: socket.socket) -> int:
 
 
 def _answer(app: WSGIApplication, config: Config, sock: socket.socket) -> None:
-    gateway = Gateway(app, config)
-    gateway.access_log = None
-    gateway.before_wait = lambda exchange: None
-    layer = connection_environ("localhost", 80, ("127.0.0.1", 0))
-    connection = Connection(sock, "probe", layer, config)
-    sock.setblocking(False)
-    layer.update(Extensions(connection).environ())
+    gateway = Gateway(app, dataclasses.replace(config, access_log=False))
+    receiver = Receiver(limits(config))
+    connection = open_connection(sock, "localhost", 80, ("127.0.0.1", 0), config, receiver)
     connection.wait_readable(PROBE_SECONDS)
-    connection.reader.receive_data(connection.receive() or b"")
     try:
-        head = connection.next_request()
+        head = receiver.next_request(connection.receive() or b"")
         if head is not None:
             Exchange(gateway, connection, head).run()
-        while connection.outgoing and not connection.broken and connection.wait_writable(PROBE_SECONDS):
+        while connection.outgoing and not connection.is_broken and connection.wait_writable(PROBE_SECONDS):
             connection.flush()
     finally:
         connection.close()

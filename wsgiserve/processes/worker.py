@@ -104,7 +104,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send(event="turns"), beat_seconds)
-    server.worn_out = lambda lost: worn("request-timeout")
+    server.on_worn_out(lambda lost: worn("request-timeout"))
 
     def ready() -> None:
         channel.send(event="serving")

@@ -7,6 +7,8 @@ No socket, thread, clock or environ in here, and nothing but the standard librar
 from wsgiserve.protocol.body import BodyReader, ChunkedReader, LengthReader, body_reader
 from wsgiserve.protocol.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from wsgiserve.protocol.fields import FieldBlock, body_framing
+from wsgiserve.protocol.limits import Limits
+from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead, RequestReader
 from wsgiserve.protocol.response import (
     CONTINUE,
@@ -33,8 +35,10 @@ __all__ = [
     "FieldBlock",
     "Framing",
     "LengthReader",
+    "Limits",
     "LocalProtocolError",
     "ProtocolError",
+    "Receiver",
     "RemoteProtocolError",
     "RequestHead",
     "RequestReader",

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.fields import read_fields
-from wsgiserve.protocol.request import RequestHead
+from wsgiserve.protocol.fields import FieldBlock, read_fields
+from wsgiserve.protocol.limits import Limits
 
 MAX_CHUNK_LINE = 4096
 MAX_CHUNK_EXTENSIONS = 16384
@@ -147,10 +147,10 @@ class ChunkedReader:
             raise RemoteProtocolError(431, f"more than {MAX_TRAILERS} bytes of trailer fields")
 
 
-def body_reader(head: RequestHead, *, max_body: int, max_fields: int) -> BodyReader | None:
-    """Make the reader that the head announces, None where no body follows (RFC 9112 §6.3)."""
-    if head.block.chunked:
-        return ChunkedReader(max_body=max_body, max_fields=max_fields)
-    if head.block.content_length:
-        return LengthReader(head.block.content_length)
+def body_reader(block: FieldBlock, limits: Limits) -> BodyReader | None:
+    """Make the reader that the fields of a head announce, None where no body follows (RFC 9112 §6.3)."""
+    if block.chunked:
+        return ChunkedReader(max_body=limits.max_body, max_fields=limits.max_fields)
+    if block.content_length:
+        return LengthReader(block.content_length)
     return None

@@ -16,10 +16,12 @@ Rules
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.fields import BARE_LINE_FEED, FieldBlock, read_fields
+from wsgiserve.protocol.limits import Limits
 
 # RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one
 # empty line (CRLF) received prior to the request-line".
@@ -37,19 +39,32 @@ RequestLine = tuple[str, str, str, str, int, str | None]
 class RequestHead:
     """One request's head: its line and its block of fields.
 
-    ``target`` is as sent; ``path`` and ``query`` are its parts, still percent-encoded, ``query`` without
-    "?"; ``minor`` is 0 for HTTP/1.0 and 1 for any later 1.x; ``authority`` is that of an absolute-form
-    target, else None. Text is ``str`` of latin-1. ``keep_alive`` tells whether the client lets the connection
-    persist (RFC 9112 §9.3); ``usual`` that it does in HTTP/1.1, and takes a response with a body.
+    ``target`` is as sent; ``path`` and ``query`` are its parts, still percent-encoded, ``query`` without "?";
+    ``minor`` is 0 for HTTP/1.0 and 1 for any later 1.x; ``authority`` is that of an absolute-form target,
+    else None. Text is ``str`` of latin-1. ``keep_alive`` tells whether the client lets the connection persist
+    (RFC 9112 §9.3); ``usual`` that it does in HTTP/1.1, and takes a response with a body; ``own`` that the
+    server answers in place of the app.
     """
 
-    __slots__ = ("authority", "block", "keep_alive", "method", "minor", "path", "query", "target", "usual")
+    __slots__ = (
+        "authority",
+        "block",
+        "keep_alive",
+        "method",
+        "minor",
+        "own",
+        "path",
+        "query",
+        "target",
+        "usual",
+    )
 
-    def __init__(self, line: RequestLine, block: FieldBlock) -> None:
+    def __init__(self, line: RequestLine, block: FieldBlock, own_paths: Collection[str] = ()) -> None:
         self.method, self.target, self.path, self.query, self.minor, self.authority = line
         self.block = block
         self.keep_alive = block.persists[self.minor]
         self.usual = self.keep_alive and self.minor > 0 and self.method != "HEAD"
+        self.own = self.path in own_paths
 
     @property
     def has_body(self) -> bool:
@@ -70,9 +85,9 @@ class RequestHead:
 class RequestReader:
     """Cut a stream of bytes into request heads.
 
-    ``max_line``, ``max_head`` (the field lines) and ``max_body`` are bytes, 0 for no limit on the body;
-    ``max_fields`` counts field lines. What follows a head is left in ``buffer`` for the body's reader.
-    ``method`` is that of the last request line, "" if it could not be read: a refusal of HEAD has no body.
+    A head with a path of ``own_paths`` is marked: the server answers it in place of the app. What follows a
+    head is left in ``buffer`` for the body's reader. ``method`` is that of the last request line, "" if it
+    could not be read: a refusal of HEAD has no body.
     """
 
     __slots__ = (
@@ -85,26 +100,15 @@ class RequestReader:
         "buffer",
         "failed",
         "last_head",
-        "max_body",
-        "max_fields",
-        "max_head",
-        "max_line",
+        "limits",
         "method",
+        "own_paths",
     )
 
-    def __init__(
-        self,
-        *,
-        max_line: int = 8192,
-        max_head: int = 65536,
-        max_fields: int = 100,
-        max_body: int = 1 << 30,
-    ) -> None:
+    def __init__(self, limits: Limits, own_paths: Collection[str] = ()) -> None:
         # the connection's lifetime
-        self.max_line = max_line
-        self.max_head = max_head
-        self.max_fields = max_fields
-        self.max_body = max_body
+        self.limits = limits
+        self.own_paths = own_paths
         self.failed = False
         self._last = b""  # the bytes of last_head
         self._last_fields_start = 0
@@ -157,10 +161,14 @@ class RequestReader:
                 return None
             return self._read_head(bytes(self.buffer), end)  # No copy of what already is bytes.
         except RemoteProtocolError:
-            self.failed = True
-            self.buffer = self._last = b""
-            self.last_head = None
+            self.fail()
             raise
+
+    def fail(self) -> None:
+        """Read nothing more: nobody can say where a next request would begin."""
+        self.failed = True
+        self.buffer = self._last = b""
+        self.last_head = None
 
     def _read_head(self, buffer: bytes, end: int) -> RequestHead:
         line_end = buffer.find(b"\r\n")
@@ -168,13 +176,14 @@ class RequestReader:
         rest = buffer[line_end + 2 : end + 4]
         last = self.last_head
         if last is not None and rest == self._last[self._last_fields_start :]:
-            head = RequestHead(line, last.block)
+            head = RequestHead(line, last.block, self.own_paths)
             if head.minor != last.minor or head.authority is not None:  # Else they were judged as that one.
                 self._judge_head(head)
         else:
-            if end - line_end > self.max_head:
-                _judge_window(buffer, 0, line_end + 2, self.max_head, 431)
-            head = RequestHead(line, FieldBlock(read_fields(rest[:-2], self.max_fields)))
+            if end - line_end > self.limits.max_head:
+                _judge_window(buffer, 0, line_end + 2, self.limits.max_head, 431)
+            fields = FieldBlock(read_fields(rest[:-2], self.limits.max_fields))
+            head = RequestHead(line, fields, self.own_paths)
             self._judge_head(head)
         if end <= MAX_REMEMBERED:
             self._last, self._last_fields_start = buffer[: end + 4], line_end + 2
@@ -206,15 +215,15 @@ class RequestReader:
                 self._line = self._read_line(bytes(buffer), line_end)
                 self._fields_start = line_end + 2
         if self._line is None:
-            _judge_window(buffer, self._scanned, 0, self.max_line, 414)
+            _judge_window(buffer, self._scanned, 0, self.limits.max_line, 414)
         else:
-            _judge_window(buffer, self._scanned, self._fields_start, self.max_head, 431)
+            _judge_window(buffer, self._scanned, self._fields_start, self.limits.max_head, 431)
         self._scanned = max(0, len(buffer) - 3)
 
     def _read_line(self, buffer: bytes, line_end: int) -> RequestLine:
         self.method = ""
-        if line_end > self.max_line:
-            _judge_window(buffer, 0, 0, self.max_line, 414)
+        if line_end > self.limits.max_line:
+            _judge_window(buffer, 0, 0, self.limits.max_line, 414)
         line = read_request_line(buffer[:line_end])
         self.method = line[0]
         return line
@@ -230,8 +239,9 @@ class RequestReader:
                 raise RemoteProtocolError(400, "an HTTP/1.1 request without a Host field")
             if head.authority is not None:
                 raise RemoteProtocolError(400, "an empty Host field, though the target has an authority")
-        if self.max_body and (block.content_length or 0) > self.max_body:
-            raise RemoteProtocolError(413, f"a body of more than {self.max_body} bytes (max_body)")
+        max_body = self.limits.max_body
+        if max_body and (block.content_length or 0) > max_body:
+            raise RemoteProtocolError(413, f"a body of more than {max_body} bytes (max_body)")
 
 
 @functools.lru_cache(maxsize=512)

@@ -84,10 +84,10 @@ class ResponseHead:
 
     ``block`` is the status line and the app's header lines, without Content-Length; ``content_length`` is
     the app's own, else None; ``status`` is the code; ``has_date`` and ``has_server`` tell what the app set.
-    ``made`` is room for what a server makes of it.
+    ``rendered`` caches the rendered start of the response; the server fills it.
     """
 
-    __slots__ = ("block", "content_length", "has_date", "has_server", "made", "status")
+    __slots__ = ("block", "content_length", "has_date", "has_server", "rendered", "status")
 
     def __init__(
         self,
@@ -102,7 +102,11 @@ class ResponseHead:
         self.content_length = content_length
         self.has_date = has_date
         self.has_server = has_server
-        self.made: Any = None
+        self.rendered: tuple[object, Any] | None = None
+
+    def cache(self, epoch: object, start: Any) -> None:
+        """Keep the rendered start of the response, which is right during an epoch of the server's clock."""
+        self.rendered = (epoch, start)
 
 
 def response_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
@@ -182,17 +186,18 @@ def response_framing(
 
 
 def render_head(
-    head: ResponseHead, framing: Framing, length: int | None, standing: bytes, persistence: bytes
+    head: ResponseHead, framing: Framing, length: int | None, date_and_server: bytes, persistence: bytes
 ) -> bytes:
     """Join the bytes of a response head.
 
-    ``standing`` is the Date and Server lines still missing, ``persistence`` the Connection line or nothing.
+    ``date_and_server`` are those of the two lines that the app did not set, ``persistence`` the Connection
+    line or nothing.
     """
     if length is not None:
-        return b"%bContent-Length: %d\r\n%b%b\r\n" % (head.block, length, standing, persistence)
+        return b"%bContent-Length: %d\r\n%b%b\r\n" % (head.block, length, date_and_server, persistence)
     if framing == "chunked":
-        return b"%bTransfer-Encoding: chunked\r\n%b%b\r\n" % (head.block, standing, persistence)
-    return b"%b%b%b\r\n" % (head.block, standing, persistence)
+        return b"%bTransfer-Encoding: chunked\r\n%b%b\r\n" % (head.block, date_and_server, persistence)
+    return b"%b%b%b\r\n" % (head.block, date_and_server, persistence)
 
 
 def chunk(data: bytes) -> bytes:
@@ -200,7 +205,9 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def error_response(status: int, detail: str, standing: bytes, *, close: bool = True) -> tuple[bytes, bytes]:
+def error_response(
+    status: int, detail: str, date_and_server: bytes, *, close: bool = True
+) -> tuple[bytes, bytes]:
     """Render the server's own answer where no app's answer is to be had: (head, body).
 
     ``detail`` is our own words and never repeats what the client sent; ``close`` announces that the
@@ -215,7 +222,7 @@ def error_response(status: int, detail: str, standing: bytes, *, close: bool = T
     if status == 503:
         lines += f"Retry-After: {RETRY_SECONDS}\r\n"
     closing = b"Connection: close\r\n" if close else b""
-    return lines.encode("latin-1") + standing + closing + b"\r\n", body
+    return lines.encode("latin-1") + date_and_server + closing + b"\r\n", body
 
 
 def _checked(headers: Any) -> list[tuple[str, str]]:

@@ -12,11 +12,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import Protocol, TextIO
+from collections.abc import Mapping
+from typing import TextIO
 
-from wsgiserve.protocol import RequestHead
-from wsgiserve.server.http.connection import Connection
-from wsgiserve.server.http.environ import Environ
+from wsgiserve.protocol.request import RequestHead
 
 MAX_LINES = 512
 MAX_SECONDS = 0.1
@@ -24,18 +23,6 @@ MAX_SECONDS = 0.1
 # Control characters do not come this far through the parser. The quote and the backslash would end a field,
 # and what is not ASCII may not be printable in the log's encoding.
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {c: f"\\x{c:02x}" for c in [*range(32), *range(127, 256)]}
-
-
-class Answered(Protocol):
-    """What the log asks of an exchange; ``started`` is a ``time.time()``."""
-
-    connection: Connection
-    request: RequestHead
-    status: int
-    started: float
-
-    def layer(self) -> Environ:
-        """Return the environ with the header fields."""
 
 
 class AccessLog:
@@ -49,15 +36,10 @@ class AccessLog:
         self._time = ""
         self._failed = False
 
-    def add(self, exchange: Answered, size: int) -> None:
-        """Add the line of an exchange that is over, of whose body ``size`` bytes were sent."""
-        connection = exchange.connection
-        request, status, last_size, text = connection.logged
-        if request is not exchange.request or size != last_size or status != exchange.status:
-            text = _text(exchange, size)
-            connection.logged = (exchange.request, exchange.status, size, text)
-        microseconds = int((time.time() - exchange.started) * 1e6)
-        self._lines.append(f"{connection.peer}{self._time}{text}{microseconds}\n")
+    def add(self, peer: str, text: str, started: float) -> None:
+        """Add the line of an exchange that is over; it ``started`` at this ``time.time()``."""
+        microseconds = int((time.time() - started) * 1e6)
+        self._lines.append(f"{peer}{self._time}{text}{microseconds}\n")
 
     def tick(self, now: float) -> None:
         """Set the clock, once a second; lines say when their exchange began or ended, or a time between."""
@@ -91,10 +73,12 @@ class AccessLog:
                 self._failed = True  # Nobody reads it; standard output that was closed at the start is None.
 
 
-def _text(exchange: Answered, size: int) -> str:
-    """Make what of a line is the same where a client repeats a request and gets an answer of equal size."""
-    head, fields = exchange.request, exchange.layer()
+def line_text(head: RequestHead, fields: Mapping[str, str], status: int, size: int) -> str:
+    """Return the middle of a line: the same for a request that is repeated and answered with as many bytes.
+
+    ``fields`` is an environ with the request's header fields.
+    """
     request_line = f"{head.method} {head.target} HTTP/1.{head.minor}".translate(_ESCAPES)
     referer = fields.get("HTTP_REFERER", "-").translate(_ESCAPES)
     agent = fields.get("HTTP_USER_AGENT", "-").translate(_ESCAPES)
-    return f'"{request_line}" {exchange.status} {size} "{referer}" "{agent}" '
+    return f'"{request_line}" {status} {size} "{referer}" "{agent}" '

@@ -1,18 +1,17 @@
-"""Who has a connection: taking it back from an exchange, having it watched, closing it.
+"""The open connections: who owns each, what it waits for, and how it is closed.
 
-What is in here may run on the thread of a detached exchange, which owns the connection until ``settle`` has
-given it back. Everything else that touches connections is in ``loop``, for the leader alone.
+A connection belongs to the loop or to one exchange. An exchange that runs on a thread of its own gives its
+connection back by ``settle``. The part above the line "for the leader alone" may run on such a thread; the
+rest runs on the leader's.
 
 Rules
 - Watching a connection is the last step of giving it back: the leader may act on it at once.
-- The leader takes a connection that nobody asked it to look at for its own only if it is watched, seen under
-  the lock of ``_watch``.
+- When the leader scans all connections it touches only watched ones, seen under the lock of ``watch``.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import socket
 import threading
@@ -21,36 +20,49 @@ from functools import partial
 from time import monotonic
 
 from wsgiserve.config import Config
-from wsgiserve.protocol import RemoteProtocolError, RequestHead, error_response
+from wsgiserve.protocol.errors import RemoteProtocolError
+from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.exchange import Exchange
+from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
-from wsgiserve.server.http.pace import Pace
-from wsgiserve.server.own_answers import HealthAsked, answer
+from wsgiserve.server.own_answers import answer_health, own_paths, refuse, send_refusal
+from wsgiserve.server.shutdown import Shutdown
 from wsgiserve.server.sockets.poller import READ, WRITE, Poller
 
 logger = logging.getLogger("wsgiserve")
 
 LINGER_SECONDS = 2.0
+EVICTED_PART = 64  # of this many idle connections one more is closed at once: the scan for them is slow
 
 
-class Custody:
-    """The connections of one server, and what may be done with one by whoever owns it."""
+class Connections:
+    """The connections of one server. ``on_close`` is called, from any thread, when one was closed."""
 
-    def __init__(self, gateway: Gateway, config: Config, poller: Poller) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        config: Config,
+        poller: Poller,
+        shutdown: Shutdown,
+        on_close: Callable[[], None],
+    ) -> None:
         self.gateway = gateway
         self.config = config
-        self.poller = poller
-        self.connections: dict[int, Connection] = {}
-        self._full = False  # whether accepting waits for a connection to close or to be idle
+        self.by_fd: dict[int, Connection] = {}
+        self._poller = poller
+        self._shutdown = shutdown
+        self._on_close = on_close
+        self._limits = limits(config)
+        self._own_paths = own_paths(config.health_path)
         self._giving_back = threading.Lock()
-        self._stop_at = math.inf  # when the server stops: by then a head has to be there
-        self._dead_end: socket.socket | None = None  # what stands for a connection that was taken over
-        self._bell, self._ringer = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ringer.setblocking(False)
-        self.poller.watch(self._bell.fileno(), 0, READ)
+        self._dead_end: socket.socket | None = None  # takes the place of a connection that was taken over
+
+    def __len__(self) -> int:
+        return len(self.by_fd)
+
+    # -- for whoever owns the connection
 
     def settle(self, exchange: Exchange) -> Exchange | None:
         """Give the connection of a finished exchange back, or return its next exchange.
@@ -59,124 +71,79 @@ class Custody:
         """
         self.gateway.tick()
         try:
-            following = self._settle(exchange.connection)
-        except Exception:  # As in ``turn``; nobody else would ever close it.
+            following = self.go_on(exchange.connection)
+        except Exception:  # As in ``EventLoop.turn``; nobody else would ever close it.
             logger.critical("%s: giving it back failed", exchange.connection.peer, exc_info=True)
-            self._drop(exchange.connection)
+            self.drop(exchange.connection)
             return None
         finally:
             if self.gateway.access_log is not None:
                 self.gateway.access_log.flush()
         if following is not None:
-            following.detached = True
+            following.detach()
         return following
 
-    def _settle(self, connection: Connection) -> Exchange | None:
-        """Do what the state of a connection asks for; return the next exchange once it is complete."""
-        if connection.broken:
-            self._drop(connection)
+    def go_on(self, connection: Connection) -> Exchange | None:
+        """Do what the state of a connection needs; return the next exchange if its request is complete."""
+        if connection.is_broken:
+            self.drop(connection)
         elif connection.outgoing:
-            self._demand_progress(connection)
-            self._watch(connection, WRITE)
-        elif connection.closing:
+            connection.demand_progress()
+            self.watch(connection, WRITE)
+        elif connection.ending:
             self._close(connection)
         else:
-            return self._next_exchange(connection)
+            return self.next_exchange(connection)
         return None
 
-    def _next_exchange(self, connection: Connection, data: bytes = b"") -> Exchange | None:
-        """Cut the next request off what a connection has read; while it is incomplete, wait for more."""
+    def next_exchange(self, connection: Connection, data: bytes = b"") -> Exchange | None:
+        """Cut the next request off the received bytes; while it is incomplete, wait for more."""
+        receiver = connection.receiver
         try:
-            head = connection.next_request(data)
+            head = receiver.next_request(data)
         except RemoteProtocolError as error:
-            if connection.phase == "discard":  # It is answered already.
-                connection.closing = True
+            if receiver.phase == "discard":  # The request is answered already.
+                connection.close_when_sent()
             else:
-                self._refuse(connection, error)
-            return self._settle(connection)
-        except HealthAsked as asked:
-            self._answer_health(connection, asked.head)
-            return self._settle(connection)
+                refuse(self.gateway, connection, error)
+            return self.go_on(connection)
         if head is None:
-            self._await_bytes(connection)
+            connection.await_bytes(monotonic())
+            if self._shutdown.plan is not None and receiver.phase == "head":
+                connection.hasten(self._shutdown.head_deadline)
+            self.watch(connection, READ)
             return None
-        connection.reading_head = False
-        exchange = connection.exchange = Exchange(self.gateway, connection, head)
+        if head.own:
+            connection.begin(None)
+            answer_health(self.gateway, connection, head, ready=self._shutdown.ready)
+            return self.go_on(connection)
+        exchange = Exchange(self.gateway, connection, head)
+        connection.begin(exchange)
         return exchange
 
-    def _answer_health(self, connection: Connection, head: RequestHead) -> None:
-        """Answer in place of the app. Behind a request with a body, or with another behind it, it closes."""
-        keep_alive = head.keep_alive and not head.block.has_body and not connection.reader.buffer
-        data, persists = answer(self.gateway, head, keep_alive)
-        connection.reading_head = False
-        connection.closing = not persists
-        try:
-            connection.send(data)
-        except ClientDisconnected:
-            pass  # Its flag is set.
-
-    def _await_bytes(self, connection: Connection) -> None:
-        if connection.phase == "discard" or connection.phase == "body":
-            if connection.pace is None:
-                self._demand_progress(connection)
-        elif not connection.reader.buffer:
-            if not connection.reading_head:
-                connection.deadline = monotonic() + self.config.keep_alive
-        elif not connection.reading_head:  # Absolute: more bytes do not buy more time.
-            connection.reading_head = True
-            connection.deadline = monotonic() + self.config.head_timeout
-        if self._stop_at < math.inf and connection.phase == "head":
-            connection.deadline = min(connection.deadline, self._stop_at)
-        self._watch(connection, READ)
-
-    def _demand_progress(self, connection: Connection) -> None:
-        """Have the client looked at in a while; see ``Pace``."""
-        connection.pace = Pace(self.config, connection.progress())
-        connection.deadline = monotonic() + self.config.stall_timeout
-
-    def _refuse(self, connection: Connection, error: RemoteProtocolError) -> None:
-        """Answer what may not be served; nothing is served on the connection after it."""
-        self.gateway.refusals.add(connection.peer, error)
-        connection.closing = True
-        self._send_refusal(connection, error)
-
-    def _send_refusal(self, connection: Connection, error: RemoteProtocolError) -> None:
-        head, body = error_response(error.status, error.detail, self.gateway.standing())
-        try:
-            connection.send(head if connection.reader.method == "HEAD" else head + body)
-        except ClientDisconnected:
-            pass  # Its flag is set.
-
-    # -- watching and closing
-
-    def _watch(self, connection: Connection, events: int) -> None:
+    def watch(self, connection: Connection, events: int) -> None:
         """Have events reported. For an exchange's thread the last step: the loop may act at once."""
-        before = connection.watched
-        if before == events:
-            return
-        with self._giving_back:
-            connection.watched = events
-            self.poller.watch(connection.fd, before, events)
+        if connection.watched != events:
+            with self._giving_back:
+                connection.watch(self._poller, events)
 
     def unwatch(self, exchange: Exchange) -> None:
         """Take a connection off the poller: its exchange owns it now."""
         connection = exchange.connection
-        connection.deadline = math.inf
-        if connection.watched:
-            connection.watched = 0
-            self.poller.forget(connection.fd)
+        connection.wait_for_loop()
+        connection.watch(self._poller, 0)
 
     def take_over(self, exchange: Exchange) -> Callable[[], None]:
-        """Take the connection away from a thread that is written off; return what answers the client.
+        """Take the connection of a thread that is written off; return a function that answers the client.
 
-        The thread may be anywhere, also in the middle of a send. So first its descriptor is made to lead
-        nowhere, in one step of the system: what it has not sent by then does not leave. How far it came is
-        looked at after that. The descriptor is closed when the thread comes back, lest a new connection get
-        its number meanwhile.
+        The thread may be anywhere, also in the middle of a send. So its descriptor is made to lead nowhere
+        first, by one system call: from then on nothing that the thread sends leaves. How much of the response
+        had left is looked at after that. The thread closes the descriptor when it comes back: closed earlier,
+        its number could become a new connection's.
         """
         before = exchange.connection
         exchange.write_off()
-        self.connections.pop(before.fd, None)
+        self.by_fd.pop(before.fd, None)
         try:
             if self._dead_end is None:
                 self._dead_end, other = socket.socketpair()
@@ -186,42 +153,16 @@ class Custody:
         except OSError as error:  # Out of descriptors.
             logger.error("cannot answer a request that took too long: %s", error)
             before.hang_up()
-            return self._tell_of_room
-        connection = Connection(sock, before.peer, before.layer, self.config)
-        connection.closing = True
-        self.connections[connection.fd] = connection
-        return partial(self._answer_overdue, exchange, connection)
+            return self._on_close
+        successor = before.replacement(sock)
+        self.by_fd[successor.fd] = successor
+        return partial(self._answer_overdue, exchange, successor)
 
-    def _answer_overdue(self, exchange: Exchange, connection: Connection) -> None:
-        """Answer 504, unless the response has begun: then what is missing of it is visibly cut."""
-        before, log = exchange.connection, self.gateway.access_log
-        if exchange.complete:  # The app hangs in ``close()``.
-            connection.outgoing, before.outgoing = before.outgoing, []
-            connection.unsent = before.unsent
-        elif exchange.head_sent:
-            connection.broken = connection.reset = True
-            if exchange.stream is not None or exchange.pace is not None:
-                # Its thread may wait for the socket, which then stays open for as long as that does.
-                connection.hang_up()
-        else:
-            head, body = error_response(504, "the application took too long", self.gateway.standing())
-            exchange.status, exchange.sent = 504, 0 if exchange.request.method == "HEAD" else len(body)
-            try:
-                connection.send(head if exchange.request.method == "HEAD" else head + body)
-            except ClientDisconnected:
-                pass  # Its flag is set.
-        if log is not None:
-            log.add(exchange, max(0, exchange.sent - before.left()))
-            log.flush()
-        self._settle(connection)
-
-    def _own_connections(self) -> list[Connection]:
-        """Return the connections that no exchange owns.
-
-        The lock is that of ``_watch``: what an exchange gives back is ours once it is really watched.
-        """
-        with self._giving_back:
-            return [connection for connection in list(self.connections.values()) if connection.watched]
+    def _answer_overdue(self, exchange: Exchange, successor: Connection) -> None:
+        exchange.answer_overdue(successor)
+        if self.gateway.access_log is not None:
+            self.gateway.access_log.flush()
+        self.go_on(successor)
 
     def _close(self, connection: Connection) -> None:
         """Close a connection whose last response has left.
@@ -231,28 +172,17 @@ class Custody:
         """
         if connection.handler is not None:
             self._hand_over(connection)
-        elif self._may_send_more(connection):
-            connection.phase = "linger"
-            connection.end_of_output()
-            connection.closing = False
-            connection.pace = None
-            connection.deadline = monotonic() + LINGER_SECONDS
-            self._watch(connection, READ)
+        elif _may_receive_more(connection):
+            connection.linger(monotonic() + LINGER_SECONDS)
+            self.watch(connection, READ)
         else:
-            self._drop(connection)
-
-    def _may_send_more(self, connection: Connection) -> bool:
-        exchange = connection.exchange
-        if exchange is None or exchange.request.keep_alive or connection.phase != "head":
-            return True  # It was not the client who asked to close, or it has not finished.
-        return bool(connection.reader.buffer or connection.receive())
+            self.drop(connection)
 
     def _hand_over(self, connection: Connection) -> None:
-        """Give a socket to the handler that an app named when it upgraded; it is ours no more."""
-        handler, data = connection.handler, bytes(connection.reader.buffer)
-        if connection.watched:
-            self.poller.forget(connection.fd)
-        self.connections.pop(connection.fd, None)
+        """Give a socket to the handler that an app named when it upgraded the connection."""
+        handler, data = connection.handler, bytes(connection.receiver.buffer)
+        connection.watch(self._poller, 0)
+        self.by_fd.pop(connection.fd, None)
         connection.sock.setblocking(True)
         connection.forget_exchange()
         thread = threading.Thread(target=handler, args=(connection.sock, data), daemon=True)
@@ -261,25 +191,128 @@ class Custody:
         except RuntimeError as error:
             logger.error("cannot hand a connection over: %s", error)
             connection.close()
-        self._tell_of_room()
+        self._on_close()
 
-    def _drop(self, connection: Connection) -> None:
-        if connection.watched:
-            self.poller.forget(connection.fd)
-        self.connections.pop(connection.fd, None)
+    def drop(self, connection: Connection) -> None:
+        """Close a connection at once."""
+        connection.watch(self._poller, 0)
+        self.by_fd.pop(connection.fd, None)
         if connection.unlogged is not None:
-            connection.unlogged.log()
+            connection.log_unlogged()
         connection.close()
-        self._tell_of_room()
+        self._on_close()
 
-    def _tell_of_room(self) -> None:
-        """A connection is no longer ours: another may come, or it was the last one."""
-        if self._full or self.gateway.stopping:
-            self.wake()
+    # -- for the leader alone
 
-    def wake(self) -> None:
-        """End the poller's wait; safe from any thread and from a signal handler."""
+    def add(self, sock: socket.socket, host: str, port: int, peer: object) -> None:
+        """Take in a connection that was accepted at a listener's host and port."""
+        receiver = Receiver(self._limits, self._own_paths)
+        connection = open_connection(sock, host, port, peer, self.config, receiver)
+        connection.hasten(monotonic() + self.config.head_timeout)
+        self.by_fd[connection.fd] = connection
+        self.watch(connection, READ)
+
+    def end_of_input(self, connection: Connection) -> None:
+        """The client sends no more. If that cuts a request, it may still read why it gets no answer."""
+        if connection.receiver.begun and not connection.ending:
+            error = RemoteProtocolError(400, "the request is incomplete")
+            send_refusal(self.gateway, connection, error)
+        self.drop(connection)
+
+    def flush(self, connection: Connection) -> bool:
+        """Send what the socket takes; True once all has left and the connection can go on."""
         try:
-            self._ringer.send(b".")
-        except (BlockingIOError, OSError):
-            pass  # Enough rings are waiting, or the loop is over.
+            connection.flush()
+        except ClientDisconnected:
+            self.drop(connection)
+            return False
+        if connection.outgoing:
+            return False
+        connection.all_sent()
+        return True
+
+    def expire(self, connection: Connection) -> None:
+        """End a connection whose deadline has passed, unless its client moved bytes fast enough."""
+        pace = connection.pace
+        if pace is not None and not pace.too_slow(connection.progress):
+            connection.look_later()
+        elif connection.receiver.begun and connection.ending != "linger" and not connection.outgoing:
+            refuse(self.gateway, connection, RemoteProtocolError(408, "the request did not arrive in time"))
+            self.go_on(connection)
+        else:
+            if connection.outgoing:
+                connection.cut(reset=True)  # Drops what the system still holds.
+            self.drop(connection)
+
+    def watched(self) -> list[Connection]:
+        """Return the connections that no exchange owns.
+
+        The lock is that of ``watch``: a connection that is being given back counts once it is really watched.
+        """
+        with self._giving_back:
+            return [connection for connection in list(self.by_fd.values()) if connection.watched]
+
+    def make_room(self) -> bool:
+        """Close the connections that have been idle longest; True if there were any."""
+        idle = [connection for connection in self.watched() if connection.is_idle]
+        idle.sort(key=lambda connection: connection.deadline)
+        for connection in idle[: len(idle) // EVICTED_PART + 1]:
+            self.drop(connection)
+        return bool(idle)
+
+    def close_idle(self) -> list[Connection]:
+        """Close idle connections, as the server stops; return those on which a request has just arrived."""
+        arrived = []
+        for connection in self.watched():
+            receiver = connection.receiver
+            if not connection.has_deadline or connection.outgoing or connection.ending == "linger":
+                continue
+            if receiver.phase != "head":
+                continue
+            if not receiver.buffer:
+                data = connection.receive()  # It may have come since the poll: the last moment for it.
+                if not data:
+                    self.drop(connection)
+                    continue
+                receiver.receive_data(data)
+                arrived.append(connection)
+            connection.hasten(self._shutdown.head_deadline)
+        return arrived
+
+    def running(self) -> int:
+        """Count the requests that an app is working on, or that wait for it; from any thread."""
+        return sum(1 for connection in list(self.by_fd.values()) if not connection.watched)
+
+    def unfinished(self, inline: Exchange | None) -> list[str]:
+        """Name the requests that are not over: method, path and what is missing, unless the app has them.
+
+        ``inline`` is the leader's call in progress.
+        """
+        texts = (_missing(connection, inline) for connection in list(self.by_fd.values()))
+        return [text for text in texts if text]
+
+    def close(self) -> None:
+        """Close everything."""
+        for connection in list(self.by_fd.values()):
+            connection.close()
+        if self._dead_end is not None:
+            self._dead_end.close()
+
+
+def _may_receive_more(connection: Connection) -> bool:
+    exchange, receiver = connection.exchange, connection.receiver
+    if exchange is None or exchange.request.keep_alive or receiver.phase != "head":
+        return True  # It was not the client who asked to close, or it has not finished.
+    return bool(receiver.buffer or connection.receive())
+
+
+def _missing(connection: Connection, inline: Exchange | None) -> str:
+    head, exchange = connection.receiver.incomplete, connection.exchange
+    if head is not None:
+        return f"{head.method} {head.path} (its body was still arriving)"
+    if exchange is None:
+        return ""
+    request = f"{exchange.request.method} {exchange.request.path}"
+    if not connection.watched or exchange is inline:
+        return request
+    return f"{request} (its response was still being sent)" if connection.outgoing else ""

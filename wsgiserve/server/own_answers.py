@@ -1,62 +1,63 @@
-"""The server's own answers to who asks for its health: below ``--health-path``, and without the app.
+"""Answers that the server gives itself, without the app: its health below ``--health-path``, and refusals.
 
-``PATH`` is answered 200 as long as the loop turns, ``PATH/ready`` only until the server is asked to stop, and
-503 from then on; a worker that is replaced says 200 to the end, since others serve. Whoever reads the request
-answers it: that needs no thread for the app.
-
-A head that asks for it is raised where heads are read, and is not kept for the next one to be compared with.
-So a head that is repeated, as most are, pays nothing for this.
+``PATH`` is answered 200 as long as the loop turns. ``PATH/ready`` is answered 200 until the server is asked
+to stop, and 503 from then on; a worker that is replaced says 200 to the end, since other workers serve. The
+loop gives these answers as it reads the requests, so they need no thread even when all threads are in the
+app.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from wsgiserve.protocol import RequestHead, RequestReader
-
-if TYPE_CHECKING:
-    from wsgiserve.server.http.gateway import Gateway
+from wsgiserve.protocol.errors import RemoteProtocolError
+from wsgiserve.protocol.request import RequestHead
+from wsgiserve.protocol.response import error_response
+from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.http.connection import Connection
+from wsgiserve.server.http.gateway import Gateway
 
 READY = "/ready"
 
 
-class HealthAsked(Exception):
-    """A request for the server's health was read; no error, but the way past the app."""
-
-    def __init__(self, head: RequestHead) -> None:
-        super().__init__()
-        self.head = head
+def own_paths(health_path: str) -> frozenset[str]:
+    """Return the paths that the server answers itself."""
+    return frozenset({health_path, health_path + READY} if health_path else ())
 
 
-class HealthReader(RequestReader):
-    """Raises HealthAsked for ``path``, and for what it says of readiness."""
-
-    __slots__ = ("_paths",)
-
-    def __init__(self, path: str, **limits: Any) -> None:
-        super().__init__(**limits)
-        self._paths = (path, path + READY)
-
-    def _read_head(self, buffer: bytes, end: int) -> RequestHead:
-        head = super()._read_head(buffer, end)
-        if head.path in self._paths:
-            self._last, self.last_head = b"", None
-            raise HealthAsked(head)
-        return head
-
-
-def answer(gateway: Gateway, head: RequestHead, keep_alive: bool) -> tuple[bytes, bool]:
-    """Return the answer, and whether the connection persists behind it."""
+def answer_health(gateway: Gateway, connection: Connection, head: RequestHead, *, ready: bool) -> None:
+    """Answer a request for an own path; close behind one with a body, or with another request behind it."""
     headers = [("Content-Type", "text/plain"), ("Cache-Control", "no-store")]
     if head.method not in ("GET", "HEAD"):
         status, text = "405 Method Not Allowed", b"method not allowed\n"
         headers.append(("Allow", "GET, HEAD"))
     elif not head.path.endswith(READY):
         status, text = "200 OK", b"live\n"
-    elif not gateway.ready:
+    elif not ready:
         status, text = "503 Service Unavailable", b"stopping\n"
     else:
         status, text = "200 OK", b"ready\n"
     response = gateway.response_head(status, headers)
+    keep_alive = head.keep_alive and not head.has_body and not connection.receiver.buffer
     _, _, persists, start = gateway.render_start(response, len(text), head.method, head.minor, keep_alive)
-    return start + (b"" if head.method == "HEAD" else text), persists
+    if not persists:
+        connection.close_when_sent()
+    _send(connection, start + (b"" if head.method == "HEAD" else text))
+
+
+def refuse(gateway: Gateway, connection: Connection, error: RemoteProtocolError) -> None:
+    """Answer a request that may not be served; nothing is served on the connection after it."""
+    gateway.refusals.add(connection.peer, error)
+    connection.close_when_sent()
+    send_refusal(gateway, connection, error)
+
+
+def send_refusal(gateway: Gateway, connection: Connection, error: RemoteProtocolError) -> None:
+    """Send the answer alone, without a line in the log."""
+    head, body = error_response(error.status, error.detail, gateway.date_and_server())
+    _send(connection, head if connection.receiver.method == "HEAD" else head + body)
+
+
+def _send(connection: Connection, data: bytes) -> None:
+    try:
+        connection.send(data)
+    except ClientDisconnected:
+        pass  # The connection knows.

@@ -1,4 +1,4 @@
-"""What is logged without a flood: requests that clients make us refuse, and what the server is short of."""
+"""Log lines that cannot become a flood: refused requests, shortages, and bugs of our own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import threading
 from time import monotonic
 
-from wsgiserve.protocol import RemoteProtocolError
+from wsgiserve.protocol.errors import RemoteProtocolError
 
 logger = logging.getLogger("wsgiserve")
 
@@ -58,3 +58,14 @@ class ShortageLog:
         if now >= self._silent_until:
             self._silent_until = now + SHORTAGE_SECONDS
             logger.warning(self._text, *values, self._count)
+
+
+def report(failure: str) -> None:
+    """Log the exception that is being handled, even if the log handlers raise themselves.
+
+    A bug of ours, or of a log handler, costs a connection, never a thread or a slot.
+    """
+    try:
+        logger.critical(failure, exc_info=True)
+    except Exception:  # noqa: BLE001 - there is nowhere else to say it
+        pass

@@ -20,6 +20,7 @@ from wsgiserve.server import lifespan, shutdown
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.scoreboard import Row
+from wsgiserve.server.snapshot import Snapshot
 from wsgiserve.server.sockets.listener import Listener, open_listeners
 from wsgiserve.server.sockets.poller import make_poller
 
@@ -37,10 +38,10 @@ logger = logging.getLogger("wsgiserve")
 class Server:
     """Serve a WSGI application.
 
-    ``host`` and ``port`` name one address, or ``bind`` several as ``HOST:PORT``, ``unix:/path`` or ``fd://3``;
-    port 0 lets the system choose. The other options are the fields of :class:`wsgiserve.config.Config`; a
-    ``config`` that is there already stands for all of them. A wrong option raises ``ConfigError`` (a
-    ValueError), an address that cannot be had ``ListenError`` (an OSError).
+    ``host`` and ``port`` name one address, or ``bind`` several as ``HOST:PORT``, ``unix:/path`` or
+    ``fd://3``; port 0 lets the system choose. The other options are the fields of
+    :class:`wsgiserve.config.Config`; a ``config`` that is there already stands for all of them. A wrong
+    option raises ``ConfigError`` (a ValueError), an address that cannot be had ``ListenError`` (an OSError).
 
     As a context manager the server runs in background threads, and stops at the end of the block::
 
@@ -68,11 +69,9 @@ class Server:
         self._background: threading.Thread | None = None
         self._stop_asked = False  # perhaps before there was a loop to ask
         self._beat: tuple[Callable[[], object], float] | None = None
-        self._retiring = False
+        self._worn_out: Callable[[int], None] | None = None
         self._row: Row | None = None  # other processes accept from the listeners too
         self._alone = True  # none serves the app at the same time
-        # Called once so many calls were written off that the process should be replaced, with their number.
-        self.worn_out: Callable[[int], None] | None = None
         self.cut: list[str] = []  # the requests that were cut at the end, method and path
 
     @property
@@ -106,6 +105,10 @@ class Server:
     def beat(self, call: Callable[[], object], seconds: float) -> None:
         """Have ``call`` called about every ``seconds`` by the loop itself, as long as that turns."""
         self._beat = (call, seconds)
+
+    def on_worn_out(self, call: Callable[[int], None]) -> None:
+        """Have ``call`` called once so many threads are lost that the process should be replaced."""
+        self._worn_out = call
 
     def open_shared(self, listeners: list[Listener], row: Row, *, alone: bool) -> None:
         """Listen where other processes do, in place of ``open``; ``alone`` unless several serve at once."""
@@ -141,27 +144,30 @@ class Server:
         loop = self._loop
         if loop is None:
             return
-        if hurry or (loop.gateway.stopping and not self._retiring):
+        before = loop.shutdown.plan
+        if hurry or (before is not None and before.takes_in):
             loop.stop(shutdown.hurry())
-        else:
-            delay = 0 if self._retiring else self.config.drain_delay
-            self._retiring = False
+        else:  # A server that retires has not accepted any more for a while: nothing to delay for.
+            delay = 0 if before is not None else self.config.drain_delay
             loop.stop(shutdown.drain(delay, self.config.graceful_timeout))
 
     def retire(self) -> None:
-        """Leave new connections to other processes, and end when those that there are have ended.
+        """Leave new connections to other processes, and end when the open ones have ended.
 
-        They have most of the graceful timeout for another request, which is their last. Safe from any thread.
+        They have most of the graceful timeout for one last request. Safe from any thread.
         """
         loop = self._loop
-        if loop is None or loop.gateway.stopping:
-            return
-        self._retiring = True
-        loop.stop(shutdown.retire(self.config.graceful_timeout))
+        if loop is not None and loop.shutdown.plan is None:
+            loop.stop(shutdown.retire(self.config.graceful_timeout))
 
     def running(self) -> int:
         """Count the requests that the app is working on, or that wait for it."""
-        return 0 if self._loop is None else self._loop.running()
+        return self.snapshot().running
+
+    def snapshot(self) -> Snapshot:
+        """Look at the server as it runs; safe from any thread."""
+        loop = self._loop
+        return Snapshot() if loop is None else loop.snapshot()
 
     def __enter__(self) -> Server:
         lifespan.startup(self.app)
@@ -179,7 +185,7 @@ class Server:
         traceback: TracebackType | None,
     ) -> None:
         loop = self._loop
-        if loop is not None and not loop.gateway.stopping:
+        if loop is not None and loop.shutdown.plan is None:
             self.stop()
         assert self._background is not None
         self._background.join()
@@ -189,14 +195,19 @@ class Server:
         self.open()
         gateway = Gateway(self.app, self.config, alone=self._alone)
         try:
-            self._loop = EventLoop(gateway, self.listeners, self.config, self.make_poller(), row=self._row)
+            self._loop = EventLoop(
+                gateway,
+                self.listeners,
+                self.config,
+                self.make_poller(),
+                row=self._row,
+                worn_out=self._worn_out,
+            )
         except OSError:
             self._close_listeners()
             raise
         if self._beat is not None:
             self._loop.beat(*self._beat)
-        if self.worn_out is not None:
-            self._loop.leadership.overdue.worn_out = self.worn_out
         return self._loop
 
     def _close_listeners(self) -> None:
@@ -205,19 +216,21 @@ class Server:
         self.listeners = []
 
     def _run(self, loop: EventLoop) -> bool:
-        loop.leadership.start()
-        if self._stop_asked and not loop.gateway.stopping:
+        leadership = loop.leadership
+        leadership.start()
+        if self._stop_asked and loop.shutdown.plan is None:
             self.stop()
-        loop.leadership.sentinel.watch()
-        self.cut = [] if loop.leadership.stopped.is_set() else loop.unfinished()
+        loop.sentinel.watch()
+        over = leadership.stopped.is_set()
+        self.cut = [] if over else loop.connections.unfinished(leadership.inline)
         if self.cut:
             _log_cut(self.cut)
-        if loop.leadership.stopped.is_set():
+        if over:
             loop.close()
             log = loop.gateway.access_log
             if log is not None:  # Only now: a leader that goes on may be in the middle of it.
                 log.flush()
-        else:  # It goes on for the threads that are still in the app.
+        else:  # The loop goes on for the threads that are still in the app.
             threading.Thread(target=_wait_for_the_rest, args=(loop,), daemon=True).start()
         self._loop = None
         self._stop_asked = False
@@ -233,7 +246,7 @@ class Server:
 
         def on_signal(number: int, frame: FrameType | None) -> None:
             loop = self._loop
-            if stopping is not None and loop is not None and not loop.gateway.stopping:
+            if stopping is not None and loop is not None and loop.shutdown.plan is None:
                 stopping(self.running())
             self.stop()
 
@@ -278,7 +291,7 @@ def _log_cut(requests: list[str]) -> None:
 
 
 def _wait_for_the_rest(loop: EventLoop) -> None:
-    loop.leadership.sentinel.watch_on()
+    loop.sentinel.watch_on()
     loop.close()
 
 

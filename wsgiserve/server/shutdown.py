@@ -1,63 +1,114 @@
-"""How a server stops: which step is due when.
+"""How a server stops: its phases, and when each begins.
 
-1. It was asked to stop: it is not ready any more, and says so on the health path; all else is as before.
-2. Answers say ``Connection: close``, so that whoever uses a connection leaves it in good order.
-3. It takes in whom the system has accepted for it, and listens no more.
-4. Idle connections are closed. A client may be sending on one just then, which HTTP/1.1 gives no means to
-   exclude; that it was given time to learn of step 2 makes it rare.
-5. What waits for a thread is answered 503, and what runs is cut.
+========= ========================================================================================
+phase     from then on
+========= ========================================================================================
+serving   nobody has asked the server to stop
+draining  the health path says that the server is not ready; all else is as before
+parting   answers say ``Connection: close``, so that clients leave a connection in good order
+deaf      the server listens no more; before, it accepts the clients in the system's backlog
+emptying  idle connections are closed. A client may just be sending a request on one, which HTTP/1.1
+          cannot exclude; the time between parting and emptying makes that rare
+cutting   requests that wait for a thread are answered 503, and running ones are cut
+========= ========================================================================================
 
-It ends as soon as nothing is left to be served.
+The server ends as soon as no connection is left. Phases only move forward, whatever is asked for meanwhile.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
+from typing import Literal
 
-# An idle connection is kept so long after step 2: a client that uses it often does so within it.
+Phase = Literal["serving", "draining", "parting", "deaf", "emptying", "cutting"]
+PHASES: tuple[Phase, ...] = ("serving", "draining", "parting", "deaf", "emptying", "cutting")
+
+# Idle connections are kept for so long after "parting": a client that uses one often does so within it.
 FAREWELL_SECONDS = 0.25
-LAST_ANSWER_SECONDS = 5.0  # of the graceful timeout, for what clients ask last of a server that retires
+LAST_ANSWER_SECONDS = 5.0  # of the graceful timeout, for the last answers of a worker that is replaced
+STOP_SECONDS = 1.0  # for a request head that has begun to arrive when idle connections are closed
 
 
 @dataclass(frozen=True)
-class Ending:
-    """When steps 2 to 5 are due, by the monotonic clock; ``takes_in``: the backlog, in step 3."""
+class Plan:
+    """When the phases begin, by the monotonic clock; ``takes_in``: accept the backlog before "deaf"."""
 
-    part_at: float
-    deaf_at: float
-    let_go_at: float
-    cut_at: float
+    parting: float
+    deaf: float
+    emptying: float
+    cutting: float
     takes_in: bool = True
 
-    def next_after(self, now: float) -> float:
-        """Return when the next step is due; infinity if none is left."""
-        steps = (self.part_at, self.deaf_at, self.let_go_at, self.cut_at)
-        return min((at for at in steps if at > now), default=math.inf)
+    def begins(self, phase: Phase) -> float:
+        """Return when a phase begins; what the last phase implies begins with it at the latest."""
+        return 0.0 if phase in ("serving", "draining") else min(float(getattr(self, phase)), self.cutting)
 
 
-def drain(delay: float, grace: float) -> Ending:
-    """Stop in good order: accept for ``delay`` seconds, then give what runs ``grace`` seconds.
+def drain(delay: float, grace: float) -> Plan:
+    """Stop in good order: accept for ``delay`` seconds, then give running requests ``grace`` seconds.
 
-    Step 2 comes in the middle of the delay: by then a load balancer sends new clients elsewhere, and most of
-    the connections that it has are used once more before they are closed.
+    "parting" begins in the middle of the delay: by then a load balancer sends new clients elsewhere, and most
+    of its connections are used once more before they are closed.
     """
-    part_at = monotonic() + delay / 2
-    deaf_at = part_at + delay / 2
-    return Ending(part_at, deaf_at, max(deaf_at, part_at + FAREWELL_SECONDS), deaf_at + grace)
+    parting = monotonic() + delay / 2
+    deaf = parting + delay / 2
+    return Plan(parting, deaf, max(deaf, parting + FAREWELL_SECONDS), deaf + grace)
 
 
-def retire(grace: float) -> Ending:
-    """Leave to other processes who is not accepted yet, and idle connections to their clients.
+def retire(grace: float) -> Plan:
+    """Stop accepting; keep idle connections open for one last request.
 
-    They go on, so there is time: an idle connection is kept for a last request for most of ``grace``.
+    Other workers serve, so there is time: an idle connection is kept for most of ``grace``.
     """
     now = monotonic()
-    return Ending(now, now, now + max(grace - LAST_ANSWER_SECONDS, grace / 2), now + grace, takes_in=False)
+    return Plan(now, now, now + max(grace - LAST_ANSWER_SECONDS, grace / 2), now + grace, takes_in=False)
 
 
-def hurry() -> Ending:
+def hurry() -> Plan:
     """Stop at once."""
     now = monotonic()
-    return Ending(now, now, now, now)
+    return Plan(now, now, now, now)
+
+
+class Shutdown:
+    """The shutdown of one server. Any thread or signal handler may ``ask`` for it; the leader advances."""
+
+    def __init__(self) -> None:
+        self.phase: Phase = "serving"
+        self.plan: Plan | None = None  # None until somebody asked
+        self.head_deadline = math.inf  # for heads that have begun to arrive, from "emptying" on
+        self._advanced = 0  # index of the phase whose work is done
+
+    def ask(self, plan: Plan) -> None:
+        """Stop by this plan."""
+        self.plan = plan
+        if self.phase == "serving":
+            self.phase = "draining"
+
+    @property
+    def ready(self) -> bool:
+        """Whether new clients are served, here or by another process."""
+        return self.plan is None or not self.plan.takes_in
+
+    def reached(self, phase: Phase) -> bool:
+        """Whether a phase has begun."""
+        return PHASES.index(self.phase) >= PHASES.index(phase)
+
+    def advance(self, now: float) -> Iterator[Phase]:
+        """Enter the phases that are due, and yield each once, in order; for the leader."""
+        assert self.plan is not None
+        while self._advanced + 1 < len(PHASES) and self.plan.begins(PHASES[self._advanced + 1]) <= now:
+            self._advanced += 1
+            self.phase = PHASES[self._advanced]
+            if self.phase == "emptying":
+                self.head_deadline = now + STOP_SECONDS
+            yield self.phase
+
+    def next_at(self) -> float:
+        """Return when the next phase begins; infinity if none is left, or nobody asked."""
+        if self.plan is None or self._advanced + 1 == len(PHASES):
+            return math.inf
+        return self.plan.begins(PHASES[self._advanced + 1])

@@ -1,7 +1,19 @@
-"""One connection: its socket, what was read and not used yet, what is to be sent and was not taken yet.
+"""One connection: its socket, what it received and has not used, what it has to send.
 
 A connection has one owner at any time, the loop or one exchange, and only the owner touches it. Nothing in
-here waits for the client except the two ``wait_`` methods, which are for an exchange on its own thread.
+here waits for the client except the two ``wait_`` methods, which an exchange calls on its own thread.
+
+How a connection ends is one of these, in the order in which one replaces another:
+
+======= ======================================================================================
+ending  meaning
+======= ======================================================================================
+""      the connection persists
+close   close it once everything is sent; serve no further request
+linger  everything is sent, and the client knows; read and forget bytes until it has closed
+cut     close it at once: the client must not take what it got for a whole response
+reset   as cut, with a reset: a regular end of the connection would look like a whole response
+======= ======================================================================================
 """
 
 from __future__ import annotations
@@ -13,51 +25,48 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from typing import Literal, Protocol
+from time import monotonic
+from typing import Any, Literal, Protocol
 
 from wsgiserve.config import Config
-from wsgiserve.protocol import BodyReader, FieldBlock, RequestHead, RequestReader, body_reader
+from wsgiserve.protocol.fields import FieldBlock
+from wsgiserve.protocol.receiver import Receiver
+from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
-from wsgiserve.server.http.environ import Environ
 from wsgiserve.server.http.file_wrapper import FileSegment, FileWrapper
 from wsgiserve.server.http.pace import Pace
-from wsgiserve.server.own_answers import HealthReader
+from wsgiserve.server.sockets.poller import Poller
 
 if sys.platform == "linux":
     import fcntl
     import termios
 
-# What is read at once. The room for it is made anew each time, so less is quicker where little comes.
+# Python allocates a buffer of this size for each receive, so a small one is faster where little arrives.
 HEAD_SIZE = 16384
 BODY_SIZE = 262144
-# A body up to this size is read by the loop, before the app is called.
-BODY_IN_MEMORY = 1 << 20
-# So is one in chunks, up to so much framing: the loop would spend longer on tiny ones than on all else.
-CHUNK_OVERHEAD = 16384
 MAX_POLL = (1 << 31) - 1  # milliseconds, a C int
 # The loop sends at most this much of a file before it looks after other connections.
 FILE_BURST = 1 << 21
-# And this much on the thread that called the app: so little that the call is not taken for a slow one.
+# The thread that called the app sends at most this much: more would make a fast call look slow.
 FIRST_BURST = 1 << 18
-# What follows comes at once, and may leave in one packet with it.
+# More data follows at once, and may leave in one packet with this.
 MSG_MORE: int = getattr(socket, "MSG_MORE", 0)
 
-
-# What the loop does with bytes that arrive. "head" reads the next request's head, "body" a body that is kept
-# in memory until the app is called, "discard" a body that the app did not read to its end. In "linger"
-# everything is answered, and bytes are read and forgotten until the client has seen it.
-Phase = Literal["head", "body", "discard", "linger"]
+Ending = Literal["", "close", "linger", "cut", "reset"]
+Environ = dict[str, Any]
 
 
 class Running(Protocol):
-    """What a connection's extensions ask of the exchange that runs on it."""
+    """The exchange that runs on a connection, as its connection and the extensions see it."""
 
     request: RequestHead
     head_sent: bool
-    trailers: bytes
 
     def send(self, data: bytes) -> None:
         """Send, and wait while the client does not read."""
+
+    def set_trailers(self, lines: bytes) -> None:
+        """Set the trailer lines of the response."""
 
     def upgrade(
         self,
@@ -74,7 +83,7 @@ class Running(Protocol):
 def queued(fd: int) -> int:
     """Count the bytes in a socket's send buffer, sent or not, that the peer has not acknowledged.
 
-    SIOCOUTQ of tcp(7), by its other name; 0 on other systems, where a client has taken what has left.
+    SIOCOUTQ of tcp(7), by its other name. Other systems do not tell: 0 there.
     """
     if sys.platform != "linux":
         return 0
@@ -82,167 +91,222 @@ def queued(fd: int) -> int:
     return int(count)
 
 
-def _reader(config: Config) -> RequestReader:
-    limits = {name: getattr(config, name) for name in ("max_line", "max_head", "max_fields", "max_body")}
-    return HealthReader(config.health_path, **limits) if config.health_path else RequestReader(**limits)
-
-
 class Connection:
-    """State of one accepted socket; see the headings for how long each part lives."""
+    """State of one accepted socket; the headings tell how long each part lives."""
 
     __slots__ = (
-        "arrived",
         "block_layer",
-        "body",
-        "body_reader",
-        "broken",
-        "closing",
         "config",
         "deadline",
+        "ending",
         "exchange",
         "fd",
         "handler",
-        "head",
         "last_block",
-        "last_body_reader",
         "layer",
         "logged",
         "outgoing",
         "pace",
         "peer",
-        "phase",
-        "reader",
         "reading_head",
-        "reset",
+        "receiver",
         "sock",
         "unlogged",
         "unsent",
         "watched",
     )
 
-    def __init__(self, sock: socket.socket, peer: str, layer: Environ, config: Config) -> None:
+    def __init__(
+        self, sock: socket.socket, peer: str, layer: Environ, config: Config, receiver: Receiver
+    ) -> None:
         # the connection's lifetime
         self.sock = sock
         self.fd = sock.fileno()
         self.peer = peer or "-"  # for the logs
         self.config = config
-        self.reader = _reader(config)
+        self.receiver = receiver
+        self.ending: Ending = ""
         self.layer = layer
         self.last_block: FieldBlock | None = None  # and the layer of the environ that was made for it
         self.block_layer: Environ = {}
-        # the access log's last line: (request, status, bytes, what these come to)
+        # the last request in the access log: (request, status, bytes, the text of its line)
         self.logged: tuple[RequestHead | None, int, int, str] = (None, 0, 0, "")
-        # the loop's book-keeping
+        # what the loop waits for
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
         self.pace: Pace | None = None  # while the loop waits for a body, or for a response to be taken
-        # the request being read, or being discarded
-        self.phase: Phase = "head"
-        self.reading_head = True  # its deadline runs; a new connection is not idle
-        self.head: RequestHead | None = None
-        self.body_reader: BodyReader | None = None
-        self.body: bytes | bytearray = b""
-        self.arrived = 0  # bytes of the body, with its framing
+        self.reading_head = True  # the deadline is that of a head; so a new connection is not idle
         # the exchange that runs, or ran last
         self.exchange: Running | None = None
-        self.last_body_reader: BodyReader | None = None
         self.handler: Callable[[socket.socket, bytes], object] | None = None  # takes the socket over
         # the response being sent
         self.outgoing: list[memoryview | FileSegment] = []  # a few at most
         self.unsent = 0  # bytes in outgoing, without those in files
-        self.unlogged: Running | None = None  # its line in the access log waits for what is unsent
-        self.closing = False  # no further request: close once everything is sent
-        self.broken = False  # the client must not take what it got for whole: close at once
-        self.reset = False  # and the end of the connection alone would look regular
+        self.unlogged: Running | None = None  # its line in the access log waits for the unsent bytes
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is left to do after a request, but to wait for the next one."""
-        return not (
-            self.reader.buffer or self.outgoing or self.closing or self.broken or self.body_reader is not None
-        )
+        receiver = self.receiver
+        return not (receiver.buffer or self.outgoing or self.ending or receiver.body_reader is not None)
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is kept alive without a request, or part of one, being in it."""
-        return self.at_rest and not self.reading_head and self.phase == "head"
+        """Whether it is kept alive, and no part of a request has arrived."""
+        return self.at_rest and not self.reading_head
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the client is gone, or must not take what it got for a whole response."""
+        return self.ending == "cut" or self.ending == "reset"
+
+    # -- what is waited for
+
+    def watch(self, poller: Poller, events: int) -> None:
+        """Have the poller report these events, or nothing for 0."""
+        before, self.watched = self.watched, events
+        if events:
+            poller.watch(self.fd, before, events)
+        elif before:
+            poller.forget(self.fd)
+
+    @property
+    def has_deadline(self) -> bool:
+        """Whether it waits for its client."""
+        return self.deadline < math.inf
+
+    def begin(self, exchange: Running | None) -> None:
+        """Begin to answer a request: an exchange runs, or the server answers itself."""
+        self.exchange = exchange
+        self.reading_head = False
+        self.pace = None
+
+    def rest(self, until: float) -> bool:
+        """Wait for the next request until a deadline; False if something is left to do before."""
+        receiver = self.receiver
+        if receiver.buffer or self.outgoing or self.ending or receiver.body_reader is not None:
+            return False
+        self.deadline = until
+        return True
+
+    def wait_for_loop(self) -> None:
+        """Have no deadline while an exchange owns the connection, or while the loop serves others first."""
+        self.deadline = math.inf
+
+    def demand_progress(self) -> None:
+        """Give the client until the next look to move some bytes; see ``Pace``."""
+        self.pace = self.pace_from(self.progress())
+        self.look_later()
+
+    def pace_from(self, start: int) -> Pace:
+        """Begin to measure how fast the client moves bytes."""
+        return Pace(self.config.stall_timeout, self.config.min_rate, start)
+
+    def look_later(self) -> None:
+        """Look again whether the client has moved some bytes."""
+        self.deadline = monotonic() + self.config.stall_timeout
+
+    def await_bytes(self, now: float) -> None:
+        """Set the deadline for what the client has to send next."""
+        receiver = self.receiver
+        if receiver.phase != "head":
+            if self.pace is None:
+                self.demand_progress()
+            return
+        self.pace = None
+        if receiver.buffer and not self.reading_head:  # Absolute: more bytes do not buy more time.
+            self.reading_head = True
+            self.deadline = now + self.config.head_timeout
+        elif not self.reading_head:
+            self.deadline = now + self.config.keep_alive
+
+    def hasten(self, moment: float) -> None:
+        """Bring the deadline forward."""
+        self.deadline = min(self.deadline, moment)
+
+    # -- the end
+
+    def close_when_sent(self) -> None:
+        """Serve no further request, and close once everything is sent."""
+        self.ending = self.ending or "close"
+
+    def cut(self, *, reset: bool = False) -> None:
+        """Close at once; with a reset if a regular end would look like a whole response."""
+        self.ending = "reset" if reset or self.ending == "reset" else "cut"
+
+    def linger(self, deadline: float) -> None:
+        """Tell the client that nothing follows, and give it time to read what was sent."""
+        self.ending = "linger"
+        self.pace = None
+        self.deadline = deadline
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # It is gone already.
+
+    def hang_up(self) -> None:
+        """End the connection in both directions, also for a thread that waits for the socket."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # It is gone already.
+
+    def close(self) -> None:
+        """Close the socket, and drop what was not sent."""
+        if self.ending == "reset":
+            try:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            except OSError:
+                pass  # It is gone already.
+        self.sock.close()
+        for segment in self.outgoing:
+            if isinstance(segment, FileSegment):
+                segment.close()
+        self.outgoing.clear()
+        self.forget_exchange()
+
+    def forget_exchange(self) -> None:
+        """Drop references that lead back to this connection, so that it is freed without the collector."""
+        self.exchange = None
+        self.layer = self.block_layer = {}
+        self.last_block = None
+
+    def hand_over(self, handler: Callable[[socket.socket, bytes], object] | None) -> None:
+        """Name who gets the socket once everything is sent; None for nobody."""
+        self.handler = handler
+
+    def replacement(self, sock: socket.socket) -> Connection:
+        """Make a connection for the last answer to the client, over another descriptor of its socket."""
+        receiver = Receiver(self.receiver.limits)
+        connection = Connection(sock, self.peer, self.layer, self.config, receiver)
+        connection.close_when_sent()
+        return connection
+
+    def inherit(self, before: Connection) -> None:
+        """Take over what another connection to the same client has left to send."""
+        self.outgoing, before.outgoing = before.outgoing, []
+        self.unsent = before.unsent
+
+    # -- what is kept from one request to the next
+
+    def remember_layer(self, block: FieldBlock, layer: Environ) -> None:
+        """Keep the environ's layer of a block of fields: the next request usually repeats the block."""
+        self.last_block, self.block_layer = block, layer
+
+    def remember_line(self, request: RequestHead, status: int, size: int, text: str) -> None:
+        """Keep the text of a line in the access log, for a request that is repeated."""
+        self.logged = (request, status, size, text)
 
     # -- reading
 
     def receive(self) -> bytes | None:
         """Read what is there: None if nothing is, b"" at the end or when the client is gone."""
         try:
-            return self.sock.recv(HEAD_SIZE if self.body_reader is None else BODY_SIZE)
+            return self.sock.recv(HEAD_SIZE if self.receiver.body_reader is None else BODY_SIZE)
         except (BlockingIOError, InterruptedError):
             return None
         except OSError:
             return b""
-
-    def next_request(self, data: bytes = b"") -> RequestHead | None:
-        """Add what was received, and cut the next request off what was read; None while bytes are missing.
-
-        Its body, if it has one, is in ``body``, or is still to be read by ``body_reader`` where the app is to
-        be called before it is complete.
-        """
-        if self.phase != "head":
-            self.reader.receive_data(data)
-            data = b""
-            if self.phase == "body":
-                return self._request_with_body()
-            if not self._discarded():
-                return None
-        head = self.reader.next_head(data)
-        if head is None or not head.block.has_body:
-            return head
-        buffer, length = self.reader.buffer, head.block.content_length
-        if length is not None and length <= len(buffer):  # Most bodies come with their head.
-            self.body, self.reader.buffer = buffer[:length], buffer[length:]
-            return head
-        self._begin_body(head)
-        return self._request_with_body()
-
-    def _begin_body(self, head: RequestHead) -> None:
-        self.head, self.phase = head, "body"
-        self.body = bytearray()
-        self.arrived = 0
-        self.body_reader = self.last_body_reader = body_reader(
-            head, max_body=self.config.max_body, max_fields=self.config.max_fields
-        )
-
-    def _request_with_body(self) -> RequestHead | None:
-        head, reader = self.head, self.body_reader
-        assert head is not None
-        assert reader is not None
-        self.body += self.take(reader)
-        if reader.done:
-            self.body_reader = None
-        elif not (
-            head.expects_continue
-            or (head.block.content_length or 0) > BODY_IN_MEMORY
-            or len(self.body) > BODY_IN_MEMORY
-            or self.arrived - len(self.body) > CHUNK_OVERHEAD
-        ):
-            return None
-        self.head = self.pace = None
-        self.phase = "head"
-        return head
-
-    def _discarded(self) -> bool:
-        """Read on through a body that nobody wants; True at its end."""
-        assert self.body_reader is not None
-        self.take(self.body_reader)
-        if self.body_reader.done:
-            self.body_reader = self.pace = None
-            self.phase = "head"
-        return self.phase == "head"
-
-    def take(self, reader: BodyReader) -> bytes:
-        """Move bytes from the request reader's buffer through a body's reader."""
-        data, self.reader.buffer = bytes(self.reader.buffer), b""
-        body, rest = reader.receive_data(data)
-        self.reader.buffer = rest
-        self.arrived += len(data) - len(rest)
-        return body
 
     # -- sending
 
@@ -259,7 +323,7 @@ class Connection:
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:
-            self.broken = True
+            self.cut()
             raise ClientDisconnected("the client closed the connection") from error
         if sent < len(data):
             self.outgoing.append(memoryview(data)[sent:])
@@ -309,8 +373,24 @@ class Connection:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self.broken = True
+            self.cut()
             raise ClientDisconnected("the client closed the connection") from error
+
+    def log_when_sent(self, exchange: Running) -> None:
+        """Have the exchange's line in the access log wait for the unsent bytes."""
+        self.unlogged = exchange
+
+    def all_sent(self) -> None:
+        """Everything has left: the client is not waited for any more, and the log's line can be written."""
+        self.pace = None
+        if self.unlogged is not None:
+            self.log_unlogged()
+
+    def log_unlogged(self) -> None:
+        """Write the line that waited: its bytes have left, or never will."""
+        exchange, self.unlogged = self.unlogged, None
+        if exchange is not None:
+            exchange.log()
 
     def left(self) -> int:
         """Count the bytes that have not left yet."""
@@ -327,7 +407,7 @@ class Connection:
 
     def progress(self) -> int:
         """Count, from anywhere, what the client has done of what the loop waits for; see ``Pace``."""
-        return -self.untaken() if self.outgoing else self.arrived
+        return -self.untaken() if self.outgoing else self.receiver.arrived
 
     def _flush_file(self, segment: FileSegment) -> bool:
         """Send from a file; True when its part has left, False to come back later."""
@@ -335,10 +415,9 @@ class Connection:
         while segment.count and burst > 0:
             sent = os.sendfile(self.fd, segment.descriptor, segment.offset, min(segment.count, burst))
             if sent == 0:  # The file shrank: the announced length cannot be kept.
-                self.broken = True
+                self.cut()
                 raise ClientDisconnected("the file became shorter while it was sent")
-            segment.offset += sent
-            segment.count -= sent
+            segment.advance(sent)
             burst -= sent
         return segment.count == 0
 
@@ -360,39 +439,3 @@ class Connection:
     def closed_by_client(self) -> bool:
         """Tell whether it was reset, or the client has closed it or its sending side; one system call."""
         return self._wait(getattr(select, "POLLRDHUP", 0), 0)
-
-    # -- the end
-
-    def end_of_output(self) -> None:
-        """Tell the client that nothing follows, while its own last bytes may still arrive."""
-        try:
-            self.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # It is gone already.
-
-    def hang_up(self) -> None:
-        """End it in both directions, also for whoever waits for it."""
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # It is gone already.
-
-    def close(self) -> None:
-        """Close the socket, and what was not sent with it."""
-        if self.reset:
-            try:
-                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            except OSError:
-                pass  # It is gone already.
-        self.sock.close()
-        for segment in self.outgoing:
-            if isinstance(segment, FileSegment):
-                segment.close()
-        self.outgoing.clear()
-        self.forget_exchange()
-
-    def forget_exchange(self) -> None:
-        """Let go of what refers back to us, so that the collector need not come for it."""
-        self.exchange = None
-        self.layer = self.block_layer = {}
-        self.last_block = None

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import wsgiserve
-from wsgiserve.protocol import FieldBlock, RequestHead
+from wsgiserve.protocol.fields import FieldBlock
+from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.http.file_wrapper import FileWrapper
 
 if TYPE_CHECKING:

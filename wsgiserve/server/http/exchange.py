@@ -1,12 +1,12 @@
-"""One request and its response: the call of the app, as PEP 3333 wants it.
+"""One request and its response: the call of the app, as PEP 3333 describes it.
 
-The bytes are ``reply``'s business. In here are the three shapes of a result, what the app may call meanwhile,
-and what becomes of errors: a clean 500 until the first byte of the response has left.
+``response`` sends the bytes. In here are the shapes of a result, the functions that the app may call
+meanwhile, and the handling of errors: a clean 500 until the first byte of the response has left.
 
 Rules
-- ``close()`` of what the app returned is called exactly once, also after errors and when the client left.
-- What the client gets is whole or visibly cut: after an error behind the head there is no last chunk, no
-  filling up, no second response; the connection ends.
+- ``close()`` of the app's result is called exactly once, also after errors and when the client left.
+- The client gets a whole response or a visibly cut one: after an error behind the head there is no last
+  chunk, no filling up, no second response; the connection ends.
 - The thread that runs the exchange owns the connection; before it waits, it tells the leadership.
 """
 
@@ -14,23 +14,18 @@ from __future__ import annotations
 
 import io
 import logging
-import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from wsgiserve.protocol import (
-    CONTINUE,
-    BodyReader,
-    LocalProtocolError,
-    RemoteProtocolError,
-    switching_protocols,
-)
-from wsgiserve.server.access_log import AccessLog
+from wsgiserve.protocol.errors import LocalProtocolError, RemoteProtocolError
+from wsgiserve.protocol.response import CONTINUE, error_response
+from wsgiserve.server.access_log import line_text
 from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.environ import request_environ
 from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.input import BodyStream
-from wsgiserve.server.http.response import Reply
+from wsgiserve.server.http.response import Response
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,21 +34,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("wsgiserve")
 
-# What the access log shows where the client left before there was a response; as other servers do.
+# The access log's status where the client left before there was a response; other servers use it too.
 CLIENT_CLOSED_REQUEST = 499
 
 
-class Exchange(Reply):
+class Exchange(Response):
     """One call of the app, and the response to it."""
 
-    over = False  # the connection is no longer ours
-    deferred_close = False  # the connection closes the result, once the file has left
-    written_off = False  # its thread is given up, and whatever that does now reaches nobody
+    over = False  # the connection belongs to somebody else
+    written_off = False  # its thread is given up, and nothing that the thread does reaches the client
 
     # -- the call
 
     def run(self) -> None:
-        """Call the app and send what it answers; the connection is left ready for what comes next."""
+        """Call the app and send its answer; the connection is left ready for the next request."""
         try:
             request = self.request
             block, connection = request.block, self.connection
@@ -75,47 +69,57 @@ class Exchange(Reply):
         if not self.keep_alive or self.reader is not None:
             self._finish()
         if self.gateway.access_log is not None:
-            self._log(self.gateway.access_log)
+            self._log()
 
     def shed(self, detail: str) -> None:
-        """Answer in place of the app, which there is no thread for; the connection is left as by ``run``."""
-        self.connection.body = b""  # Not to be kept on an idle connection.
+        """Answer 503 in place of the app; the connection is left as by ``run``."""
+        self.connection.receiver.take_body()  # An idle connection does not keep it.
         self._answer(503, detail)
         self._finish()
         if self.gateway.access_log is not None:
-            self._log(self.gateway.access_log)
+            self._log()
 
     def _send_iterable(self, result: Iterable[bytes]) -> None:
         try:
             if self.switching:
                 self._switch()
-            elif type(result) is FileWrapper:
-                self._send_file(result)
-            else:
+            elif type(result) is not FileWrapper or not self._send_file(result):
                 self._send_blocks(result)
         finally:
             if hasattr(result, "close") and not self.deferred_close:
                 result.close()
 
+    def _send_blocks(self, result: Iterable[bytes]) -> None:
+        """Anything iterable: each block leaves when it is produced."""
+        for block in _iterate(result):
+            if not isinstance(block, bytes):
+                raise LocalProtocolError(f"the app yielded {type(block).__name__}; a body is made of bytes")
+            if block:
+                self._send_block(block)
+                if self.framing == "none" or self.framing == "head":
+                    break  # Nobody will see more of it.
+        if not self.head_sent:
+            self.connection.send(self._start(0))
+        self._end_body()
+
     def _open_body(self) -> io.BufferedIOBase:
-        """Return ``wsgi.input`` for what is there, or for what is still arriving."""
+        """Return ``wsgi.input`` for a body that is here, or one that is still arriving."""
         connection = self.connection
         if self.reader is not None:
-            self.stream = BodyStream(connection, self.reader, self._continue, self._before_wait)
-            return io.BufferedReader(self.stream, 65536)
-        body = io.BytesIO(connection.body)
-        connection.body = b""
-        return body
+            stream = BodyStream(connection, self.reader, self._continue, self._before_wait)
+            return io.BufferedReader(stream, 65536)
+        return io.BytesIO(connection.receiver.take_body())
 
     def _continue(self) -> None:
         """RFC 9110 §10.1.1: only when the app wants the body, and not once an answer has left."""
+        self.asked_for_body = True
         if self.request.expects_continue and not self.head_sent:
             self.connection.send(CONTINUE)
 
     def _before_wait(self) -> None:
         self.gateway.before_wait(self)
 
-    # -- what the app calls
+    # -- called by the app
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
@@ -145,80 +149,7 @@ class Exchange(Reply):
         if data:
             self._send_block(data)
 
-    def upgrade(
-        self, protocol: str, handler: Callable[[socket.socket, bytes], object], fields: list[tuple[str, str]]
-    ) -> None:
-        """Answer 101 in place of a response, and hand the socket over (RFC 9110 §7.8)."""
-        self.switching = switching_protocols(protocol, fields)
-        self.connection.handler = handler
-
-    def _switch(self) -> None:
-        self.head_sent = True
-        self.status = 101
-        self.keep_alive = False
-        self.connection.send(self.switching)
-
-    # -- the three shapes of a result
-
-    def _send_whole(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
-        """All blocks are there: their length is known, and they leave in one send."""
-        try:
-            data = b"".join(blocks)
-        except TypeError:
-            wrong = next(type(b).__name__ for b in blocks if not isinstance(b, bytes))
-            raise LocalProtocolError(f"the app returned {wrong}; a body is made of bytes") from None
-        if self.head_sent:
-            if data:
-                self._send_block(data)
-        elif self.switching:
-            self._switch()
-            return
-        else:
-            length = len(data)
-            start = self._start(length)
-            if length == self.remaining and self.framing == "length":
-                self.sent = length
-                self.complete = True
-                self.connection.send(start + data)
-                return
-            self.connection.send(start + self._fit(data))
-        self._end_body()
-
-    def _send_file(self, wrapper: FileWrapper) -> None:
-        """A regular file goes from the disk to the socket; anything else is a result like any other."""
-        segment = wrapper.segment()
-        if segment is None or self.head_sent:
-            self._send_blocks(wrapper)
-            return
-        descriptor, offset, count = segment
-        start = self._start(count)
-        if self.framing == "length":
-            if count < self.remaining:
-                self._complain(f"a file of {count} bytes for a Content-Length of {self.remaining}")
-                self.keep_alive = False
-            count = min(count, self.remaining)
-            self.remaining = 0
-            self.sent += count
-            self.deferred_close = True
-            self.deferred_close = self.connection.send_file(start, wrapper, descriptor, offset, count)
-        else:
-            self.connection.send(start)
-        self.complete = True
-
-    def _send_blocks(self, result: Iterable[bytes]) -> None:
-        """Anything iterable: each block leaves when it is produced."""
-        for block in _iterate(result):
-            if not isinstance(block, bytes):
-                raise LocalProtocolError(f"the app yielded {type(block).__name__}; a body is made of bytes")
-            if block:
-                self._send_block(block)
-                if self.framing == "none" or self.framing == "head":
-                    break  # Nobody will see more of it.
-        if not self.head_sent:
-            self.connection.send(self._start(0))
-        self._end_body()
-
-    # -- the end
+    # -- errors
 
     def _abandon(self, error: ClientDisconnected) -> None:
         """The client left; one that only ended its sending side too early can still be told."""
@@ -226,11 +157,11 @@ class Exchange(Reply):
             return
         logger.debug("%s: %s", self.connection.peer, error)
         self.status = self.status or CLIENT_CLOSED_REQUEST
-        if self.stream is not None and self.stream.failed and not self.head_sent:
+        if self.connection.receiver.failed and not self.head_sent:
             self.keep_alive = False
             self._answer(400, "the request body is incomplete")
         else:
-            self.connection.broken = True
+            self.connection.cut()
 
     def _fail(self, error: BaseException) -> None:
         """Answer for an error that the app let through; behind a head that has left, cut the connection."""
@@ -250,43 +181,102 @@ class Exchange(Reply):
         if self.complete:
             return  # The client has its whole response; only close() failed.
         if self.head_sent:
-            connection.broken = True
-            connection.reset = self.framing == "close"
+            connection.cut(reset=self.framing == "close")
             return
-        connection.handler = None
+        connection.hand_over(None)
         self._answer(status, detail)
 
+    def cut(self) -> None:
+        """End the connection: a bug of ours, or of a log handler, came in between."""
+        self.connection.cut()
+
+    def bury(self) -> None:
+        """Close the connection that was kept for a thread which was written off, and has come back."""
+        self.connection.close()
+
+    # -- the end
+
     def _finish(self) -> None:
-        """Leave the connection as the next owner expects it, and nothing large behind."""
+        """Leave the connection as its next owner expects it, and nothing large in it."""
         connection = self.connection
         if not self.keep_alive:
-            connection.closing = True
+            connection.close_when_sent()
         if self.reader is not None:
-            self._leave_body(self.reader)
+            if connection.receiver.failed:
+                connection.close_when_sent()
+            connection.receiver.leave_body()
 
-    def _log(self, log: AccessLog) -> None:
+    def _log(self) -> None:
         if self.connection.outgoing:
-            self.connection.unlogged = self
+            self.connection.log_when_sent(self)
         else:
-            log.add(self, self.sent)
+            self._add_line(self.sent)
+
+    def log(self) -> None:
+        """Write the access log's line, once the response has left or has been given up."""
+        self._add_line(max(0, self.sent - self.connection.left()))
+
+    def _add_line(self, size: int) -> None:
+        log, connection = self.gateway.access_log, self.connection
+        if log is None:
+            return
+        request, status, last_size, text = connection.logged
+        if request is not self.request or size != last_size or status != self.status:
+            text = line_text(self.request, self.layer(), self.status, size)
+            connection.remember_line(self.request, self.status, size, text)
+        log.add(connection.peer, text, self.started)
+
+    # -- between threads
+
+    def detach(self) -> None:
+        """Run on a thread of its own from now on; said with the leadership's mutex held."""
+        self.detached = True
+
+    def attach(self) -> None:
+        """Run on the leader's thread after all; said as ``detach``."""
+        self.detached = False
+
+    def wait(self, until: float) -> None:
+        """Wait for a thread, at most until then."""
+        self.waits_until = until
+
+    def client_has_left(self) -> bool:
+        """Whether the client closed the connection while its request waited for a thread.
+
+        A client may also have ended its sending side only, and still read (RFC 9112 §9.6 has servers do so).
+        It looks the same as a client that gave up, of which there are many when requests wait.
+        """
+        if not self.connection.is_broken and self.connection.closed_by_client():
+            self.connection.cut()
+        return self.connection.is_broken
 
     def write_off(self) -> None:
         """Silence it: its thread is given up, and somebody else answers."""
         self.written_off = True
-        self._log = _log_nothing  # type: ignore[method-assign]  # Nothing to look at for all the others.
+        self._log = _log_nothing  # type: ignore[method-assign]  # Costs the other exchanges nothing.
 
-    def _leave_body(self, reader: BodyReader) -> None:
-        """What has not arrived of the request's body is read and forgotten, as far as that can be done."""
-        connection = self.connection
-        if reader.done:
-            connection.body_reader = None
-            return
-        if self.stream is not None and self.stream.failed:
-            connection.closing = True
-        connection.phase = "discard"
+    def answer_overdue(self, successor: Connection) -> None:
+        """Answer 504 on the connection that replaces this one; cut a response that has begun."""
+        if self.complete:  # The app hangs in ``close()``.
+            successor.inherit(self.connection)
+        elif self.head_sent:
+            successor.cut(reset=True)
+            if self.reader is not None or self.pace is not None:
+                # Its thread may wait for the socket, which then stays open for as long as that does.
+                successor.hang_up()
+        else:
+            head, body = error_response(504, "the application took too long", self.gateway.date_and_server())
+            if self.request.method == "HEAD":
+                body = b""
+            self.status, self.sent = 504, len(body)
+            try:
+                successor.send(head + body)
+            except ClientDisconnected:
+                pass  # The connection knows.
+        self.log()
 
 
-def _log_nothing(log: AccessLog) -> None:
+def _log_nothing() -> None:
     pass
 
 
@@ -298,7 +288,7 @@ def _below_here(frames: TracebackType | None) -> TracebackType | None:
 
 
 def _iterate(result: Any) -> Iterator[Any]:
-    """Iterate what the app returned; text and bytes are iterable too, but never what the app means."""
+    """Iterate the app's result; text and bytes are iterable too, but no app means that."""
     if not isinstance(result, str | bytes):
         try:
             return iter(result)

@@ -18,8 +18,14 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from wsgiserve.protocol import ChunkedReader, LocalProtocolError, early_hints, trailer_lines
+from wsgiserve.config import Config
+from wsgiserve.protocol.body import ChunkedReader
+from wsgiserve.protocol.errors import LocalProtocolError
+from wsgiserve.protocol.limits import Limits
+from wsgiserve.protocol.receiver import Receiver
+from wsgiserve.protocol.response import early_hints, trailer_lines
 from wsgiserve.server.http.connection import Connection, Running
+from wsgiserve.server.http.environ import connection_environ
 
 Fields = list[tuple[str, str]]
 UpgradeHandler = Callable[[socket.socket, bytes], object]
@@ -52,11 +58,11 @@ class Extensions:
 
     def client_gone(self) -> bool:
         """Tell whether the client has closed the connection or its sending side; costs one system call."""
-        return self._connection.broken or self._connection.closed_by_client()
+        return self._connection.is_broken or self._connection.closed_by_client()
 
     def request_trailers(self) -> Fields:
         """Return the request's trailer fields as (name, value); [] until the body was read to its end."""
-        exchange, reader = self._connection.exchange, self._connection.last_body_reader
+        exchange, reader = self._connection.exchange, self._connection.receiver.last_body_reader
         if exchange is None or not exchange.request.block.chunked or not isinstance(reader, ChunkedReader):
             return []
         return list(reader.trailers)
@@ -68,7 +74,7 @@ class Extensions:
         """
         lines = trailer_lines(fields)
         if self._connection.exchange is not None:
-            self._connection.exchange.trailers = lines
+            self._connection.exchange.set_trailers(lines)
 
     def upgrade(self, protocol: str, handler: UpgradeHandler, fields: Fields | None = None) -> None:
         """Answer ``101 Switching Protocols`` once the app returns, and give the socket to ``handler``.
@@ -89,3 +95,19 @@ class Extensions:
         if exchange is None or exchange.head_sent:
             raise LocalProtocolError("too late: the response to this request has left already")
         return exchange
+
+
+def open_connection(
+    sock: socket.socket, host: str, port: int, peer: Any, config: Config, receiver: Receiver
+) -> Connection:
+    """Make the connection of a socket accepted at ``host`` and ``port``, with its layer of the environ."""
+    sock.setblocking(False)
+    layer = connection_environ(host, port, peer)
+    connection = Connection(sock, layer["REMOTE_ADDR"], layer, config, receiver)
+    layer.update(Extensions(connection).environ())
+    return connection
+
+
+def limits(config: Config) -> Limits:
+    """Return the configured limits of a request."""
+    return Limits(config.max_line, config.max_head, config.max_fields, config.max_body)

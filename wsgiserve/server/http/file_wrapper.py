@@ -71,6 +71,11 @@ class FileSegment:
         self.offset = offset
         self.count = count
 
+    def advance(self, count: int) -> None:
+        """Count bytes that were sent."""
+        self.offset += count
+        self.count -= count
+
     def close(self) -> None:
         """Close the file; an app's error in that has nobody to go to but the log."""
         os.close(self.descriptor)

@@ -1,7 +1,7 @@
-"""What every exchange of a server shares: the app, the environ's first layer, response heads, Date lines.
+"""What all exchanges of a server have in common: the app, the environ's first layer, the Date line.
 
-PEP 3333 calls this side the gateway. Once the server runs, only caches and clocks change in here, and
-``stopping``, ``ready`` and ``parting``, which change once, in this order.
+PEP 3333 calls this side the gateway. Once the server runs, only caches and the clock change in here, and
+``parting``, which changes once.
 """
 
 from __future__ import annotations
@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import wsgiserve
 from wsgiserve.config import Config
-from wsgiserve.protocol import (
-    Framing,
-    ResponseHead,
-    render_head,
-    response_framing,
-    response_head,
-)
+from wsgiserve.protocol.response import Framing, ResponseHead, render_head, response_framing, response_head
 from wsgiserve.server.access_log import AccessLog
 from wsgiserve.server.http.environ import server_environ, with_deadline
 from wsgiserve.server.http.strict import strict
@@ -48,18 +42,20 @@ class Gateway:
         self.environ = server_environ(multithread=multithread, multiprocess=not alone)
         self.refusals = RefusalLog()
         self.access_log = AccessLog() if config.access_log else None
-        self.stopping = False  # the server was asked to, or to leave new clients to other processes
-        self.ready = True  # for new clients, here or in another process
         self.parting = False  # no connection persists behind a response that begins from now on
-        self.before_wait: Callable[[Any], None]  # set by the loop; an exchange calls it with itself
+        self.before_wait: Callable[[Any], None] = _go_on
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
         self._last_head: tuple[object, object, ResponseHead | None] = (None, None, None)
-        self.starts: dict[tuple[object, ...], Start] = {}  # see ``render_start``; true for this term
-        self.term = object()  # a second at most, until the Date line or ``parting`` changes
+        self.starts: dict[tuple[object, ...], Start] = {}  # rendered starts of responses, of this epoch
+        self.epoch = object()  # at most a second, until the Date line or ``parting`` changes
         self.now = 0.0  # time.time() of the last tick
         self._second = 0
-        self._date_line = self._standing = b""
+        self._date_line = self._date_and_server = b""
         self.tick()
+
+    def tell_before_wait(self, before_wait: Callable[[Any], None]) -> None:
+        """Have an exchange call ``before_wait`` with itself before it waits for its client."""
+        self.before_wait = before_wait
 
     def response_head(self, status: str, headers: list[tuple[str, str]]) -> ResponseHead:
         """Check and render a response head, or find it among those that were equal."""
@@ -82,13 +78,13 @@ class Gateway:
     def render_start(
         self, head: ResponseHead, announced: int | None, method: str, minor: int, keep_alive: bool
     ) -> Start:
-        """Decide on the framing and render all that precedes the body; keep it in ``starts`` for the next.
+        """Decide on the framing and render all that precedes the body; cache it in ``starts``.
 
         ``announced`` is the body's length if known. Returns (framing, the length to keep to, whether the
         connection persists, the bytes).
         """
-        # Taken first, so that nothing is kept for longer than it is true.
-        term, starts = self.term, self.starts
+        # Taken first: nothing is cached for longer than its Date is right.
+        epoch, starts = self.epoch, self.starts
         framing, length = response_framing(method, head.status, minor, announced)
         persists = keep_alive and framing != "close" and not self.parting
         persistence = b""
@@ -96,18 +92,18 @@ class Gateway:
             persistence = b"Connection: close\r\n"
         elif not minor:
             persistence = b"Connection: keep-alive\r\n"
-        data = render_head(head, framing, length, self.standing(head), persistence)
+        data = render_head(head, framing, length, self.date_and_server(head), persistence)
         start = (framing, length or 0, persists, data)
         if len(starts) < _MAX_STARTS:
             starts[head, announced, method, minor, keep_alive] = start
         if head.content_length is not None and minor and keep_alive and method != "HEAD":
-            head.made = (term, start)
+            head.cache(epoch, start)
         return start
 
     def part(self) -> None:
         """Let no connection persist behind a response that begins from now on; for the leader."""
         self.parting = True
-        self._begin_term()
+        self._begin_epoch()
 
     def tick(self) -> None:
         """Keep the Date line true: once a turn of the loop, and when an exchange took a while."""
@@ -117,15 +113,19 @@ class Gateway:
             if self.access_log is not None:
                 self.access_log.tick(self.now)
             self._date_line = f"Date: {formatdate(self._second, usegmt=True)}\r\n".encode()
-            self._standing = self._date_line + _SERVER_LINE
-            self._begin_term()
+            self._date_and_server = self._date_line + _SERVER_LINE
+            self._begin_epoch()
 
-    def _begin_term(self) -> None:
+    def _begin_epoch(self) -> None:
         self.starts = {}
-        self.term = object()
+        self.epoch = object()
 
-    def standing(self, head: ResponseHead | None = None) -> bytes:
-        """Return the Date and Server lines, without those the app set itself."""
+    def date_and_server(self, head: ResponseHead | None = None) -> bytes:
+        """Return the Date and Server lines, but not one that the app set itself."""
         if head is None or not (head.has_date or head.has_server):
-            return self._standing
+            return self._date_and_server
         return (b"" if head.has_date else self._date_line) + (b"" if head.has_server else _SERVER_LINE)
+
+
+def _go_on(exchange: object) -> None:
+    """Nobody has to know that an exchange is about to wait."""

@@ -11,7 +11,8 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from wsgiserve.protocol import BodyReader, RemoteProtocolError
+from wsgiserve.protocol.body import BodyReader
+from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.pace import Pace
@@ -37,11 +38,9 @@ class BodyStream(io.RawIOBase):
         self.reader = reader
         self._received = 0
         self._pace: Pace | None = None
-        self.begun = False
-        self.failed = False
+        self._begun = False
         self._connection = connection
-        self._arrived = memoryview(bytes(connection.body))
-        connection.body = b""
+        self._arrived = memoryview(bytes(connection.receiver.take_body()))
         self._first_read = first_read
         self._before_wait = before_wait
 
@@ -50,12 +49,12 @@ class BodyStream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill ``buffer`` with what has arrived, waiting for at least a byte; 0 at the body's end."""
-        if not self.begun:
-            self.begun = True
+        """Fill ``buffer`` with bytes that have arrived, waiting for at least one; 0 at the body's end."""
+        if not self._begun:
+            self._begun = True
             self._first_read()
         while not self._arrived and not self.reader.done:
-            if self.failed:
+            if self._connection.receiver.failed:
                 raise ClientDisconnected("the request body is incomplete")
             self._receive()
         target = memoryview(buffer).cast("B")
@@ -65,25 +64,28 @@ class BodyStream(io.RawIOBase):
         return count
 
     def _receive(self) -> None:
-        connection = self._connection
-        self.failed = True  # Until proved otherwise: whatever is raised here, the body stays incomplete.
-        if not connection.reader.buffer:
-            data = connection.receive()
-            if data is None:
-                self._before_wait()
-                data = self._await()
-            else:
-                self._received += len(data)
-            if not data:
-                raise ClientDisconnected("the client left before its request body was complete")
-            connection.reader.buffer = data
-        self._arrived = memoryview(connection.take(self.reader))
-        self.failed = False
+        receiver = self._connection.receiver
+        try:
+            self._arrived = memoryview(receiver.read_body(b"" if receiver.buffer else self._more()))
+        except BaseException:
+            receiver.fail()  # Whatever was raised: the body stays incomplete.
+            raise
+
+    def _more(self) -> bytes:
+        data = self._connection.receive()
+        if data is None:
+            self._before_wait()
+            data = self._await()
+        else:
+            self._received += len(data)
+        if not data:
+            raise ClientDisconnected("the client left before its request body was complete")
+        return data
 
     def _await(self) -> bytes:
         """Wait for the client; the time that the app takes between two reads is not the client's."""
         connection = self._connection
-        pace = self._pace = self._pace or Pace(connection.config, self._received)
+        pace = self._pace = self._pace or connection.pace_from(self._received)
         data = None
         while data is None:
             connection.wait_readable(pace.resume())

@@ -1,47 +1,50 @@
 """The response of one exchange, from the app's status and blocks to bytes on the connection.
 
-The app's head waits in ``head`` until the first byte of the body. ``_start`` then gets the framing, the
-rendered head and whether the connection persists from ``gateway``, which keeps them for equal responses. From
-there on blocks are counted against what was announced: that is kept or visibly broken, never filled up.
+The app's head waits in ``head`` until the first byte of the body. Then ``_start`` fixes the framing and gets
+the rendered head from ``gateway``, which caches it for equal responses. From there on blocks are counted
+against the announced length: the response keeps to it or is visibly cut, and is never filled up.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import socket
+from collections.abc import Callable
 
-from wsgiserve.protocol import (
+from wsgiserve.protocol.errors import LocalProtocolError
+from wsgiserve.protocol.request import RequestHead
+from wsgiserve.protocol.response import (
     LAST_CHUNK,
     Framing,
-    LocalProtocolError,
-    RequestHead,
     ResponseHead,
     chunk,
     error_response,
+    switching_protocols,
 )
 from wsgiserve.server.errors import ClientDisconnected
-from wsgiserve.server.http.connection import Connection
-from wsgiserve.server.http.environ import Environ, block_environ
+from wsgiserve.server.http.connection import Connection, Environ
+from wsgiserve.server.http.environ import block_environ
+from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.gateway import Gateway, Start
-from wsgiserve.server.http.input import BodyStream
 from wsgiserve.server.http.pace import Pace
 
 logger = logging.getLogger("wsgiserve")
 
-# An unread rest of a request body up to this size is read and forgotten; behind a longer one, or one of
+# An unread rest of a request body up to this size is read and discarded. Behind a longer rest, or one of
 # unknown length, the connection closes.
 MAX_DISCARD = 65536
 
 
-class Reply:
-    """The response to ``request``; ``reader`` reads what has not arrived of its body.
+class Response:
+    """The response to ``request``; ``reader`` reads the part of its body that has not arrived.
 
-    The class attributes are how every response begins, so that making one costs no more than what differs.
-    Those that every response reads are the instance's own: that is much faster to look up.
+    The class attributes are how every response begins, so that a new response sets only the attributes that
+    every response reads: those are found much faster in the instance.
     """
 
-    waits_until = math.inf  # monotonic seconds, set by the leadership while it waits in line
-    stream: BodyStream | None = None  # of the body that is still arriving, once the app is called
+    waits_until = math.inf  # monotonic seconds, while it waits for a thread
+    asked_for_body = False  # the app has begun to read a body that was still arriving
     complete = False  # everything was given to the connection
     framing: Framing = "none"
     remaining = 0  # bytes still missing to the Content-Length
@@ -50,29 +53,32 @@ class Reply:
     trailers = b""
     streamed = 0  # bytes given to ``send``
     pace: Pace | None = None  # of the client's reading, once ``send`` has waited
+    deferred_close = False  # the connection closes the app's result, once the file has left
 
     def __init__(self, gateway: Gateway, connection: Connection, request: RequestHead) -> None:
         self.gateway = gateway
         self.connection = connection
         self.request = request
-        self.reader = connection.body_reader
+        self.reader = connection.receiver.body_reader
         self.keep_alive = request.keep_alive
         self.head: ResponseHead | None = None
         self.head_sent = False
         self.switching = b""  # the 101 that takes the place of a response
-        self.detached = False  # guarded by the leadership: on a thread of its own, and the loop's no more
+        self.detached = False  # it runs on a thread of its own; guarded by the leadership
         self.started = gateway.now
 
     def layer(self) -> Environ:
-        """Return the environ without what is this request's alone, kept while requests repeat the block."""
+        """Return the environ without the request line's keys; it is kept while requests repeat the fields."""
         connection, block = self.connection, self.request.block
         if block is connection.last_block:
             return connection.block_layer
         layer = block_environ(self.gateway.environ, connection.layer, block)
-        last = connection.reader.last_head
+        last = connection.receiver.last_head
         if last is not None and block is last.block:  # Else it is too large for an idle connection to keep.
-            connection.last_block, connection.block_layer = block, layer
+            connection.remember_layer(block, layer)
         return layer
+
+    # -- the head
 
     def _start(self, known_length: int | None) -> bytes:
         """Fix the framing and render the head; ``known_length`` is the whole body's, None if unknown."""
@@ -84,12 +90,13 @@ class Reply:
             gateway.tick()
         if self.reader is not None:
             self._decide_persistence()
-        made = head.made
-        if made is not None and made[0] is gateway.term and request.usual and self.keep_alive:
-            start: Start = made[1]
+        rendered = head.rendered
+        if rendered is not None and rendered[0] is gateway.epoch and request.usual and self.keep_alive:
+            start: Start = rendered[1]
         else:
             announced = head.content_length
-            if announced is None and (known_length or not self._may_omit_body(head)):  # Zero: an invention.
+            # The app may have left out the body: then do not invent a Content-Length of 0.
+            if announced is None and (known_length or not self._may_omit_body(head)):
                 announced = known_length
             key = (head, announced, request.method, request.minor, self.keep_alive)
             start = gateway.starts.get(key) or gateway.render_start(*key)
@@ -107,11 +114,57 @@ class Reply:
             self.keep_alive = False
         reader = self.reader
         if reader is not None and not reader.done:
-            stream = self.stream
-            unasked = self.request.expects_continue and not (stream is not None and stream.begun)
-            failed = stream is not None and stream.failed
+            unasked = self.request.expects_continue and not self.asked_for_body
+            failed = self.connection.receiver.failed
             if unasked or failed or reader.remaining is None or reader.remaining > MAX_DISCARD:
                 self.keep_alive = False
+
+    # -- the body
+
+    def _send_whole(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
+        """All blocks are there: their length is known, and they leave in one send."""
+        try:
+            data = b"".join(blocks)
+        except TypeError:
+            wrong = next(type(b).__name__ for b in blocks if not isinstance(b, bytes))
+            raise LocalProtocolError(f"the app returned {wrong}; a body is made of bytes") from None
+        if self.head_sent:
+            if data:
+                self._send_block(data)
+        elif self.switching:
+            self._switch()
+            return
+        else:
+            length = len(data)
+            start = self._start(length)
+            if length == self.remaining and self.framing == "length":
+                self.sent = length
+                self.complete = True
+                self.connection.send(start + data)
+                return
+            self.connection.send(start + self._fit(data))
+        self._end_body()
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """Send a regular file from the disk to the socket; False if the wrapper holds anything else."""
+        segment = None if self.head_sent else wrapper.segment()
+        if segment is None:
+            return False
+        descriptor, offset, count = segment
+        start = self._start(count)
+        if self.framing == "length":
+            if count < self.remaining:
+                self._complain(f"a file of {count} bytes for a Content-Length of {self.remaining}")
+                self.keep_alive = False
+            count = min(count, self.remaining)
+            self.remaining = 0
+            self.sent += count
+            self.deferred_close = True
+            self.deferred_close = self.connection.send_file(start, wrapper, descriptor, offset, count)
+        else:
+            self.connection.send(start)
+        self.complete = True
+        return True
 
     def _send_block(self, data: bytes) -> None:
         start = b"" if self.head_sent else self._start(None)
@@ -121,7 +174,7 @@ class Reply:
         self.send(start + data if start else data)
 
     def _fit(self, data: bytes) -> bytes:
-        """Count a block against what was announced, and return what of it may leave."""
+        """Count a block against the announced length, and return the part of it that may leave."""
         if self.framing == "length":
             if len(data) > self.remaining:
                 data = self._cut(data)
@@ -135,7 +188,7 @@ class Reply:
         """Send, and wait while the client does not read.
 
         Nobody else would send the rest while the app makes the next block (PEP 3333, "Middleware Handling of
-        Block Boundaries"). A result that is there as a whole is left to the loop instead.
+        Block Boundaries"). The loop sends the rest of a result that is there as a whole.
         """
         connection = self.connection
         if data:
@@ -146,21 +199,21 @@ class Reply:
             self._await_reader()
 
     def _await_reader(self) -> None:
-        """Wait until the rest has left; the time that the app takes for its blocks is not the client's."""
+        """Wait until the rest has left; time that the app takes for its blocks does not count."""
         connection = self.connection
-        pace = self.pace = self.pace or Pace(connection.config, self._progress())
+        pace = self.pace = self.pace or connection.pace_from(self._progress())
         while connection.outgoing:
             connection.wait_writable(pace.resume())
             connection.flush()
             if pace.too_slow(self._progress):
-                connection.reset = True  # What the system still holds is dropped too.
+                connection.cut(reset=True)  # Drops what the system still holds.
                 raise ClientDisconnected("the client reads the response too slowly")
 
     def _progress(self) -> int:
         return self.streamed - self.connection.untaken()
 
     def _cut(self, data: bytes) -> bytes:
-        """RFC 9110 §8.6: the announced length is what the client believes."""
+        """RFC 9110 §8.6: the client believes the announced length."""
         self._complain(f"more bytes than its Content-Length; {len(data) - self.remaining} were left out")
         self.keep_alive = False
         return data[: self.remaining]
@@ -172,7 +225,26 @@ class Reply:
             self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
         elif self.framing == "length" and self.remaining:
             self._complain(f"{self.remaining} bytes fewer than its Content-Length; the connection was cut")
-            self.connection.broken = True
+            self.connection.cut()
+
+    def set_trailers(self, lines: bytes) -> None:
+        """Set the trailer lines to send behind a chunked body."""
+        self.trailers = lines
+
+    # -- in place of a response
+
+    def upgrade(
+        self, protocol: str, handler: Callable[[socket.socket, bytes], object], fields: list[tuple[str, str]]
+    ) -> None:
+        """Answer 101 in place of a response, and hand the socket over (RFC 9110 §7.8)."""
+        self.switching = switching_protocols(protocol, fields)
+        self.connection.hand_over(handler)
+
+    def _switch(self) -> None:
+        self.head_sent = True
+        self.status = 101
+        self.keep_alive = False
+        self.connection.send(self.switching)
 
     def _answer(self, status: int, detail: str) -> None:
         """Send an answer of our own."""
@@ -181,21 +253,14 @@ class Reply:
         if not self.request.minor:  # HTTP/1.0 would have to be told that the connection persists.
             self.keep_alive = False
         self._decide_persistence()
-        head, body = error_response(status, detail, self.gateway.standing(), close=not self.keep_alive)
+        head, body = error_response(status, detail, self.gateway.date_and_server(), close=not self.keep_alive)
         if self.request.method == "HEAD":
             body = b""
         self.status, self.sent = status, len(body)
         try:
             self.connection.send(head + body)
         except ClientDisconnected:
-            pass  # Its own flag is set.
+            pass  # The connection knows.
 
     def _complain(self, text: str) -> None:
         logger.error("%s %s: %s", self.request.method, self.request.target, text)
-
-    def log(self) -> None:
-        """Write the access log's line, once the response has left or has been given up."""
-        log, connection = self.gateway.access_log, self.connection
-        connection.unlogged = None
-        if log is not None:
-            log.add(self, max(0, self.sent - connection.left()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from wsgiserve.protocol import LocalProtocolError
+from wsgiserve.protocol.errors import LocalProtocolError
 from wsgiserve.server.http.file_wrapper import FileWrapper
 
 if TYPE_CHECKING:

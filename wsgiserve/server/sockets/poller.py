@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import select
 import selectors
+import socket
 import threading
 from typing import Protocol
 
@@ -19,7 +20,9 @@ MAX_EVENTS = 256  # a poll that gives fewer has told everything (selectors alway
 
 
 class Poller(Protocol):
-    """What the loop asks of the system."""
+    """Tells which sockets can be read or written. ``bell`` is reported, as a descriptor, after a ``wake``."""
+
+    bell: Bell
 
     def watch(self, fd: int, before: int, events: int) -> None:
         """Report ``events`` of ``fd`` from now on, instead of ``before`` (0: not watched yet)."""
@@ -37,11 +40,45 @@ class Poller(Protocol):
         """Give up the system's resources."""
 
 
+class Bell:
+    """A socket pair that ends a poller's wait; ``ring`` is safe from any thread and in a signal handler."""
+
+    def __init__(self) -> None:
+        self._heard, self._rung = socket.socketpair()
+        self._heard.setblocking(False)
+        self._rung.setblocking(False)
+
+    def fileno(self) -> int:
+        """Return the descriptor that can be read after a ring."""
+        return self._heard.fileno()
+
+    def ring(self) -> None:
+        """End the wait, or the next one."""
+        try:
+            self._rung.send(b".")
+        except (BlockingIOError, OSError):
+            pass  # Enough rings are waiting, or the poller is closed.
+
+    def silence(self) -> None:
+        """Forget the rings so far."""
+        try:
+            self._heard.recv(4096)
+        except BlockingIOError:
+            pass  # An event is a hint.
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._heard.close()
+        self._rung.close()
+
+
 class EpollPoller:
     """Linux."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self.bell = Bell()
+        self._epoll.register(self.bell.fileno(), READ)
 
     def watch(self, fd: int, before: int, events: int) -> None:
         """Level-triggered: a socket with unread bytes is reported again."""
@@ -51,14 +88,14 @@ class EpollPoller:
             self._epoll.register(fd, events)
 
     def share(self, fd: int) -> None:
-        """The system wakes the first that waits, in the order in which they came to watch it."""
+        """The system wakes the first process that waits, in the order in which they came to watch it."""
         self._epoll.register(fd, READ | select.EPOLLEXCLUSIVE)
 
     def forget(self, fd: int) -> None:
-        """Removed, not set to no events: epoll reports a hang-up whatever was asked for.
+        """Removed, not set to no events: epoll reports a hang-up whatever events are asked for.
 
-        Also before a descriptor is closed: the kernel would go on reporting the socket for as long as a child
-        that the app forked holds it. What could not be watched for want of memory is forgotten all the same.
+        Also before a descriptor is closed: the kernel would report the socket for as long as a child that the
+        app forked holds it. A socket that could not be watched for want of memory may be forgotten too.
         """
         try:
             self._epoll.unregister(fd)
@@ -72,65 +109,56 @@ class EpollPoller:
     def close(self) -> None:
         """See the protocol."""
         self._epoll.close()
+        self.bell.close()
 
 
 class SelectorsPoller:
     """Anywhere else: kqueue, poll or select, as ``selectors`` finds them.
 
-    Its book-keeping is not safe between threads, so changes are queued and made before the next wait; the
-    socket pair ends a wait that began before the change.
+    Its book-keeping is not safe between threads, so changes are queued and made before the next wait. A
+    bell of its own ends a wait that began before the change.
     """
 
     def __init__(self) -> None:
-        import socket
-
         self._selector = selectors.DefaultSelector()
         self._changes: dict[int, int] = {}  # by descriptor: the last one counts, an earlier may be closed
         self._lock = threading.Lock()
-        self._bell, self._ringer = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ringer.setblocking(False)
-        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._changed = Bell()
+        self._selector.register(self._changed, selectors.EVENT_READ)
+        self.bell = Bell()
+        self._selector.register(self.bell, selectors.EVENT_READ)
 
     def watch(self, fd: int, before: int, events: int) -> None:
         """See the protocol."""
         with self._lock:
             self._changes[fd] = events
-        self._ring()
+        self._changed.ring()
 
     def share(self, fd: int) -> None:
-        """All are woken: each tries, and one gets it."""
+        """All processes are woken: each tries, and one gets the connection."""
         self.watch(fd, 0, READ)
 
     def forget(self, fd: int) -> None:
         """See the protocol."""
-        with self._lock:
-            self._changes[fd] = 0
-        self._ring()
+        self.watch(fd, 0, 0)
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         """See the protocol."""
         self._make_changes()
         events = []
         for key, mask in self._selector.select(timeout):
-            if key.fileobj is self._bell:
-                self._bell.recv(4096)
-            else:
-                read = READ if mask & selectors.EVENT_READ else 0
-                events.append((key.fd, read | (WRITE if mask & selectors.EVENT_WRITE else 0)))
+            if key.fileobj is self._changed:
+                self._changed.silence()
+                continue
+            read = READ if mask & selectors.EVENT_READ else 0
+            events.append((key.fd, read | (WRITE if mask & selectors.EVENT_WRITE else 0)))
         return events
 
     def close(self) -> None:
         """See the protocol."""
         self._selector.close()
-        self._bell.close()
-        self._ringer.close()
-
-    def _ring(self) -> None:
-        try:
-            self._ringer.send(b".")
-        except BlockingIOError:
-            pass  # Enough rings are waiting.
+        self._changed.close()
+        self.bell.close()
 
     def _make_changes(self) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Which requests were slow lately, so that the next one of the kind is not called on the leader's thread.
+"""Which requests were slow lately, so that the leader hands the next one of the kind to a follower.
 
 A kind is a method and the first two segments of a path. A slow call gives it credit, a fast one takes credit
 away. Bounded: the kind learnt longest ago makes room.
@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import threading
 
-from wsgiserve.protocol import RequestHead
+from wsgiserve.server.threads.calls import Request
 
 CREDIT = 8  # so many fast calls in a row make a slow kind fast again
 SIZE = 256
 
 
 class Forecast:
-    """What was learnt from the calls of one server."""
+    """Learns from the calls of one server."""
 
     def __init__(self) -> None:
         self.credits: dict[str, int] = {}  # looked at without the lock: a stale answer costs little
         self._lock = threading.Lock()
 
-    def expects_slow(self, request: RequestHead) -> bool:
+    def expects_slow(self, request: Request) -> bool:
         """Tell whether a call for this request is likely to be slow."""
         return _kind(request) in self.credits
 
-    def learn(self, request: RequestHead, *, slow: bool) -> None:
+    def learn(self, request: Request, *, slow: bool) -> None:
         """Remember how a call went that did not run on the leader's thread to its end."""
         kind = _kind(request)
         with self._lock:
@@ -38,5 +38,5 @@ class Forecast:
                 self.credits[kind] = credit
 
 
-def _kind(request: RequestHead) -> str:
+def _kind(request: Request) -> str:
     return request.method + "/".join(request.path.split("/", 3)[:3])

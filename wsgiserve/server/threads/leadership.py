@@ -1,33 +1,34 @@
 """Who runs the loop: leader/followers with lazy promotion.
 
 The thread that holds the **loop lock** is the leader. It waits for sockets and calls the app itself, on the
-thread that read the request: no queue, no second thread. Just before the call it lets the lock go, just
-after it takes it back. Only when a call turns out to be slow does anyone else come into it:
+thread that read the request: no queue, no second thread. Just before the call it releases the lock, just
+after it takes it back. Other threads come in only when a call turns out to be slow:
 
-- The **sentinel** looks every few milliseconds. Same exchange still in the app and the lock free: it
-  promotes a **follower**, which takes the lock, *deposes* the exchange (takes its connection off the poller)
-  and leads.
+- The **sentinel** looks every few milliseconds. If the same exchange is still in the app and the lock is
+  free, the sentinel promotes a **follower**, which takes the lock, *deposes* the exchange (takes its
+  connection off the poller) and leads.
 - A deposed thread finishes its exchange alone, gives the connection back, and becomes a follower.
 - An exchange that is about to wait for its client deposes itself and promotes a follower at once.
 - A request that ``forecast`` expects to be slow is dispatched to a follower before the call. So is one whose
   body is still arriving, or whose client waits for ``100 Continue``.
-- At the cap of concurrent calls the loop goes on without calling the app; requests wait in line. Those that
-  find the line full, or have waited in it for too long, are *shed*: the leader answers 503 itself.
+- At the cap of concurrent calls the loop goes on without calling the app; requests wait in the queue. Those
+  that find the queue full, or have waited in it for too long, are *shed*: the leader answers 503 itself.
 
 Invariants
 1. A connection has one owner, the loop or one exchange; watching it is the last step of giving it back.
-2. The lock is only let go into a call of the app.
+2. The lock is only released into a call of the app.
 3. Whoever gets the lock leads. So a promotion that comes too late, or twice, is harmless.
-4. ``inline`` is set by who holds the lock, and cleared by the same thread or, under ``mutex``, by who
-   deposes. ``mutex`` guards the ``detached`` flag of an exchange that is inline, and the counts. The leader
-   reads the count of slots without it: nobody else raises it while it leads. A new leader passes through
-   ``mutex`` before its first turn, so an exchange is deposed once, and before either thread goes on.
+4. ``inline`` is set by the thread that holds the lock. It is cleared by the same thread or, under ``mutex``,
+   by the thread that deposes. ``mutex`` guards the ``detached`` flag of an exchange that is inline, and the
+   counts. The leader reads the count of slots without it: nobody else raises it while it leads. A new leader
+   passes through ``mutex`` before its first turn, so an exchange is deposed once, and before either thread
+   goes on.
 5. At most ``cap`` calls of the app run at once, besides those written off: a slot is taken before a call is
    handed on or deposed, and the leader calls inline only while a slot is left for it.
-6. Who waits in line is taken out of it once, under ``mutex``: to be run in a slot, or to be shed, not both.
-7. A detached call is finished by its thread or written off (``overdue``): that is decided once, under
-   ``mutex``, and whoever does it passes the slot on. A thread whose call was written off owns nothing, never
-   leads again, and ends when it comes back.
+6. An exchange is taken out of the queue once, under ``mutex``: to be run in a slot, or to be shed, not both.
+7. A detached call is finished by its thread or written off (``timeouts``): ``mutex`` decides once, and
+   whoever ends the call passes the slot on. A thread whose call was written off owns nothing, never leads
+   again, and ends when it comes back.
 """
 
 from __future__ import annotations
@@ -38,105 +39,103 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol
 
 from wsgiserve.server.errors import RequestTimeout
-from wsgiserve.server.faults import cut, report
-from wsgiserve.server.http.exchange import Exchange
-from wsgiserve.server.overdue import Overdue
+from wsgiserve.server.refusals import report
+from wsgiserve.server.threads.alarm import TICK, Alarm
+from wsgiserve.server.threads.calls import Calls, E
 from wsgiserve.server.threads.forecast import Forecast
-from wsgiserve.server.threads.sentinel import TICK, Sentinel
-from wsgiserve.server.threads.timeouts import Calls
-from wsgiserve.server.threads.waiting import Line, has_left
+from wsgiserve.server.threads.waiting import Queue
 
 logger = logging.getLogger("wsgiserve")
 
 SLOW = 0.002  # seconds: a dispatched call that took less would better have run inline
 
 
-# What a thread is to the loop after an exchange. "anew" is leading again, after another thread did: what it
-# knew of the sockets is stale. "dispatched" is leading, while the exchange is with another thread.
-Standing = Literal["leading", "dispatched", "anew", "deposed", "over"]
+# What a thread is to the loop after an exchange. "anew" leads again, after another thread did: what it knew
+# of the sockets is stale. "dispatched" leads, and the exchange is with another thread.
+Role = Literal["leading", "dispatched", "anew", "deposed", "over"]
 
 
-class Loop(Protocol):
-    """What the leadership asks of the event loop."""
+class Owner(Protocol[E]):
+    """Who has the connections while no exchange owns them."""
 
-    def turn(self) -> Standing:
-        """Wait for sockets once and serve them."""
+    def settle(self, exchange: E) -> E | None:
+        """Take back the connection of a finished exchange, or return its next exchange."""
 
-    def settle(self, exchange: Exchange) -> Exchange | None:
-        """Give the connection of a finished exchange back, or return its next exchange."""
-
-    def unwatch(self, exchange: Exchange) -> None:
+    def unwatch(self, exchange: E) -> None:
         """Take the exchange's connection off the poller."""
 
-    def take_over(self, exchange: Exchange) -> Callable[[], None]:
-        """Take the connection away from a thread that is written off; return what answers the client."""
+    def take_over(self, exchange: E) -> Callable[[], None]:
+        """Take the connection of a thread that is written off; return a function that answers the client."""
 
 
-class Leadership:
-    """The threads of one server. ``cap`` is how many calls of the app may run at once.
+class Leadership(Generic[E]):
+    """The threads of one server. ``turn`` waits for sockets once and serves them.
 
-    ``max_queue`` is how many exchanges may wait for a slot, ``queue_timeout`` for how many seconds.
+    ``cap`` is how many calls of the app may run at once, ``max_queue`` how many exchanges may wait for a
+    slot, and ``queue_timeout`` for how many seconds.
     """
 
     idle_seconds = 30.0  # a follower without work for so long retires; a subclass may wait less
 
     def __init__(
         self,
-        loop: Loop,
+        turn: Callable[[], Role],
+        owner: Owner[E],
         cap: int,
         max_queue: float = math.inf,
         queue_timeout: float = math.inf,
-        calls: Calls | None = None,
+        calls: Calls[E] | None = None,
     ) -> None:
-        self.loop = loop
+        self.owner = owner
         self.cap = self._full_cap = cap
+        self._turn = turn
         self.lock = threading.Lock()  # the loop lock
         self.forecast = Forecast()
+        self.alarm = Alarm()  # wakes the sentinel
         self.stopped = threading.Event()
         # guarded by the mutex
         self.mutex = threading.Lock()
-        self.inline: Exchange | None = None  # the leader's call in progress
+        self.inline: E | None = None  # the leader's call in progress
         self._leader = 0  # its thread
-        self.calls = calls or Calls()  # the others
+        self.calls: Calls[E] = calls or Calls()  # on other threads
         self.detached = 0  # slots taken by exchanges that are not the leader's
         self.idle = 0  # followers without work that nobody has counted on yet
         self.promoting = False
         self.vacant = False  # nobody leads, and nobody may be there to promote
-        self.waiting = Line(max_queue, queue_timeout)  # for a slot
-        # what wakes whom
-        self._mailbox: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()  # None: lead
-        self.overdue = Overdue(self, quota=cap)
-        self.sentinel = Sentinel(self)
+        self.queue: Queue[E] = Queue(max_queue, queue_timeout)  # for a slot
+        # work for followers; None: lead
+        self._mailbox: queue.SimpleQueue[E | None] = queue.SimpleQueue()
 
     # -- the leader
 
     def lead(self) -> None:
         """Run the loop until deposed or stopped; the lock is held."""
         self.vacant = False
-        standing: Standing = "anew"
-        while standing == "anew":
+        role: Role = "anew"
+        while role == "anew":
             with self.mutex:
                 if self.inline is not None:
                     self._depose(self.inline)
                 self._leader = threading.get_ident()
-            standing = "leading"
-            while standing == "leading":
-                standing = self._turn()
-        if standing == "over":
+            role = self._take_turns()
+        if role == "over":
             self._send_home()
 
-    def _turn(self) -> Standing:
-        try:
-            return self.loop.turn()
-        except Exception:  # noqa: BLE001 - the lock is held: a bug must not leave us without a leader
-            report("the event loop failed and goes on")
-            time.sleep(TICK)
-            return "leading"
+    def _take_turns(self) -> Role:
+        turn = self._turn
+        while True:
+            try:
+                role = turn()
+                if role != "leading":
+                    return role
+            except Exception:  # noqa: BLE001 - the lock is held: a bug must not leave us without a leader
+                report("the event loop failed and goes on")
+                time.sleep(TICK)
 
-    def serve(self, exchange: Exchange) -> Standing:
+    def serve(self, exchange: E) -> Role:
         """Run an exchange for the leader, on its own thread or, where it must not wait, on a follower's."""
         if (
             self.detached >= self.cap
@@ -146,16 +145,16 @@ class Leadership:
             return self._dispatch(exchange)
         return self.call(exchange)
 
-    def call(self, exchange: Exchange) -> Standing:
+    def call(self, exchange: E) -> Role:
         """Run an exchange on the leader's thread. If that leads no longer, the exchange is settled too."""
         self.inline = exchange
         self.lock.release()
-        if self.sentinel.asleep:
-            self.sentinel.wake()
+        if self.alarm.asleep:
+            self.alarm.ring()
         try:
             exchange.run()
         except Exception:  # noqa: BLE001 - a bug, maybe a log handler's, costs one connection, not a thread
-            cut(exchange)
+            self._cut(exchange)
         if not exchange.detached and self.lock.acquire(False):
             if self.inline is exchange:
                 self.inline = None
@@ -170,7 +169,7 @@ class Leadership:
         self._finish(exchange)
         return "deposed"
 
-    def _settle_leading(self, exchange: Exchange) -> None:
+    def _settle_leading(self, exchange: E) -> None:
         """Give back what a deposed exchange holds, on a thread that leads: no call of the app in here."""
         try:
             with self.mutex:
@@ -184,60 +183,61 @@ class Leadership:
         if following is not None:
             self._post(following)  # It inherits the slot.
 
-    def _dispatch(self, exchange: Exchange) -> Standing:
-        """Let a follower run an exchange, as soon as there is a slot; shed it if the line for one is full."""
-        if self.detached >= self.cap and self.waiting.is_full:  # Only the leader adds to it.
+    def _dispatch(self, exchange: E) -> Role:
+        """Let a follower run an exchange, as soon as there is a slot; shed it if the queue is full."""
+        if self.detached >= self.cap and self.queue.is_full:
             self._shed(exchange, "too many requests wait for the application")
-            self.waiting.tell_full()
+            self.queue.tell_full()
             return "leading"
-        self.loop.unwatch(exchange)
+        self.owner.unwatch(exchange)
         with self.mutex:
-            exchange.detached = True
+            exchange.detach()
             if self.detached >= self.cap:
-                self.waiting.add(exchange)
+                self.queue.add(exchange)
                 return "dispatched"
             self.detached += 1
         self._post(exchange)
         return "dispatched"
 
-    def shed_overdue(self) -> list[Exchange]:
-        """Answer those that have waited in line for too long; their connections are the leader's to go on."""
+    def shed_overdue(self) -> list[E]:
+        """Shed requests that have waited for too long; their connections are the leader's to go on with."""
         with self.mutex:
-            overdue = self.waiting.take_until(time.monotonic())
+            overdue = self.queue.take_until(time.monotonic())
         for exchange in overdue:
-            if not has_left(exchange):
+            if not exchange.client_has_left():
                 self._shed(exchange, "the request waited for the application for too long")
-                self.waiting.tell_overdue()
+                self.queue.tell_overdue()
         return overdue
 
-    def shed_all(self) -> list[Exchange]:
-        """Answer all that wait in line, because the server ends; as ``shed_overdue``."""
+    def shed_all(self) -> list[E]:
+        """Shed all requests that wait, because the server ends; as ``shed_overdue``."""
         with self.mutex:
-            waiting = self.waiting.take_until(math.inf)
+            waiting = self.queue.take_until(math.inf)
         for exchange in waiting:
-            if not has_left(exchange):
+            if not exchange.client_has_left():
                 self._shed(exchange, "the server stops")
         return waiting
 
-    def _shed(self, exchange: Exchange, detail: str) -> None:
+    def _shed(self, exchange: E, detail: str) -> None:
         """Answer in place of the app; for the leader."""
         try:
             exchange.shed(detail)
         except Exception:  # noqa: BLE001 - as in `call`
-            cut(exchange)
+            self._cut(exchange)
 
-    def next_inline(self) -> Exchange | None:
+    def _cut(self, exchange: E) -> None:
+        exchange.cut()
+        report("running a request failed")
+
+    def next_inline(self) -> E | None:
         """Return an exchange that waits although there is a slot, for the leader to call; else None.
 
         That happens only where the system refused a thread.
         """
-        if not self.waiting:
-            return None
         with self.mutex:
-            if self.detached >= self.cap:
-                return None
-            exchange = self.waiting.take()
-            exchange.detached = False
+            exchange = None if self.detached >= self.cap else self.queue.take()
+            if exchange is not None:
+                exchange.attach()
             return exchange
 
     # -- followers
@@ -249,13 +249,13 @@ class Leadership:
     def _send_home(self) -> None:
         """The loop is over: end the followers and the sentinel."""
         self.stopped.set()
-        self.sentinel.wake()
+        self.alarm.ring()
         with self.mutex:
             idle, self.idle = self.idle, 0
         for _ in range(idle):
             self._mailbox.put(None)
 
-    def detach(self, exchange: Exchange) -> None:
+    def detach(self, exchange: E) -> None:
         """Depose an exchange that is about to wait for its client; called on its own thread."""
         if exchange.detached:
             return
@@ -274,15 +274,15 @@ class Leadership:
             self.promoting = True
         self._post(None)
 
-    def _depose(self, exchange: Exchange) -> None:
-        """Make an inline exchange its thread's own affair; the mutex is held."""
+    def _depose(self, exchange: E) -> None:
+        """Let an inline exchange's thread finish it without the loop lock; the mutex is held."""
         self.inline = None
-        exchange.detached = True
+        exchange.detach()
         self.detached += 1
         self.calls.enter(exchange, self._leader)
-        self.loop.unwatch(exchange)
+        self.owner.unwatch(exchange)
 
-    def _post(self, task: Exchange | None) -> None:
+    def _post(self, task: E | None) -> None:
         """Give a task to an idle follower, or to a new one."""
         with self.mutex:
             if self.idle:
@@ -294,17 +294,17 @@ class Leadership:
         except RuntimeError:
             self._do_without(task)
 
-    def _start_thread(self, task: Exchange | None) -> None:
+    def _start_thread(self, task: E | None) -> None:
         threading.Thread(target=self._follow, args=(task,), name="wsgiserve", daemon=True).start()
 
-    def _do_without(self, task: Exchange | None) -> None:
+    def _do_without(self, task: E | None) -> None:
         """The system refuses another thread: live with those there are."""
         with self.mutex:
             if task is None:
                 self.promoting = False  # The sentinel tries again, or the next thread that is free leads.
                 return
             self.detached -= 1
-            self.waiting.add(task)  # Even if the line is full: it was promised a slot.
+            self.queue.add(task)  # Even if the queue is full: it had a slot.
             cap = self.cap = max(1, self.detached)
         logger.error(
             "the system refuses another thread, so that at most %d calls run at once until it eases; "
@@ -312,7 +312,7 @@ class Leadership:
             cap,
         )
 
-    def _follow(self, task: Exchange | None) -> None:
+    def _follow(self, task: E | None) -> None:
         """Be one thread, to the end; see ``_work``."""
         try:
             self._work(task)
@@ -323,15 +323,15 @@ class Leadership:
                 self._bury()
 
     def _bury(self) -> None:
-        """This thread was written off, and has come back: let go of what was kept for it."""
+        """This thread was written off, and has come back: close what was kept for it."""
         with self.mutex:
             call = self.calls.written_off.get(threading.get_ident())
         if call is not None:
-            call.exchange.connection.close()
+            call.exchange.bury()
             with self.mutex:
                 self.calls.written_off.pop(call.thread, None)
 
-    def _work(self, task: Exchange | None) -> None:
+    def _work(self, task: E | None) -> None:
         """Work for one thread: tasks, until there were none for a while or the server stopped."""
         while True:
             if task is None:
@@ -348,7 +348,7 @@ class Leadership:
             except queue.Empty:
                 return
 
-    def _park(self) -> Exchange | None:
+    def _park(self) -> E | None:
         with self.mutex:
             if self.stopped.is_set():
                 raise queue.Empty
@@ -364,9 +364,9 @@ class Leadership:
                         self.idle -= 1
                         raise
 
-    def _finish(self, exchange: Exchange, *, run: bool = False) -> None:
+    def _finish(self, exchange: E, *, run: bool = False) -> None:
         """Finish a detached exchange, what is pipelined behind it, and then whatever waits for the slot."""
-        task: Exchange | None = exchange
+        task: E | None = exchange
         while task is not None:
             if run:
                 self._enter(task)
@@ -374,7 +374,7 @@ class Leadership:
                 try:
                     task.run()
                 except Exception:  # noqa: BLE001 - as in `call`
-                    cut(task)
+                    self._cut(task)
                 self.forecast.learn(task.request, slow=time.monotonic() - started > SLOW)
             run = True
             with self.mutex:
@@ -383,35 +383,35 @@ class Leadership:
             if task is None:
                 task = self._next_waiting()
 
-    def _enter(self, exchange: Exchange) -> None:
+    def _enter(self, exchange: E) -> None:
         with self.mutex:
             earlier = self.calls.enter(exchange, threading.get_ident())
-        if earlier and self.sentinel.asleep:
-            self.sentinel.wake()
+        if earlier and self.alarm.asleep:
+            self.alarm.ring()
 
-    def _settle(self, exchange: Exchange) -> Exchange | None:
+    def _settle(self, exchange: E) -> E | None:
         try:
-            return self.loop.settle(exchange)
+            return self.owner.settle(exchange)
         except Exception:  # noqa: BLE001 - a bug of ours costs one connection, not a slot
             report("giving a connection back failed")
             return None
 
-    def pass_slot_on(self, exchange: Exchange) -> None:
-        """Let the next in line have the slot of a call that was written off."""
+    def pass_slot_on(self, exchange: E) -> None:
+        """Let the next exchange in the queue have the slot of a call that was written off."""
         self.forecast.learn(exchange.request, slow=True)
         following = self._next_waiting()
         if following is not None:
             self._post(following)
 
-    def _next_waiting(self) -> Exchange | None:
-        """Pass the slot on to the next in line, or give it back."""
+    def _next_waiting(self) -> E | None:
+        """Pass the slot on to the next exchange in the queue, or give it back."""
         while True:
             with self.mutex:
-                if not self.waiting:
+                exchange = self.queue.take()
+                if exchange is None:
                     self.detached -= 1
-                    self.cap = self._full_cap  # What the system refused a while ago it may give now.
+                    self.cap = self._full_cap  # The system may give threads again that it refused.
                     return None
-                exchange = self.waiting.take()
-            if not has_left(exchange):
+            if not exchange.client_has_left():
                 return exchange
             self._settle(exchange)

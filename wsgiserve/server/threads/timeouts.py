@@ -1,131 +1,71 @@
-"""The calls of the app that are not the leader's: on which thread each is, since when, how long it may be.
+"""Calls that take too long: the slow ones are logged, the overdue ones are written off.
 
-A call is logged once when it is slow, and *written off* when it is overdue. Its thread cannot be ended, so it
-is given up: if it is in the app, an exception is raised in it as soon as it runs Python code again. What
-waits outside of Python, for a lock or for a socket without a timeout, does so until that comes back, perhaps
-for ever.
-
-All of it is guarded by the leadership's mutex, but ``due``, which the sentinel reads without.
+A call is finished by its thread, or written off in here, never both: the mutex decides. A call that is
+written off owns nothing any more. Its client is answered in its place, its slot is passed on, and its thread
+ends when it comes back.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import os
-import sys
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from time import monotonic
+from typing import Generic
 
-from wsgiserve.server.errors import RequestTimeout
-from wsgiserve.server.http.exchange import Exchange
+from wsgiserve.server.refusals import report
+from wsgiserve.server.threads.calls import Call, E, place
+from wsgiserve.server.threads.leadership import Leadership
 
-TAKE_A_LOCK = ("acquire", "__enter__")
-OURS = os.path.dirname(os.path.abspath(__file__))
-
-
-@dataclass(eq=False, slots=True)
-class Call:
-    """A call on a thread of its own; ``began`` is monotonic seconds."""
-
-    exchange: Exchange
-    thread: int
-    began: float
-    logged: bool = False
-
-    def __str__(self) -> str:
-        request = self.exchange.request
-        return f"{request.method} {request.path}"
+logger = logging.getLogger("wsgiserve")
 
 
-class Calls:
-    """The calls of one server. ``slow_log`` and ``timeout`` are seconds, 0 for never."""
+class Timeouts(Generic[E]):
+    """Looks after the calls of one server.
 
-    def __init__(self, slow_log: float = 0, timeout: float = 0) -> None:
-        self._slow = slow_log or math.inf
-        self._timeout = timeout or math.inf
-        self._interrupt = _interrupter() if timeout else None
-        self._running: dict[int, Call] = {}  # by thread
-        self.written_off: dict[int, Call] = {}
-        self.due = math.inf  # when there may be something to do, in monotonic seconds
-
-    def enter(self, exchange: Exchange, thread: int) -> bool:
-        """Add a call that begins, or goes on without the leader; True if something is due earlier by it."""
-        began = monotonic()
-        self._running[thread] = Call(exchange, thread, began)
-        due = began + min(self._slow, self._timeout)
-        earlier = due < self.due
-        if earlier:
-            self.due = due
-        return earlier
-
-    def leave(self) -> None:
-        """End this thread's call; raise RequestTimeout if it was written off."""
-        me = threading.get_ident()
-        self._running.pop(me, None)
-        if me in self.written_off:
-            raise RequestTimeout
-
-    def take_due(self) -> tuple[list[Call], list[Call]]:
-        """Return the calls to be logged and those to be written off, each once."""
-        now = monotonic()
-        slow, overdue = [], []
-        for call in list(self._running.values()):
-            if now >= call.began + self._timeout:
-                self.written_off[call.thread] = self._running.pop(call.thread)
-                overdue.append(call)
-            elif now >= call.began + self._slow and not call.logged:
-                call.logged = True
-                slow.append(call)
-        self.due = min(map(self._due, self._running.values()), default=math.inf)
-        return slow, overdue
-
-    def _due(self, call: Call) -> float:
-        return call.began + (self._timeout if call.logged else min(self._slow, self._timeout))
-
-    def interrupt(self, call: Call) -> None:
-        """Raise RequestTimeout in a call's thread once that runs Python code, where that does no harm."""
-        if self._interrupt is not None and _is_in_the_app(call.thread):
-            self._interrupt(call.thread)
-
-
-def _is_in_the_app(thread: int) -> bool:
-    """Whether a thread runs the app's code, and neither ours nor what may just be taking a lock.
-
-    Ours ends by itself, since its socket leads nowhere. A lock that is taken when the exception comes, ahead
-    of what lets it go again, stays taken: with one of logging's, whoever logs would wait for ever.
+    ``worn_out`` is called once, with their number, when more threads than the cap are lost.
     """
-    frame = sys._current_frames().get(thread)
-    if frame is None or frame.f_code.co_name in TAKE_A_LOCK or _is_ours(frame.f_code.co_filename):
-        return False
-    while frame is not None and frame.f_code.co_filename != logging.__file__:
-        frame = frame.f_back
-    return frame is None
+
+    def __init__(self, leadership: Leadership[E], worn_out: Callable[[int], None] | None = None) -> None:
+        self._leadership = leadership
+        self._quota = leadership.cap
+        self._worn_out = worn_out or _warn_of_losses
+        self._is_worn_out = False
+
+    def look(self) -> None:
+        """Log the slow calls, write off the overdue ones."""
+        leadership = self._leadership
+        with leadership.mutex:  # Until it is released, no call ends.
+            slow, overdue = leadership.calls.take_due()
+            places = {call: place(call.thread) for call in (*slow, *overdue)}
+            answers = {call: leadership.owner.take_over(call.exchange) for call in overdue}
+            for call in overdue:
+                leadership.calls.interrupt(call)
+        for call in slow:
+            logger.warning("%s has run for %.1f s; it is at %s", call, call.age, places[call])
+        for call in overdue:
+            self._replace(call, answers[call])
+            logger.error(
+                "%s ran for %.1f s, longer than --request-timeout; its thread is given up at %s",
+                call,
+                call.age,
+                places[call],
+            )
+        lost = len(leadership.calls.written_off)
+        if lost > self._quota and not self._is_worn_out:
+            self._is_worn_out = True
+            self._worn_out(lost)
+
+    def _replace(self, call: Call[E], give_answer: Callable[[], None]) -> None:
+        try:
+            give_answer()
+        except Exception:  # noqa: BLE001 - it costs one connection, not a slot
+            report("answering for a request that was given up failed")
+        self._leadership.pass_slot_on(call.exchange)
 
 
-def place(thread: int) -> str:
-    """Tell where a thread is in the app, innermost first, without our own frames."""
-    frame = sys._current_frames().get(thread)
-    places = []
-    while frame is not None and not (frame.f_code.co_name == "run" and _is_ours(frame.f_code.co_filename)):
-        if not _is_ours(frame.f_code.co_filename):
-            places.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}")
-        frame = frame.f_back
-    return " < ".join(places) or "the server, which sends or receives for it"
-
-
-def _is_ours(path: str) -> bool:
-    return os.path.dirname(path) == OURS
-
-
-def _interrupter() -> Callable[[int], object] | None:
-    """Return what raises RequestTimeout in a thread; None where the interpreter cannot."""
-    try:
-        import ctypes
-
-        raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    except (ImportError, AttributeError):
-        return None
-    return lambda thread: raise_in(ctypes.c_ulong(thread), ctypes.py_object(RequestTimeout))
+def _warn_of_losses(lost: int) -> None:
+    """Say that too many threads were given up and have not come back; a worker is replaced instead."""
+    logger.critical(
+        "%d threads were given up and still run, with all that they hold; restart the server, and see that "
+        "the app waits for nothing without a timeout",
+        lost,
+    )

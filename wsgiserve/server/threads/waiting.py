@@ -1,28 +1,29 @@
-"""The line of exchanges that wait for a slot, and what is answered to those that wait in vain.
+"""The queue of exchanges that wait for a thread, and the log lines about those that are shed.
 
-It is guarded by the leadership's mutex. Only the leader adds to it, but for a task that was promised a slot.
+The leadership's mutex guards it. Only the leader adds to it, apart from a task whose thread the system
+refused.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
 from time import monotonic
+from typing import Generic
 
-from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.refusals import ShortageLog
+from wsgiserve.server.threads.calls import E
 
 
-class Line:
+class Queue(Generic[E]):
     """At most ``size`` exchanges, each for ``seconds`` at most; oldest first."""
 
     def __init__(self, size: float = math.inf, seconds: float = math.inf) -> None:
         self._size = size
         self._seconds = seconds
-        self._waiting: deque[Exchange] = deque()
+        self.exchanges: deque[E] = deque()
         self._full = ShortageLog(
-            "no thread is free and the line for one is full (--max-queue %d); answered 503 so far: %d; "
+            "no thread is free and the queue for one is full (--max-queue %d); answered 503 so far: %d; "
             "raise --threads or --max-queue, or make the app faster"
         )
         self._overdue = ShortageLog(
@@ -31,47 +32,33 @@ class Line:
         )
 
     def __len__(self) -> int:
-        return len(self._waiting)
-
-    def __iter__(self) -> Iterator[Exchange]:
-        return iter(self._waiting)
+        return len(self.exchanges)
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody else may stand in it."""
-        return len(self._waiting) >= self._size
+        """Whether no other exchange may wait."""
+        return len(self.exchanges) >= self._size
 
-    def add(self, exchange: Exchange) -> None:
-        """Let an exchange wait, also if the line is full."""
-        exchange.waits_until = monotonic() + self._seconds
-        self._waiting.append(exchange)
+    def add(self, exchange: E) -> None:
+        """Let an exchange wait, also if the queue is full."""
+        exchange.wait(monotonic() + self._seconds)
+        self.exchanges.append(exchange)
 
-    def take(self) -> Exchange:
-        """Take the first one out."""
-        return self._waiting.popleft()
+    def take(self) -> E | None:
+        """Take the oldest one out; None if there is none."""
+        return self.exchanges.popleft() if self.exchanges else None
 
-    def take_until(self, moment: float) -> list[Exchange]:
+    def take_until(self, moment: float) -> list[E]:
         """Take out those whose time is up at that moment, in monotonic seconds."""
         taken = []
-        while self._waiting and self._waiting[0].waits_until <= moment:
-            taken.append(self._waiting.popleft())
+        while self.exchanges and self.exchanges[0].waits_until <= moment:
+            taken.append(self.exchanges.popleft())
         return taken
 
     def tell_full(self) -> None:
-        """Log that one was turned away; for the leader."""
+        """Log that a request found no room; for the leader."""
         self._full.add(self._size)
 
     def tell_overdue(self) -> None:
-        """Log that one waited in vain; for the leader."""
+        """Log that a request waited in vain; for the leader."""
         self._overdue.add(self._seconds)
-
-
-def has_left(exchange: Exchange) -> bool:
-    """Whether the client closed while its request waited in line: then nothing is to be done for it.
-
-    A client may also have ended its sending side only, and still read (RFC 9112 §9.6 has servers do so). It
-    cannot be told from one that gave up, of which there are many just when there is a line.
-    """
-    connection = exchange.connection
-    connection.broken = connection.broken or connection.closed_by_client()
-    return connection.broken

@@ -1,0 +1,178 @@
+"""When a server accepts connections: at once, a moment after others, or not until there is room.
+
+========= =============================================================================
+state     the listeners
+========= =============================================================================
+open      are watched
+yielding  are not watched for a moment: another worker has fewer connections
+full      are not watched until a connection closes or becomes idle, or for a second
+short     are not watched for a second: the system has no descriptors or no memory left
+closed    are closed
+========= =============================================================================
+
+Everything in here is for the leader, except ``publish_count`` and ``is_full``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+from collections.abc import Callable
+from time import monotonic
+from typing import Literal
+
+from wsgiserve.server.refusals import ShortageLog
+from wsgiserve.server.scoreboard import Row
+from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.sockets.poller import READ, Poller
+
+logger = logging.getLogger("wsgiserve")
+
+ACCEPT_BURST = 64  # connections accepted before others are looked after
+PAUSE_SECONDS = 1.0
+YIELD_SECONDS = 0.001
+
+State = Literal["open", "yielding", "full", "short", "closed"]
+Add = Callable[[socket.socket, str, int, object], None]
+
+
+class Acceptor:
+    """Accepts from ``listeners``, at most ``cap`` connections at a time.
+
+    ``add`` takes a connection in, ``count`` counts those that are open, ``make_room`` closes idle ones and
+    tells whether there were any. ``row`` is there if other processes accept from the same listeners.
+    """
+
+    def __init__(
+        self,
+        listeners: list[Listener],
+        poller: Poller,
+        cap: int,
+        add: Add,
+        count: Callable[[], int],
+        make_room: Callable[[], bool],
+        row: Row | None = None,
+    ) -> None:
+        self.listeners = {listener.fd: listener for listener in listeners}
+        self.state: State = "open"
+        self.resume_at = math.inf  # monotonic seconds, while the listeners are not watched
+        self._poller = poller
+        self._cap = cap
+        self._add = add
+        self._count = count
+        self._make_room = make_room
+        self._row = row
+        self._burst = ACCEPT_BURST if row is None else 1
+        self._next_search = 0.0  # for idle connections to close, once there were none
+        self._crowded = ShortageLog(
+            "all %d connections are in use and new clients wait; times so far: %d; raise --max-connections"
+        )
+        self.publish_count()
+        self._watch()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether accepting waits for a connection to close."""
+        return self.state == "full"
+
+    def publish_count(self) -> None:
+        """Tell other workers how many connections there are; from any thread."""
+        if self._row is not None and self.state != "closed":
+            self._row.set(self._count())
+
+    def accept(self, listener: Listener) -> None:
+        """Accept connections from a listener that the poller reported."""
+        if self.state != "open":
+            return  # Another listener had the last room.
+        room = self._room()
+        if room > 0:
+            self._take(listener, min(self._burst, room))
+        if self._row is not None and self.state == "open":
+            self._go_behind(self._row, listener)
+
+    def resume(self) -> None:
+        """Watch the listeners again if there is room: a connection may have closed."""
+        if self.state == "full" and self._count() < self._cap:
+            self._watch()
+
+    def resume_if_due(self, now: float) -> None:
+        """Watch the listeners again after a pause."""
+        if now >= self.resume_at:
+            self._watch()
+
+    def close(self, *, take_in: bool) -> None:
+        """Listen no more; ``take_in`` accepts first the connections that wait in the system's backlog."""
+        watched, self.state = self.state == "open", "closed"
+        self.resume_at = math.inf
+        while self.listeners:
+            _, listener = self.listeners.popitem()
+            while take_in and self._take(listener, ACCEPT_BURST):
+                pass
+            if watched:
+                self._poller.forget(listener.fd)
+            listener.close()
+        if self._row is not None:
+            self._row.leave()
+
+    def _room(self) -> int:
+        """Return how many connections may be accepted now that one waits; make room or pause if none may."""
+        room = self._cap - self._count()
+        if room > 0:
+            return room
+        now = monotonic()
+        if now >= self._next_search:
+            if self._make_room():
+                return self._cap - self._count()
+            self._next_search = now + PAUSE_SECONDS
+            self._crowded.add(self._cap)
+        self._pause("full", PAUSE_SECONDS)
+        self.resume()  # A thread may have closed one before it could see that we are full.
+        return 0
+
+    def _take(self, listener: Listener, most: int) -> bool:
+        """Take new connections in; True if there may be more."""
+        for _ in range(most):
+            try:
+                sock, address = listener.sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return False
+            except OSError as error:  # Out of descriptors or memory.
+                if not self._make_room():
+                    logger.error(
+                        "cannot accept connections for a second: %s; where that is for want of "
+                        "descriptors, raise the limit of open files (ulimit -n)",
+                        error,
+                    )
+                    self._pause("short", PAUSE_SECONDS)
+                return False
+            self._add(sock, listener.host, listener.port, address)
+        return True
+
+    def _go_behind(self, row: Row, listener: Listener) -> None:
+        """Go behind the other workers that wait for a connection, or yield if we have more than another."""
+        self.publish_count()
+        place = row.place()
+        self._burst = ACCEPT_BURST if place == "alone" else 1
+        if place == "ahead":
+            self._pause("yielding", YIELD_SECONDS)
+        elif place == "even":
+            self._poller.forget(listener.fd)
+            self._poller.share(listener.fd)
+
+    def _watch(self) -> None:
+        for fd in self.listeners:
+            if self._row is None:
+                self._poller.watch(fd, 0, READ)
+            else:
+                self._poller.share(fd)
+        self.state = "open"
+        self.resume_at = math.inf
+
+    def _pause(self, state: State, seconds: float) -> None:
+        if self.state == "open":
+            for fd in self.listeners:
+                self._poller.forget(fd)
+        if self.state != "closed":
+            self.state = state
+            self.resume_at = monotonic() + seconds
