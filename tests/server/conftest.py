@@ -17,7 +17,13 @@ class SelectorsServer(Server):
     make_poller = staticmethod(SelectorsPoller)
 
 
-@pytest.fixture(params=[Server, SelectorsServer], ids=["epoll", "selectors"])
+POLLERS = [
+    pytest.param(Server, id="epoll"),
+    pytest.param(SelectorsServer, id="selectors", marks=pytest.mark.slow),  # Its own tests are quick ones.
+]
+
+
+@pytest.fixture(params=POLLERS)
 def serving(request):
     """Return ``serving(app, **options)``: a server in the background on a free port, for a with block."""
 
