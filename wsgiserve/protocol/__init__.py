@@ -1,7 +1,7 @@
 """HTTP/1.1 as values and pure functions: bytes in, values out, and back.
 
 No socket, thread, clock or environ in here, and nothing but the standard library. Read in this order:
-``grammar`` (the rules), ``fields``, ``request`` and ``body`` (what comes in), ``response`` (what goes out).
+``grammar`` (the rules), ``fields``, ``request``, ``body`` and ``receiver`` (requests), ``response``.
 """
 
 from wsgiserve.protocol.body import BodyReader, ChunkedReader, LengthReader, body_reader

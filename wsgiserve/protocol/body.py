@@ -1,6 +1,6 @@
-"""Request bodies: where the bytes of one end, and what was framing inside it.
+"""Request bodies: telling their bytes from the framing, and from the next request.
 
-A reader is fed what the socket gave and returns ``(body, rest)``: the bytes that belong to the body, and
+A reader is fed received bytes and returns ``(body, rest)``: the bytes that belong to the body, and
 those behind its end, which are the next request's. ``done`` tells that the end was seen. Readers hold back
 at most one incomplete line; the cost is linear in the bytes fed, however they are split.
 """
@@ -21,7 +21,7 @@ MAX_TRAILERS = 16384
 
 
 class BodyReader(Protocol):
-    """What the two readers have in common."""
+    """The common interface of the two readers."""
 
     done: bool
 
@@ -41,7 +41,7 @@ class LengthReader:
         self.done = length == 0
 
     def receive_data(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take what is missing to the announced length."""
+        """Take at most the bytes that are missing to the announced length."""
         body, rest = data[: self.remaining], data[self.remaining :]
         self.remaining -= len(body)
         self.done = self.remaining == 0
@@ -88,7 +88,7 @@ class ChunkedReader:
     def _read_whole_chunks(self, data: bytes, position: int, pieces: list[bytes]) -> int:
         """Take chunks that are there to their end, and with which nothing is amiss, in few steps each.
 
-        Returns the position behind them. Whatever else there is, the last chunk too, is left to be read line
+        Returns the position behind them. All else, the last chunk too, is left to be read line
         by line.
         """
         chunk_line = grammar.PLAIN_CHUNK_LINE.match

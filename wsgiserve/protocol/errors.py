@@ -11,7 +11,7 @@ class ProtocolError(Exception):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The client sent what may not be served: answer ``status``, then close the connection.
+    """The client sent a request that may not be served: answer ``status``, then close the connection.
 
     ``client_fault`` tells an app, into which ``wsgi.input`` may raise this, that it is not its own failure.
     """
@@ -25,4 +25,4 @@ class RemoteProtocolError(ProtocolError):
 
 
 class LocalProtocolError(ProtocolError):
-    """The app asked for a response that HTTP does not allow; the text says what to change."""
+    """The app asked for a response that HTTP does not allow; the text says how to correct it."""

@@ -1,7 +1,7 @@
-"""The fields of a message: from lines to (name, value) pairs, and what those of a request mean together.
+"""The fields of a message: from lines to (name, value) pairs, and their meaning for a request.
 
 Trailers are read by the same function as headers, so that nothing is less strict behind a body than before.
-What decides where a message ends, or whom it is for, must be said once and clearly: RFC 9112 §11.2.
+A field that decides where a message ends, or for which host it is, may come only once: RFC 9112 §11.2.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SINGLE = frozenset({"host", "content-length", "transfer-encoding", "content-type
 
 
 class FieldBlock:
-    """The field lines of one head: ``pairs`` as sent, and what they mean for framing and persistence.
+    """The field lines of one head: ``pairs`` as sent, and their meaning for framing and persistence.
 
     ``has_body`` tells whether a body of a byte or more, or of unknown length, follows; ``persists`` whether
     the connection may go on after it, for HTTP/1.0 and for HTTP/1.1.

@@ -1,10 +1,10 @@
-"""What arrives on one connection, cut into requests: their heads, their bodies, and bodies that nobody reads.
+"""The bytes of one connection, cut into requests: heads, bodies, and bodies that nobody reads.
 
 Strategy. A request is returned once the server can act on it. A small body is collected first, so that the
 app finds all of it in memory. A large body, or one whose client waits for ``100 Continue``, is left to the
 caller: it reads on through ``body_reader``, and calls ``leave_body`` when it wants no more.
 
-What happens to received bytes depends on the phase:
+The phase says where received bytes belong:
 
 ========= ==========================================================================
 phase     received bytes belong to
@@ -57,7 +57,7 @@ class Receiver(RequestReader):
         return self.phase == "body" or (self.phase == "head" and bool(self.buffer))
 
     def next_request(self, data: bytes = b"") -> RequestHead | None:
-        """Add what was received, and return the next request; None while bytes are missing.
+        """Add received bytes, and return the next request; None while bytes are missing.
 
         The body is in ``body``; the rest of it, if there is one, is still to be read by ``body_reader``.
         Raise RemoteProtocolError to refuse.
@@ -101,12 +101,12 @@ class Receiver(RequestReader):
         return head
 
     def take_body(self) -> bytes | bytearray:
-        """Return what is here of the body, and keep it no longer."""
+        """Return the part of the body that has arrived, and keep it no longer."""
         body, self.body = self.body, b""
         return body
 
     def read_body(self, data: bytes = b"") -> bytes:
-        """Add what was received, and return what of it belongs to the body."""
+        """Add received bytes, and return those that belong to the body."""
         assert self.body_reader is not None
         data, self.buffer = bytes(self.buffer) + data if self.buffer else data, b""
         body, rest = self.body_reader.receive_data(data)
@@ -123,7 +123,7 @@ class Receiver(RequestReader):
             self.phase = "discard"
 
     def _discard_body(self) -> bool:
-        """Discard what is here of the body; True at its end."""
+        """Discard the part of the body that has arrived; True at its end."""
         self.read_body()
         self.leave_body()
         if self.body_reader is not None:

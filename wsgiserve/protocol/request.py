@@ -5,7 +5,7 @@ the head with one C-speed search, matches the request line against one pattern a
 another, and only when one of them fails looks for the reason.
 
 Rules
-- The verdict depends on the bytes alone, never on how they were split: what refuses a prefix refuses every
+- The verdict depends on the bytes alone, never on how they were split: a fault in a prefix refuses every
   continuation of it. So limits are judged on a window of the buffer, a line once it is complete.
 - Equal bytes mean the same, so strict reading is paid for once per run of equal ones. A client that comes
   often repeats itself: kept are the connection's last head, also for its field lines alone where the request
@@ -85,7 +85,7 @@ class RequestHead:
 class RequestReader:
     """Cut a stream of bytes into request heads.
 
-    A head with a path of ``own_paths`` is marked: the server answers it in place of the app. What follows a
+    A head with a path of ``own_paths`` is marked: the server answers it in place of the app. Bytes behind a
     head is left in ``buffer`` for the body's reader. ``method`` is that of the last request line, "" if it
     could not be read: a refusal of HEAD has no body.
     """
@@ -159,7 +159,7 @@ class RequestReader:
             if end < 0:
                 self._judge_partial()
                 return None
-            return self._read_head(bytes(self.buffer), end)  # No copy of what already is bytes.
+            return self._read_head(bytes(self.buffer), end)  # bytes() of bytes copies nothing.
         except RemoteProtocolError:
             self.fail()
             raise
@@ -229,7 +229,7 @@ class RequestReader:
         return line
 
     def _judge_head(self, head: RequestHead) -> None:
-        """Refuse what the request line and the fields only say together."""
+        """Refuse a head whose request line and fields do not fit together."""
         block = head.block
         if head.minor == 0:
             if block.chunked:  # RFC 9112 §6.1: framing faulty, the connection to be closed

@@ -1,4 +1,4 @@
-"""Responses: what the app asked for, checked, and the bytes that say it.
+"""Responses: the app's status and headers, checked and rendered.
 
 Strategy. ``response_head`` turns a status string and a header list into a :class:`ResponseHead`, validated
 as one block with one pattern and rendered once, so that equal responses can share the value.
@@ -47,10 +47,10 @@ REASONS = {
     505: "HTTP Version Not Supported",
 }
 
-# RFC 9110 §10.2.3: what a 503 says of when to come again. Nobody knows; most bursts are over by then.
+# RFC 9110 §10.2.3: Retry-After of a 503. Nobody knows the right time; most bursts are over by then.
 RETRY_SECONDS = 5
 
-# RFC 9110 §6.5.1: what must be known before the body, and so cannot come behind it.
+# RFC 9110 §6.5.1: fields that must be known before the body, and so cannot come behind it.
 NOT_IN_TRAILERS = frozenset(
     {
         "authorization",
@@ -80,11 +80,11 @@ Framing = Literal["none", "length", "head", "chunked", "close"]
 
 
 class ResponseHead:
-    """What the app passed to ``start_response``, valid and rendered.
+    """The arguments of ``start_response``, valid and rendered.
 
-    ``block`` is the status line and the app's header lines, without Content-Length; ``content_length`` is
-    the app's own, else None; ``status`` is the code; ``has_date`` and ``has_server`` tell what the app set.
-    ``rendered`` caches the rendered start of the response; the server fills it.
+    ``block`` is the status line and the app's header lines, without Content-Length; ``content_length`` is the
+    app's own, else None; ``status`` is the code; ``has_date`` and ``has_server`` tell whether the app set
+    these. ``rendered`` caches the rendered start of the response; the server fills it.
     """
 
     __slots__ = ("block", "content_length", "has_date", "has_server", "rendered", "status")
@@ -110,7 +110,7 @@ class ResponseHead:
 
 
 def response_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
-    """Check and render what an app passed to ``start_response``; raise LocalProtocolError to refuse it."""
+    """Check and render the arguments of ``start_response``; raise LocalProtocolError to refuse them."""
     match = grammar.STATUS.fullmatch(status) if isinstance(status, str) else None
     if match is None:
         raise LocalProtocolError(f"the status must be a string such as '200 OK', not {status!r}")
@@ -171,7 +171,7 @@ def response_framing(
 ) -> tuple[Framing, int | None]:
     """Decide how the body ends: (framing, the length to announce or None).
 
-    ``minor`` is the request's version, ``content_length`` what the app announced or the server knows,
+    ``minor`` is the request's version, ``content_length`` the one that the app announced or the server knows,
     else None. RFC 9112 §6.3, RFC 9110 §8.6 (no Content-Length on 204), §15.3.6 (205 has no content).
     """
     if status == 204:
@@ -210,7 +210,7 @@ def error_response(
 ) -> tuple[bytes, bytes]:
     """Render the server's own answer where no app's answer is to be had: (head, body).
 
-    ``detail`` is our own words and never repeats what the client sent; ``close`` announces that the
+    ``detail`` is our own text and never repeats the client's; ``close`` announces that the
     connection ends, as it does behind everything that was refused. A response to HEAD is the head alone.
     """
     phrase = REASONS[status]

@@ -3,8 +3,8 @@
 ``host - user [time] "request line" status bytes "referer" "user agent" microseconds``. Nothing that a client
 sent can forge a line or reach a terminal's controls.
 
-Lines are collected, and written before the loop sleeps, or once they are many or have waited for long. What a
-request and its answer come to in a line is kept per connection, since heads are (see ``protocol.request``).
+Lines are collected, and written before the loop sleeps, or once they are many or have waited for long. The
+part of a line that a repeated request shares with the one before is kept per connection, as heads are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_LINES = 512
 MAX_SECONDS = 0.1
 
 # Control characters do not come this far through the parser. The quote and the backslash would end a field,
-# and what is not ASCII may not be printable in the log's encoding.
+# and the log's encoding may lack characters that are not ASCII.
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {c: f"\\x{c:02x}" for c in [*range(32), *range(127, 256)]}
 
 

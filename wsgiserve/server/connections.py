@@ -1,4 +1,4 @@
-"""The open connections: who owns each, what it waits for, and how it is closed.
+"""The open connections: taking them back from exchanges, waiting for their clients, closing them.
 
 A connection belongs to the loop or to one exchange. An exchange that runs on a thread of its own gives its
 connection back by ``settle``. The part above the line "for the leader alone" may run on such a thread; the
@@ -84,7 +84,7 @@ class Connections:
         return following
 
     def go_on(self, connection: Connection) -> Exchange | None:
-        """Do what the state of a connection needs; return the next exchange if its request is complete."""
+        """Drop, flush or close a connection, or return its next exchange if that request is complete."""
         if connection.is_broken:
             self.drop(connection)
         elif connection.outgoing:
@@ -220,7 +220,7 @@ class Connections:
         self.drop(connection)
 
     def flush(self, connection: Connection) -> bool:
-        """Send what the socket takes; True once all has left and the connection can go on."""
+        """Send as much as the socket takes; True once all has left and the connection can go on."""
         try:
             connection.flush()
         except ClientDisconnected:
@@ -241,7 +241,7 @@ class Connections:
             self.go_on(connection)
         else:
             if connection.outgoing:
-                connection.cut(reset=True)  # Drops what the system still holds.
+                connection.cut(reset=True)  # Drops the bytes that the system still holds.
             self.drop(connection)
 
     def watched(self) -> list[Connection]:
@@ -284,7 +284,7 @@ class Connections:
         return sum(1 for connection in list(self.by_fd.values()) if not connection.watched)
 
     def unfinished(self, inline: Exchange | None) -> list[str]:
-        """Name the requests that are not over: method, path and what is missing, unless the app has them.
+        """Name the requests that are not over: method, path and, unless the app has them, the missing part.
 
         ``inline`` is the leader's call in progress.
         """

@@ -1,8 +1,8 @@
-"""What a person at a terminal sees of a serving program: announcements, errors in one line, exit codes.
+"""The terminal of a serving program: announcements, errors in one line, exit codes.
 
 Rules
 - A closed or full standard output or error never stops the server: the exit code still tells how it ended.
-- An error that prevents serving is one line that says what to do, then SystemExit with a code from this page.
+- An error that prevents serving is one line with a remedy, then SystemExit with a code from this page.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def say_what_runs(config: Config, running: int) -> None:
     accepting = f"new ones are accepted for {config.drain_delay:g} s, then " if config.drain_delay else ""
     text = f"Stopping: {requests} running; {accepting}there are {config.graceful_timeout:g} s to finish"
     try:
-        os.write(2, f"{text} (the same signal again cuts what runs)\n".encode())
+        os.write(2, f"{text} (the same signal again cuts running requests)\n".encode())
     except OSError:
         pass  # Nobody reads it.
 

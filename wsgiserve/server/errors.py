@@ -1,4 +1,4 @@
-"""What goes wrong between the app and its client, and between the server and the system."""
+"""Errors between the app and its client, and between the server and the system."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 class ClientDisconnected(ConnectionError):
     """The client went away, or stopped sending or reading, before its exchange was over.
 
-    Raised into the app by ``wsgi.input`` and ``write()``. An ``OSError``, since that is what a file gives.
+    Raised into the app by ``wsgi.input`` and ``write()``. It is an ``OSError``, as errors of a file are.
     ``client_fault`` tells an app that catches everything that this is not its own failure: let it through.
     """
 
@@ -16,7 +16,7 @@ class ClientDisconnected(ConnectionError):
 class RequestTimeout(BaseException):
     """Raised in the thread of a call that runs for longer than ``--request-timeout``: let it through.
 
-    Its client has had its answer. No ``Exception``, so that what catches those does not go on.
+    Its client has had an answer already. Not an ``Exception``, so that ``except Exception`` lets it through.
     """
 
 

@@ -18,13 +18,13 @@ OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def startup(app: Any) -> None:
-    """Run the app's start-up hooks, if it has them; what they raise comes through."""
+    """Run the app's start-up hooks, if it has them; let their exceptions through."""
     if _has_both(app):
         app.startup()
 
 
 def shutdown(app: Any) -> None:
-    """Run the app's shutdown hooks, if it has them; what they raise is logged."""
+    """Run the app's shutdown hooks, if it has them; log their exceptions."""
     if _has_both(app):
         try:
             app.shutdown()

@@ -224,7 +224,7 @@ class EventLoop:
         return role
 
     def _serve_behind(self, shed: list[Exchange]) -> None:
-        """Have served what is pipelined behind requests that were answered in place of the app."""
+        """Serve later the requests that are pipelined behind these, which were answered without the app."""
         for exchange in shed:
             self.connections.watch(exchange.connection, READ)  # As in ``_call``.
             self._serve_later(exchange.connection)
@@ -232,7 +232,7 @@ class EventLoop:
     # -- deadlines
 
     def _look_around(self, now: float, *, told_everything: bool) -> None:
-        """Do what is due: accept again after a pause, sweep, close idle connections as the server stops."""
+        """Accept again after a pause, sweep, or close idle connections as the server stops, if it is time."""
         self.acceptor.resume_if_due(now)
         if self.shutdown.reached("emptying") and not self._emptied and told_everything:
             self._close_idle()  # All that had been sent before is served by now.
@@ -248,7 +248,7 @@ class EventLoop:
         return min(sweep, self.acceptor.resume_at, self.shutdown.next_at())
 
     def _sweep(self, now: float) -> None:
-        """End what took or waited too long."""
+        """End requests that waited too long, and connections whose deadline has passed."""
         self._next_sweep = now + self._sweep_seconds
         if self._alive is not None and now >= self._next_beat:
             self._next_beat = now + self._beat_seconds

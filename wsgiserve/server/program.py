@@ -1,4 +1,4 @@
-"""Serving as a program, in one process: what a terminal sees, and what the exit code says to the parent.
+"""Serving as a program, in one process, with a terminal and an exit code.
 
 ``app.run()`` and ``wsgiserve files`` come in here directly, ``wsgiserve MODULE:NAME`` by way of
 ``wsgiserve.processes.command``, which has worker processes do the serving.
@@ -43,8 +43,8 @@ def run(
     """Serve in this process until SIGINT or SIGTERM, then return; the options are those of :class:`Server`.
 
     Write the announcement to standard output and the log to standard error, and tell the service manager, if
-    there is one. What prevents serving is one line on standard error and SystemExit with a code of its own;
-    so are requests that had to be cut at the end. ``port_option`` is how the user chooses another port.
+    there is one. An error that prevents serving is one line on standard error and SystemExit with its own
+    code; so are requests that had to be cut at the end. ``port_option`` is how the user chooses another port.
     """
     listen_where_passed(options)
     try:
@@ -93,7 +93,7 @@ def serve_here(
 def listen_where_passed(options: dict[str, Any]) -> None:
     """Add the sockets that the service manager opened for us; the default address is none besides them.
 
-    What is there already is not added again.
+    A socket that ``bind`` names already is not added again.
     """
     passed = [f"fd://{descriptor}" for descriptor in inherited_descriptors(os.environ, os.getpid())]
     if passed:

@@ -41,7 +41,7 @@ class RefusalLog:
 
 
 class ShortageLog:
-    """Log at WARNING what an operator should change, seldom and with how often it happened; for the leader.
+    """Log a shortage at WARNING, seldom and with a count, for an operator to change; for the leader.
 
     ``text`` is a format for the values and, last, the count.
     """

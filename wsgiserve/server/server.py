@@ -127,7 +127,8 @@ class Server:
 
         ``ready`` is called once the addresses are listened on and the stop signals are heeded; ``stopping``
         in the handler of the first signal, with the number of requests that are still running. ``last`` means
-        that the program ends after this: no signal changes any more what it ends with.
+        that the program ends after this: stop signals are ignored at the end, so that none changes the exit
+        code.
         """
         with self._signals(stopping, last):
             loop = self._prepare()
@@ -269,18 +270,18 @@ def _make_config(host: str, port: int, options: dict[str, Any]) -> Config:
     return make_config(**options)
 
 
-# What the stop signals meant before a server on the main thread took them.
+# The handlers of the stop signals before a server on the main thread set its own.
 _handlers_before: dict[signal.Signals, Callable[..., Any] | int] = {}
 
 
 def restore_handlers() -> None:
-    """Let the stop signals mean again what they did before a server took them, also one that was the last."""
+    """Restore the handlers of the stop signals, also after a server that was the last."""
     while _handlers_before:
         signal.signal(*_handlers_before.popitem())
 
 
 if hasattr(os, "register_at_fork"):
-    # A child that the app forks serves nothing; signals are to mean there what they always mean.
+    # A child that the app forks serves nothing: signals get their usual handlers there.
     os.register_at_fork(after_in_child=restore_handlers)
 
 

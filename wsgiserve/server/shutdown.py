@@ -12,7 +12,7 @@ emptying  idle connections are closed. A client may just be sending a request on
 cutting   requests that wait for a thread are answered 503, and running ones are cut
 ========= ========================================================================================
 
-The server ends as soon as no connection is left. Phases only move forward, whatever is asked for meanwhile.
+The server ends as soon as no connection is left. Phases only move forward, also if another plan is asked for.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Plan:
     takes_in: bool = True
 
     def begins(self, phase: Phase) -> float:
-        """Return when a phase begins; what the last phase implies begins with it at the latest."""
+        """Return when a phase begins: at the latest with the last phase."""
         return 0.0 if phase in ("serving", "draining") else min(float(getattr(self, phase)), self.cutting)
 
 

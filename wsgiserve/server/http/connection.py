@@ -1,4 +1,4 @@
-"""One connection: its socket, what it received and has not used, what it has to send.
+"""One connection: its socket, received bytes that are not used yet, and bytes that are still to be sent.
 
 A connection has one owner at any time, the loop or one exchange, and only the owner touches it. Nothing in
 here waits for the client except the two ``wait_`` methods, which an exchange calls on its own thread.
@@ -11,7 +11,7 @@ ending  meaning
 ""      the connection persists
 close   close it once everything is sent; serve no further request
 linger  everything is sent, and the client knows; read and forget bytes until it has closed
-cut     close it at once: the client must not take what it got for a whole response
+cut     close it at once: the client must not take its bytes for a whole response
 reset   as cut, with a reset: a regular end of the connection would look like a whole response
 ======= ======================================================================================
 """
@@ -131,7 +131,7 @@ class Connection:
         self.block_layer: Environ = {}
         # the last request in the access log: (request, status, bytes, the text of its line)
         self.logged: tuple[RequestHead | None, int, int, str] = (None, 0, 0, "")
-        # what the loop waits for
+        # the loop's wait for the client
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
         self.pace: Pace | None = None  # while the loop waits for a body, or for a response to be taken
@@ -157,10 +157,10 @@ class Connection:
 
     @property
     def is_broken(self) -> bool:
-        """Whether the client is gone, or must not take what it got for a whole response."""
+        """Whether the client is gone, or must not take its bytes for a whole response."""
         return self.ending == "cut" or self.ending == "reset"
 
-    # -- what is waited for
+    # -- waiting for the client, in the loop
 
     def watch(self, poller: Poller, events: int) -> None:
         """Have the poller report these events, or nothing for 0."""
@@ -207,7 +207,7 @@ class Connection:
         self.deadline = monotonic() + self.config.stall_timeout
 
     def await_bytes(self, now: float) -> None:
-        """Set the deadline for what the client has to send next."""
+        """Set the deadline for the next bytes of the client."""
         receiver = self.receiver
         if receiver.phase != "head":
             if self.pace is None:
@@ -235,7 +235,7 @@ class Connection:
         self.ending = "reset" if reset or self.ending == "reset" else "cut"
 
     def linger(self, deadline: float) -> None:
-        """Tell the client that nothing follows, and give it time to read what was sent."""
+        """Tell the client that nothing follows, and give it time to read the response."""
         self.ending = "linger"
         self.pace = None
         self.deadline = deadline
@@ -252,7 +252,7 @@ class Connection:
             pass  # It is gone already.
 
     def close(self) -> None:
-        """Close the socket, and drop what was not sent."""
+        """Close the socket, and drop unsent bytes."""
         if self.ending == "reset":
             try:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -283,11 +283,11 @@ class Connection:
         return connection
 
     def inherit(self, before: Connection) -> None:
-        """Take over what another connection to the same client has left to send."""
+        """Take over the unsent bytes of another connection to the same client."""
         self.outgoing, before.outgoing = before.outgoing, []
         self.unsent = before.unsent
 
-    # -- what is kept from one request to the next
+    # -- kept from one request to the next
 
     def remember_layer(self, block: FieldBlock, layer: Environ) -> None:
         """Keep the environ's layer of a block of fields: the next request usually repeats the block."""
@@ -300,7 +300,7 @@ class Connection:
     # -- reading
 
     def receive(self) -> bytes | None:
-        """Read what is there: None if nothing is, b"" at the end or when the client is gone."""
+        """Receive bytes: None if none have arrived, b"" at the end or when the client is gone."""
         try:
             return self.sock.recv(HEAD_SIZE if self.receiver.body_reader is None else BODY_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -311,7 +311,7 @@ class Connection:
     # -- sending
 
     def send(self, data: bytes) -> None:
-        """Send ``data``, after what is unsent; keep what the socket does not take."""
+        """Send ``data`` behind unsent bytes; keep the part that the socket does not take."""
         if self.outgoing:
             self.outgoing.append(memoryview(data))
             self.unsent += len(data)
@@ -330,7 +330,7 @@ class Connection:
             self.unsent += len(data) - sent
 
     def send_file(self, head: bytes, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> bool:
-        """Send a head and a part of a file after what is unsent.
+        """Send a head and a part of a file behind unsent bytes.
 
         Return False if all has left: then ``wrapper`` is the caller's to close, else it is closed here.
         """
@@ -353,7 +353,7 @@ class Connection:
         return True
 
     def flush(self) -> None:
-        """Send what the socket takes now."""
+        """Send as much as the socket takes now."""
         outgoing = self.outgoing
         try:
             while outgoing:
@@ -400,13 +400,13 @@ class Connection:
     def untaken(self) -> int:
         """Count the bytes that the client has not taken yet, in the system's buffer too where it tells.
 
-        The system takes megabytes at once, and tells of room again when a third of its buffer is free: what
-        it took says little about whether a slow client reads.
+        The system takes megabytes at once, and tells of room again when a third of its buffer is free: the
+        amount it took says little about whether a slow client reads.
         """
         return self.left() + queued(self.fd)
 
     def progress(self) -> int:
-        """Count, from anywhere, what the client has done of what the loop waits for; see ``Pace``."""
+        """Count the bytes that the client has sent of a body, or taken of a response; see ``Pace``."""
         return -self.untaken() if self.outgoing else self.receiver.arrived
 
     def _flush_file(self, segment: FileSegment) -> bool:

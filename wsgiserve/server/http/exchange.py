@@ -63,7 +63,7 @@ class Exchange(Response):
                 self._send_iterable(result)
         except ClientDisconnected as error:
             self._abandon(error)
-        except BaseException as error:  # noqa: BLE001 - whatever the app raises, SystemExit included
+        except BaseException as error:  # noqa: BLE001 - the app may raise anything, also SystemExit
             self._fail(error)
         self.over = True
         if not self.keep_alive or self.reader is not None:

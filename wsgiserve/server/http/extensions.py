@@ -1,6 +1,6 @@
-"""What the environ offers beyond PEP 3333; each is a callable, documented in ``docs/reference.md``.
+"""The environ's callables beyond PEP 3333; ``docs/reference.md`` documents each.
 
-| key | what it does |
+| key | effect |
 |---|---|
 | ``wsgi.early_hints`` | sends ``103 Early Hints`` |
 | ``wsgiserve.client_gone`` | tells whether the client has closed its side |
@@ -80,8 +80,8 @@ class Extensions:
         """Answer ``101 Switching Protocols`` once the app returns, and give the socket to ``handler``.
 
         ``handler(sock, data)`` runs on a thread of its own, outside the server's count of calls. ``sock`` is
-        blocking and the handler's to close; ``data`` is what the client sent behind its request. The client
-        must have asked (RFC 9110 §7.8), else LocalProtocolError.
+        blocking and the handler's to close; ``data`` are the bytes that the client sent behind its request.
+        The client must have asked (RFC 9110 §7.8), else LocalProtocolError.
         """
         exchange = self._unanswered()
         if not exchange.request.asks_upgrade:

@@ -47,7 +47,7 @@ class FileWrapper:
             part: tuple[int, int, int] = known()
             return part
         if not isinstance(getattr(self.file, "raw", self.file), io.FileIO):
-            return None  # What it reads may not be what its descriptor has: gzip.open() gives such a file.
+            return None  # Its read() may give other bytes than its descriptor, as that of gzip.open().
         try:
             descriptor = self.file.fileno()
             status = os.fstat(descriptor)

@@ -1,4 +1,4 @@
-"""What all exchanges of a server have in common: the app, the environ's first layer, the Date line.
+"""The common part of all exchanges: the app, the environ's first layer, the Date line.
 
 PEP 3333 calls this side the gateway. Once the server runs, only caches and the clock change in here, and
 ``parting``, which changes once.

@@ -68,7 +68,7 @@ class BodyStream(io.RawIOBase):
         try:
             self._arrived = memoryview(receiver.read_body(b"" if receiver.buffer else self._more()))
         except BaseException:
-            receiver.fail()  # Whatever was raised: the body stays incomplete.
+            receiver.fail()  # The body stays incomplete, also if the app catches the error.
             raise
 
     def _more(self) -> bytes:

@@ -206,7 +206,7 @@ class Response:
             connection.wait_writable(pace.resume())
             connection.flush()
             if pace.too_slow(self._progress):
-                connection.cut(reset=True)  # Drops what the system still holds.
+                connection.cut(reset=True)  # Drops the bytes that the system still holds.
                 raise ClientDisconnected("the client reads the response too slowly")
 
     def _progress(self) -> int:

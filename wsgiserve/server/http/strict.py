@@ -1,8 +1,9 @@
-"""``--strict``: check while the app runs what PEP 3333 asks of an app, and say what to change.
+"""``--strict``: check each call of the app against PEP 3333, and say how to correct it.
 
-The server refuses at all times what cannot be sent. What stands here is the rest: what this server would let
-pass and another one, or a client, would not. Each is a LocalProtocolError: a line in the log and a 500 or,
-once the head has left, a cut connection. For development and tests; it costs a few microseconds a request.
+The server always refuses a response that cannot be sent. Here are the other checks: of things that this
+server would let pass and another one, or a client, would not. Each is a LocalProtocolError: a line in the log
+and a 500 or, once the head has left, a cut connection. For development and tests; it costs a few microseconds
+a request.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def strict(app: WSGIApplication) -> WSGIApplication:
 
 
 class _Call:
-    """What one call of the app has done so far."""
+    """The state of one call of the app."""
 
     def __init__(self, method: str, start_response: Callable[..., Any]) -> None:
         self.method = method

@@ -49,7 +49,7 @@ class Listener:
 
     @property
     def where(self) -> str:
-        """``url``, and in words what else is listened on, for a person to read."""
+        """``url``, and in words every other address, for a person to read."""
         if self.host in ("", "0.0.0.0", "::"):
             return f"{self.url} and every other address of this machine"
         return self.url
@@ -89,7 +89,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def adopt(descriptor: int, host: str, file: unix.SocketFile | None) -> Listener:
-    """Make the listener of what the program before us, of the same process, has left open."""
+    """Make the listener of a descriptor that the program before us, in the same process, has left open."""
     return Listener(socket.socket(fileno=descriptor), host, file)
 
 
@@ -147,7 +147,7 @@ def _inherit(descriptor: int) -> socket.socket:
     if sock.type != socket.SOCK_STREAM or not listens:
         sock.detach()  # It is not ours to close.
         raise ListenError("this socket does not listen for connections; a stream socket that does is needed")
-    sock.set_inheritable(False)  # Not for what the app starts.
+    sock.set_inheritable(False)  # Programs that the app starts do not get it.
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as in `_listen`
     return sock
@@ -179,7 +179,7 @@ def _listen(family: int, address: object, backlog: int, *, v6only: bool) -> sock
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
-        # Accepted sockets inherit it: what is sent leaves at once.
+        # Accepted sockets inherit it: each send leaves at once.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.bind(address)  # type: ignore[arg-type]  # getaddrinfo's address fits its family
         sock.listen(min(backlog, 65535))

@@ -92,7 +92,7 @@ class EpollPoller:
         self._epoll.register(fd, READ | select.EPOLLEXCLUSIVE)
 
     def forget(self, fd: int) -> None:
-        """Removed, not set to no events: epoll reports a hang-up whatever events are asked for.
+        """Removed, not set to no events: epoll reports a hang-up even if no events are asked for.
 
         Also before a descriptor is closed: the kernel would report the socket for as long as a child that the
         app forked holds it. A socket that could not be watched for want of memory may be forgotten too.

@@ -1,4 +1,4 @@
-"""The service manager: sockets that it opened for us, and what it wants to be told.
+"""The service manager: sockets that it opened for us, and the notifications that it expects.
 
 Both are protocols of a few environment variables, of systemd and of others that follow it:
 ``sd_listen_fds(3)`` for the sockets, ``sd_notify(3)`` and ``sd_watchdog_enabled(3)`` for the rest. Where
@@ -33,7 +33,8 @@ def inherited_descriptors(environ: Mapping[str, str], pid: int) -> list[int]:
 def watchdog_seconds(environ: Mapping[str, str], pid: int | None = None) -> float:
     """Return how often the manager wants a sign of life of the process ``pid``, in seconds; inf for never.
 
-    The half of what it waits for, as sd_watchdog_enabled(3) recommends. None is for who tells that process.
+    Half of the time after which it gives up, as sd_watchdog_enabled(3) recommends. ``pid`` None skips the
+    check of WATCHDOG_PID: a worker tells its supervisor, which is that process.
     """
     text = environ.get("WATCHDOG_USEC", "")
     ours = pid is None or environ.get("WATCHDOG_PID", str(pid)) == str(pid)

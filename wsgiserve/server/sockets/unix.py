@@ -1,7 +1,7 @@
 """Unix sockets as places to listen: making one, with whom it belongs to, and taking it away again.
 
 Rules
-- What is in the way is removed only if it is a socket and nobody answers on it.
+- A file in the way is removed only if it is a socket and nobody answers on it.
 - Mode and owner are set between ``bind`` and ``listen``: until then nobody can connect.
 - At the end the name is removed only if it is still our socket, and only by the process that made it.
 """
@@ -20,7 +20,7 @@ from wsgiserve.server.errors import ListenError
 class SocketFile:
     """The name of a socket in the file system, which outlives the socket unless it is removed.
 
-    ``identity`` is what the file was when this process made it.
+    ``identity`` tells the file that this process made from a later one of the same name.
     """
 
     def __init__(self, path: str, identity: Iterable[int] = ()) -> None:

@@ -57,7 +57,7 @@ class Exchange(Protocol):
         """End the connection: a bug of ours came in between."""
 
     def bury(self) -> None:
-        """Close what was kept for a thread that was written off, and has come back."""
+        """Close the connection: its thread was written off, and has come back."""
 
     def detach(self) -> None:
         """Set ``detached``."""

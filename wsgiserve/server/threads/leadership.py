@@ -53,7 +53,7 @@ logger = logging.getLogger("wsgiserve")
 SLOW = 0.002  # seconds: a dispatched call that took less would better have run inline
 
 
-# What a thread is to the loop after an exchange. "anew" leads again, after another thread did: what it knew
+# What a thread is to the loop after an exchange. "anew" leads again, after another thread did: its events
 # of the sockets is stale. "dispatched" leads, and the exchange is with another thread.
 Role = Literal["leading", "dispatched", "anew", "deposed", "over"]
 
@@ -170,7 +170,7 @@ class Leadership(Generic[E]):
         return "deposed"
 
     def _settle_leading(self, exchange: E) -> None:
-        """Give back what a deposed exchange holds, on a thread that leads: no call of the app in here."""
+        """Give back the connection and the slot of a deposed exchange, on a thread that leads again."""
         try:
             with self.mutex:
                 self.calls.leave()
@@ -323,7 +323,7 @@ class Leadership(Generic[E]):
                 self._bury()
 
     def _bury(self) -> None:
-        """This thread was written off, and has come back: close what was kept for it."""
+        """Close the connection that was kept for this thread: it was written off, and has come back."""
         with self.mutex:
             call = self.calls.written_off.get(threading.get_ident())
         if call is not None:
@@ -365,7 +365,7 @@ class Leadership(Generic[E]):
                         raise
 
     def _finish(self, exchange: E, *, run: bool = False) -> None:
-        """Finish a detached exchange, what is pipelined behind it, and then whatever waits for the slot."""
+        """Finish a detached exchange, those pipelined behind it, and those that wait for its slot."""
         task: E | None = exchange
         while task is not None:
             if run:
