@@ -133,7 +133,8 @@ def seconds(app: WSGIApplication, paths: Sequence[str], calls: int) -> float:
 
 def measure(contenders: Makers, rounds: int, calls: int) -> Table:
     """Measure each contender under each load, in turn; return the best round in microseconds per call."""
-    apps = {(name, routes): make(routes) for name, make in contenders.items() for routes in (FEW, MANY)}
+    routes = {load.routes for load in LOADS.values()}
+    apps = {(name, number): make(number) for name, make in contenders.items() for number in routes}
     for load in LOADS.values():
         for name in contenders:
             _check(name, apps[name, load.routes], load)

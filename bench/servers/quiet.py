@@ -43,13 +43,13 @@ def minutes(contenders: Sequence[Contender], seconds: int) -> float:
 
 def watch(
     contenders: Sequence[Contender],
-    seconds: int,
+    seconds: float,
     cores: Cores,
     scratch: Path,
     tell: Callable[[str], None],
 ) -> dict[str, Quiet]:
     """Measure every contender; a failure becomes its note."""
-    tell(f"idle: {STARTS} starts of each, then {seconds} s of watching all")
+    tell(f"idle: {STARTS} starts of each, then {seconds:g} s of watching all")
     fit = [contender for contender in contenders if not measure.unfit(contender, HELLO)]
     starts = [_start_once(fit, cores, scratch) for _ in range(STARTS + 1)]
     with ExitStack() as stack:
@@ -94,7 +94,7 @@ def _started(contender: Contender, cores: Cores, scratch: Path) -> Iterator[chil
         yield running
 
 
-def _wakes_a_minute(pids: dict[str, int], seconds: int) -> dict[str, float]:
+def _wakes_a_minute(pids: dict[str, int], seconds: float) -> dict[str, float]:
     before = {name: (time.monotonic(), proc.switches(pid)) for name, pid in pids.items()}
     time.sleep(seconds)
     wakes = {}

@@ -1,7 +1,8 @@
-"""The benchmark of frameworks runs, and leaves the rest of the page alone. No figure is judged here."""
+"""The benchmark of frameworks runs, and leaves the rest of the page alone. No test judges a figure."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -9,9 +10,9 @@ import pytest
 from click import ClickException
 from click.testing import CliRunner
 
-from bench import frameworks
-from bench.frameworks import COMMAND, LOADS, TARGETS, judged, main
-from bench.sections import marked, sections_of, with_section
+from bench.apps import frameworks
+from bench.apps.frameworks import COMMAND, LOADS, TARGETS, judged, main
+from bench.harness.sections import sections_of
 
 PAGE = "# Benchmarks\n\nServers.\n\n## How it was measured\n\nSo.\n"
 
@@ -22,7 +23,9 @@ def table() -> frameworks.Table:
     return {load: dict(figures) for load in LOADS}
 
 
-def test_a_run_prints_and_writes_what_it_measured(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_run_prints_and_writes_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOADS, "many", replace(LOADS["many"], routes=20))  # 500 take seconds to make.
     page = tmp_path / "page.md"
     page.write_text(PAGE)
     result = CliRunner().invoke(main, ["--rounds", "1", "--calls", "3", "--output", str(page)])
@@ -31,20 +34,8 @@ def test_a_run_prints_and_writes_what_it_measured(tmp_path: Path) -> None:
     assert "App, views take the request" in result.output
     written = page.read_text()
     assert "## Frameworks\n\nThe framework half beside others" in written
-    assert f"python -m bench.frameworks --rounds 1 --calls 3 --output {page}" in written
+    assert f"python -m bench.apps.frameworks --rounds 1 --calls 3 --output {page}" in written
     assert written.replace(sections_of(written)[COMMAND] + "\n\n", "") == PAGE
-
-
-def test_a_section_is_put_in_the_place_of_the_old_one() -> None:
-    other = with_section(PAGE, marked("python -m bench.other", ["other"]))
-    once = with_section(other, marked(COMMAND, ["old"]))
-    twice = with_section(once, marked(COMMAND, ["new"]))
-
-    assert "old" in once
-    assert twice == once.replace("old", "new")
-    assert twice.index("Servers.") < twice.index("new") < twice.index("## How it was measured")
-    assert sections_of(twice)["python -m bench.other"] == marked("python -m bench.other", ["other"])
-    assert sections_of(PAGE) == {}
 
 
 def test_targets_are_judged_by_their_ratio(table: frameworks.Table) -> None:
@@ -56,14 +47,14 @@ def test_targets_are_judged_by_their_ratio(table: frameworks.Table) -> None:
     assert len(verdicts) == len(TARGETS) + 1
 
 
-def test_a_framework_that_is_not_there_is_left_out(table: frameworks.Table) -> None:
+def test_a_framework_that_is_not_installed_is_left_out(table: frameworks.Table) -> None:
     for figures in table.values():
         del figures["Bottle"]
 
     assert not any("Bottle" in title for title, *_ in judged(table))
 
 
-def test_what_answers_wrongly_is_not_measured() -> None:
+def test_an_app_with_a_wrong_answer_is_not_measured() -> None:
     def nothing(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         start_response("404 Not Found", [])
         return [b"nothing"]

@@ -1,61 +1,46 @@
-"""The comparison with the peers judges rightly, and finds nothing to say about wsgiserve itself."""
+"""A server's behaviour in a case is judged right."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from wsgiref.validate import validator
 
 import pytest
 
-from bench import conformance
-from bench.exchange import Patience, Seen, Trio, exchange_all
-from bench.judge import Kind, judge
-from bench.liberties import LIBERTIES
-from bench.recording import Call, recording
-from tests.protocol.cases import CASES
-from wsgiserve import Server
+from bench.servers.conformance.exchange import Trio
+from bench.servers.conformance.judge import Kind, judge
+from tests.bench.servers.conformance.seen import (
+    BAD,
+    BODY,
+    BOTH,
+    BY_ID,
+    CLOSED,
+    CUT,
+    FOLD,
+    GET,
+    HANGS,
+    HEL,
+    HELLO,
+    HOST,
+    KEPT,
+    LATE,
+    NAME,
+    OK,
+    OK_CLOSE,
+    ONCE,
+    POST,
+    RAISED,
+    SILENT,
+    SIMPLE,
+    trio,
+    with_x,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks need Linux")
 
-BY_ID = {case.id: case for case in CASES}
-
-GET = Call("127.3.0.1", "GET", "/", "", fields={"HTTP_HOST": "a"})
-POST = replace(GET, method="POST")
-BEHIND = Call("127.3.0.1", "GET", "/next", "", fields={"HTTP_HOST": "next"})
-
-OK = Seen(200, 1, early=True, closed=True, announced=False)
-OK_CLOSE = replace(OK, announced=True)
-BAD = Seen(400, 1, early=True, closed=True, announced=True)
-LATE = replace(BAD, early=False)
-CLOSED = replace(BAD, status=None)
-SILENT = replace(LATE, status=None)
-HANGS = replace(SILENT, closed=False)
-
-
-def seen(one: Seen, *calls: Call) -> Seen:
-    return replace(one, calls=calls)
-
-
-def trio(one: Seen, *calls: Call, behind: Seen | None = None, read_on: bool = False) -> Trio:
-    """Make one connection's account stand for all three."""
-    followed = seen(behind or one, *calls, *[BEHIND] * read_on)
-    return Trio(seen(one, *calls), followed, followed)
-
-
-def with_x(value: str) -> Call:
-    return replace(GET, fields={"HTTP_HOST": "a", "HTTP_X": value})
-
-
-SIMPLE, KEPT, ONCE = "9112-3-simple", "9112-9.3-1.1-persists", "9112-9.3-1.1-'close'"
-BODY, CUT, BOTH = "9112-7.1-one-chunk", "9112-7.1-cut-in-the-data", "9112-6.1-te-and-cl"
-NAME, FOLD, HOST = "9112-5.1-no-colon", "9112-5.2-fold", "9112-3.2-no-host"
-HELLO, HEL = replace(POST, body="hello"), replace(POST, body="hel")
-RAISED = replace(HEL, whole=False)
-
 
 @pytest.mark.parametrize(
-    ("case", "account", "kind", "did"),
+    ("case", "seen", "kind", "did"),
     [
         # accepted
         (SIMPLE, trio(OK, GET, read_on=True), Kind.AGREES, ""),
@@ -98,45 +83,9 @@ RAISED = replace(HEL, whole=False)
         ("9112-6.2-body-cut-short", trio(OK, HEL), Kind.DIFFERS, "a part given to the app"),
     ],
 )
-def test_account_is_judged(case: str, account: Trio, kind: Kind, did: str) -> None:
-    verdict = judge(BY_ID[case], account)
+def test_behaviour_is_judged(case: str, seen: Trio, kind: Kind, did: str) -> None:
+    verdict = judge(BY_ID[case], seen)
     assert verdict.kind is kind
     assert did in verdict.did
     assert bool(verdict.did) is (kind is not Kind.AGREES)
     assert bool(verdict.because) is (kind is Kind.OPEN)
-
-
-def test_every_liberty_names_cases_that_exist() -> None:
-    for entry in LIBERTIES:
-        for name in entry.ids:
-            assert any(case.id == name or case.id.startswith(f"{name[:-1]}") for case in CASES), name
-
-
-def test_every_section_has_a_title() -> None:
-    assert {conformance.section(case) for case in conformance.COMPARED} == set(conformance.SECTIONS)
-
-
-def test_page_tells_what_agrees_and_what_does_not() -> None:
-    outcomes = [
-        conformance.Outcome(BY_ID[name], account, judge(BY_ID[name], account))
-        for name, account in ((NAME, trio(BAD)), (FOLD, trio(OK, with_x("a b"))), (BOTH, trio(CLOSED)))
-    ]
-    page = "\n".join(conformance.markdown({"wsgiserve": outcomes}))
-    assert "| RFC 9112 §5.1 | Name, colon, white space | 1 / 1 |" in page
-    assert "| RFC 9112 §5.2 | Folded lines | 0 +1 / 1 |" in page
-    assert "| To refuse: refused with our status | 1 / 3 |" in page
-
-
-# The validator warns of methods that it does not know.
-@pytest.mark.filterwarnings("ignore::wsgiref.validate.WSGIWarning")
-def test_wsgiserve_agrees_with_every_case() -> None:
-    calls: list[Call] = []
-    with Server(validator(recording(calls.append)), port=0) as running:
-        patience = Patience(answer=0.5, silence=0.1)
-        trios = exchange_all(running.port, conformance.COMPARED, patience, lambda: calls, net=1)
-    verdicts = {
-        case.id: judge(case, account) for case, account in zip(conformance.COMPARED, trios, strict=True)
-    }
-    assert {name: verdict.did for name, verdict in verdicts.items() if verdict.kind is not Kind.AGREES} == {}
-    refused = [(c.id, c.expected, t.alone.status) for c, t in zip(conformance.COMPARED, trios, strict=True)]
-    assert [one for one in refused if isinstance(one[1], int) and one[1] != one[2]] == []
