@@ -195,13 +195,13 @@ def markdown(results: Results) -> Iterator[str]:
 
 def _rows(results: Results) -> Iterator[list[str]]:
     for group in GROUPS:
-        yield [group, *(_share(groups[group]) for groups in results.values())]
+        yield [group, *(_agreed(groups[group]) for groups in results.values())]
     everything = [[out for group in GROUPS for out in groups[group]] for groups in results.values()]
-    yield ["**All of the RFC**", *map(_share, everything)]
-    yield [HOUSE, *(_share(groups[HOUSE]) for groups in results.values())]
+    yield ["**All of the RFC**", *map(_agreed, everything)]
+    yield [HOUSE, *(_agreed(groups[HOUSE]) for groups in results.values())]
 
 
-def _share(outcomes: Sequence[Outcome]) -> str:
+def _agreed(outcomes: Sequence[Outcome]) -> str:
     asked = [outcome for outcome in outcomes if outcome.wrong is not None]
     return f"{sum(not outcome.wrong for outcome in asked)} / {len(asked)}"
 

@@ -56,7 +56,7 @@ def tree(root: int) -> list[Stat]:
         children.setdefault(stat.parent, []).append(stat)
         if stat.pid == root:
             found.append(stat)
-    for stat in found:  # grows while it is walked
+    for stat in found:  # The list grows during the loop.
         found += children.get(stat.pid, [])
     return found
 

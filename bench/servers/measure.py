@@ -118,9 +118,9 @@ def _cell(contender: Contender, scenario: Scenario, seconds: int, cores: Cores, 
     if reason := unfit(contender, scenario):
         return reason
     port = child.free_port()
-    line = list(command(contender, scenario, port, scratch))
+    words = list(command(contender, scenario, port, scratch))
     try:
-        with child.running(line, port, cores.server, ROOT, scratch / "log") as running:
+        with child.running(words, port, cores.server, ROOT, scratch / "log") as running:
             return _sample(running, scenario, scenario.duration(seconds))
     except (child.UnfitError, ValueError) as error:
         return str(error)
@@ -173,19 +173,19 @@ def _unwelcome(scenario: Scenario, held: int) -> Iterator[str]:
         yield f"keeps {held:,} of {scenario.crowd.size:,} connections"
 
 
-def _over_rounds(outcomes: list[Outcome], line: tuple[str, ...]) -> Cell:
+def _over_rounds(outcomes: list[Outcome], words: tuple[str, ...]) -> Cell:
     samples = [outcome for outcome in outcomes if isinstance(outcome, Sample)]
     notes = [outcome if isinstance(outcome, str) else outcome.faults for outcome in outcomes]
     note = next((note for note in notes if note), "")
     if not samples:
-        return Cell(note=note, command=line)
+        return Cell(note=note, command=words)
 
     def over_rounds(name: str) -> float | None:
         values = [value for sample in samples if (value := getattr(sample, name)) is not None]
         return UNDISTURBED.get(name, statistics.median)(values) if values else None
 
     names = ("cpu", "rate", "p50", "p99", "rss", "held", "per_connection")
-    return Cell(**{name: over_rounds(name) for name in names}, note=note, command=line)
+    return Cell(**{name: over_rounds(name) for name in names}, note=note, command=words)
 
 
 def _brief(outcome: Outcome) -> str:

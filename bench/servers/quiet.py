@@ -88,8 +88,8 @@ def _start_once(contenders: Sequence[Contender], cores: Cores, scratch: Path) ->
 @contextmanager
 def _started(contender: Contender, cores: Cores, scratch: Path) -> Iterator[child.Running]:
     port = child.free_port()
-    line = list(measure.command(contender, HELLO, port, scratch))
-    with child.running(line, port, cores.server, ROOT, scratch / f"log-{contender.name}") as running:
+    words = list(measure.command(contender, HELLO, port, scratch))
+    with child.running(words, port, cores.server, ROOT, scratch / f"log-{contender.name}") as running:
         check(port, Request(), closes=False)
         yield running
 

@@ -199,8 +199,8 @@ def _commands(run: Run) -> Iterator[str]:
     yield ""
     yield "```"
     for contender in run.contenders:
-        line = run.table[first.name][contender.name].command
-        yield shlex.join(_portable(word) for word in line)
+        words = run.table[first.name][contender.name].command
+        yield shlex.join(_portable(word) for word in words)
     yield "```"
     yield ""
     yield "The loads, those of one scenario at the same time:"

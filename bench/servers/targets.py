@@ -96,7 +96,7 @@ class Figures:
         names: dict[str, list[str]] = {}
         for name, reason in self.left_out.items():
             names.setdefault(reason, []).append(name)
-        return "; ".join(f"{', '.join(who)} ({reason})" for reason, who in names.items())
+        return "; ".join(f"{', '.join(those)} ({reason})" for reason, those in names.items())
 
 
 @dataclass(frozen=True)

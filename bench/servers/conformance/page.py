@@ -131,22 +131,22 @@ def _totals(results: Results) -> Iterator[list[str]]:
     yield ["Cases", *(str(len(outs)) for outs in rows)]
     for kind in Kind:
         yield [kind.value.capitalize(), *(str(_count(outs, kind)) for outs in rows)]
-    yield ["To refuse: refused with our status", *_share(refused, lambda out: out.same_status)]
+    yield ["To refuse: refused with our status", *_counts(refused, lambda out: out.same_status)]
     yield [
         "Framing to refuse: **the bytes behind were read as a request**",
-        *_share(framing, lambda out: out.read_on),
+        *_counts(framing, lambda out: out.read_on),
     ]
     yield [
         "… of these, not left open by the RFC",
-        *_share(framing, lambda out: out.read_on and out.verdict.kind is Kind.DIFFERS),
+        *_counts(framing, lambda out: out.read_on and out.verdict.kind is Kind.DIFFERS),
     ]
     yield [
         "… of these, after an answer that refused",
-        *_share(framing, lambda out: out.read_on and (out.trio.alone.status or 0) >= 400),
+        *_counts(framing, lambda out: out.read_on and (out.trio.alone.status or 0) >= 400),
     ]
 
 
-def _share(rows: Sequence[Sequence[Outcome]], test: Callable[[Outcome], bool]) -> list[str]:
+def _counts(rows: Sequence[Sequence[Outcome]], test: Callable[[Outcome], bool]) -> list[str]:
     return [f"{sum(map(test, outs))} / {len(outs)}" for outs in rows]
 
 

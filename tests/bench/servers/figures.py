@@ -1,4 +1,4 @@
-"""The figures of a run that the tests of the report and of the targets share."""
+"""The figures of a run, for the tests of the report and of the targets."""
 
 from __future__ import annotations
 
