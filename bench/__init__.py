@@ -1,1 +1,1 @@
-"""Measure wsgiserve and its peers on one machine in one run. CONTRIBUTING.md lists the commands."""
+"""Benchmarks of wsgiserve beside other servers and frameworks; bench/README.md lists the commands."""

@@ -1,6 +1,6 @@
-"""The one command: `python -m bench`. Prints tables; writes the page and its pictures when asked.
+"""The cost of an answer, beside other servers: `python -m bench`. Needs Linux and wrk.
 
-It needs Linux and wrk. A peer that is not installed is a row that says so.
+The row of a server that is not installed says so.
 """
 
 from __future__ import annotations
@@ -17,35 +17,48 @@ from typing import TypeVar
 
 import click
 
-from bench import contenders as field
-from bench import crowd, measure, quiet, report, scenarios, sections, targets, wrk
+from bench.harness import child, sections
+from bench.servers import contenders as field
+from bench.servers import crowd, measure, quiet, report, scenarios, targets, wrk
 
 Named = TypeVar("Named", field.Contender, scenarios.Scenario)
-OVERHEAD_SECONDS = 0.4  # start, check, warm-up and end of one server
-OPENING_SECONDS = 0.0002  # one connection of a crowd
+OVERHEAD_SECONDS = 0.4  # to start, check, warm up and kill one server
+OPENING_SECONDS = 0.0002  # to open one connection of a crowd
 
 
 @click.command()
-@click.option("--contenders", default="", help="Names, separated by commas; all when not given.")
-@click.option("--scenarios", "loads", default="", help="Names, separated by commas.")
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--contenders", default="", help="Servers to measure, separated by commas; all by default.")
+@click.option(
+    "--scenarios", "loads", default="", help="Scenarios to run, separated by commas; all by default."
+)
+@click.option(
+    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds of all scenarios."
+)
 @click.option(
     "--more-rounds",
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Of what the targets compare alone, after the others.",
+    help="Further rounds, only of the figures that the targets use.",
 )
-@click.option("--seconds", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--seconds", type=click.IntRange(1), default=3, show_default=True, help="Load per figure and round."
+)
 @click.option(
     "--idle-seconds",
     type=click.IntRange(0),
     default=60,
     show_default=True,
-    help="How long servers without work are watched, all at once; 0: not at all.",
+    help="Watch servers without work for this long, all at once; 0 skips that.",
 )
-@click.option("--list", "listing", is_flag=True, help="Show the names and versions, run nothing.")
-@click.option("--output", type=click.Path(path_type=Path), help="Write this Markdown page.")
+@click.option(
+    "--list", "listing", is_flag=True, help="List servers with their versions, and scenarios; run nothing."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the results to this Markdown page, with pictures beside it.",
+)
 def main(
     contenders: str,
     loads: str,
@@ -104,7 +117,7 @@ def _run(
     began = time.monotonic()
     signal.signal(signal.SIGTERM, _leave)
     crowd.raise_descriptor_limit()
-    cores = measure.pick_cores()
+    cores = child.pick_cores()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         scratch = Path(name)
         (scratch / "files").mkdir()
@@ -136,8 +149,8 @@ def _minutes(pairs: measure.Turn, seconds: int) -> float:
 
 
 def _write(run: report.Run, output: Path) -> None:
-    # Imported here: matplotlib is needed for the pictures only.
-    from bench import plots
+    # Imported here: only the pictures need matplotlib.
+    from bench.servers import plots
 
     pictures = plots.draw(run, output.with_suffix(""))
     names = {name: f"{path.parent.name}/{path.name}" for name, path in pictures.items()}
@@ -149,7 +162,7 @@ def _write(run: report.Run, output: Path) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """Turn the signal into an exception, so that every `finally` runs and no server is left."""
+    """Raise an exception, so that every `finally` runs and no server stays behind."""
     raise SystemExit(128 + number)
 
 

@@ -1,7 +1,7 @@
-"""Front ends as people run them, and as lenient as they can be set: nginx, HAProxy, Caddy.
+"""nginx, HAProxy and Caddy, in their usual configuration and in their most lenient one.
 
-Each keeps its upstream connections alive and shares them among clients, runs in the foreground as one process
-with a configuration of its own in a temporary folder, and is ended by its process id.
+Each reuses its upstream connections for several clients, runs as one process in the foreground, has its
+configuration in a temporary folder, and is ended by its process id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 START_SECONDS = 20.0
 ATTEMPTS = 3
 
-# From (port to listen on, port to forward to, folder for everything else) to (configuration, command).
+# (port to listen on, port to forward to, folder for other files) -> (configuration, arguments)
 Setup = Callable[[int, int, Path], tuple[str, list[str]]]
 
 
@@ -105,13 +105,13 @@ FRONT_ENDS: dict[str, tuple[str, Setup]] = {
 
 
 def program_of(name: str) -> str | None:
-    """Return the path of a front end's program; Debian keeps some where only root looks."""
+    """Return the path of a front end's program; Debian keeps some in /usr/sbin."""
     return shutil.which(FRONT_ENDS[name][0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 @contextlib.contextmanager
 def running(name: str, upstream: int, folder: Path) -> Iterator[int]:
-    """Run a front end before the port ``upstream``; yield the port that it listens on."""
+    """Run a front end that forwards to the port ``upstream``; yield the port that it listens on."""
     program = program_of(name)
     assert program is not None
     for _ in range(ATTEMPTS):
@@ -138,14 +138,14 @@ def running(name: str, upstream: int, folder: Path) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago; somebody else may take it, hence the attempts."""
+    """Return a port that was free a moment ago; another process may take it, hence ATTEMPTS."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def listens(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Wait until the port accepts connections; False if the process ends, or takes too long."""
+    """Wait until the port accepts connections; return False if the process ends or takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:

@@ -1,13 +1,13 @@
-"""What a front end forwarded, and what the app saw of it: a relay, a strict reader, a recording app.
+"""Compare the requests that a front end forwarded with the calls of the app behind the server.
 
-The relay stands between the front end and the server and notes every byte, per upstream connection. h11 reads
-the forwarded bytes independently of us; the app, which knows its connection by the peer's port, notes its
-calls. ``Upstream.disagreement`` compares the two.
+A relay between the front end and the server records every byte, per upstream connection. h11 reads the
+forwarded bytes; the app records its calls, and knows its connection by the peer's port.
+``Upstream.disagreement`` compares the two.
 
 Rules
-- Bytes are noted before they are passed on, so what was seen is never more than what was noted.
-- The verdict is on the whole connection, from its first byte, so that what one case left behind counts.
-- A refusal ends the comparison: what comes behind it must not reach the app.
+- The relay records bytes before it passes them on, so the app never sees bytes that are not recorded.
+- The verdict is on the whole connection from its first byte, so that leftovers of an earlier case count.
+- A refusal ends the comparison: no request behind it may reach the app.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from wsgiserve import Server
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-# The app's answer says in a header which request it answers, so that a response to HEAD says so too.
+# A header names the request that is answered, so that a response to HEAD names it too.
 ANSWER = re.compile(rb"\r\n(?i:x-answer-to): ([^\r\n]*)\r\n")
 RESPONSE = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
-PATIENCE_SECONDS = 10.0  # for what is expected to happen at once
+PATIENCE_SECONDS = 10.0  # limit for waits that should take no time
 REFUSALS = {b"400", b"413", b"414", b"417", b"431", b"501", b"505"}
 
 
 class Call(NamedTuple):
-    """A request: as h11 read it, or as the app saw it; ``body`` is None where it did not end."""
+    """A request, as h11 read it or as the app saw it; ``body`` is None if it was incomplete."""
 
     method: str
     target: str
@@ -44,7 +44,7 @@ class Call(NamedTuple):
 
     @property
     def token(self) -> bytes:
-        """What the answer to this request carries; short enough for any front end."""
+        """The value of X-Answer-To in the answer; short enough for every front end."""
         return token(self.method, self.target)
 
 
@@ -57,8 +57,7 @@ def token(method: str, target: str) -> bytes:
 class Oracle:
     """The requests in a stream of bytes as h11 reads them.
 
-    ``requests`` are those that are complete, ``refused`` says why h11 went no further, ``unfinished`` is the
-    request whose body is not complete.
+    ``requests`` are complete, ``unfinished`` lacks a part of its body, ``refused`` is h11's reason to stop.
     """
 
     def __init__(self) -> None:
@@ -95,7 +94,7 @@ class Oracle:
         return event is not h11.NEED_DATA
 
     def _answer(self) -> None:
-        """Answer, for h11 to go on; with an error, for CONNECT and Upgrade not to change the protocol."""
+        """Answer, so that h11 reads on; with an error, so that CONNECT and Upgrade keep HTTP/1.1."""
         self._connection.send(h11.Response(status_code=501, headers=[("Content-Length", "0")]))
         self._connection.send(h11.EndOfMessage())
         if self._connection.our_state is h11.DONE:
@@ -120,7 +119,7 @@ class Upstream:
         self.calls: list[Call] = []
         self.returned = bytearray()
         self.ended = False  # by the server
-        self.verdict: str | None = None  # None where something happened since it was given
+        self.verdict: str | None = None  # None if bytes or calls came since
         self._oracle = Oracle()
         self._unread = bytearray()
 
@@ -132,9 +131,9 @@ class Upstream:
         self.ended = not data
 
     def disagreement(self) -> str:
-        """Say how the app's view of this connection differs from h11's; empty while it does not."""
+        """Describe how the app's calls on this connection differ from h11's requests; empty if equal."""
         if self.verdict is None:
-            if self._unread:  # To h11, no bytes are the end of the connection.
+            if self._unread:  # h11 takes no bytes for the end of the connection.
                 self._oracle.receive_data(bytes(self._unread))
                 self._unread.clear()
             self.verdict = disagreement(self._oracle, self.calls, bytes(self.returned), self.ended)
@@ -142,13 +141,13 @@ class Upstream:
 
 
 def disagreement(oracle: Oracle, calls: list[Call], returned: bytes, ended: bool) -> str:
-    """Compare what h11 read with what the app saw and the server answered."""
+    """Compare the requests that h11 read with the app's calls and the server's answers."""
     answers = ANSWER.findall(returned)
     if answers != [call.token for call in calls[: len(answers)]]:
         return f"answers {answers} to calls {calls}"
     seen = calls
     if calls and calls[-1] == oracle.unfinished:
-        seen = calls[:-1]  # It was called while its body arrived, and saw an error instead of the end.
+        seen = calls[:-1]  # The app was called while the body arrived, and got an error from read().
     if seen != oracle.requests[: len(seen)]:
         return f"the app saw {seen}, forwarded was {oracle.requests}"
     statuses = [status for status in RESPONSE.findall(returned) if status != b"100"]
@@ -166,13 +165,13 @@ def disagreement(oracle: Oracle, calls: list[Call], returned: bytes, ended: bool
 class Recorder:
     """The server with the recording app, and the relay before it; as a context manager it runs both.
 
-    ``port`` is the relay's: where the front end is to forward to.
+    ``port`` is that of the relay, to which the front end forwards.
     """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._upstreams: list[Upstream] = []
-        self._by_port: dict[str, Upstream] = {}  # the latest: the system gives ports out again
+        self._by_port: dict[str, Upstream] = {}  # the latest one, since ports are reused
         self._changed = threading.Condition()
         self._server = Server(validator(self._app), port=0)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -190,10 +189,7 @@ class Recorder:
         self._server.__exit__(None, None, None)
 
     def disconnect(self) -> list[str]:
-        """End all upstream connections, wait for the server to end them too, and forget them.
-
-        Return what differs then, when nothing can arrive any more.
-        """
+        """Close all upstream connections and wait until the server has; return the final differences."""
         with self._changed:
             for upstream in self._upstreams:
                 shut(upstream.front)
@@ -203,7 +199,7 @@ class Recorder:
         return differences
 
     def settle(self) -> list[str]:
-        """Wait until the app has seen what was forwarded; return what differs when the time is over."""
+        """Wait until the app has seen all forwarded requests; return the differences after a time-out."""
         with self._changed:
             self._changed.wait_for(lambda: not self._differing(), PATIENCE_SECONDS)
             return [upstream.disagreement() for upstream in self._differing()]
@@ -225,9 +221,9 @@ class Recorder:
         start_response("200 OK", list(fields.items()))
         return [b"ok\n"]
 
-    def _note(self, upstream: Upstream, change: Callable[[Any], None], what: object) -> None:
+    def _note(self, upstream: Upstream, change: Callable[[Any], None], news: object) -> None:
         with self._changed:
-            change(what)
+            change(news)
             upstream.verdict = None
             self._changed.notify_all()
 
@@ -236,7 +232,7 @@ class Recorder:
             try:
                 front, _ = self._listener.accept()
             except OSError:
-                return  # The listener was closed.
+                return  # The listener is closed.
             server = socket.create_connection(("127.0.0.1", self._server.port))
             threading.Thread(target=self._relay, args=(Upstream(front, server),), daemon=True).start()
 
@@ -270,12 +266,12 @@ class Recorder:
                 if not data:
                     sink.shutdown(socket.SHUT_WR)
             except OSError:
-                pass  # It is gone; its own pump notes that, and the source may still have something to say.
+                pass  # The sink is closed; its own pump records that, and the source may still send.
 
 
 def shut(end: socket.socket) -> None:
-    """End a connection in both directions, whoever is using it."""
+    """Shut a connection down in both directions; threads that read from it wake."""
     try:
         end.shutdown(socket.SHUT_RDWR)
     except OSError:
-        pass  # It is gone already.
+        pass  # It is closed already.

@@ -1,8 +1,8 @@
-"""Behind nginx, HAProxy and Caddy: each ambiguous request is read as the front end forwarded it.
+"""Behind nginx, HAProxy and Caddy, the server reads each ambiguous request as the front end forwarded it.
 
-Whatever a front end makes of a case of ``ambiguous.CASES``, the requests that it forwarded are the requests
-that the app saw, or the server refused and closed; and every client gets the answers to its own requests,
-those that follow included (no desynchronized connection, no poisoned response queue).
+For each case of ``ambiguous.CASES``: the app sees exactly the requests that the front end forwarded, or the
+server refuses and closes. Every client gets the answers to its own requests, also to later ones (no
+desynchronized connection, no poisoned response queue).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.proxies.ambiguous import CASES
 from tests.proxies.front_ends import FRONT_ENDS, program_of, running
 from tests.proxies.recording import ANSWER, PATIENCE_SECONDS, Call, Recorder
 
-# A front end that waits for the rest of a request says nothing; then the client leaves.
+# A front end that waits for the rest of a request is silent; the client leaves after this time.
 SILENCE_SECONDS = 0.15
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
@@ -30,11 +30,11 @@ class FrontEnd:
         self.port = port
         self.recorder = recorder
         self.cases = 0
-        self.forwarded = 0  # cases of which something reached the app
-        self.followed = 0  # cases behind which the canary on the same connection was answered
+        self.forwarded = 0  # cases that reached the app
+        self.followed = 0  # cases followed by an answer to the canary on the same connection
 
     def converse(self, data: bytes, last: Call, silence: float) -> list[bytes]:
-        """Send bytes on a new connection; return what was answered, in order, at most up to ``last``."""
+        """Send bytes on a new connection; return the tokens of the answers, at most up to ``last``."""
         received = b""
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS) as client:
             try:
@@ -48,12 +48,12 @@ class FrontEnd:
             except TimeoutError:
                 received += self._rest(client)
             except OSError:
-                pass  # It has cut the connection.
+                pass  # The front end has closed the connection.
         return ANSWER.findall(received)
 
     @staticmethod
     def _rest(client: socket.socket) -> bytes:
-        """End our side, and read on until the front end is done with all that it has: nothing comes later."""
+        """Close our half and read to the end, so that no answer is left."""
         rest = b""
         try:
             client.shutdown(socket.SHUT_WR)
@@ -61,7 +61,7 @@ class FrontEnd:
             while more := client.recv(65536):
                 rest += more
         except OSError:
-            pass  # It has cut the connection.
+            pass  # The front end has closed the connection.
         return rest
 
 
@@ -76,7 +76,7 @@ def front_end(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def canary(path: str) -> tuple[bytes, Call]:
-    """Return a request that nobody can misread, and what the app sees of it."""
+    """Return an unambiguous request, and the call that the app sees."""
     return f"GET {path} HTTP/1.1\r\nHost: canary\r\n\r\n".encode(), Call("GET", path, b"")
 
 
@@ -85,7 +85,7 @@ def test_there_are_enough_cases_and_no_two_alike() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_app_sees_what_was_forwarded(front_end: FrontEnd, case: str) -> None:
+def test_the_app_sees_the_forwarded_requests(front_end: FrontEnd, case: str) -> None:
     recorder = front_end.recorder
     before = len(recorder.calls)
     bird, same = canary(f"/canary/same/{case}")
@@ -95,7 +95,7 @@ def test_the_app_sees_what_was_forwarded(front_end: FrontEnd, case: str) -> None
     bird, fresh = canary(f"/canary/new/{case}")
     answered = front_end.converse(bird, fresh, PATIENCE_SECONDS)
     if differences:
-        recorder.disconnect()  # The next case starts afresh.
+        recorder.disconnect()  # The next case gets new connections.
     assert not differences
     assert answers == [call.token for call in calls[: len(answers)]]
     assert answered == [fresh.token]
@@ -104,8 +104,8 @@ def test_the_app_sees_what_was_forwarded(front_end: FrontEnd, case: str) -> None
     front_end.followed += same.token in answers
 
 
-def test_nothing_arrived_late_and_much_arrived(front_end: FrontEnd) -> None:
-    """The last for each front end: when all connections have ended, nothing more can reach the app."""
+def test_no_request_arrived_late_and_many_arrived(front_end: FrontEnd) -> None:
+    """Runs last for each front end: all connections are closed, so no later request can reach the app."""
     assert not front_end.recorder.disconnect()
     assert front_end.forwarded >= front_end.cases // 5
     assert front_end.followed >= front_end.cases // 5

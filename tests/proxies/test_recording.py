@@ -1,4 +1,4 @@
-"""The judge of the front ends can say no: what it makes of connections that went wrong."""
+"""The comparison of forwarded requests with calls finds connections that went wrong."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def test_agreement(forwarded: bytes, calls: list[Call], returned: bytes, ended: 
 @pytest.mark.parametrize(
     ("forwarded", "calls", "returned", "ended", "complaint"),
     [
-        pytest.param(
-            FORWARDED, [ONE, TWO, TWO, THREE], b"", False, "the app saw", id="a-request-that-nobody-sent"
-        ),
+        pytest.param(FORWARDED, [ONE, TWO, TWO, THREE], b"", False, "the app saw", id="an-invented-request"),
         pytest.param(FORWARDED, [ONE, TWO], b"", False, "the app saw", id="a-request-is-missing"),
         pytest.param(
             FORWARDED, [ONE._replace(body=b"hell"), TWO, THREE], b"", False, "the app saw", id="another-body"

@@ -17,8 +17,8 @@ from contextlib import closing
 import pytest
 
 import wsgiserve
-from bench import deploys
-from bench.load import load
+from bench.servers import deploys
+from bench.servers.load import load
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from tests.server.test_lifecycle import FREE_PORT, ROOT, Program, serving_program
 from wsgiserve.config import ConfigError
@@ -64,7 +64,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def service(tmp_path, monkeypatch):
-    """Return ``service(*options)``: what ``bench.deploys`` deploys to, with quick slow requests."""
+    """Return ``service(*options)``: what ``bench.servers.deploys`` deploys to, with quick slow requests."""
     monkeypatch.setattr(deploys, "SLOW_SECONDS", 0.3)
     return lambda *options: deploys.Service(tmp_path, *options)
 

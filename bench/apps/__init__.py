@@ -1,0 +1,1 @@
+"""Benchmarks of frameworks and of file serving, which run on a server or without one."""

@@ -1,0 +1,61 @@
+"""The WSGI app that every server serves under load: plain PEP 3333, so no framework is measured.
+
+Each of its four paths does as little as possible.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+HELLO = b"Hello, world!\n"
+SLEEP_SECONDS = 0.05
+BURN_SECONDS = 0.02
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    view = VIEWS.get(environ["PATH_INFO"])
+    if view is None:
+        return _answer(start_response, b"Not found\n", "404 Not Found")
+    return view(environ, start_response)
+
+
+def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    return _answer(start_response, HELLO)
+
+
+def sleep(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Sleep for 50 ms, like a wait for a database."""
+    time.sleep(SLEEP_SECONDS)
+    return _answer(start_response, HELLO)
+
+
+def burn(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Use 20 ms of this thread's processor time and hold the interpreter lock."""
+    end = time.thread_time() + BURN_SECONDS
+    while time.thread_time() < end:
+        pass
+    return _answer(start_response, HELLO)
+
+
+def post(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Read the whole body and answer with its length in decimal digits."""
+    body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    return _answer(start_response, b"%d" % len(body))
+
+
+def _answer(start_response: StartResponse, body: bytes, status: str = "200 OK") -> Iterable[bytes]:
+    start_response(
+        status,
+        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))],
+    )
+    return [body]
+
+
+VIEWS: dict[str, Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]] = {
+    "/": hello,
+    "/sleep": sleep,
+    "/burn": burn,
+    "/post": post,
+}

@@ -1,0 +1,147 @@
+"""Count wsgiserve's bytecode instructions per request: `python -m bench.servers.instructions`.
+
+Unlike a time, the count is the same on every machine and in every run, so it shows a change of one
+instruction. Only Python frames of the package count: not the app, the standard library or code in C. Python
+versions compile differently, so compare counts of one version.
+
+The app is also the client: each call reads the answer to the previous request, and sends the next request on
+the other of two connections. So one thread does everything, the server always finds the next request when it
+polls, as under load, and timing has no influence. The instructions between two calls are those of one
+request. The median leaves out the work that the server does once a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import platform
+import socket
+import statistics
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import click
+
+import wsgiserve
+from bench.harness import tables
+from bench.servers.app import hello
+from bench.servers.scenarios import BROWSER, Headers
+
+PACKAGE = str(Path(wsgiserve.__file__).parent) + os.sep
+WARM_UP = 300  # requests
+COUNTED = 50  # requests after those
+PATIENCE_SECONDS = 60.0
+
+Write = Callable[[int], bytes]  # from the number of a request to its bytes
+
+
+class Tracer(threading.local):
+    """A trace function (see `sys.settrace`) that counts the instructions of each thread in the package."""
+
+    executed = 0
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Tracer | None:
+        if event == "opcode":
+            self.executed += 1
+        elif event == "call":
+            if not frame.f_code.co_filename.startswith(PACKAGE):
+                return None
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self
+
+
+class Pump:
+    """The app, and the client of the server that calls it; `marks` has the thread and count of each call."""
+
+    def __init__(self, write: Write, requests: int) -> None:
+        self.tracer = Tracer()
+        self.marks: list[tuple[int, int]] = []
+        self.ended = threading.Event()
+        self.clients: list[socket.socket] = []
+        self._write = write
+        self._requests = requests
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.marks.append((threading.get_ident(), self.tracer.executed))
+        number = len(self.marks)
+        if number == self._requests:
+            self.ended.set()
+        else:
+            self.send(number)
+        return hello(environ, start_response)
+
+    def send(self, number: int) -> None:
+        """Send a request on the connection that the request in progress does not use."""
+        client = self.clients[number % 2]
+        if number > 1 and not client.recv(65536).startswith(b"HTTP/1.1 200 "):
+            raise ValueError("the previous answer is not a 200")
+        client.sendall(self._write(number))
+
+    def instructions(self, last: int) -> list[int]:
+        """Return the counts of the last requests, without any during which another thread took over."""
+        pairs = list(zip(self.marks, self.marks[1:], strict=False))[-last:]
+        return [after - before for (thread, before), (other, after) in pairs if thread == other]
+
+
+def count(write: Write, *, warm_up: int = WARM_UP, counted: int = COUNTED, **options: Any) -> float:
+    """Serve requests with these options of `Server`; return the median of their instructions."""
+    # Python 3.13 traces no instructions in the first call of a function, and the event loop is in one call.
+    _serve(write, 2, options)
+    return statistics.median(_serve(write, warm_up + counted, options).instructions(counted))
+
+
+def _serve(write: Write, requests: int, options: Mapping[str, Any]) -> Pump:
+    pump = Pump(write, requests)
+    traced = threading.gettrace()
+    threading.settrace(pump.tracer)
+    try:
+        # The access log goes to standard output.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.ExitStack() as stack:
+            server = stack.enter_context(wsgiserve.Server(pump, port=0, **options))
+            for _ in range(2):
+                client = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
+                pump.clients.append(stack.enter_context(client))
+            pump.send(0)
+            if not pump.ended.wait(PATIENCE_SECONDS):
+                raise TimeoutError("the server stopped answering")
+    finally:
+        threading.settrace(traced)
+    return pump
+
+
+def request(headers: Headers = ()) -> bytes:
+    """Write a GET with these fields besides Host."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in (("Host", "localhost"), *headers))
+    return f"GET / HTTP/1.1\r\n{fields}\r\n".encode()
+
+
+KINDS: dict[str, tuple[Write, dict[str, Any]]] = {
+    "minimal GET": (lambda number: request(), {}),
+    "a browser's GET, 11 fields besides Host": (lambda number: request(BROWSER), {}),
+    "the same, one field differs each time": (
+        lambda number: request((*BROWSER[:-1], ("X-Request-Id", str(number)))),
+        {},
+    ),
+    "minimal GET, access log on": (lambda number: request(), {"access_log": True}),
+}
+
+
+@click.command()
+def main() -> None:
+    """Count the bytecode instructions of the server, without the app's, per request on a kept connection."""
+    rows = [["", "instructions", ""]]
+    for title, (write, options) in KINDS.items():
+        rows.append([title, tables.number(count(write, **options), 0), ""])
+    print("\n".join(tables.aligned(rows)))
+    print(
+        f"\nPython {platform.python_version()}, without the app; median of {COUNTED} requests after {WARM_UP}"
+    )
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench.servers.instructions")

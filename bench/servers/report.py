@@ -1,0 +1,282 @@
+"""Write the targets and a table per scenario, for the terminal or as docs/benchmarks.md.
+
+Ratios are taken within one run only. "Best peer" is the best figure among the contenders other than wsgiserve
+and the floor that count in comparisons (`ahead.serious`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.harness import tables
+from bench.harness.child import ROOT, Cores
+from bench.harness.tables import Row, number
+from bench.servers import ahead, quiet, targets, wrk
+from bench.servers.app import SLEEP_SECONDS
+from bench.servers.contenders import FLOOR, Contender
+from bench.servers.measure import Cell, Table
+from bench.servers.scenarios import Scenario
+
+HEADINGS = (
+    *("", "CPU µs", "/ floor", "/ best peer", "answers/s", "/ best peer", "p50 ms", "p99 ms"),
+    *("memory MiB", ""),
+)
+QUIET_HEADINGS = ("", "wake-ups/min", "memory MiB", "first answer ms", "")
+QUIET_TITLE = "Idle: wake-ups per minute, resident memory, time to first answer"
+
+INTRODUCTION = """\
+wsgiserve beside the servers that people run WSGI apps with, all in one run on one machine. The figure to look
+at first is **CPU**: the microseconds of processor time that one answer costs the server. It is the bill, and
+it hardly depends on how fast the load generator is. Answers/s are those of one core; p50 and p99 are the
+times that half and 99 in 100 of the answers took at most.
+
+Written by `python -m bench {arguments}`; run it to get your own. Compare figures within this page only:
+another machine, or the same one on another day, gives others.
+
+How to read a row:
+
+- **/ floor**: against a C program that sends fixed bytes and parses nothing. No server gets there.
+- **/ best peer**: against the best of the others. Below 1 is better for CPU, above 1 for answers/s. Who made
+  a fault, or gave less than a tenth of the most answers, does not count as best.
+- A name that ends in **-64** has 64 threads; without, the server's own default. wsgiserve has its default, a
+  cap of 64, wherever the title does not say otherwise.
+- **memory**: the resident set of all processes after the load, shared pages counted in each.
+- The last column says what went wrong, or why there is no figure. *Leaves clients waiting*: some connections
+  waited for most of the run, and the latencies are those of the others.
+"""
+QUIET_NOTE = """\
+Wake-ups: the context switches of all threads of all processes, a minute, counted over {seconds} s without a
+connection, after an answered request and {settle:.0f} s of rest; all servers were watched at the same time.
+Memory: at the end of that. First answer: from the creation of the process to the end of its first answer to a
+client that asks again each millisecond; the median of {starts} starts with warm caches, one server at a time.
+"""
+SETTING = """\
+- Machine: {processor}, {count} cores; {system} {kernel}; Python {python}
+- Server on core {cores.server}, wrk on core {cores.load}; 16 connections where nothing else is said
+- {rounds} round(s) of {seconds} s, {longest} s where all clients sleep, contenders taking turns, and
+  {more_rounds} more of what the targets compare; a fresh server for each figure, its answer checked and
+  200 requests asked before
+- Of the rounds: the least CPU and the most answers/s, since what else a machine does only adds to the one and
+  takes from the other; of all else the median
+- CPU is user and system time of the server's whole process tree, for one answer of any load; answers/s, p50
+  and p99 are of the first-named load
+- What is under way when the time is over is not counted: of a 50 ms call {uncounted:.1%} of the possible
+- One process does the work; limits that would keep a server out of a scenario are raised
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The options of a run and its figures; `quiet` is empty if servers without work were not watched."""
+
+    contenders: Sequence[Contender]
+    scenarios: Sequence[Scenario]
+    rounds: int
+    more_rounds: int
+    seconds: int
+    quiet_seconds: int
+    cores: Cores
+    table: Table
+    quiet: Mapping[str, quiet.Quiet]
+    arguments: Sequence[str]
+
+
+def terminal(run: Run) -> str:
+    judged = targets.judge(run.table, run.quiet)
+    parts = [["Targets", *tables.aligned(list(targets.rows(judged)))], [*targets.summary(judged)]]
+    for scenario in run.scenarios:
+        cells = run.table[scenario.name]
+        parts.append(
+            [scenario.title, *tables.aligned(_rows(scenario, run)), *_sentences(ahead.compare(cells))]
+        )
+    if run.quiet:
+        table = tables.aligned(_quiet_rows(run))
+        parts.append([QUIET_TITLE, *table, *_sentences(ahead.compare_quiet(run.quiet))])
+    return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def markdown(run: Run, plots: dict[str, str]) -> str:
+    """Write the page; `plots` has the path of each scenario's picture, relative to the page."""
+    lines = ["# Benchmarks", "", INTRODUCTION.format(arguments=shlex.join(map(_portable, run.arguments)))]
+    lines += ["## Targets", "", *_targets(run)]
+    lines += ["", "## Where a peer is ahead", "", *_where_behind(run)]
+    for scenario in run.scenarios:
+        lines += ["", f"## {scenario.title}", "", *_bullets(ahead.compare(run.table[scenario.name]))]
+        lines += ["", *tables.markdown(_rows(scenario, run))]
+        lines += ["", f"![{scenario.title}]({plots[scenario.name]})"]
+    if run.quiet:
+        lines += ["", f"## {QUIET_TITLE}", "", *_bullets(ahead.compare_quiet(run.quiet))]
+        lines += ["", *tables.markdown(_quiet_rows(run)), "", _quiet_note(run).rstrip()]
+    lines += ["", "## How it was measured", "", _setting(run)]
+    lines += ["## Versions", "", *_versions(run), "", "## Commands", "", *_commands(run)]
+    return "\n".join(lines) + "\n"
+
+
+# -- text of the page
+
+
+def _targets(run: Run) -> Iterator[str]:
+    judged = targets.judge(run.table, run.quiet)
+    yield "What wsgiserve is to reach, and what it reached in this run. Most are ratios of two figures below."
+    yield ""
+    yield from tables.markdown(list(targets.rows(judged)))
+    yield ""
+    for line in targets.summary(judged):
+        yield f"- {line}"
+
+
+def _where_behind(run: Run) -> Iterator[str]:
+    found = [(scenario.title, ahead.compare(run.table[scenario.name])) for scenario in run.scenarios]
+    found.append((QUIET_TITLE.partition(":")[0], ahead.compare_quiet(run.quiet)))
+    behind = [(title, [each for each in all_ if each.leader == each.peer]) for title, all_ in found]
+    count = sum(len(comparisons) for _, comparisons in behind)
+    compared = sum(len(comparisons) for _, comparisons in found)
+    yield f"In {count} of {compared} comparisons with the best peer, which is not always the same one."
+    if count:
+        yield ""
+    for title, comparisons in behind:
+        if comparisons:
+            yield f"- **{title}.** {'; '.join(_sentences(comparisons))}"
+
+
+def _bullets(comparisons: Sequence[ahead.Comparison]) -> Iterator[str]:
+    for comparison in comparisons:
+        yield f"- {comparison.sentence()}"
+    if not comparisons:
+        yield "There is nothing to compare."
+
+
+def _sentences(comparisons: Sequence[ahead.Comparison]) -> list[str]:
+    return [comparison.sentence() for comparison in comparisons]
+
+
+def _quiet_note(run: Run) -> str:
+    return QUIET_NOTE.format(seconds=run.quiet_seconds, settle=quiet.SETTLE_SECONDS, starts=quiet.STARTS)
+
+
+def _setting(run: Run) -> str:
+    longest = max(scenario.duration(run.seconds) for scenario in run.scenarios)
+    return SETTING.format(
+        processor=_processor(),
+        count=os.cpu_count(),
+        system=platform.system(),
+        kernel=_kernel(),
+        python=platform.python_version(),
+        cores=run.cores,
+        rounds=run.rounds,
+        more_rounds=run.more_rounds,
+        seconds=run.seconds,
+        longest=longest,
+        uncounted=SLEEP_SECONDS / longest,
+    )
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _kernel() -> str:
+    return platform.release().partition("-")[0]
+
+
+def _versions(run: Run) -> Iterator[str]:
+    for contender in run.contenders:
+        yield f"- {contender.name}: {contender.version() or 'not installed'}"
+
+
+def _commands(run: Run) -> Iterator[str]:
+    first = run.scenarios[0]
+    yield f"The servers as started for *{first.title}*, from the checkout:"
+    yield ""
+    yield "```"
+    for contender in run.contenders:
+        words = run.table[first.name][contender.name].command
+        yield shlex.join(_portable(word) for word in words)
+    yield "```"
+    yield ""
+    yield "The loads, those of one scenario at the same time:"
+    yield ""
+    yield "```"
+    for scenario in run.scenarios:
+        for load in scenario.loads:
+            yield shlex.join(
+                _portable(word) for word in wrk.command(load, 8000, scenario.duration(run.seconds))
+            )
+    yield "```"
+
+
+def _portable(word: str) -> str:
+    if word == sys.executable:
+        return "python"
+    if word == sys.prefix:
+        return "VIRTUAL_ENV"
+    if word == str(ROOT):
+        return "."
+    if word == str(wrk.SCRIPT):
+        return str(wrk.SCRIPT.relative_to(ROOT))
+    return Path(word).name if word.startswith("/") else word
+
+
+# -- rows of the tables
+
+
+def _rows(scenario: Scenario, run: Run) -> list[Row]:
+    cells = run.table[scenario.name]
+    floor = cells[FLOOR].cpu if FLOOR in cells else None
+    peers = {name for name in cells if name in targets.PEERS}
+    serious = [cell for name, cell in ahead.serious(cells).items() if name in peers]
+    cpu = min((cell.cpu for cell in serious if cell.cpu), default=None)
+    rate = max((cell.rate for cell in serious if cell.rate), default=None)
+    against = run.table.get(scenario.against or "", {})
+    rows: list[Row] = [HEADINGS]
+    for name, cell in cells.items():
+        figures = (
+            number(cell.cpu, 1),
+            number(_ratio(cell.cpu, floor), 2),
+            number(_ratio(cell.cpu, cpu), 2),
+            number(cell.rate, 0),
+            number(_ratio(cell.rate, rate), 2),
+            number(cell.p50, 2),
+            number(cell.p99, 2),
+            number(_ratio(cell.rss, 1 << 20), 1),
+        )
+        rows.append((name, *figures, _notes(scenario, cell, against.get(name))))
+    return rows
+
+
+def _quiet_rows(run: Run) -> list[Row]:
+    rows: list[Row] = [QUIET_HEADINGS]
+    for name, each in run.quiet.items():
+        memory = number(_ratio(each.rss, 1 << 20), 1)
+        rows.append((name, number(each.wakes, 1), memory, number(each.start, 0), each.note))
+    return rows
+
+
+def _notes(scenario: Scenario, cell: Cell, other: Cell | None) -> str:
+    return "; ".join(note for note in _all_notes(scenario, cell, other) if note)
+
+
+def _all_notes(scenario: Scenario, cell: Cell, other: Cell | None) -> Iterator[str]:
+    if scenario.possible and cell.rate:
+        yield f"{cell.rate / scenario.possible:.2f} of the possible"
+    if other and cell.rate and other.rate and cell.cpu and other.cpu:
+        rate, cpu = cell.rate / other.rate, cell.cpu / other.cpu
+        yield f"against {scenario.against}: {rate:.2f} of its answers/s, {cpu:.2f} of its CPU"
+    if scenario.crowd and not scenario.crowd.welcome and cell.held is not None:
+        yield f"{cell.held:,.0f} of {scenario.crowd.size:,} connections kept"
+    if cell.per_connection is not None and scenario.crowd and scenario.crowd.welcome:
+        yield f"{cell.per_connection / 1024:.1f} KiB each"
+    yield cell.note
+
+
+def _ratio(value: float | None, mark: float | None) -> float | None:
+    return value / mark if value is not None and mark else None
