@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from wsgiserve.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from wsgiserve.files import Files, Store
     from wsgiserve.server import Server, serve
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
         send,
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "App",
     "Files",

@@ -17,10 +17,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-import wsgiserve
 from wsgiserve.protocol.fields import FieldBlock
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.http.file_wrapper import FileWrapper
+from wsgiserve.version import __version__
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -67,7 +67,7 @@ def server_environ(*, multithread: bool, multiprocess: bool) -> Environ:
         "SERVER_PROTOCOL": "HTTP/1.1",
         "wsgi.input": NoBody(),
         "GATEWAY_INTERFACE": "CGI/1.1",
-        "SERVER_SOFTWARE": f"wsgiserve/{wsgiserve.__version__}",
+        "SERVER_SOFTWARE": f"wsgiserve/{__version__}",
         "SCRIPT_NAME": "",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",

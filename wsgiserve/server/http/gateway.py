@@ -11,13 +11,13 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-import wsgiserve
 from wsgiserve.config import Config
 from wsgiserve.protocol.response import Framing, ResponseHead, render_head, response_framing, response_head
 from wsgiserve.server.access_log import AccessLog
 from wsgiserve.server.http.environ import server_environ, with_deadline
 from wsgiserve.server.http.strict import strict
 from wsgiserve.server.refusals import RefusalLog
+from wsgiserve.version import __version__
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -26,7 +26,7 @@ Start = tuple[Framing, int, bool, bytes]
 
 _MAX_HEADS = 256
 _MAX_STARTS = 256
-_SERVER_LINE = f"Server: wsgiserve/{wsgiserve.__version__}\r\n".encode()
+_SERVER_LINE = f"Server: wsgiserve/{__version__}\r\n".encode()
 
 
 class Gateway:
