@@ -32,7 +32,7 @@ CUT_LINE = "stopped with requests still running; they were cut"
 
 
 def where(listeners: list[Listener]) -> str:
-    """Return the line that says where to look."""
+    """Return the line that tells where the server listens."""
     return f"Serving on {', '.join(listener.where for listener in listeners)} (Ctrl+C to stop)"
 
 
@@ -67,12 +67,12 @@ def complain(text: str) -> None:
     try:
         sys.stderr.write(f"{text}\n")
     except (AttributeError, OSError):
-        pass  # Closed by whoever started us, or nobody reads it: the exit code is to tell.
+        pass  # It is closed, or nobody reads it: the exit code still tells.
 
 
 def announce(text: str) -> None:
     """Write a line to standard output, at once."""
-    if sys.stdout is None:  # Closed by whoever started us.
+    if sys.stdout is None:  # It was closed before we started.
         return
     try:
         sys.stdout.write(f"{text}\n")
@@ -82,14 +82,14 @@ def announce(text: str) -> None:
 
 
 def say_what_runs(config: Config, running: int) -> None:
-    """Perhaps called in a signal handler: a person who pressed Ctrl+C wonders why nothing happens."""
+    """Tell a person who pressed Ctrl+C why the server does not end at once; safe in a signal handler."""
     if sys.stderr is None or not (running or config.drain_delay):
         return
     requests = "1 request is" if running == 1 else f"{running} requests are"
     accepting = f"new ones are accepted for {config.drain_delay:g} s, then " if config.drain_delay else ""
     text = f"Stopping: {requests} running; {accepting}there are {config.graceful_timeout:g} s to finish"
     try:
-        os.write(2, f"{text} (the same signal again cuts running requests)\n".encode())
+        os.write(2, f"{text} (the same signal again cuts what runs)\n".encode())
     except OSError:
         pass  # Nobody reads it.
 

@@ -21,9 +21,9 @@ class RequestTimeout(BaseException):
 
 
 class ListenError(OSError):
-    """An address that cannot be listened on; the text is one plain line that says what to do.
+    """The server cannot listen on an address; the text is one plain line with a remedy.
 
-    ``other_port`` says that it ends in the advice to choose another port; how, is for the caller to add.
+    With ``other_port`` the text ends in "choose another port", and the caller adds how.
     """
 
     def __init__(self, text: str, *, other_port: bool = False) -> None:
@@ -32,4 +32,4 @@ class ListenError(OSError):
 
 
 class StartError(Exception):
-    """The app cannot be had; the text is for whoever started us, as it is: one line, or their traceback."""
+    """The app cannot be loaded or started; the text, one line or a traceback, is for the user."""

@@ -1,7 +1,7 @@
 """Serving as a program, in one process, with a terminal and an exit code.
 
-``app.run()`` and ``wsgiserve files`` come in here directly, ``wsgiserve MODULE:NAME`` by way of
-``wsgiserve.processes.command``, which has worker processes do the serving.
+``app.run()`` and ``wsgiserve files`` begin here. ``wsgiserve MODULE:NAME`` begins in
+``wsgiserve.processes.command``, where worker processes serve.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def serve_here(
     announcement: Callable[[list[Listener]], str] = console.where,
     port_option: str = console.BIND_OPTION,
 ) -> None:
-    """Serve as ``run`` does, and end with the stop signals ignored: none changes the exit code any more."""
+    """Serve as ``run`` does; ignore stop signals at the end, so that none changes the exit code."""
     console.log_to_stderr()
     raise_descriptor_limit()
     manager = Manager(os.environ)
@@ -91,7 +91,7 @@ def serve_here(
 
 
 def listen_where_passed(options: dict[str, Any]) -> None:
-    """Add the sockets that the service manager opened for us; the default address is none besides them.
+    """Add the sockets that the service manager opened for us; they replace the default address.
 
     A socket that ``bind`` names already is not added again.
     """
@@ -103,7 +103,7 @@ def listen_where_passed(options: dict[str, Any]) -> None:
 
 
 def raise_descriptor_limit() -> None:
-    """Allow as many descriptors as we may have: each connection is one."""
+    """Raise the limit of descriptors to the hard limit: each connection needs one."""
     if resource is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         try:
@@ -113,11 +113,10 @@ def raise_descriptor_limit() -> None:
 
 
 def switch_threads_often(threads: int) -> None:
-    """Let a call that computes hold up the others for less time than Python does by itself.
+    """Shorten Python's switch interval, so that a call that computes holds up others for less time.
 
-    A thread that wants the interpreter waits that long before it is given up to it, and then looks again: of
-    many that wait at once, the looking would be all that is done. An app that has chosen an interval of its
-    own keeps it.
+    Each waiting thread wakes once an interval, so many threads need a longer one. An interval that the app
+    has chosen stays.
     """
     interval = SWITCH_INTERVAL * max(1.0, threads / SWITCHING_THREADS)
     if interval < sys.getswitchinterval() == PYTHONS_SWITCH_INTERVAL:

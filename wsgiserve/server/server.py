@@ -40,7 +40,7 @@ class Server:
 
     ``host`` and ``port`` name one address, or ``bind`` several as ``HOST:PORT``, ``unix:/path`` or
     ``fd://3``; port 0 lets the system choose. The other options are the fields of
-    :class:`wsgiserve.config.Config`; a ``config`` that is there already stands for all of them. A wrong
+    :class:`wsgiserve.config.Config`; a ready ``config`` stands for all of them. A wrong
     option raises ``ConfigError`` (a ValueError), an address that cannot be had ``ListenError`` (an OSError).
 
     As a context manager the server runs in background threads, and stops at the end of the block::
@@ -67,7 +67,7 @@ class Server:
         self.listeners: list[Listener] = []
         self._loop: EventLoop | None = None
         self._background: threading.Thread | None = None
-        self._stop_asked = False  # perhaps before there was a loop to ask
+        self._stop_asked = False  # perhaps before there was a loop
         self._beat: tuple[Callable[[], object], float] | None = None
         self._worn_out: Callable[[int], None] | None = None
         self._row: Row | None = None  # other processes accept from the listeners too
@@ -76,9 +76,9 @@ class Server:
 
     @property
     def urls(self) -> list[str]:
-        """One URL for each address listened on, with the real port; [] before ``open`` and after the end.
+        """One URL for each address, with the real port; [] before ``open`` and after the end.
 
-        A Unix socket's is ``unix:/path``.
+        The URL of a Unix socket is ``unix:/path``.
         """
         return [listener.url for listener in self.listeners]
 
@@ -89,7 +89,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The real port of the first address; of a Unix socket, which has none, 80."""
+        """The real port of the first address; 80 for a Unix socket."""
         return self._first().port
 
     def _first(self) -> Listener:
@@ -98,20 +98,20 @@ class Server:
         return self.listeners[0]
 
     def open(self) -> None:
-        """Listen, without serving yet: clients that connect from now on are answered once it runs."""
+        """Listen, without serving yet: clients may connect, and are answered once the server runs."""
         if not self.listeners:
             self.listeners = open_listeners(self.config)
 
     def beat(self, call: Callable[[], object], seconds: float) -> None:
-        """Have ``call`` called about every ``seconds`` by the loop itself, as long as that turns."""
+        """Have the loop call ``call`` about every ``seconds``, as long as it turns."""
         self._beat = (call, seconds)
 
     def on_worn_out(self, call: Callable[[int], None]) -> None:
-        """Have ``call`` called once so many threads are lost that the process should be replaced."""
+        """Call ``call`` once so many threads are lost that the process should be replaced."""
         self._worn_out = call
 
     def open_shared(self, listeners: list[Listener], row: Row, *, alone: bool) -> None:
-        """Listen where other processes do, in place of ``open``; ``alone`` unless several serve at once."""
+        """Use listeners that other processes use too, in place of ``open``; ``alone``: no other serves now."""
         self.listeners = listeners
         self._row = row
         self._alone = alone
@@ -125,7 +125,7 @@ class Server:
     ) -> bool:
         """Serve until stopped; True if every request was finished, False if some were cut at the end.
 
-        ``ready`` is called once the addresses are listened on and the stop signals are heeded; ``stopping``
+        ``ready`` is called once the server listens and heeds the stop signals; ``stopping``
         in the handler of the first signal, with the number of requests that are still running. ``last`` means
         that the program ends after this: stop signals are ignored at the end, so that none changes the exit
         code.
@@ -137,7 +137,7 @@ class Server:
             return self._run(loop)
 
     def stop(self, *, hurry: bool = False) -> None:
-        """Stop in good order, see ``shutdown``; a second call, or ``hurry``, ends at once.
+        """Stop in good order, as ``shutdown`` describes; a second call, or ``hurry``, ends at once.
 
         Safe from any thread.
         """
@@ -148,14 +148,14 @@ class Server:
         before = loop.shutdown.plan
         if hurry or (before is not None and before.takes_in):
             loop.stop(shutdown.hurry())
-        else:  # A server that retires has not accepted any more for a while: nothing to delay for.
+        else:  # A server that retires accepts no more, so there is nothing to delay for.
             delay = 0 if before is not None else self.config.drain_delay
             loop.stop(shutdown.drain(delay, self.config.graceful_timeout))
 
     def retire(self) -> None:
         """Leave new connections to other processes, and end when the open ones have ended.
 
-        They have most of the graceful timeout for one last request. Safe from any thread.
+        Open connections have most of the graceful timeout for one last request. Safe from any thread.
         """
         loop = self._loop
         if loop is not None and loop.shutdown.plan is None:
@@ -229,7 +229,7 @@ class Server:
         if over:
             loop.close()
             log = loop.gateway.access_log
-            if log is not None:  # Only now: a leader that goes on may be in the middle of it.
+            if log is not None:  # Only now: a leader that still runs may be writing it.
                 log.flush()
         else:  # The loop goes on for the threads that are still in the app.
             threading.Thread(target=_wait_for_the_rest, args=(loop,), daemon=True).start()
@@ -240,7 +240,7 @@ class Server:
 
     @contextmanager
     def _signals(self, stopping: Callable[[int], None] | None, last: bool) -> Iterator[None]:
-        """Have the stop signals call ``stop``, on the main thread; elsewhere Python allows no handlers."""
+        """Have the stop signals call ``stop``; on the main thread, since Python allows handlers only there."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -299,7 +299,7 @@ def _wait_for_the_rest(loop: EventLoop) -> None:
 def serve(app: WSGIApplication, **options: Any) -> bool:
     """Serve ``app`` until SIGINT or SIGTERM: ``Server(app, **options).serve()``.
 
-    Prints nothing and logs no access unless asked; ``wsgiserve.server.program.run`` is for programs.
+    Prints nothing, and writes no access log by default; programs use ``wsgiserve.server.program.run``.
     """
     server = Server(app, **options)
     lifespan.startup(app)

@@ -1,11 +1,11 @@
 """The WSGI environ (PEP 3333 "environ Variables", RFC 3875), in three layers of one lifetime each.
 
-The server's layer is built once, the connection's once per connection, the header block's once for a run of
-requests that repeat it; a request copies the last and adds its line and its body. So a kept-alive connection
-pays for a dict copy and a few stores.
+The server's layer is built once, the connection's once per connection, and that of the header fields once for
+all successive requests that repeat the same fields. A request copies the last layer and adds its request line
+and its body. So a request on a kept-alive connection costs a dict copy and a few stores.
 
-Rules: no field can become a key that is not its own. A name with an underscore would pass for the one with
-a hyphen and is dropped; ``Proxy`` would pass for HTTP_PROXY in CGI code (httpoxy) and is dropped.
+Rule: no field can pass for another. A name with an underscore is dropped, since ``X_Real_Ip`` would become
+the key of ``X-Real-Ip``; ``Proxy`` is dropped, since CGI code reads HTTP_PROXY as a setting (httpoxy).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _keys: dict[str, str | None] = {}
 
 
 class NoBody(io.BufferedIOBase):
-    """``wsgi.input`` of requests without a body. They share one: nothing is in it, nothing changes it."""
+    """``wsgi.input`` of all requests without a body: one object, empty and unchangeable."""
 
     def readable(self) -> bool:
-        """It can be read, and is at its end."""
+        """Say that it can be read."""
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -50,13 +50,13 @@ class NoBody(io.BufferedIOBase):
         return 0
 
     def close(self) -> None:
-        """Stay open for the others."""
+        """Stay open: other requests use it too."""
 
 
 def server_environ(*, multithread: bool, multiprocess: bool) -> Environ:
     """Make the layer that every request of a server shares.
 
-    Keys that each request sets are in it already: adding them to a copy would make the copy grow.
+    It has the keys of a request already: adding keys to a copy of a dict would make the copy grow.
     """
     return {
         "REQUEST_METHOD": "",
@@ -82,7 +82,7 @@ def server_environ(*, multithread: bool, multiprocess: bool) -> Environ:
 
 
 def with_deadline(app: WSGIApplication, seconds: float) -> WSGIApplication:
-    """Return ``app``, with the time in each environ by which it has to have answered."""
+    """Return ``app``, with the deadline of each call in its environ."""
 
     def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ["wsgiserve.deadline"] = monotonic() + seconds
@@ -94,7 +94,7 @@ def with_deadline(app: WSGIApplication, seconds: float) -> WSGIApplication:
 def connection_environ(host: str, port: int, peer: tuple[Any, ...] | str | bytes) -> Environ:
     """Make the layer of a connection: the listener's name, the peer's address, IPv4 in IPv6 as IPv4.
 
-    A peer on a Unix socket has no address. REMOTE_ADDR is then "", which apps that index it survive.
+    A peer on a Unix socket has no address. REMOTE_ADDR is then "", so that ``environ["REMOTE_ADDR"]`` works.
     """
     layer = {"SERVER_NAME": host or "localhost", "SERVER_PORT": str(port), "REMOTE_ADDR": ""}
     if isinstance(peer, tuple):
@@ -120,7 +120,7 @@ def block_environ(server: Environ, connection: Environ, block: FieldBlock) -> En
 
 
 def request_environ(layer: Environ, head: RequestHead) -> Environ:
-    """Make one request's environ from its block's layer; its body, if there is one, is still to be set."""
+    """Make one request's environ from the layer of its fields; the caller adds its body."""
     environ = layer.copy()
     path = head.path
     environ["REQUEST_METHOD"] = head.method

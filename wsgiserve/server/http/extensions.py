@@ -8,8 +8,8 @@
 | ``wsgiserve.send_trailers`` | sets the trailer fields of the response |
 | ``wsgiserve.upgrade`` | takes the socket over, where the client asked to upgrade |
 
-They are made once per connection and serve the exchange that is running on it, so that requests which do not
-use them do not pay for them. An app may call them until it has returned and its result is closed.
+They are made once per connection and act on its running exchange, so other requests do not pay for them. An
+app may call them until it has returned and its result is closed.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Extensions:
 
         ``handler(sock, data)`` runs on a thread of its own, outside the server's count of calls. ``sock`` is
         blocking and the handler's to close; ``data`` are the bytes that the client sent behind its request.
-        The client must have asked (RFC 9110 §7.8), else LocalProtocolError.
+        If the client did not ask for an upgrade (RFC 9110 §7.8), LocalProtocolError is raised.
         """
         exchange = self._unanswered()
         if not exchange.request.asks_upgrade:

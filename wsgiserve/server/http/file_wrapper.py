@@ -1,7 +1,7 @@
 """``wsgi.file_wrapper`` (PEP 3333, "Optional Platform-Specific File Handling").
 
-An app returns the wrapper as its result. If it wraps a real file, the loop sends that with ``sendfile`` and
-no thread waits for a slow reader; anything else with a ``read`` is iterated like any other result.
+An app returns the wrapper as its result. The loop sends a real file with ``sendfile``, so no thread waits for
+a client that reads slowly. Any other object with a ``read`` is iterated like other results.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FileWrapper:
     def segment(self) -> tuple[int, int, int] | None:
         """Return (descriptor, offset, bytes to the end) of a regular file, None for anything else.
 
-        A file that has a method of that name knows better, and saves us from asking the system.
+        A file object may have a method of this name: then the system need not be asked.
         """
         if not hasattr(os, "sendfile"):
             return None
@@ -66,7 +66,7 @@ class FileSegment:
 
     def __init__(self, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> None:
         self.wrapper = wrapper
-        # Our own: an app that closes its file too early must not have us send another one.
+        # A copy: the app may close its file too early, and the number may become another file's.
         self.descriptor = os.dup(descriptor)
         self.offset = offset
         self.count = count
@@ -77,7 +77,7 @@ class FileSegment:
         self.count -= count
 
     def close(self) -> None:
-        """Close the file; an app's error in that has nobody to go to but the log."""
+        """Close the file; log an error that the app's ``close`` raises."""
         os.close(self.descriptor)
         try:
             self.wrapper.close()

@@ -1,8 +1,9 @@
 """``wsgi.input`` for a body that is still arriving when the app reads it.
 
-``io.BufferedReader`` above gives the app ``read``, ``readline``, ``readlines`` and iteration; below, one
-``readinto`` takes bytes off the connection, which belongs to the exchange meanwhile. A body cut short is an
-error, never a short read (PEP 3333 leaves that open; a truncated upload saved as whole is lost data).
+``io.BufferedReader`` gives the app ``read``, ``readline``, ``readlines`` and iteration. Below it,
+``readinto`` receives from the connection, which belongs to the exchange meanwhile. A body that is cut short
+is an error, never a short read: PEP 3333 allows both, but a truncated upload that is saved as whole is lost
+data.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 class BodyStream(io.RawIOBase):
     """The bytes of one request body.
 
-    ``before_wait`` is called before a wait for the client; ``first_read`` once, before the first byte is
-    taken (that is when ``100 Continue`` is due).
+    ``first_read`` is called before the first byte is read, when ``100 Continue`` is due; ``before_wait``
+    before each wait for the client.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class BodyStream(io.RawIOBase):
         self._before_wait = before_wait
 
     def readable(self) -> bool:
-        """A raw stream says so itself."""
+        """Say that it can be read."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
@@ -83,7 +84,7 @@ class BodyStream(io.RawIOBase):
         return data
 
     def _await(self) -> bytes:
-        """Wait for the client; the time that the app takes between two reads is not the client's."""
+        """Wait for the client; time that the app takes between two reads does not count."""
         connection = self._connection
         pace = self._pace = self._pace or connection.pace_from(self._received)
         data = None

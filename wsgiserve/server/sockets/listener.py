@@ -22,7 +22,7 @@ _inherited = False
 class Listener:
     """One listening socket.
 
-    ``host`` and ``port`` are the real ones; a Unix socket, which has none, says ``localhost`` and 80.
+    ``host`` and ``port`` are the real ones, or ``localhost`` and 80 for a Unix socket.
     """
 
     def __init__(self, sock: socket.socket, host: str = "", file: unix.SocketFile | None = None) -> None:
@@ -38,9 +38,9 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """Name it as a client on this machine would: ``http://host:port``, ``unix:/path`` or ``unix:@name``.
+        """Return ``http://host:port``, ``unix:/path`` or ``unix:@name``.
 
-        In place of a wildcard stands an address that a browser can open.
+        An address that a browser can open stands in place of a wildcard.
         """
         if self.is_unix:
             return f"unix:{self._path}"
@@ -55,11 +55,11 @@ class Listener:
         return self.url
 
     def leave(self) -> None:
-        """Leave it to other processes to listen, under the same name."""
+        """Close our descriptor of the socket; other processes still listen on it."""
         self.sock.close()
 
     def close(self) -> None:
-        """Stop listening; connections the system has accepted for us are refused."""
+        """Stop listening, and remove the file of a Unix socket; connections in the backlog are refused."""
         if self.file is not None:
             self.file.remove()
         self.sock.close()
@@ -67,7 +67,7 @@ class Listener:
 
 @contextmanager
 def inherited() -> Iterator[None]:
-    """Let a child that is forked in here keep the listeners: it serves too."""
+    """Within this context, a forked child keeps the listeners: it serves too."""
     global _inherited
     _inherited = True
     try:
@@ -84,7 +84,7 @@ def _close_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # A child that the app forks must not keep the port for as long as it lives: we could not be restarted.
+    # A child that the app forks must not hold the port: then the server could not be restarted.
     os.register_at_fork(after_in_child=_close_in_child)
 
 
@@ -96,8 +96,8 @@ def adopt(descriptor: int, host: str, file: unix.SocketFile | None) -> Listener:
 def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
     """Listen on every address of ``config.bind``, or on none: raise ListenError for the first that fails.
 
-    ``opened`` are listeners that are there already, each with what it was bound as; those that are not in
-    the configuration are closed.
+    ``opened`` are open listeners, each with the text of its bind; those that the configuration does not name
+    are closed.
     """
     listeners: list[Listener] = []
     left = list(opened)
@@ -136,7 +136,7 @@ def _open(bind: Bind, config: Config) -> Listener:
 
 
 def _inherit(descriptor: int) -> socket.socket:
-    """Make a socket of a descriptor that we were started with."""
+    """Make a socket of an inherited descriptor."""
     try:
         sock = socket.socket(fileno=descriptor)
     except OSError as error:
@@ -145,7 +145,7 @@ def _inherit(descriptor: int) -> socket.socket:
         raise ListenError("this descriptor is no socket") from None
     listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     if sock.type != socket.SOCK_STREAM or not listens:
-        sock.detach()  # It is not ours to close.
+        sock.detach()  # It belongs to somebody else, who may need it open.
         raise ListenError("this socket does not listen for connections; a stream socket that does is needed")
     sock.set_inheritable(False)  # Programs that the app starts do not get it.
     if sock.family in (socket.AF_INET, socket.AF_INET6):

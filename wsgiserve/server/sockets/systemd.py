@@ -1,8 +1,7 @@
 """The service manager: sockets that it opened for us, and the notifications that it expects.
 
-Both are protocols of a few environment variables, of systemd and of others that follow it:
-``sd_listen_fds(3)`` for the sockets, ``sd_notify(3)`` and ``sd_watchdog_enabled(3)`` for the rest. Where
-nobody set the variables all of it does nothing.
+systemd, and managers that follow it, pass both through environment variables: ``sd_listen_fds(3)`` describes
+the sockets, ``sd_notify(3)`` and ``sd_watchdog_enabled(3)`` the rest. Without the variables nothing happens.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 
 
 def inherited_descriptors(environ: Mapping[str, str], pid: int) -> list[int]:
-    """Return the descriptors passed to the process ``pid``; [] if there are none, or they are another's.
+    """Return the descriptors that were passed to the process ``pid``.
 
-    The variables are left as they are: a process that we start has another number, and one that we become by
-    ``exec`` is to find them.
+    The variables stay in the environment: children have another process id and ignore them, and a program
+    that replaces this one by ``exec`` needs them.
     """
     if environ.get("LISTEN_PID") != str(pid):
         return []
@@ -44,7 +43,7 @@ def watchdog_seconds(environ: Mapping[str, str], pid: int | None = None) -> floa
 
 
 class Manager:
-    """The service manager, as far as it listens; telling it never raises and never waits."""
+    """Notify the service manager, if there is one; a notification never raises and never waits."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
@@ -52,11 +51,11 @@ class Manager:
         self._followed = ("", "")
 
     def ready(self, status: str) -> None:
-        """We serve; also said at the end of a reload."""
+        """The server serves; also the end of a reload."""
         self._tell("READY=1", f"STATUS={status}")
 
     def follow(self, state: str, status: str) -> None:
-        """Tell of a supervisor's state (starting, serving, reloading, stopping), if it is another by now."""
+        """Notify of a supervisor's state (starting, serving, reloading, stopping), if it has changed."""
         if (state, status) == self._followed:
             return
         self._followed = (state, status)
@@ -73,11 +72,11 @@ class Manager:
         self._tell("RELOADING=1", f"MONOTONIC_USEC={microseconds}", "STATUS=Reloading")
 
     def stopping(self) -> None:
-        """We are about to end."""
+        """The server is about to end."""
         self._tell("STOPPING=1", "STATUS=Stopping")
 
     def alive(self) -> None:
-        """Keep the watchdog quiet; for who does the work that must go on, not for a clock beside it."""
+        """Feed the watchdog; called by the loop itself, not by a clock beside it."""
         self._tell("WATCHDOG=1")
 
     def _tell(self, *lines: str) -> None:
@@ -89,11 +88,11 @@ class Manager:
                 sock.setblocking(False)
                 sock.sendto(text.encode(errors="replace"), self._address)
         except OSError:
-            pass  # It is gone or busy; serving matters more.
+            pass  # The manager is gone or busy; serving matters more.
 
 
 def _address(text: str) -> str:
-    """Make a socket's address of NOTIFY_SOCKET: a path, or an abstract name behind an @; "" for none."""
+    """Return NOTIFY_SOCKET as a socket's address, "" if it is not set; @ begins an abstract name."""
     if text.startswith("@"):
         return "\0" + text[1:]
     return text if text.startswith("/") else ""

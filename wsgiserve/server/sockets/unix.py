@@ -1,4 +1,4 @@
-"""Unix sockets as places to listen: making one, with whom it belongs to, and taking it away again.
+"""Listening on Unix sockets: making one with its owner and mode, and removing it at the end.
 
 Rules
 - A file in the way is removed only if it is a socket and nobody answers on it.
@@ -29,7 +29,7 @@ class SocketFile:
         self._maker = os.getpid()
 
     def remove(self) -> None:
-        """Remove it if it is ours: another server may have taken the name since, a child may be another's."""
+        """Remove it, in the process that made it, unless another server has taken the name since."""
         if os.getpid() != self._maker:
             return
         try:
@@ -40,7 +40,7 @@ class SocketFile:
 
 
 def listen(path: str, backlog: int, mode: str, owner: str) -> tuple[socket.socket, SocketFile]:
-    """Listen on ``path``; an OSError says why not, a ListenError in words of its own."""
+    """Listen on ``path``; raise OSError, or ListenError with a text for the user."""
     _clear_the_way(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     file = None
@@ -58,7 +58,7 @@ def listen(path: str, backlog: int, mode: str, owner: str) -> tuple[socket.socke
 
 
 def listen_abstract(name: str, backlog: int) -> socket.socket:
-    """Listen on a name that is in no file system; it ends with the last process that has the socket."""
+    """Listen on an abstract name; it ends with the last process that has the socket."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(f"\0{name}")
@@ -70,7 +70,7 @@ def listen_abstract(name: str, backlog: int) -> socket.socket:
 
 
 def reason(error: OSError, path: str) -> str:
-    """Say in a line why a path cannot be listened on, and what to do."""
+    """Say in a line why a path cannot be listened on, with a remedy."""
     folder = os.path.dirname(path)
     if isinstance(error, ListenError):
         return str(error)
@@ -84,7 +84,7 @@ def reason(error: OSError, path: str) -> str:
 
 
 def _identity(path: str) -> tuple[int, ...]:
-    """Tell a file from others, also from one that got the number of another that is gone."""
+    """Return device, inode and time: the system may give the inode of a removed file to another."""
     status = os.lstat(path)
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
@@ -107,7 +107,7 @@ def _clear_the_way(path: str) -> None:
         except FileNotFoundError:
             return
         except OSError:
-            pass  # A full backlog, a datagram socket, no permission: somebody has it.
+            pass  # A full backlog, a datagram socket, no permission: it is in use.
     raise ListenError("already in use; stop the other server or choose another path")
 
 

@@ -23,7 +23,9 @@ from typing import Generic, Protocol, TypeVar
 from wsgiserve.server.errors import RequestTimeout
 
 TAKE_A_LOCK = ("acquire", "__enter__")
-OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Files around the app, as opposed to our framework's, which are part of the app.
+OURS = tuple(os.path.join(_PACKAGE, part, "") for part in ("server", "processes"))
 
 
 class Request(Protocol):
