@@ -86,7 +86,7 @@ class RequestReader:
     """Cut a stream of bytes into request heads.
 
     A head with a path of ``own_paths`` is marked: the server answers it in place of the app. Bytes behind a
-    head is left in ``buffer`` for the body's reader. ``method`` is that of the last request line, "" if it
+    head are left in ``buffer`` for the body's reader. ``method`` is that of the last request line, "" if it
     could not be read: a refusal of HEAD has no body.
     """
 

@@ -111,7 +111,7 @@ class Server:
         self._worn_out = call
 
     def open_shared(self, listeners: list[Listener], row: Row, *, alone: bool) -> None:
-        """Use listeners that other processes use too, in place of ``open``; ``alone``: no other serves now."""
+        """Use listeners that other processes use too, in place of ``open``; ``alone`` if no other serves."""
         self.listeners = listeners
         self._row = row
         self._alone = alone
@@ -240,7 +240,7 @@ class Server:
 
     @contextmanager
     def _signals(self, stopping: Callable[[int], None] | None, last: bool) -> Iterator[None]:
-        """Have the stop signals call ``stop``; on the main thread, since Python allows handlers only there."""
+        """Have the stop signals call ``stop``, on the main thread: Python allows handlers only there."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
