@@ -180,7 +180,7 @@ def markdown(results: Results) -> Iterator[str]:
     total = sum(map(len, GROUPS.values()))
     yield f"Run on {datetime.now(UTC):%Y-%m-%d} with `python -m bench.apps.files_conformance`: {versions}."
     yield ""
-    yield f"A cell is *right / asked*, of {total} cases. Where the RFC leaves a choice, any answer is right, so"
+    yield f"A cell is *right / asked*, of {total} cases. Where the RFC leaves a choice, any answer is right:"
     yield "a server that ignores Range or has no codings loses nothing. A case is not asked if it needs an"
     yield "entity tag, a date or a coding that the server does not send. The last row is no RFC's: all the"
     yield "others follow links that lead outside and show dotfiles, as their manuals say. WhiteNoise does not"
