@@ -34,9 +34,9 @@ COMMAND = "python -m bench.apps.files_speed"
 INTRODUCTION = """\
 A folder, served by `app.files` of an `App` on wsgiserve and by nginx (one worker, `sendfile` on). The
 figures are the server's processor time for a whole file, or for each MiB to 1,000 slow clients; the best
-round counts. Written by `python -m bench.apps.files_speed --output docs/benchmarks.md`. The goals, as multiples
-of nginx: 1.5 for 1 KiB, 1.15 for 100 KiB, 1.05 for 100 MiB and for slow clients. For an upload: 0.8 of the
-speed of `dd conv=fsync` to the same disk."""
+round counts. Written by `python -m bench.apps.files_speed --output docs/benchmarks.md`. The goals, as
+multiples of nginx: 1.5 for 1 KiB, 1.15 for 100 KiB, 1.05 for 100 MiB and for slow clients. For an upload: 0.8
+of the speed of `dd conv=fsync` to the same disk."""
 SLOW_READERS = 1000
 SLOW_SECONDS = 5.0
 READ_AT_ONCE = 16 * KIB
