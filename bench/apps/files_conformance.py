@@ -180,11 +180,11 @@ def markdown(results: Results) -> Iterator[str]:
     total = sum(map(len, GROUPS.values()))
     yield f"Run on {datetime.now(UTC):%Y-%m-%d} with `python -m bench.apps.files_conformance`: {versions}."
     yield ""
-    yield f"A cell is *as the RFC has it / asked*, of {total} cases. What the RFC leaves open is counted as"
-    yield "agreement, so a server that ignores Range, or has no codings, is not at fault. A case is not asked"
-    yield "where it needs an entity tag, a date or a coding that the server does not give. The last row is no"
-    yield "RFC's: links that lead outside are followed by all the others, dotfiles shown, as their manuals"
-    yield "say. WhiteNoise does not start where there is a FIFO; its folder has none."
+    yield f"A cell is *right / asked*, of {total} cases. Where the RFC leaves a choice, any answer is right:"
+    yield "a server that ignores Range or has no codings loses nothing. A case is not asked if it needs an"
+    yield "entity tag, a date or a coding that the server does not send. The last row is no RFC's: all the"
+    yield "others follow links that lead outside and show dotfiles, as their manuals say. WhiteNoise does not"
+    yield "start in a folder with a FIFO; its folder has none."
     yield ""
     headings = ["RFC 9110", *(PEERS[name].title for name in results)]
     yield from tables.markdown([headings, *_rows(results)])

@@ -32,10 +32,11 @@ SIZES = {"1k.txt": KIB, "100k.bin": 100 * KIB, "100m.bin": 100 * MIB}
 CONNECTIONS = {"1k.txt": 32, "100k.bin": 16, "100m.bin": 4}
 COMMAND = "python -m bench.apps.files_speed"
 INTRODUCTION = """\
-A folder, served by `app.files` of an `App` on wsgiserve and by nginx (one worker, `sendfile` on): the
-server's processor time for a whole file, or for a MiB where 1,000 readers are slow; of the rounds the
-least. Written by `python -m bench.apps.files_speed --output docs/benchmarks.md`. To reach, of nginx: 1 KiB
-1.5, 100 KiB 1.15, 100 MiB and slow readers 1.05; of `dd conv=fsync` to the same disk: 0.8 for an upload."""
+A folder, served by `app.files` of an `App` on wsgiserve and by nginx (one worker, `sendfile` on). The
+figures are the server's processor time for a whole file, or for each MiB to 1,000 slow clients; the best
+round counts. Written by `python -m bench.apps.files_speed --output docs/benchmarks.md`. The goals, as
+multiples of nginx: 1.5 for 1 KiB, 1.15 for 100 KiB, 1.05 for 100 MiB and for slow clients. For an upload: 0.8
+of the speed of `dd conv=fsync` to the same disk."""
 SLOW_READERS = 1000
 SLOW_SECONDS = 5.0
 READ_AT_ONCE = 16 * KIB

@@ -31,43 +31,44 @@ QUIET_HEADINGS = ("", "wake-ups/min", "memory MiB", "first answer ms", "")
 QUIET_TITLE = "Idle: wake-ups per minute, resident memory, time to first answer"
 
 INTRODUCTION = """\
-wsgiserve beside the servers that people run WSGI apps with, all in one run on one machine. The figure to look
-at first is **CPU**: the microseconds of processor time that one answer costs the server. It is the bill, and
-it hardly depends on how fast the load generator is. Answers/s are those of one core; p50 and p99 are the
-times that half and 99 in 100 of the answers took at most.
+wsgiserve beside other WSGI servers, measured in one run on one machine. Look at **CPU** first: the
+microseconds of processor time that one answer costs the server. It is the bill, and it hardly depends on the
+speed of the load generator. Answers/s are those of one core. p50 and p99 are the times within which half and
+99 in 100 of the answers came.
 
-Written by `python -m bench {arguments}`; run it to get your own. Compare figures within this page only:
-another machine, or the same one on another day, gives others.
+Written by `python -m bench {arguments}`; run it to get your own figures. Compare figures within this
+page only: another machine, or the same one on another day, gives others.
 
 How to read a row:
 
-- **/ floor**: against a C program that sends fixed bytes and parses nothing. No server gets there.
-- **/ best peer**: against the best of the others. Below 1 is better for CPU, above 1 for answers/s. Who made
-  a fault, or gave less than a tenth of the most answers, does not count as best.
-- A name that ends in **-64** has 64 threads; without, the server's own default. wsgiserve has its default, a
-  cap of 64, wherever the title does not say otherwise.
-- **memory**: the resident set of all processes after the load, shared pages counted in each.
-- The last column says what went wrong, or why there is no figure. *Leaves clients waiting*: some connections
+- **/ floor**: divided by the figure of a C program that sends fixed bytes and parses nothing. No server gets
+  that low.
+- **/ best peer**: divided by the figure of the best other server. Below 1 is better for CPU, above 1 for
+  answers/s. A server that made an error, or gave less than a tenth of the most answers, is never the best.
+- A name that ends in **-64** has 64 threads; the others have the server's default. wsgiserve has its default,
+  at most 64, unless the title says otherwise.
+- **memory**: the resident set of all processes after the load. A page that two processes use counts twice.
+- The last column names errors, or says why there is no figure. *Leaves clients waiting*: some connections
   waited for most of the run, and the latencies are those of the others.
 """
 QUIET_NOTE = """\
-Wake-ups: the context switches of all threads of all processes, a minute, counted over {seconds} s without a
-connection, after an answered request and {settle:.0f} s of rest; all servers were watched at the same time.
-Memory: at the end of that. First answer: from the creation of the process to the end of its first answer to a
-client that asks again each millisecond; the median of {starts} starts with warm caches, one server at a time.
+Wake-ups: the context switches per minute of all threads of all processes, counted over {seconds} s without a
+connection, after one request and {settle:.0f} s of rest. All servers were watched at the same time.
+Memory: at the end of that time. First answer: from the creation of the process to the end of its first answer
+to a client that tries each millisecond; the median of {starts} starts with warm caches, one server at a time.
 """
 SETTING = """\
 - Machine: {processor}, {count} cores; {system} {kernel}; Python {python}
-- Server on core {cores.server}, wrk on core {cores.load}; 16 connections where nothing else is said
-- {rounds} round(s) of {seconds} s, {longest} s where all clients sleep, contenders taking turns, and
-  {more_rounds} more of what the targets compare; a fresh server for each figure, its answer checked and
-  200 requests asked before
-- Of the rounds: the least CPU and the most answers/s, since what else a machine does only adds to the one and
-  takes from the other; of all else the median
-- CPU is user and system time of the server's whole process tree, for one answer of any load; answers/s, p50
-  and p99 are of the first-named load
-- What is under way when the time is over is not counted: of a 50 ms call {uncounted:.1%} of the possible
-- One process does the work; limits that would keep a server out of a scenario are raised
+- Server on core {cores.server}, wrk on core {cores.load}; 16 connections unless the title says otherwise
+- {rounds} round(s) of {seconds} s, or {longest} s where all clients sleep, the servers taking turns, and
+  {more_rounds} more of the figures that the targets compare. Each figure had a fresh server; its answer was
+  checked, and 200 requests preceded the measurement
+- CPU and answers/s are the best of the rounds, since other work on the machine only makes them worse. All
+  other figures are medians
+- CPU is the user and system time of the server's whole process tree per answer of any load. Answers/s, p50
+  and p99 are of the load named first
+- Requests unfinished at the end do not count: of a 50 ms call, that is {uncounted:.1%} of the possible
+- One process does the work. Limits that would keep a server out of a scenario are raised
 """
 
 
@@ -123,7 +124,7 @@ def markdown(run: Run, plots: dict[str, str]) -> str:
 
 def _targets(run: Run) -> Iterator[str]:
     judged = targets.judge(run.table, run.quiet)
-    yield "What wsgiserve is to reach, and what it reached in this run. Most are ratios of two figures below."
+    yield "The goals for wsgiserve, and its results in this run. Most are ratios of two figures below."
     yield ""
     yield from tables.markdown(list(targets.rows(judged)))
     yield ""
@@ -195,7 +196,7 @@ def _versions(run: Run) -> Iterator[str]:
 
 def _commands(run: Run) -> Iterator[str]:
     first = run.scenarios[0]
-    yield f"The servers as started for *{first.title}*, from the checkout:"
+    yield f"The commands that started the servers for *{first.title}*, in the checkout:"
     yield ""
     yield "```"
     for contender in run.contenders:
@@ -203,7 +204,7 @@ def _commands(run: Run) -> Iterator[str]:
         yield shlex.join(_portable(word) for word in words)
     yield "```"
     yield ""
-    yield "The loads, those of one scenario at the same time:"
+    yield "The loads; those of one scenario run at the same time:"
     yield ""
     yield "```"
     for scenario in run.scenarios:

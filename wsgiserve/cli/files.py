@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 EXAMPLES = """
 \b
 Examples:
-  wsgiserve files                           this folder, on port 8000
-  wsgiserve files 9000 -d public --spa      a web app that was built into public/
-  wsgiserve files --upload                  take files from this machine's browser
-  wsgiserve files --qr                      show phones the way here
-  wsgiserve files --hash ann                ask for a password, print what --auth takes
+  wsgiserve files                           the current folder, on port 8000
+  wsgiserve files 9000 -d public --spa      a single-page app in public/
+  wsgiserve files --upload                  accept uploads, from this machine only
+  wsgiserve files --qr                      show the URL as a QR code
+  wsgiserve files --hash ann                make the value of --auth for ann
 """
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
@@ -88,16 +88,14 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
 
 @click.command("files", context_settings=HELP, epilog=EXAMPLES)
 @click.argument("port", type=_Port(), default=8000)
-@click.option(
-    "-b", "--bind", metavar="ADDR", help="Address to listen on; every one of this machine by default."
-)
+@click.option("-b", "--bind", metavar="ADDR", help="Listen on this address; all addresses by default.")
 @click.option(
     "-d",
     "--directory",
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False),
     default=".",
-    help="Folder to serve; the current one by default.",
+    help="Serve this folder; by default the current one.",
 )
 @click.option(
     "-p",
@@ -105,7 +103,7 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     metavar="VERSION",
     type=click.Choice(["HTTP/1.0", "HTTP/1.1"]),
     default="HTTP/1.1",
-    help="With HTTP/1.0 each connection is closed after one response.",
+    help="HTTP/1.1 by default; HTTP/1.0 closes each connection after one response.",
 )
 @click.option(
     "-H",
@@ -116,29 +114,29 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     multiple=True,
     help="Add a header field to every response; may be given several times.",
 )
-@click.option("--cors", is_flag=True, help="Let pages of every other site read the files.")
-@click.option("--spa", is_flag=True, help="Answer with the topmost index.html where there is no such file.")
-@click.option("--clean-urls", is_flag=True, help="Answer /lyrics with lyrics.html.")
-@click.option("--upload", is_flag=True, help="Let files be written, by the page's buttons, PUT or POST.")
-@click.option("--delete", is_flag=True, help="Let files and empty folders be deleted.")
-@click.option("--archive", is_flag=True, help="Offer folders as .zip and .tar.gz.")
+@click.option("--cors", is_flag=True, help="Let the pages of every other site read the files.")
+@click.option("--spa", is_flag=True, help="Answer unknown paths with index.html, for single-page apps.")
+@click.option("--clean-urls", is_flag=True, help="Serve lyrics.html at /lyrics.")
+@click.option("--upload", is_flag=True, help="Allow uploads, by the page's buttons, PUT or POST.")
+@click.option("--delete", is_flag=True, help="Allow deleting files and empty folders.")
+@click.option("--archive", is_flag=True, help="Offer each folder as .zip and .tar.gz.")
 @click.option(
     "--max-size",
     type=_Size(),
     metavar="SIZE",
     default="1G",
     show_default=True,
-    help="Largest file that is taken, such as 500M; 0 is no limit.",
+    help="Refuse uploads larger than this, such as 500M; 0 is no limit.",
 )
-@click.option("--auth", metavar="USER:HASH", help="Ask for this user's password; see --hash.")
-@click.option("--qr", is_flag=True, help="Show the URL as a QR code for a phone.")
+@click.option("--auth", metavar="USER:HASH", help="Require this user and password; --hash makes the value.")
+@click.option("--qr", is_flag=True, help="Show the URL as a QR code, for a phone.")
 @click.option(
     "--hash",
     metavar="USER",
     is_eager=True,
     expose_value=False,
     callback=_print_hash,
-    help="Ask for a password, print USER:HASH for --auth, and end.",
+    help="Ask for a password, print USER:HASH for --auth, and exit.",
 )
 @functools.partial(server_options, without={"bind", "max_body", "socket_mode", "socket_owner"}, workers=False)
 def command(
@@ -158,9 +156,9 @@ def command(
     max_size: int,
     **options: Any,
 ) -> None:
-    """Serve a folder: its files, its index.html, or a list of what is in it.
+    """Serve the files of a folder. A folder without an index.html shows a list.
 
-    Takes the arguments of "python -m http.server". Files can only be read, unless an option says otherwise.
+    Takes the arguments of "python -m http.server". Visitors only read unless you add --upload or --delete.
     """
     from wsgiserve.files import Files
 

@@ -18,13 +18,13 @@ LOOK_SECONDS = 0.05
 
 
 @click.command("reload", context_settings=HELP)
-@click.option("--pid-file", required=True, metavar="PATH", help="What the server was given as --pid-file.")
-@click.option("--wait", default=60.0, show_default=True, metavar="SECONDS", help="How long it may take.")
+@click.option("--pid-file", required=True, metavar="PATH", help="The --pid-file of the server.")
+@click.option("--wait", default=60.0, show_default=True, metavar="SECONDS", help="Wait at most this long.")
 def command(pid_file: str, wait: float) -> None:
-    """Reload a running server's app without losing a request, and wait for the outcome.
+    """Load an app's new code into a running server, without losing a request.
 
-    Ends with 0 once new workers serve. If the new code cannot be served, the old workers go on, the reason is
-    printed, and the exit code is 1.
+    The exit code is 0 once new workers serve. It is 1 if the new code fails: the reason is printed, and the
+    old workers go on.
     """
     before = read_status(pid_file).get("latest", 0)
     try:

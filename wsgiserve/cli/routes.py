@@ -20,11 +20,11 @@ HEADINGS = ("RULE", "METHODS", "ENDPOINT", "DEFINED")
 
 @click.command("routes", context_settings=HELP)
 @click.argument("target", metavar="MODULE:NAME")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, an object for each route.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with one object per route.")
 def command(target: str, as_json: bool) -> None:
-    """Print the routes of an App, and where they are defined.
+    """Print the routes of an App and where they are defined.
 
-    The routes stand in the order of their registration. Nothing is served.
+    Routes are in order of registration. Nothing is served.
     """
     rows = _rows(_find_app(target))
     if as_json:

@@ -25,7 +25,7 @@ EXAMPLES = """
 \b
 Examples:
   wsgiserve app:application          the object application in app.py
-  wsgiserve "shop.web:create_app()"  what create_app() returns
+  wsgiserve "shop.web:create_app()"  the return value of create_app()
   wsgiserve shop.wsgi                application or app in shop/wsgi.py
 """
 
@@ -95,11 +95,11 @@ class _Command(click.Command):
 @click.command("wsgiserve", cls=_Command, context_settings=HELP, epilog=EXAMPLES)
 @click.argument("app", metavar="MODULE:NAME")
 @server_options
-@click.option("--dev", is_flag=True, help="Develop: reload on change, show what is broken in the browser.")
+@click.option("--dev", is_flag=True, help="Develop: reload changed code, show errors in the browser.")
 @click.version_option(wsgiserve.__version__, "-V", "--version", message="wsgiserve %(version)s")
 @click.pass_context
 def command(context: click.Context, /, app: str, dev: bool, **options: Any) -> None:
-    """Serve the WSGI application that MODULE:NAME names, until Ctrl+C or SIGTERM."""
+    """Serve the WSGI application MODULE:NAME until Ctrl+C or SIGTERM."""
     if context.get_parameter_source("bind") is ParameterSource.DEFAULT:
         del options["bind"]  # A service manager may have a better place for us.
     listen_where_passed(options)

@@ -40,20 +40,19 @@ class Config:
 
     bind: tuple[Bind, ...] = _option(
         (parse_bind("127.0.0.1:8000"),),
-        "Where to listen; may be given several times. Port 0 lets the system choose, [::1]:8000 is IPv6, "
-        ":8000 is every address of this machine. Also unix:/path, unix:@name and fd://3.",
+        "Listen on this address; may be given several times. Examples: :8000 (every address), [::1]:8000, "
+        "127.0.0.1:0 (any free port), unix:/path, unix:@name, fd://3.",
         "HOST:PORT",
     )
     socket_mode: str = _option(
-        "", "The mode of Unix sockets, in octal digits such as 660; else that of new files.", "MODE"
+        "", "Set the mode of Unix sockets, in octal, such as 660. By default the umask decides.", "MODE"
     )
     socket_owner: str = _option(
-        "", "Whom Unix sockets belong to; :GROUP changes the group alone.", "USER[:GROUP]"
+        "", "Set the owner of Unix sockets; :GROUP sets only the group.", "USER[:GROUP]"
     )
     workers: int | str = _option(
         1,
-        "How many processes serve, below one that supervises them; auto is one for each processor, 0 serves "
-        "in this process, without reload.",
+        "Run this many worker processes; auto runs one per processor. 0 serves without supervisor or reload.",
         "N",
         least=0,
         word="auto",
@@ -61,115 +60,113 @@ class Config:
         variable="WEB_CONCURRENCY",
     )
     threads: int = _option(
-        64, "How many calls of the app may run at once; threads are started as needed.", "N", least=1
+        64, "Call the app on at most this many threads at once. Threads start when needed.", "N", least=1
     )
     max_queue: int = _option(
-        1024, "How many requests may wait for a thread; those above it are answered 503.", "N", least=0
+        1024, "Let at most this many requests wait for a thread; answer any more with 503.", "N", least=0
     )
     queue_timeout: float = _option(
-        30.0, "Time a request may wait for a thread; then it is answered 503.", "SECONDS", least=1
+        30.0, "Let a request wait at most this long for a thread; then answer 503.", "SECONDS", least=1
     )
-    access_log: bool = _option(True, "Write a line to standard output for each request answered.")
-    strict: bool = _option(False, "Check each call of the app against PEP 3333 and say what to change.")
-    backlog: int = _option(2048, "How many new connections the system may hold ready.", "N", least=1)
+    access_log: bool = _option(True, "Write one line for each request to standard output.")
+    strict: bool = _option(
+        False, "Check each call of the app against PEP 3333; log a violation and answer 500."
+    )
+    backlog: int = _option(
+        2048, "Let the system hold this many connections that are not accepted yet.", "N", least=1
+    )
     max_connections: int = _option(
         20000,
-        "How many connections may be open. Then the longest idle make room, or new ones wait in the backlog.",
+        "Open at most this many connections. Another closes the longest idle one, or waits in the backlog.",
         "N",
         least=1,
     )
     keep_alive: float = _option(
         75.0,
-        "How long an idle connection is kept. Longer than a load balancer keeps it, or clients get 502.",
+        "Close connections idle for this long. Keep it above a load balancer's timeout, or clients get 502.",
         "SECONDS",
         least=0,
     )
-    head_timeout: float = _option(10.0, "Time a client has to send a request head.", "SECONDS", least=1)
+    head_timeout: float = _option(
+        10.0, "Answer 408 if a request head takes longer than this to arrive.", "SECONDS", least=1
+    )
     stall_timeout: float = _option(
-        30.0,
-        "A body or response that has not moved since the last look, so long ago, is given up.",
-        "SECONDS",
-        least=1,
+        30.0, "Close a transfer that makes no progress for this long.", "SECONDS", least=1
     )
     min_rate: int = _option(
         240,
-        "A body or response that takes longer than the stall timeout has to move this fast on the average, "
-        "in bytes a second; 0 is no limit.",
+        "Close a transfer longer than --stall-timeout that averages less than this a second; 0 is no limit.",
         "BYTES",
         least=0,
     )
     drain_delay: float = _option(
         0.0,
-        "When asked to stop, say so on the health path and go on for so long: a load balancer has to notice.",
+        "After a stop signal, accept for this long and answer readiness checks with 503.",
         "SECONDS",
         least=0,
     )
     graceful_timeout: float = _option(
         30.0,
-        "Time running requests have to finish when the server stops or a worker is replaced.",
+        "Give running requests this long to finish when the server stops or a worker is replaced.",
         "SECONDS",
         least=0,
     )
     pid_file: str = _option(
-        "",
-        "Where to write the supervisor's process id, and to PATH.status how it stands.",
-        "PATH",
-        command=True,
+        "", "Write the supervisor's process id to PATH, and its state to PATH.status.", "PATH", command=True
     )
     preload: bool = _option(
         False,
-        "Import the app once and fork the workers from there, so that they share its memory.",
+        "Import the app once and fork the workers from that process. This saves memory.",
         command=True,
     )
     probe: str = _option(
         "",
-        "A request that a new worker has to answer below 400 before it serves, such as /health.",
+        "Require an answer below 400 to GET PATH, such as /health, before a new worker serves.",
         "PATH",
         command=True,
     )
     max_requests: int = _option(
         0,
-        "Replace a worker after so many requests, or up to a tenth more; 0 is never.",
+        "Replace a worker after this many requests, plus up to 10% at random; 0 is never.",
         "N",
         least=0,
         command=True,
     )
     max_rss: int = _option(
-        0,
-        "Replace a worker whose resident memory is above this; 0 is never.",
-        "BYTES",
-        least=0,
-        command=True,
+        0, "Replace a worker whose resident memory exceeds this; 0 is never.", "BYTES", least=0, command=True
     )
     max_lifetime: float = _option(
         0.0,
-        "Replace a worker after so long, or up to a tenth more; 0 is never.",
+        "Replace a worker after this long, plus up to 10% at random; 0 is never.",
         "SECONDS",
         least=0,
         command=True,
     )
     health_path: str = _option(
         "",
-        "Answer this path without the app: 200 while the server lives, and at PATH/ready 503 once it stops.",
+        "Answer health checks without the app: PATH says 200, PATH/ready says 503 once the server stops.",
         "PATH",
     )
     slow_log: float = _option(
         0.0,
-        "Log a request, and where its thread is, once it has run for so long; 0 is never.",
+        "Log each request that runs longer than this, with the stack of its thread; 0 is never.",
         "SECONDS",
         least=0,
     )
     request_timeout: float = _option(
         0.0,
-        "Time the app has for a request; then it is answered 504, or cut, and its thread is given up. "
-        "0 is no limit.",
+        "Give up a call of the app after this long: answer 504, or cut the response. 0 is no limit.",
         "SECONDS",
         least=0,
     )
-    max_line: int = _option(8192, "Longest request line.", "BYTES", least=64)
-    max_head: int = _option(65536, "Most header fields, in bytes.", "BYTES", least=1024)
-    max_fields: int = _option(100, "Most header fields, counted.", "N", least=1)
-    max_body: int = _option(1 << 30, "Longest request body; 0 is no limit.", "BYTES", least=0)
+    max_line: int = _option(8192, "Answer 414 if the request line is longer than this.", "BYTES", least=64)
+    max_head: int = _option(
+        65536, "Answer 431 if the header fields are larger than this.", "BYTES", least=1024
+    )
+    max_fields: int = _option(100, "Answer 431 if a request has more header fields than this.", "N", least=1)
+    max_body: int = _option(
+        1 << 30, "Answer 413 if a request body is larger than this; 0 is no limit.", "BYTES", least=0
+    )
 
     def __post_init__(self) -> None:
         if not self.bind:
