@@ -18,8 +18,8 @@ from tests.server.client import Client
 from wsgiserve import Server
 from wsgiserve.files import Answer, Files, Store
 from wsgiserve.files.codings import ranking
-from wsgiserve.files.conditional import Validators, evaluate, format_date, parse_date
-from wsgiserve.files.validators import Version
+from wsgiserve.files.conditional import evaluate, format_date, parse_date
+from wsgiserve.files.validators import Validators, Version
 from wsgiserve.web.media_types import MEDIA_TYPES, media_type
 
 LONG_AGO = 1_600_000_000

@@ -287,17 +287,12 @@ def test_an_archive_is_a_download_with_the_folder_s_name(root: Path) -> None:
     (root / HEBREW[:4]).mkdir()
     zipped = files.get("/sub/?archive=zip")
     assert zipped.content_type == "application/zip"
-    assert (
-        zipped.headers["Content-Disposition"] == "attachment; filename=\"sub.zip\"; filename*=UTF-8''sub.zip"
-    )
+    assert zipped.headers["Content-Disposition"] == "attachment; filename=sub.zip"
     assert zipped.body[:2] == b"PK"
-    assert (
-        files.get("/?archive=tar.gz")
-        .headers["Content-Disposition"]
-        .startswith('attachment; filename="files.tar.gz"')
-    )
+    packed = files.get("/?archive=tar.gz")
+    assert packed.headers["Content-Disposition"] == "attachment; filename=files.tar.gz"
     strange = files.get(f"/{quote(HEBREW[:4])}/?archive=zip").headers["Content-Disposition"]
-    assert strange.startswith("attachment; filename=\"____.zip\"; filename*=UTF-8''%D7%A9")
+    assert strange.startswith("attachment; filename=____.zip; filename*=UTF-8''%D7%A9")
     assert files.get("/nowhere/?archive=zip", status=404)
     assert files.get("/?archive=rar").content_type == "text/html"
     assert app(root).get("/?archive=zip").content_type == "text/html"

@@ -20,7 +20,7 @@ from tests.files.judging import Seen
 from tests.server.client import Client
 from wsgiserve import Server
 from wsgiserve.files import Files, NotStored, Store
-from wsgiserve.files.disk.draft import HIDDEN
+from wsgiserve.files.store import HIDDEN
 
 Send = Callable[..., Seen]
 

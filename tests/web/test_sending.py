@@ -93,7 +93,7 @@ def test_type_and_headers_may_be_said(path):
         ("report.pdf", "attachment; filename=report.pdf"),
         ("my report.pdf", 'attachment; filename="my report.pdf"'),
         ("über.pdf", "attachment; filename=uber.pdf; filename*=UTF-8''%C3%BCber.pdf"),
-        ("日本.pdf", "attachment; filename=.pdf; filename*=UTF-8''%E6%97%A5%E6%9C%AC.pdf"),
+        ("日本.pdf", "attachment; filename=__.pdf; filename*=UTF-8''%E6%97%A5%E6%9C%AC.pdf"),
         ("a\r\nb.pdf", "attachment; filename=ab.pdf; filename*=UTF-8''a%0D%0Ab.pdf"),
         ('a"b\\.pdf', 'attachment; filename="a\\"b\\\\.pdf"'),
     ],

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from http import HTTPStatus
 from typing import NamedTuple
 
-Fields = list[tuple[str, str]]
+from wsgiserve.web.head import Fields, status_line
 
 
 class Answer(NamedTuple):
@@ -21,11 +20,6 @@ class Answer(NamedTuple):
         close = getattr(self.body, "close", None)
         if close is not None:
             close()
-
-
-def status_line(code: int) -> str:
-    """Give a status its phrase."""
-    return f"{code} {HTTPStatus(code).phrase}"
 
 
 def text(status: int, detail: str, fields: Sequence[tuple[str, str]] = ()) -> Answer:

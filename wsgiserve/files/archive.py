@@ -18,15 +18,18 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
-from wsgiserve.files.disk.store import Entry, Store, StoredFile
-from wsgiserve.files.tree import join, walk
+from wsgiserve.files.store import Entry, join
+from wsgiserve.files.tree import walk
+
+if TYPE_CHECKING:
+    from wsgiserve.files.disk.store import Store
+    from wsgiserve.files.disk.stored_file import StoredFile
 
 MOST_MEMBERS = 100_000
 """Of a zip: some 60 MB of memory."""
 
-_BLOCK = 256 * 1024
 _LEVEL = 1  # The network is seldom slower than what the next level takes.
 # What does not get smaller. It is "deflated" all the same, level 0: a stored member whose length comes
 # behind it, as it must in a stream, is one that unzipping streams cannot read (APPNOTE 4.4.4, bit 3).
@@ -100,7 +103,7 @@ def _zip(store: Store, name: str) -> Iterator[bytes]:
                     continue
                 info.file_size = stored.size  # decides whether the lengths behind it take 4 or 8 bytes
                 with archive.open(info, "w") as member:
-                    for block in _blocks(stored):
+                    for block in stored.blocks(0, stored.size):
                         member.write(block)
                         if packed := sink.take():
                             yield packed
@@ -128,7 +131,7 @@ def _tar(store: Store, name: str) -> Iterator[bytes]:
         with _opened(store, join(name, path)) as stored:
             if stored is not None:
                 yield _tar_header(path, entry, stored.size)
-                yield from _blocks(stored)
+                yield from stored.blocks(0, stored.size)
                 yield bytes(-stored.size % _TAR_BLOCK)
     yield bytes(2 * _TAR_BLOCK)  # the end: two blocks of zeros
 
@@ -152,14 +155,3 @@ def _opened(store: Store, name: str) -> Iterator[StoredFile | None]:
         return
     with stored.file:
         yield stored
-
-
-def _blocks(stored: StoredFile) -> Iterator[bytes]:
-    """Read as many bytes as the file had when it was opened, also if it has more by now."""
-    left = stored.size
-    while left:
-        block = stored.file.read(min(left, _BLOCK))
-        if not block:
-            raise OSError("a file became shorter while it was put into an archive")
-        left -= len(block)
-        yield block

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from werkzeug.datastructures import Authorization
 from werkzeug.security import check_password_hash, generate_password_hash
 
+from wsgiserve.files.answer import text
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -56,17 +58,13 @@ class BasicAuth:
             environ["REMOTE_USER"] = given[0]
             environ["AUTH_TYPE"] = "Basic"
             return self._app(environ, start_response)
-        body = b"This needs a user name and a password.\n"
-        start_response(
-            "401 Unauthorized",
-            [
-                ("Content-Type", "text/plain; charset=utf-8"),
-                ("Content-Length", str(len(body))),
-                ("WWW-Authenticate", self._challenge),
-                ("Cache-Control", "no-store"),
-            ],
+        refusal = text(
+            401,
+            "This needs a user name and a password.",
+            [("WWW-Authenticate", self._challenge), ("Cache-Control", "no-store")],
         )
-        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+        start_response(refusal.status, refusal.fields)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else refusal.body
 
     def _is_right(self, user: str, password: str) -> bool:
         digest = hmac.digest(self._key, f"{user}:{password}".encode(), "sha256")

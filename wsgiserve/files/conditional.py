@@ -18,7 +18,10 @@ import calendar
 import re
 import time
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from wsgiserve.files.validators import Validators
 
 Outcome = Literal["proceed", "not modified", "failed"]
 
@@ -29,17 +32,6 @@ CONDITIONS = (
     "HTTP_IF_UNMODIFIED_SINCE",
 )
 """The keys of the WSGI environ that ``evaluate`` reads."""
-
-
-class Validators(NamedTuple):
-    """What tells one version from another (RFC 9110 §8.8)."""
-
-    etag: str
-    """As it stands in the field, with the quotes, and with W/ if it is weak."""
-    modified: int
-    """Seconds since 1970: the date of Last-Modified."""
-    settled: bool
-    """Whether the date is old enough to be a strong validator (§8.8.2.2)."""
 
 
 def evaluate(method: str, fields: Mapping[str, str], current: Validators | None) -> Outcome:

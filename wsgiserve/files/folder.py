@@ -10,17 +10,19 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from wsgiserve.files.answer import Answer, Fields, empty, not_found, text
+from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.disk.store import Store
 from wsgiserve.files.hot import HotFiles
 from wsgiserve.files.listing import FolderPage
 from wsgiserve.files.origin import OriginPolicy
-from wsgiserve.files.reading import Found, Listing, Reading, decoded
+from wsgiserve.files.reading import Found, Listing, Reading, name_of
 from wsgiserve.files.representation import LOOKED_AT
 from wsgiserve.files.writing import Writing
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from wsgiserve.web.head import Fields
 
 
 class Files:
@@ -130,7 +132,7 @@ class Files:
             return text(405, "This folder does not take that method.", [("Allow", self.allow)])
         if not self._origins.may_change(environ):
             return text(403, "A page of another site may not change anything here.")
-        name = decoded(path)
+        name = name_of(path)
         if name is None:
             return text(400, "The path is not valid UTF-8.")
         try:

@@ -7,27 +7,25 @@ parts begin and end; a part is a stream, read while the store writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Literal, cast
 from urllib.parse import parse_qs
 
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 from werkzeug.wsgi import get_input_stream
 
 from wsgiserve.files.answer import Answer, text
-from wsgiserve.files.disk.store import NotStored, Store
-from wsgiserve.files.tree import join
+from wsgiserve.files.store import NotStored, join
+from wsgiserve.web.forms import MULTIPART, URLENCODED, Part, multipart_parts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+    from wsgiserve.files.disk.store import Store
     from wsgiserve.files.validators import Version
 
 Clash = Literal["keep", "replace", "skip"]
 
-_CHUNK = 128 * 1024
 _MOST_BUFFERED = 1024 * 1024
 _MOST_PARTS = 10_000
 _MOST_FIELDS = 64 * 1024  # bytes of a form without files
@@ -47,9 +45,9 @@ def answer_form(
     """
     kind, options = parse_options_header(environ.get("CONTENT_TYPE", ""))
     try:
-        if upload and kind == "multipart/form-data":
+        if upload and kind == MULTIPART:
             return _save_files(environ, store, folder, options.get("boundary", ""), max_size)
-        if kind == "application/x-www-form-urlencoded":
+        if kind == URLENCODED:
             fields = _fields(environ)
             if upload and "folder" in fields:
                 store.make_folder(join(folder, fields["folder"]))
@@ -93,7 +91,8 @@ def _save_files(
     if not boundary:
         raise NotStored("The form says not where its parts end.", 400)
     try:
-        for part in _Form(get_input_stream(environ), boundary):
+        stream = get_input_stream(environ)
+        for part in multipart_parts(stream, boundary, max_memory=_MOST_BUFFERED, max_parts=_MOST_PARTS):
             if part.filename is None:
                 if part.name == "clash":
                     clash = cast("Clash", part.text(16))
@@ -110,7 +109,7 @@ def _save_files(
     return text(problems[0][0], "\n".join(lines))
 
 
-def _save(store: Store, folder: str, leaf: str, part: _Part, clash: Clash, max_size: int | None) -> bool:
+def _save(store: Store, folder: str, leaf: str, part: Part, clash: Clash, max_size: int | None) -> bool:
     """Return whether the file was saved, or was to be left as it is."""
     if clash == "keep":
         leaf = _free_name(leaf, {entry.name for entry in store.entries(folder)})
@@ -143,53 +142,3 @@ def _free_name(name: str, taken: set[str]) -> str:
         number += 1
         free = f"{stem} ({number}){suffix}"
     return free
-
-
-class _Form:
-    """The parts of a form, one after the other: each is to be read before the next is asked for."""
-
-    def __init__(self, stream: IO[bytes], boundary: str) -> None:
-        self._stream = stream
-        self._decoder = MultipartDecoder(
-            boundary.encode("latin-1", "replace"), _MOST_BUFFERED, max_parts=_MOST_PARTS
-        )
-
-    def __iter__(self) -> Iterator[_Part]:
-        while not isinstance(event := self.next_event(), Epilogue):
-            if isinstance(event, File | Field):
-                part = _Part(self, event.name, event.filename if isinstance(event, File) else None)
-                yield part
-                while part.read():
-                    pass
-
-    def next_event(self) -> Event:
-        while isinstance(event := self._decoder.next_event(), NeedData):
-            self._decoder.receive_data(self._stream.read(_CHUNK) or None)
-        return event
-
-
-class _Part:
-    """One field or file of a form; ``filename`` is None for a field."""
-
-    def __init__(self, form: _Form, name: str, filename: str | None) -> None:
-        self._form = form
-        self.name = name
-        self.filename = filename
-        self._more = True
-
-    def text(self, most: int) -> str:
-        """Return the value of a field, or of a longer one more than ``most`` bytes of it."""
-        value = b""
-        while len(value) <= most and (some := self.read()):
-            value += some
-        return value.decode("utf-8", "replace")
-
-    def read(self, size: int = -1) -> bytes:
-        """Return some bytes, b"" at the end; how many is the decoder's to choose, about ``_CHUNK``."""
-        while self._more:
-            event = self._form.next_event()
-            assert isinstance(event, Data)  # between a part's head and its end there is nothing else
-            self._more = event.more_data
-            if event.data:
-                return event.data
-        return b""

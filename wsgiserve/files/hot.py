@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from wsgiserve.files.answer import Fields
 from wsgiserve.files.codings import ranking
-from wsgiserve.files.disk.store import Store
-from wsgiserve.files.representation import Representation
+
+if TYPE_CHECKING:
+    from wsgiserve.files.disk.store import Store
+    from wsgiserve.files.representation import Representation
+    from wsgiserve.web.head import Fields
 
 _IN_MEMORY = 16 * 1024
 _LARGEST = 1024 * 1024

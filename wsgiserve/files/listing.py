@@ -24,16 +24,19 @@ from urllib.parse import parse_qs, quote, urlencode
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from wsgiserve.files.answer import Answer, Fields, empty, text
+from wsgiserve.files.answer import Answer, empty, text
 from wsgiserve.files.archive import FORMATS, TooManyMembers
-from wsgiserve.files.conditional import Validators, evaluate
-from wsgiserve.files.disk.draft import HIDDEN
-from wsgiserve.files.disk.store import Entry, Store
+from wsgiserve.files.conditional import evaluate
 from wsgiserve.files.forms import answer_form
+from wsgiserve.files.store import HIDDEN, Entry
 from wsgiserve.files.tree import Order, ordered
+from wsgiserve.files.validators import Validators
+from wsgiserve.web.head import Fields, attachment
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+    from wsgiserve.files.disk.store import Store
 
 _PAGE = Path(__file__).with_name("page")
 _LISTING, _UPLOAD, _CLASH, _DELETE, _CONFIRM = (
@@ -148,12 +151,11 @@ class FolderPage:
         except TooManyMembers as error:
             return text(403, str(error))
         file = f"{name.rpartition('/')[2] or 'files'}.{suffix}"
-        # RFC 6266 §4.3, RFC 8187; for whoever does not know the second, what is ASCII of it.
-        plain = "".join(
-            sign if sign.isascii() and sign.isalnum() else "_" for sign in file[: -len(suffix) - 1]
-        )
-        disposition = f"attachment; filename=\"{plain}.{suffix}\"; filename*=UTF-8''{quote(file, safe='')}"
-        fields = [("Content-Type", kind), ("Content-Disposition", disposition), ("Cache-Control", "no-cache")]
+        fields = [
+            ("Content-Type", kind),
+            ("Content-Disposition", attachment(file)),
+            ("Cache-Control", "no-cache"),
+        ]
         return Answer("200 OK", fields, body)
 
     def _confirm(self, environ: WSGIEnvironment, folder: str, name: str) -> Answer:

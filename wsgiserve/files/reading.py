@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, overload
-from urllib.parse import quote
 
 from wsgiserve.files.answer import Answer, not_found, text
 from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
-from wsgiserve.files.disk.draft import HIDDEN
-from wsgiserve.files.disk.store import Store, StoredFile
 from wsgiserve.files.representation import Representation
+from wsgiserve.files.store import HIDDEN
 from wsgiserve.web.media_types import is_active, is_compressible, media_type
+from wsgiserve.web.paths import decode_path, requested_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+    from wsgiserve.files.disk.store import Store
+    from wsgiserve.files.disk.stored_file import StoredFile
 
 Listing = Callable[["WSGIEnvironment", str], Answer | None]
 """Answers for a folder: given the environ and the folder's name, '' for the topmost one; None is 404.
@@ -68,7 +70,7 @@ class Reading:
 
     def look_up(self, path: str, environ: WSGIEnvironment) -> Found | Answer:
         """Return what is at ``path``, as PEP 3333 hands it over; the caller sends or closes what is found."""
-        name = decoded(path)
+        name = name_of(path)
         if name is None or name == "/":
             return not_found()
         if not path:  # Mounted at /static, and asked for /static: the folder's own slash is missing.
@@ -103,15 +105,13 @@ class Reading:
         for coding in ranks:
             if coding == IDENTITY:
                 validators = stored.version.validators()
-                return Found(Representation(stored.status, validators, fields, stored.file), name)
+                return Found(Representation(stored, validators, fields), name)
             if coding in variants and (other := self._open_or_none(name + SUFFIXES[coding])):
-                stored.file.close()
+                stored.close()
                 validators = other.version.validators(coding)
                 fields.append(("Content-Encoding", coding))
-                return Found(
-                    Representation(other.status, validators, fields, other.file), name + SUFFIXES[coding]
-                )
-        stored.file.close()
+                return Found(Representation(other, validators, fields), name + SUFFIXES[coding])
+        stored.close()
         return text(406, "The file is not there in a coding that is accepted.", fields[2:])
 
     def _look_up_folder(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
@@ -132,8 +132,7 @@ class Reading:
             return at_end
         if at_end is not None:
             at_end.representation.close()
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        last = quote(path.rpartition("/")[2].encode("latin-1"))
+        last = requested_path(environ).rpartition("/")[2]
         query = environ.get("QUERY_STRING", "")
         location = f"./{last}/" + (f"?{query}" if query else "")
         return text(301, "It is a folder.", [("Location", location), ("Cache-Control", "no-cache")])
@@ -161,16 +160,10 @@ class Reading:
         return media_type(name)
 
 
-def decoded(path: str) -> str | None:
-    """Return the path without its first slash; None if it has none, or is not UTF-8.
-
-    PEP 3333 hands its bytes over as latin-1.
-    """
-    try:
-        text = path if path.isascii() else path.encode("latin-1").decode()
-    except UnicodeError:
-        return None
-    return text[1:] if text[:1] in ("/", "") else None
+def name_of(path: str) -> str | None:
+    """Return the name in the store of a path; None if it does not begin with a slash, or is not UTF-8."""
+    name = decode_path(path)
+    return name[1:] if name is not None and name[:1] in ("/", "") else None
 
 
 @overload

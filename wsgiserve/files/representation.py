@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from wsgiserve.files.answer import Answer, Fields, empty, text
-from wsgiserve.files.conditional import CONDITIONS, Validators, evaluate, format_date, part_is_wanted
+from wsgiserve.files.answer import Answer, empty, text
+from wsgiserve.files.conditional import CONDITIONS, evaluate, format_date, part_is_wanted
 from wsgiserve.files.digests import KnownDigests, is_wanted, render
-from wsgiserve.files.disk.span import Shared, Span, Whole
 from wsgiserve.files.ranges import Bounds, content_range, select
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_BLOCK = 256 * 1024
+    from wsgiserve.files.disk.stored_file import Part, StoredFile
+    from wsgiserve.files.validators import Validators
+    from wsgiserve.web.head import Fields
+
+BLOCK = 256 * 1024
 _IN_ONE_BLOCK = 1024 * 1024
 _GUIDES_CACHES = ("ETag", "Cache-Control", "Vary")
 LOOKED_AT = frozenset({*CONDITIONS, "HTTP_RANGE", "HTTP_WANT_REPR_DIGEST"})
@@ -36,36 +38,28 @@ _digests = KnownDigests()
 
 
 class Representation:
-    """One coding of a file: its status, validators, the fields of a 200, and where its bytes are.
+    """One coding of a stored file: its validators, the fields of a 200, and its bytes.
 
-    ``content`` holds the bytes of a small file; else ``file`` is open, and whoever got the representation
-    sees to it that it is closed: by sending it, or by ``close``.
+    Whoever gets a representation sends it or closes it.
     """
 
-    __slots__ = ("content", "fields", "file", "shared", "status", "validators")
+    __slots__ = ("content", "fields", "status", "stored", "validators")
 
-    def __init__(
-        self,
-        status: os.stat_result,
-        validators: Validators,
-        fields: Fields,
-        file: Span,
-    ) -> None:
-        self.status = status
+    def __init__(self, stored: StoredFile, validators: Validators, fields: Fields) -> None:
+        self.stored = stored
+        self.status = stored.status
         self.validators = validators
-        self.file: Span | None = file
         self.content: bytes | None = None
-        self.shared: Shared | None = None
         self.fields = [
             *fields,
-            ("Content-Length", str(status.st_size)),
+            ("Content-Length", str(stored.size)),
             ("ETag", validators.etag),
             ("Last-Modified", format_date(validators.modified)),
             ("Accept-Ranges", "bytes"),
         ]
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
-        """Answer GET or HEAD: with all of it, a part, or a word on why not."""
+        """Answer GET or HEAD: with the whole file or a part of it, or by 304, 412 or 416."""
         if environ.keys().isdisjoint(LOOKED_AT):
             return Answer("200 OK", self.fields.copy(), self.body(environ))
         try:
@@ -75,25 +69,22 @@ class Representation:
             raise
 
     def load(self) -> bool:
-        """Take the content into memory; return False, and leave the file, if it is changing meanwhile."""
-        size = self.status.st_size
-        content = os.pread(self._descriptor(), size + 1, 0)
-        if len(content) != size:
+        """Read the content into memory; return False, and keep the file open, if the file is changing."""
+        self.content = self.stored.content()
+        if self.content is None:
             return False
-        self.content = content
         self.close()
         return True
 
     def share(self) -> Representation:
-        """Return the same for many answers, with a descriptor of its own."""
+        """Return a copy for any number of responses, which has a descriptor of its own."""
         twin = copy.copy(self)
-        twin.shared, twin.file = Shared(_reopened(self._descriptor())), None
+        twin.stored = self.stored.shared()
         return twin
 
     def close(self) -> None:
-        """Close the file, which is not sent."""
-        if self.file is not None:
-            self.file.close()
+        """Close the file, if the representation is not sent."""
+        self.stored.close()
 
     def _answer_conditions(self, environ: WSGIEnvironment) -> Answer:
         outcome = evaluate(environ["REQUEST_METHOD"], environ, self.validators)
@@ -148,42 +139,22 @@ class Representation:
         return Answer("206 Partial Content", fields, body)
 
     def body(self, environ: WSGIEnvironment, bounds: Bounds | None = None) -> Iterable[bytes]:
-        """Return the body of an answer to GET or HEAD, or a part of it."""
+        """Return the body of an answer to GET or HEAD: all bytes, or those within ``bounds``."""
         if environ["REQUEST_METHOD"] == "HEAD":
             self.close()
             return []
-        if self.content is not None:
-            return [self.content if bounds is None else self.content[bounds[0] : bounds[1]]]
-        wrapper = environ.get("wsgi.file_wrapper", _Blocks)
         start, stop = bounds or (0, self.status.st_size)
-        file: Span | Whole
-        if self.file is not None:
-            file = self.file.narrow(start, stop)
-        elif bounds is None and self.shared is not None:
-            file = Whole(self.shared, self.status.st_size)
-        else:
-            file = Span(_reopened(self._descriptor())).narrow(start, stop)
-        body: Iterable[bytes] = wrapper(file, _BLOCK)
+        if self.content is not None:
+            return [self.content[start:stop]]
+        body: Iterable[bytes] = environ.get("wsgi.file_wrapper", _Blocks)(
+            self.stored.part(start, stop), BLOCK
+        )
         return body
 
-    def _descriptor(self) -> int:
-        if self.file is not None:
-            return self.file.fileno()
-        assert self.shared is not None
-        return self.shared.descriptor
-
-    def read(self, bounds: Bounds) -> Iterator[bytes]:
-        """Read a part block by block; EOFError if the file has shrunk."""
+    def blocks(self, bounds: Bounds) -> Iterable[bytes]:
+        """Return the bytes within ``bounds``, block by block."""
         start, stop = bounds
-        if self.content is not None:
-            yield self.content[start:stop]
-            return
-        while start < stop:
-            block = os.pread(self._descriptor(), min(_BLOCK, stop - start), start)
-            if not block:
-                raise EOFError("the file has shrunk while it was sent")
-            start += len(block)
-            yield block
+        return self.stored.blocks(start, stop) if self.content is None else [self.content[start:stop]]
 
     def _sha256(self) -> bytes:
         status = self.status
@@ -191,7 +162,7 @@ class Representation:
         digest = _digests.get(version)
         if digest is None:
             made = hashlib.sha256()
-            for block in self.read((0, status.st_size)):
+            for block in self.blocks((0, status.st_size)):
                 made.update(block)
             digest = made.digest()
             if self.validators.settled:
@@ -212,7 +183,7 @@ class Parts:
     def __iter__(self) -> Iterator[bytes]:
         for head, span in zip(self._heads, self._spans, strict=True):
             yield head
-            yield from self._source.read(span)
+            yield from self._source.blocks(span)
         yield self._end
 
     def close(self) -> None:
@@ -220,15 +191,10 @@ class Parts:
         self._source.close()
 
 
-def _reopened(descriptor: int) -> int:
-    """Open the same file again: a duplicate would share the position."""
-    return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-
-
 class _Blocks:
     """``wsgi.file_wrapper`` for a server that has none."""
 
-    def __init__(self, file: Span | Whole, size: int) -> None:
+    def __init__(self, file: Part, size: int) -> None:
         self._file = file
         self._size = size
         self.close = file.close

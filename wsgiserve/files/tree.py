@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from wsgiserve.files.disk.store import Entry, Store
+from wsgiserve.files.store import Entry, join
+
+if TYPE_CHECKING:
+    from wsgiserve.files.disk.store import Store
 
 Order = Literal["name", "size", "date"]
 
@@ -44,11 +47,6 @@ def walk(store: Store, name: str) -> Iterator[tuple[str, Entry]]:
             except FileNotFoundError:
                 continue
             ahead += [(f"{path}/", each) for each in reversed(below)]
-
-
-def join(folder: str, name: str) -> str:
-    """Return the store's name of what is called ``name`` in ``folder``."""
-    return f"{folder}/{name}" if folder else name
 
 
 def _natural(entry: Entry) -> tuple[list[str | int], str]:

@@ -14,11 +14,20 @@ import os
 import time
 from typing import NamedTuple
 
-from wsgiserve.files.conditional import Validators
-
 _SECOND = 1_000_000_000
 _TICK = 20_000_000
 _COARSE = 2 * _SECOND
+
+
+class Validators(NamedTuple):
+    """The fields that tell one version of a representation from another (RFC 9110 §8.8)."""
+
+    etag: str
+    """The field value, with its quotes, and with W/ if the tag is weak."""
+    modified: int
+    """The date of Last-Modified, in seconds since 1970."""
+    settled: bool
+    """Whether the date is old enough to be a strong validator (§8.8.2.2)."""
 
 
 class Version(NamedTuple):

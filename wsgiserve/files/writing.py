@@ -11,16 +11,18 @@
 from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
-from urllib.parse import quote
 
 from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.conditional import CONDITIONS, evaluate
 from wsgiserve.files.digests import announced
-from wsgiserve.files.disk.store import Check, NotStored, Store
-from wsgiserve.files.validators import Version
+from wsgiserve.files.store import Check, NotStored
+from wsgiserve.web.paths import requested_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+    from wsgiserve.files.disk.store import Store
+    from wsgiserve.files.validators import Version
 
 
 class Writing:
@@ -69,8 +71,7 @@ class Writing:
         fields = [("ETag", saved.version.validators().etag.removeprefix("W/"))]
         if not saved.created:
             return text(200, "Replaced", fields)
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        return text(201, "Created", [("Location", quote(path.encode("latin-1"))), *fields])
+        return text(201, "Created", [("Location", requested_path(environ)), *fields])
 
 
 class _Announced:

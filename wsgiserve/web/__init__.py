@@ -1,27 +1,42 @@
-"""The framework half: an explicit, decorator-routed WSGI application on werkzeug."""
+"""The framework half: an explicit, decorator-routed WSGI application on werkzeug.
+
+A public name is loaded when it is first used: ``wsgiserve.files`` uses a few modules of this half without it.
+"""
 
 from __future__ import annotations
 
-from werkzeug.exceptions import abort
-from werkzeug.wrappers import Response
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from wsgiserve.web.app import App
-from wsgiserve.web.groups import Group
-from wsgiserve.web.negotiation import negotiate
-from wsgiserve.web.problems import Problem
-from wsgiserve.web.replies import json_response, redirect
-from wsgiserve.web.requests import Request
-from wsgiserve.web.sending import send
+if TYPE_CHECKING:
+    from werkzeug.exceptions import abort as abort
+    from werkzeug.wrappers import Response as Response
 
-__all__ = [
-    "App",
-    "Group",
-    "Problem",
-    "Request",
-    "Response",
-    "abort",
-    "json_response",
-    "negotiate",
-    "redirect",
-    "send",
-]
+    from wsgiserve.web.app import App as App
+    from wsgiserve.web.groups import Group as Group
+    from wsgiserve.web.negotiation import negotiate as negotiate
+    from wsgiserve.web.problems import Problem as Problem
+    from wsgiserve.web.replies import json_response as json_response
+    from wsgiserve.web.replies import redirect as redirect
+    from wsgiserve.web.requests import Request as Request
+    from wsgiserve.web.sending import send as send
+
+_HOME = {
+    "App": "wsgiserve.web.app",
+    "Group": "wsgiserve.web.groups",
+    "Problem": "wsgiserve.web.problems",
+    "Request": "wsgiserve.web.requests",
+    "Response": "werkzeug.wrappers",
+    "abort": "werkzeug.exceptions",
+    "json_response": "wsgiserve.web.replies",
+    "negotiate": "wsgiserve.web.negotiation",
+    "redirect": "wsgiserve.web.replies",
+    "send": "wsgiserve.web.sending",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
+    return value

@@ -21,10 +21,11 @@ from werkzeug.routing import BaseConverter
 from wsgiserve.web import background
 from wsgiserve.web.client import make_client
 from wsgiserve.web.dispatch import Dispatcher
+from wsgiserve.web.forms import MAX_FORM_MEMORY, MAX_FORM_PARTS
 from wsgiserve.web.groups import Chain, Group, Registration, full_endpoint, full_rule
 from wsgiserve.web.lifespan import Lifespan
 from wsgiserve.web.openapi import describe_api
-from wsgiserve.web.requests import MAX_DATA, MAX_FORM_MEMORY, MAX_FORM_PARTS, Request, with_limits
+from wsgiserve.web.requests import MAX_DATA, Request, with_limits
 from wsgiserve.web.routing import Route, RouteTable
 from wsgiserve.web.views import View, check
 

@@ -22,10 +22,11 @@ from werkzeug.wrappers import Response
 
 from wsgiserve.web.errors import DEBUGGER
 from wsgiserve.web.problems import preferred
-from wsgiserve.web.requests import Request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from wsgiserve.web.requests import Request
 
 logger = logging.getLogger("wsgiserve.app")
 

@@ -25,13 +25,15 @@ from wsgiserve.web import background
 from wsgiserve.web.errors import ErrorHandlers
 from wsgiserve.web.groups import Group, handlers_of
 from wsgiserve.web.hooks import Hooks, hooks_of, respond
+from wsgiserve.web.paths import decode_path
 from wsgiserve.web.replies import Rendered, render, to_response, without_body
-from wsgiserve.web.requests import Request
 from wsgiserve.web.routing import Route, RouteTable
 from wsgiserve.web.views import View
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from wsgiserve.web.requests import Request
 
 KNOWN = 1024
 LONGEST = 256  # of method and path together, in characters
@@ -128,7 +130,7 @@ class Dispatcher:
 
     def _find(self, method: str, raw: str) -> Found:
         known, plans = self._known, self._plans  # in this order: see forget()
-        path = _decode(raw)
+        path = decode_path(raw)
         if path is None:
             return self._find_undecodable(method, raw), {}
         lasts = self._table.lasting
@@ -196,16 +198,6 @@ def _enter(
     }
     result: Iterable[bytes] = app(inner, start_response)
     return result
-
-
-def _decode(raw: str) -> str | None:
-    """Decode the path, None if it is not UTF-8; PEP 3333 hands its bytes over as latin-1."""
-    if raw.isascii():
-        return raw
-    try:
-        return raw.encode("latin-1").decode()
-    except UnicodeError:
-        return None
 
 
 def _refuse() -> NoReturn:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from werkzeug.datastructures import Headers
@@ -19,8 +19,10 @@ from werkzeug.wrappers import Response
 
 from wsgiserve.web.problems import own_fields, present
 from wsgiserve.web.replies import Rendered, render
-from wsgiserve.web.requests import Request
 from wsgiserve.web.views import View, check, describe
+
+if TYPE_CHECKING:
+    from wsgiserve.web.requests import Request
 
 logger = logging.getLogger("wsgiserve.app")
 

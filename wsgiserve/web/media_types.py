@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-UNKNOWN = "application/octet-stream"
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+BYTES = "application/octet-stream"
 
 _TEXT = {
     "text/css": ".css",
@@ -30,7 +32,7 @@ _TEXT = {
 _OTHERS = {
     "application/epub+zip": ".epub",
     "application/geo+json": ".geojson",
-    "application/gzip": ".gz .tgz",
+    "application/gzip": ".gz .tgz .svgz",
     "application/java-archive": ".jar",
     "application/json": ".json .map",
     "application/ld+json": ".jsonld",
@@ -135,7 +137,7 @@ _COMPRESSIBLE = (
 def media_type(name: str) -> str:
     """Return the Content-Type of a file of that name."""
     stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
-    return MEDIA_TYPES.get(f".{suffix.lower()}", UNKNOWN) if stem and dot else UNKNOWN
+    return MEDIA_TYPES.get(f".{suffix.lower()}", BYTES) if stem and dot else BYTES
 
 
 def is_active(content_type: str) -> bool:

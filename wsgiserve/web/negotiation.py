@@ -7,11 +7,13 @@ Parameters of ranges are not looked at: clients send ``application/json; charset
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import NotAcceptable
 from werkzeug.http import parse_accept_header
 
-from wsgiserve.web.requests import Request
+if TYPE_CHECKING:
+    from wsgiserve.web.requests import Request
 
 
 def negotiate(request: Request, *types: str) -> str:

@@ -26,7 +26,7 @@ from werkzeug.routing.rules import parse_converter_args
 from werkzeug.wrappers import Request
 
 from wsgiserve.web.annotations import UNRESOLVED, alternatives, evaluate, plain
-from wsgiserve.web.replies import BYTES, JSON, TEXT
+from wsgiserve.web.media_types import BYTES, JSON, TEXT
 from wsgiserve.web.rules import Parameter, fill
 from wsgiserve.web.schemas import Schema, Schemas, free_name
 from wsgiserve.web.views import View, namespace_of, signature_of

@@ -19,18 +19,14 @@ from typing import Any, cast
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
-from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.utils import redirect as _redirect
 from werkzeug.wrappers import Response
 
 from wsgiserve.web.encoding import encode_json
+from wsgiserve.web.head import Fields, status_line
+from wsgiserve.web.media_types import BYTES, JSON, TEXT
 from wsgiserve.web.views import View, describe
 
-TEXT = "text/plain; charset=utf-8"
-BYTES = "application/octet-stream"
-JSON = "application/json"
-
-Fields = list[tuple[str, str]]
 Rendered = tuple[str, Fields, Iterable[bytes]]
 """The status line, the header fields and the body, as PEP 3333 wants them; the body may have ``close()``."""
 
@@ -38,9 +34,7 @@ _MAY_RETURN = (
     "a view returns str, bytes, dict, list, a dataclass, None, an iterator of bytes or str, a Response, "
     "(body, status) or (body, status, headers)"
 )
-# In the registered spelling; werkzeug would shout it.
-_STATUS_LINES = {code: f"{code} {phrase}" for code, phrase in HTTP_STATUS_CODES.items()}
-_OK = _STATUS_LINES[200]
+_OK = status_line(200)
 _TEXT_FIELD, _JSON_FIELD = ("Content-Type", TEXT), ("Content-Type", JSON)
 _BODILESS = (204, 304)  # RFC 9110 sections 15.3.5 and 15.4.5
 
@@ -125,11 +119,6 @@ def redirect(location: str, code: int = 302) -> Response:
     response = _redirect(location, code)
     response.status = status_line(code)
     return response
-
-
-def status_line(code: int) -> str:
-    """Give a status its registered phrase."""
-    return _STATUS_LINES.get(code) or f"{code} Unknown"
 
 
 def _unpack(reply: object, view: View, status: int | None) -> tuple[object, int, Headers | None]:

@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import os
 import stat
-import unicodedata
 from collections.abc import Mapping
-from mimetypes import MimeTypes
 from typing import IO
-from urllib.parse import quote
 
 from werkzeug.exceptions import NotFound
-from werkzeug.http import dump_options_header
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import wrap_file
 
-from wsgiserve.web.replies import BYTES, Fields, status_line
+from wsgiserve.web.head import Fields, attachment, status_line
+from wsgiserve.web.media_types import media_type
 from wsgiserve.web.requests import Request
 
 _BLOCK = 64 * 1024
-_TYPES = MimeTypes()  # Python's own table: the systems' differ
-_TYPES.add_type("text/javascript", ".js")  # RFC 9239, since Python 3.12
-_TYPES.add_type("text/javascript", ".mjs")
-_COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 
 
 def send(
@@ -54,35 +47,18 @@ def send(
     response = Response(
         wrap_file(request.environ, file, _BLOCK),
         status_line(200),
-        mimetype=mimetype or guess_type(name),
+        mimetype=mimetype,
+        content_type=None if mimetype else media_type(name),
         direct_passthrough=True,
     )
     size = _size(file)
     if size is not None:
         response.content_length = size
     if download_name is not None:
-        response.headers["Content-Disposition"] = _attachment(download_name)
+        response.headers["Content-Disposition"] = attachment(download_name)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.update(headers or {})
     return response
-
-
-def guess_type(name: str) -> str:
-    """Guess a type by a file's name; what is compressed arrives as it was saved."""
-    kind, encoding = _TYPES.guess_type(name)
-    if encoding is not None:
-        return _COMPRESSED.get(encoding, BYTES)
-    return kind or BYTES
-
-
-def _attachment(name: str) -> str:
-    """Write the name that a file is saved by, for old clients also in ASCII (RFC 6266 appendix D)."""
-    ascii = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = "".join(filter(str.isprintable, ascii))
-    names = {"filename": plain}
-    if plain != name:
-        names["filename*"] = f"UTF-8''{quote(name, safe='', errors='replace')}"
-    return dump_options_header("attachment", names)
 
 
 def _open(path: str | os.PathLike[str]) -> IO[bytes]:

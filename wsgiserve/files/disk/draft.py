@@ -23,17 +23,15 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from wsgiserve.files.store import HIDDEN
 from wsgiserve.files.validators import Version
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
-
-HIDDEN = ".wsgiserve-"
-"""How a draft's name begins, while it has one. The store neither reads nor writes such names."""
 
 _REPLACING = HIDDEN + "replacing"
 _CHUNK = 256 * 1024
@@ -73,16 +71,13 @@ class Draft:
             if self._hidden is not None:
                 os.unlink(self._hidden, dir_fd=self._folder)
 
-    def write_all(self, stream: SupportsRead[bytes], watch: Iterable[Callable[[bytes], object]] = ()) -> int:
-        """Copy ``stream`` to its end, a chunk at a time; return the number of bytes.
-
-        Each of ``watch`` is called with each chunk, before that is written.
-        """
+    def write_all(
+        self, stream: SupportsRead[bytes], receive: Callable[[bytes], object] = lambda chunk: None
+    ) -> None:
+        """Copy ``stream`` to its end; ``receive`` is called with each chunk before it is written."""
         while chunk := stream.read(_CHUNK):
-            for look in watch:
-                look(chunk)
+            receive(chunk)
             self._file.write(chunk)
-        return self._file.tell()
 
     def publish(self, name: str, check: Callable[[], object] = lambda: None) -> tuple[bool, Version]:
         """Give the file its name, durably; return whether it is new, and its version.
