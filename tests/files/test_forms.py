@@ -103,9 +103,9 @@ def test_what_is_not_saved_is_said_and_the_rest_is_saved(tmp_path: Path) -> None
         b"--" + BOUNDARY.encode() + b"\r\nX: y\r\n\r\nz\r\n--" + BOUNDARY.encode() + b"--\r\n",
     ],
 )
-def test_a_form_that_is_broken_saves_nothing_of_the_broken_part(tmp_path: Path, body: bytes) -> None:
+def test_a_malformed_form_saves_nothing_of_the_broken_part(tmp_path: Path, body: bytes) -> None:
     answer = send(app(tmp_path, upload=True), "/", body, 400)
-    assert "broken off or malformed" in answer.text
+    assert "cut off or malformed" in answer.text
     assert contents(tmp_path) == {}
 
 

@@ -1,4 +1,4 @@
-"""Files: one store that does every check, and ``Files``, which serves it over HTTP."""
+"""Files: a store that checks every name, and ``Files``, the WSGI application that serves a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request is answered with, and the small answers that several places give."""
+"""Answers to a request, and the short ones that several modules give."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from wsgiserve.web.head import Fields, status_line
 
 
 class Answer(NamedTuple):
-    """A response before it is one: the status line's end, the fields, the body."""
+    """The status, header fields and body of a response, before ``start_response`` is called."""
 
     status: str
     fields: Fields
     body: Iterable[bytes]
 
     def close(self) -> None:
-        """Close the body, if it has something to close: for an answer that is not sent."""
+        """Close the body of an answer that is not sent."""
         close = getattr(self.body, "close", None)
         if close is not None:
             close()
@@ -30,10 +30,10 @@ def text(status: int, detail: str, fields: Sequence[tuple[str, str]] = ()) -> An
 
 
 def empty(status: int, fields: Sequence[tuple[str, str]] = ()) -> Answer:
-    """Answer with a status that has no body: 204 or 304."""
+    """Answer 204 or 304, which have no body."""
     return Answer(status_line(status), list(fields), [])
 
 
 def not_found() -> Answer:
-    """Answer for whatever is not there, or must not be seen: one and the same."""
+    """Answer 404, the same for a missing file as for a hidden one."""
     return text(404, "There is no such file.")

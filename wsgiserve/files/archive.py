@@ -1,11 +1,11 @@
-"""A folder as one ``.zip`` or ``.tar.gz``, made while it is sent.
+"""A folder as a ``.zip`` or ``.tar.gz``, made while it is sent.
 
-* Each file is opened through the store, when its turn comes, so an archive holds what the listing
-  shows and nothing else. There is no temporary file; of the files one block is in memory.
-* A zip ends with a directory of all its members, which is kept until then: it may have so many
-  members and no more. A tar has no such thing.
-* What cannot be made as promised ends in an exception, which cuts the response: nobody takes half
-  an archive for a whole one. A file that was removed or hidden meanwhile is left out.
+* The store opens each file when its turn comes, so an archive holds the same files as the listing. There is
+  no temporary file, and only one block of one file is in memory.
+* A zip ends with a directory of all its members, which stays in memory until then. So the number of members
+  is limited. A tar has no directory and no limit.
+* If a file becomes shorter meanwhile, an exception cuts the response: nobody takes half an archive for a
+  whole one. A file that is removed or hidden meanwhile is left out.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from wsgiserve.files.disk.stored_file import StoredFile
 
 MOST_MEMBERS = 100_000
-"""Of a zip: some 60 MB of memory."""
+"""Most members of a zip. The directory of so many takes about 60 MB of memory."""
 
-_LEVEL = 1  # The network is seldom slower than what the next level takes.
-# What does not get smaller. It is "deflated" all the same, level 0: a stored member whose length comes
-# behind it, as it must in a stream, is one that unzipping streams cannot read (APPNOTE 4.4.4, bit 3).
+_LEVEL = 1  # Higher levels are slower than most networks.
+# Files that do not get smaller are "deflated" at level 0. They cannot be stored: in a stream the length comes
+# after the member (APPNOTE 4.4.4, bit 3), and streaming readers cannot find the end of a stored member.
 # fmt: off
 _COMPRESSED = (
     ".7z", ".aac", ".apk", ".avif", ".br", ".bz2", ".docx", ".epub", ".flac", ".gif", ".gz", ".heic",
@@ -45,11 +45,11 @@ _TAR_BLOCK = 512
 
 
 class TooManyMembers(Exception):
-    """The folder has more files than a zip is made of."""
+    """The folder has more files than a zip may have."""
 
 
 def zip_stream(store: Store, name: str) -> Iterator[bytes]:
-    """Return the folder ``name`` as a zip, in blocks; raise ``TooManyMembers`` before the first."""
+    """Return the folder ``name`` as a zip, in blocks; raise ``TooManyMembers`` before the first block."""
     if next(itertools.islice(walk(store, name), MOST_MEMBERS, None), None) is not None:
         raise TooManyMembers(f"The folder has more than {MOST_MEMBERS} files; take it as .tar.gz.")
     return _zip(store, name)
@@ -68,11 +68,11 @@ FORMATS: dict[str, tuple[str, Callable[[Store, str], Iterator[bytes]]]] = {
     "zip": ("application/zip", zip_stream),
     "tar.gz": ("application/gzip", tar_stream),
 }
-"""By suffix: the media type and the function that makes it."""
+"""By suffix: the media type of an archive, and the function that makes one."""
 
 
 class _Sink:
-    """What ``zipfile`` writes to; it cannot seek, and is emptied after each block."""
+    """A file that ``zipfile`` writes to; it cannot seek, and ``take`` empties it after each block."""
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
@@ -82,7 +82,7 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """Do nothing: ``zipfile`` asks for it."""
+        """Do nothing; ``zipfile`` calls this."""
 
     def take(self) -> bytes:
         taken = b"".join(self._blocks)
@@ -101,7 +101,7 @@ def _zip(store: Store, name: str) -> Iterator[bytes]:
             with _opened(store, join(name, path)) as stored:
                 if stored is None:
                     continue
-                info.file_size = stored.size  # decides whether the lengths behind it take 4 or 8 bytes
+                info.file_size = stored.size  # zipfile chooses 32 or 64 bits for the length by this
                 with archive.open(info, "w") as member:
                     for block in stored.blocks(0, stored.size):
                         member.write(block)
@@ -147,11 +147,11 @@ def _tar_header(path: str, entry: Entry, size: int) -> bytes:
 
 @contextlib.contextmanager
 def _opened(store: Store, name: str) -> Iterator[StoredFile | None]:
-    """Open a file for a ``with`` block; None if it is not there any more."""
+    """Open a file for a ``with`` block; None if the file has been removed."""
     try:
         stored = store.open(name)
     except FileNotFoundError:
         yield None
         return
-    with stored.file:
+    with contextlib.closing(stored):
         yield stored

@@ -1,9 +1,9 @@
 """Basic authentication (RFC 7617) around any WSGI app: one user, whose password is kept as a hash.
 
-* A hash is made to be slow, and a listing is many requests: of the credentials that were right a
-  digest is remembered, keyed with a secret of this process. What was wrong costs the full time.
-* Name and password are judged together and in constant time, so that the time does not tell which
-  of them was wrong. What cannot be read is wrong credentials, not an error.
+* Password hashes are slow on purpose, and browsers send the password with every request. So a keyed digest of
+  the right credentials is remembered, with a key of this process. Wrong credentials cost the full time.
+* Name and password are compared together and in constant time, so that the time does not tell which of them
+  was wrong. A malformed Authorization field counts as wrong credentials.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 def make_credentials(user: str, password: str) -> str:
-    """Return ``USER:HASH`` for a password; ValueError for a name with a colon, and if one is empty."""
+    """Return ``USER:HASH``; ValueError for an empty name or password, or a name with a colon."""
     if not user or ":" in user:
-        raise ValueError(f"{user!r} is no user name: it has to have a letter, and no colon (RFC 7617 §2)")
+        raise ValueError(f"{user!r} is no user name: a name is not empty and has no colon (RFC 7617 §2)")
     if not password:
         raise ValueError("the password is empty")
     return f"{user}:{generate_password_hash(password)}"
 
 
 class BasicAuth:
-    """Let through to ``app`` who knows the password; everybody else gets 401."""
+    """Pass requests with the right password to ``app``; answer all others with 401."""
 
     def __init__(self, app: WSGIApplication, credentials: str, realm: str = "wsgiserve") -> None:
-        """Take ``USER:HASH``; ValueError if it is not that."""
+        """``credentials`` is ``USER:HASH``; ValueError for anything else."""
         user, colon, hashed = credentials.partition(":")
         try:
             if not user or not colon:
@@ -43,7 +43,7 @@ class BasicAuth:
             check_password_hash(hashed, "")
         except ValueError:
             raise ValueError("not USER:HASH") from None
-        if hashed.count("$") < 2:  # what check_password_hash only calls wrong
+        if hashed.count("$") < 2:  # check_password_hash would call any password wrong
             raise ValueError("not USER:HASH")
         self._app = app
         self._user = user.encode()
@@ -78,7 +78,7 @@ class BasicAuth:
 
 
 def _read(field: str | None) -> tuple[str, str] | None:
-    """Return user and password, None if there are none to be read."""
+    """Return user and password, or None if the field is missing or malformed."""
     given = Authorization.from_header(field)
     if given is None or given.type != "basic":
         return None

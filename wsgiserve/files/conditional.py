@@ -1,15 +1,15 @@
-"""Conditional requests (RFC 9110 §13): whether to go on, say "not modified", or refuse.
+"""Conditional requests (RFC 9110 §13): proceed, answer "not modified", or refuse.
 
-Field values and the validators of what is there go in, a decision comes out; no file, no clock.
+The functions get header fields and the validators of the current version, and return a decision. They use no
+file and no clock.
 
 The order is that of §13.2.2: If-Match, else If-Unmodified-Since; then If-None-Match, else If-Modified-Since;
-then, where a Range is asked for, If-Range.
+then If-Range, if the request has a Range.
 
-* A field that is there silences its weaker companion, even when it cannot be read.
-* What cannot be read as a date is ignored, as the RFC asks. What cannot be read as entity tags matches
-  nothing; a method that changes something is then refused, because what its sender wanted to protect is
-  unknown.
-* Tags and dates are read strictly here: werkzeug takes tags without quotes, and dates that are none.
+* If-Match and If-None-Match turn off the date field beside them, even when they are malformed.
+* Malformed dates are ignored, as the RFC asks. Malformed entity tags match nothing; then PUT, POST and DELETE
+  are refused, because nobody knows which version the client wanted to protect.
+* Tags and dates are parsed strictly. werkzeug's parser accepts tags without quotes, and dates such as "1994".
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ CONDITIONS = (
 
 
 def evaluate(method: str, fields: Mapping[str, str], current: Validators | None) -> Outcome:
-    """Decide by the conditions in ``fields``, a WSGI environ; ``current`` is None where there is nothing.
+    """Evaluate the conditions in ``fields``, a WSGI environ; ``current`` is None if there is no file.
 
-    "not modified" stands for 304, "failed" for 412.
+    Answer "not modified" with 304 and "failed" with 412.
     """
     reading = method in ("GET", "HEAD")
     if (tags := fields.get("HTTP_IF_MATCH")) is not None:
@@ -65,7 +65,7 @@ def evaluate(method: str, fields: Mapping[str, str], current: Validators | None)
 
 
 def part_is_wanted(fields: Mapping[str, str], current: Validators) -> bool:
-    """Whether If-Range (§13.1.5), if there is one, lets the Range count."""
+    """Whether the Range applies: there is no If-Range (§13.1.5), or it names the current version."""
     value = fields.get("HTTP_IF_RANGE")
     if value is None:
         return True
@@ -74,9 +74,9 @@ def part_is_wanted(fields: Mapping[str, str], current: Validators) -> bool:
     return current.settled and parse_date(value) == current.modified
 
 
-# §8.8.3: etagc is "!", or from "#" on, without DEL; so it holds commas, but no quotes.
+# §8.8.3: etagc is "!", or any character from "#" on except DEL. So a tag may hold commas, but no quotes.
 _TAG = re.compile(r'(?:W/)?"[!#-~\x80-\xff]*"')
-# §5.6.1.2: empty elements are accepted. Each tag stands here as "", so that the match takes linear time.
+# §5.6.1.2: empty elements are accepted. Tags are replaced by "" before, so that the match takes linear time.
 _LIST = re.compile(r'[ \t,]*""(?:[ \t]*,[ \t,]*"")*[ \t,]*')
 
 
@@ -85,7 +85,7 @@ def _readable(field: str) -> bool:
 
 
 def _matches(field: str, current: Validators | None, *, strongly: bool) -> bool:
-    """Compare a list of tags, or ``*``, with what is there (§8.8.3.2)."""
+    """Compare a list of tags, or ``*``, with the current version (§8.8.3.2)."""
     if current is None or not _readable(field):
         return False
     if field == "*":
@@ -106,7 +106,7 @@ _CLOCK = r"(?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9]):(?P<second>[0-5][0-
 _MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
 _SHORT = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _LONG = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
-# §5.6.7: the form of today, and the two that a recipient still has to read.
+# §5.6.7: IMF-fixdate, and the two obsolete forms that a recipient has to accept.
 _DATES = [
     re.compile(rf"{_SHORT}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_CLOCK} GMT"),
     re.compile(rf"{_LONG}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_CLOCK} GMT"),
@@ -115,7 +115,7 @@ _DATES = [
 
 
 def parse_date(text: str) -> int | None:
-    """Return the seconds since 1970 of an HTTP-date (§5.6.7), None for anything else."""
+    """Return an HTTP-date (§5.6.7) in seconds since 1970, or None for any other text."""
     match = next((match for form in _DATES if (match := form.fullmatch(text))), None)
     if match is None:
         return None
@@ -137,7 +137,7 @@ def format_date(seconds: int) -> str:
 
 
 def _full_year(two_digits: int) -> int:
-    """§5.6.7: what seems to lie more than 50 years ahead is the last year that ended so."""
+    """§5.6.7: a date more than 50 years ahead means the last year with the same two digits."""
     now = time.gmtime().tm_year
     year = now - now % 100 + two_digits
     return year - 100 if year > now + 50 else year

@@ -1,8 +1,7 @@
-"""Digests of a representation (RFC 9530): ``Repr-Digest`` of uploads, and of what is sent if asked for.
+"""Digests (RFC 9530): ``Repr-Digest`` of an upload is checked, and sent with a file if a client wants it.
 
-The fields are dictionaries of structured fields (RFC 9651 §3.2), of which we read what they use here:
-integers and byte sequences. SHA-256 and SHA-512 are checked; SHA-256 is given. Other algorithms are ignored
-(§2).
+The fields are dictionaries of structured fields (RFC 9651 §3.2) whose values are integers or byte sequences.
+Uploads are checked by SHA-256 and SHA-512, responses carry SHA-256, and other algorithms are ignored (§2).
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ _MAX_KEPT = 1024
 
 
 def announced(field: str) -> dict[str, bytes] | None:
-    """Return the digests of a Repr-Digest field that we check, by the names of ``hashlib``.
+    """Return the SHA-256 and SHA-512 digests of a Repr-Digest field, by the names of ``hashlib``.
 
-    None if it is malformed. Of two members with one key the last counts (RFC 9651 §4.2.2).
+    None if the field is malformed. Of two members with the same key the last counts (RFC 9651 §4.2.2).
     """
     wanted = {}
     for element in field.split(","):
@@ -51,14 +50,14 @@ def render(digest: bytes) -> str:
 
 
 class KnownDigests:
-    """Digests of versions of files that were asked for, the latest ``_MAX_KEPT``."""
+    """A cache of digests by version of a file; it keeps the latest ``_MAX_KEPT``."""
 
     def __init__(self) -> None:
         self._known: dict[object, bytes] = {}
         self._lock = threading.Lock()
 
     def get(self, version: object) -> bytes | None:
-        """Return the digest of a version, None if it is not known."""
+        """Return the digest of a version, or None."""
         return self._known.get(version)
 
     def add(self, version: object, digest: bytes) -> None:

@@ -1,7 +1,7 @@
 """A folder as a WSGI application.
 
-``Files`` looks at the method and hands on: to ``hot`` for what was sent before, to ``reading`` for what a
-path means, to ``writing`` for what changes something. Each power to change is an option of its own, and off.
+``Files`` answers GET and HEAD from its cache (``hot``) or by a lookup (``reading``), and lets ``writing``
+answer PUT, POST and DELETE. Uploads and deletions are off by default; each has an option of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from wsgiserve.files.disk.store import Store
 from wsgiserve.files.hot import HotFiles
 from wsgiserve.files.listing import FolderPage
 from wsgiserve.files.origin import OriginPolicy
-from wsgiserve.files.reading import Found, Listing, Reading, name_of
+from wsgiserve.files.reading import Listing, Reading, name_of
 from wsgiserve.files.representation import LOOKED_AT
 from wsgiserve.files.writing import Writing
 
@@ -30,19 +30,21 @@ class Files:
 
     ``directory`` is a path or a ``Store``. The options:
 
-    - ``upload``, ``delete``: let PUT and POST write files, DELETE remove them; ``max_size`` is the most bytes
-      that a file may have.
-    - ``index``: names looked for in a folder; ``listing`` is for a folder without: True for a page, with
-      ``archive`` to take the folder as .zip or .tar.gz, or else ``listing(environ, name)``, which returns an
-      ``Answer``, or None for 404. Where something may be changed, it is asked for POST to a folder too.
-    - ``spa``: the topmost index answers for paths that are not there and have no dot in their last part.
-      ``clean_urls``: ``/lyrics`` is answered with ``lyrics.html``.
-    - ``dotfiles``: show names that begin with a dot; ``.well-known`` always is.
-    - ``cache_control``: the value of Cache-Control; ``headers``: fields of every response, in place of ours
-      of the same name; ``cors``: see ``origin``.
-    - ``precompressed``: send ``a.js.br`` for ``a.js`` to those who take it; None: unless files can be
-      written.
-    - ``media_type``: one Content-Type for all files; ``types``: suffixes with theirs, before our table.
+    - ``upload``: PUT and POST write files; ``delete``: DELETE removes them; ``max_size``: the largest upload,
+      in bytes.
+    - ``index``: the names of a folder's index file. ``listing``: True shows a page for folders without an
+      index, and ``archive`` adds links to the folder as .zip and .tar.gz. ``listing`` may also be a function
+      ``listing(environ, name)`` that returns an ``Answer``, or None for 404; with ``upload`` or ``delete`` it
+      answers POST to a folder too.
+    - ``spa``: send the topmost index for missing paths without a dot in their last part, such as
+      ``/orders/7``. ``clean_urls``: send ``lyrics.html`` for ``/lyrics``.
+    - ``dotfiles``: show names that begin with a dot; ``.well-known`` is always shown.
+    - ``cache_control``: the value of Cache-Control. ``headers``: fields of every response; they replace
+      fields of the same name. ``cors``: see ``OriginPolicy``.
+    - ``precompressed``: send ``a.js.br`` for ``a.js`` to clients that accept it. None means: only if no
+      files can be written.
+    - ``media_type``: one Content-Type for all files. ``types``: Content-Types by suffix, before the built-in
+      table.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Files:
         extra = list(headers)
         self._replaced = frozenset(name.lower() for name, _ in extra)
         nosniff = [("X-Content-Type-Options", "nosniff")]
-        self._standing = [*([] if "x-content-type-options" in self._replaced else nosniff), *extra]
+        self._always = [*([] if "x-content-type-options" in self._replaced else nosniff), *extra]
         self._hot = HotFiles(self.store)
         self._fixed = not self._origins.varies
         self.allow = ", ".join(("GET", "HEAD", "OPTIONS", *self._writing.methods))
@@ -114,22 +116,19 @@ class Files:
         found = self._reading.look_up(path, environ)
         if isinstance(found, Answer):
             return found
-        self._keep(path, found, environ)
-        return found.representation.answer(environ)
-
-    def _keep(self, path: str, found: Found, environ: WSGIEnvironment) -> None:
         representation = found.representation
         if found.direct:
             fields = self._finished(representation.fields, environ)
             self._hot.add(path, environ.get("HTTP_ACCEPT_ENCODING"), found.name, representation, fields)
+        return representation.answer(environ)
 
     def _change(self, method: str, path: str, environ: WSGIEnvironment) -> Answer:
-        """Answer whatever is not GET or HEAD."""
+        """Answer any method but GET and HEAD."""
         if method == "OPTIONS":
             return empty(204, [("Allow", self.allow), *self._origins.preflight(environ, self.allow)])
         form = method == "POST" and self._listing is not None and path.endswith("/")
         if method not in self._writing.methods and not form:
-            return text(405, "This folder does not take that method.", [("Allow", self.allow)])
+            return text(405, "This folder does not accept that method.", [("Allow", self.allow)])
         if not self._origins.may_change(environ):
             return text(403, "A page of another site may not change anything here.")
         name = name_of(path)
@@ -143,12 +142,12 @@ class Files:
             self._hot.clear()
 
     def _finished(self, fields: Fields, environ: WSGIEnvironment) -> Fields:
-        """Add what every response carries."""
+        """Add the fields of every response."""
         origin = self._origins.fields(environ)
         if self._replaced:
             fields = [field for field in fields if field[0].lower() not in self._replaced]
         vary = ", ".join(value for name, value in (*fields, *origin) if name == "Vary")
         if vary:
             fields = [field for field in (*fields, *origin) if field[0] != "Vary"]
-            return [*fields, *self._standing, ("Vary", vary)]
-        return [*fields, *self._standing, *origin]
+            return [*fields, *self._always, ("Vary", vary)]
+        return [*fields, *self._always, *origin]

@@ -1,7 +1,7 @@
-"""What a folder's page sends without script: files in a form, a name to delete; and a folder to make.
+"""Forms that the page of a folder sends: files to save, a folder to make, a name to delete.
 
-The bytes of a file go from the request to the store a chunk at a time. werkzeug's decoder finds where the
-parts begin and end; a part is a stream, read while the store writes.
+Without script the page uploads and deletes by these forms. The store reads an uploaded file from the request
+a chunk at a time.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _STEM = re.compile(r"(.+?)((?:\.tar)?\.[^.]*)?", re.DOTALL)
 
 
 class _Skipped(Exception):
-    """A file of that name is there, and is to stay as it is."""
+    """A file of that name exists, and the user chose to keep it."""
 
 
 def answer_form(
     environ: WSGIEnvironment, store: Store, folder: str, *, upload: bool, delete: bool, max_size: int | None
 ) -> Answer:
-    """Do what a form sent to ``folder`` says; lead back to the folder whoever sent it.
+    """Carry out a form that was sent to ``folder``, as far as ``upload`` and ``delete`` allow.
 
-    ``upload`` and ``delete`` say what may be done.
+    The answer to an upload or a deletion redirects to the folder.
     """
     kind, options = parse_options_header(environ.get("CONTENT_TYPE", ""))
     try:
@@ -58,7 +58,7 @@ def answer_form(
         return text(refusal.status, str(refusal))
     except RequestEntityTooLarge:
         return text(413, "The form is too large.")
-    return text(415, "This is no form that the folder takes.")
+    return text(415, "The folder does not accept such a form.")
 
 
 def _delete(store: Store, name: str) -> Answer:
@@ -68,7 +68,7 @@ def _delete(store: Store, name: str) -> Answer:
         else:
             store.remove(name)
     except FileNotFoundError:
-        pass  # As it was wished.
+        pass  # It is gone, as the user wished.
     return _back()
 
 
@@ -89,7 +89,7 @@ def _save_files(
     problems: list[tuple[int, str]] = []
     saved = 0
     if not boundary:
-        raise NotStored("The form says not where its parts end.", 400)
+        raise NotStored("The form names no boundary.", 400)
     try:
         stream = get_input_stream(environ)
         for part in multipart_parts(stream, boundary, max_memory=_MOST_BUFFERED, max_parts=_MOST_PARTS):
@@ -101,8 +101,8 @@ def _save_files(
                     saved += _save(store, folder, leaf, part, clash, max_size)
                 except NotStored as refusal:
                     problems.append((refusal.status, f"{leaf}: {refusal}"))
-    except ValueError:  # werkzeug's word for what is no form-data
-        problems.append((400, "The form is broken off or malformed."))
+    except ValueError:  # from werkzeug's decoder
+        problems.append((400, "The form is cut off or malformed."))
     if not problems:
         return _back()
     lines = [f"Saved: {saved}. Not saved:", *(problem for _, problem in problems)]
@@ -110,7 +110,7 @@ def _save_files(
 
 
 def _save(store: Store, folder: str, leaf: str, part: Part, clash: Clash, max_size: int | None) -> bool:
-    """Return whether the file was saved, or was to be left as it is."""
+    """Return True if the file was saved, False if the user chose to keep the existing one."""
     if clash == "keep":
         leaf = _free_name(leaf, {entry.name for entry in store.entries(folder)})
 
@@ -118,7 +118,7 @@ def _save(store: Store, folder: str, leaf: str, part: Part, clash: Clash, max_si
         if version is not None and clash == "skip":
             raise _Skipped
         if version is not None and clash != "replace":
-            raise NotStored("Another file got that name in the same moment.", 412)
+            raise NotStored("Another file got that name at the same moment.", 412)
 
     try:
         store.save(join(folder, leaf), cast("IO[bytes]", part), max_size=max_size, check=check)
@@ -128,13 +128,13 @@ def _save(store: Store, folder: str, leaf: str, part: Part, clash: Clash, max_si
 
 
 def _leaf(filename: str) -> str:
-    """Return the name that a browser sent, without folders; as HTML escapes it (§4.10.21.8)."""
+    """Return the name of a browser's file without its folders; HTML §4.10.21.8 escapes quotes as %22."""
     leaf = re.split(r"[/\\]", filename)[-1]
     return leaf.replace("%22", '"')
 
 
 def _free_name(name: str, taken: set[str]) -> str:
-    """Return ``name``, or with a number behind its stem: ``a (2).txt``."""
+    """Return ``name`` if it is free, else with a number after its stem, such as ``a (2).txt``."""
     match = _STEM.fullmatch(name)
     stem, suffix = match.groups("") if match else (name, "")
     number, free = 1, name

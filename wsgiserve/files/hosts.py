@@ -1,8 +1,9 @@
-"""What a request's Host may be where things can be changed without a password.
+"""A check of Host that protects writes without a password against DNS rebinding.
 
-A page of ``evil.example`` may have that name lead to this machine (DNS rebinding). To the browser it is then
-of our own origin, so what it sends here looks like our own page's. But the name stands in ``Host``: a name
-that no stranger can own is an address, or one that the public DNS does not have.
+The owner of ``evil.example`` can let that name resolve to this machine. The browser then treats a page of
+``evil.example`` as a page of this server, and lets it send any request here. But the request carries the name
+in ``Host``. So a write is accepted only under a name that no stranger can own: an IP address, a name of this
+machine, or a name that does not exist in the public DNS.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from wsgiserve.files.answer import text
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-# RFC 6761, RFC 6762, RFC 8375, and what ICANN keeps for private use or routers use by custom.
+# RFC 6761, RFC 6762, RFC 8375; .internal is reserved by ICANN; routers use .lan and .home by custom.
 _PRIVATE = (".localhost", ".local", ".home.arpa", ".internal", ".lan", ".home", ".test")
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class OwnHostOnly:
-    """Refuse what changes something, unless it is sent to a name that is surely this machine's."""
+    """Refuse every write that is not sent to an address or a private name of this machine."""
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app

@@ -1,12 +1,12 @@
-"""What was sent before: small files in memory, larger ones open; bounded, and asked about by ``stat``.
+"""A cache of files that were sent lately: small files in memory, larger ones open.
 
-* An entry is what one path and one ranking of codings led to. It counts while the file's ``stat`` is that of
-  then (see ``Store.is_current``), and for a second at most: then everything is looked up anew, also whether
-  there are compressed files beside it now, and where its folders lead.
-* A file that was changed in the last two seconds is not taken: it may change again and look the same.
-* The oldest entries make room. What a client can choose, the path and the codings, cannot fill more.
-* Up to ``_IN_MEMORY`` a copy is cheaper than ``sendfile``. Files above ``_LARGEST`` are opened each time:
-  that costs little beside sending them, and the disk gets their room back as soon as they are deleted.
+* The key is a path and a ranking of codings. Clients choose both, so the cache is bounded, and the oldest
+  entries make room.
+* Each use of an entry checks the file by one ``stat`` (see ``Store.is_current``). After a second an entry
+  expires, so that new compressed files and changed folders above the file are noticed too.
+* A file that was changed in the last two seconds is not cached: it may change again with the same ``stat``.
+* Up to ``_IN_MEMORY`` bytes, copying costs less than ``sendfile``. A file above ``_LARGEST`` is opened for
+  each request: that costs little compared with sending it, and a deleted file frees its disk space at once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SETTLED_NS = 2_000_000_000
 
 
 class Hot(NamedTuple):
-    """A file in memory, or open; ``fields`` are those of a whole response."""
+    """An entry: a file in memory or open, and all fields of a 200 for it."""
 
     representation: Representation
     fields: Fields
@@ -41,7 +41,7 @@ class Hot(NamedTuple):
 
 
 class HotFiles:
-    """The files of one store that are kept in memory."""
+    """The cache of one store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -50,7 +50,7 @@ class HotFiles:
         self._lock = threading.Lock()
 
     def get(self, path: str, accepted: str | None) -> Hot | None:
-        """Return what ``path`` led to, if that is still so."""
+        """Return the entry of a path, if the file is unchanged."""
         hot = self._kept.get((path, ranking(accepted)))
         if (
             hot
@@ -61,7 +61,7 @@ class HotFiles:
         return None
 
     def add(self, path: str, accepted: str | None, name: str, found: Representation, fields: Fields) -> None:
-        """Keep a representation, if it can be kept; ``name`` is the file's, ``fields`` are a response's."""
+        """Cache the representation of the file ``name``, unless it is too large or too new."""
         status = found.status
         changed = max(status.st_mtime_ns, status.st_ctime_ns)
         if status.st_size > _LARGEST or time.time_ns() - changed < _SETTLED_NS:
@@ -82,7 +82,7 @@ class HotFiles:
                 self._drop(next(iter(self._kept)))
 
     def clear(self) -> None:
-        """Forget all: something was written."""
+        """Forget all entries, after a write."""
         with self._lock:
             self._kept.clear()
             self._bytes = self._open = 0

@@ -1,11 +1,11 @@
 """A folder as a page for people, and as JSON for programs.
 
-* All that comes from a name is escaped: as text, as an attribute, as a part of a URL. The page has no
-  inline script and no inline style, and its ``Content-Security-Policy`` forbids them.
-* Its style and script are asked for beneath names that the store never gives, ``.wsgiserve-…``, so they
-  hide no file; with a digest in the name, so that a browser may keep them for good. All links are
-  relative, so the page works below any mount and behind any proxy.
-* Sorting, filtering and every other thing work by links and forms; the script makes them pleasant.
+* Names are escaped wherever they stand: in text, in attributes, in URLs. The page has no inline script and
+  style, and its ``Content-Security-Policy`` forbids them.
+* The style and the script have names of the form ``.wsgiserve-…``, which no file of a store has. A digest in
+  the name lets browsers cache them for good. All links are relative, so the page works below any mount and
+  behind any proxy.
+* The page works without script, by links and forms. With script, nothing needs a reload.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _LISTING, _UPLOAD, _CLASH, _DELETE, _CONFIRM = (
 _COLUMNS: dict[Order, str] = {"name": "Name", "size": "Size", "date": "Changed"}
 _Direction = Literal["asc", "desc"]
 Query = dict[str, str]
-# What a first click on a column asks for: people look for the largest and the latest.
+# The order after the first click on a column: the largest and the newest come first.
 _FIRST: dict[Order, _Direction] = {"name": "asc", "size": "desc", "date": "desc"}
 
 _SECURITY = [
@@ -60,13 +60,13 @@ _SECURITY = [
 ]
 _FOR_GOOD = "max-age=31536000, immutable"
 
-# A name may not turn around what stands beside it, or itself: "exe.gpj" is not an image. The marks that do
-# that (UAX #9) are shown as what cannot be shown.
+# The marks that turn the direction of text (UAX #9) are shown as U+FFFD. With them a name could look like
+# another, such as "exe.gpj" like "jpg.exe", or turn the text beside it.
 _TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
 
 
 class _View(NamedTuple):
-    """What of the folder is asked for, and in which order."""
+    """The query of a listing: a sort order, and a text that names have to contain."""
 
     by: Order
     direction: _Direction
@@ -81,7 +81,7 @@ class _View(NamedTuple):
         return cls(order, cast("_Direction", direction), query.get("q", ""))
 
     def link(self, by: Order) -> str:
-        """Return the query that a click on a column leads to."""
+        """Return the query that sorts by a column, or turns the order if the page is sorted by it."""
         turned: _Direction = "desc" if self.direction == "asc" else "asc"
         query = {"sort": by, "order": turned if by == self.by else _FIRST[by]}
         return "?" + urlencode(query | ({"q": self.filter} if self.filter else {}))
@@ -89,10 +89,10 @@ class _View(NamedTuple):
 
 @dataclass(frozen=True)
 class FolderPage:
-    """Answers for the folders of ``store``: what ``Files`` takes as ``listing``.
+    """The built-in ``listing`` of ``Files``: a page for each folder of ``store``.
 
-    ``upload``, ``delete`` and ``archive`` say what a page offers; ``max_size`` of a file is in bytes, None
-    for no limit. The store refuses nothing by these: ``Files`` hands on a POST only where it may.
+    ``upload``, ``delete`` and ``archive`` say which controls the page has. ``max_size`` is in bytes, None for
+    no limit. ``Files`` calls this for POST only if it has ``upload`` or ``delete``.
     """
 
     store: Store
@@ -102,7 +102,7 @@ class FolderPage:
     max_size: int | None = None
 
     def __call__(self, environ: WSGIEnvironment, name: str) -> Answer | None:
-        """Answer GET, HEAD and POST for a folder, and GET for the page's own style and script."""
+        """Answer GET, HEAD and POST for a folder, and GET for the style and the script of the page."""
         if name.startswith(HIDDEN):
             return _ASSETS.get(name)
         if environ["REQUEST_METHOD"] == "POST":
@@ -159,13 +159,13 @@ class FolderPage:
         return Answer("200 OK", fields, body)
 
     def _confirm(self, environ: WSGIEnvironment, folder: str, name: str) -> Answer:
-        """Answer with the question that the script asks by itself."""
+        """Ask before a deletion, for browsers without script."""
         page = _CONFIRM.substitute(style=_up(folder) + _STYLE, shown=_shown(name), name=escape(name))
         return _answer(environ, page, "text/html; charset=utf-8")
 
 
 def human_size(size: int) -> str:
-    """Return a size with three digits or so: ``999 B``, ``1.2 kB``, ``35 MB``."""
+    """Return a size with two or three digits: ``999 B``, ``1.2 kB``, ``35 MB``."""
     if size < 1000:
         return f"{size} B"
     value = float(size)
@@ -196,11 +196,11 @@ def _wants_json(environ: WSGIEnvironment) -> bool:
 
 
 def _answer(environ: WSGIEnvironment, content: str, kind: str) -> Answer:
-    """Answer with a page, or 304 to who has it."""
+    """Answer with a page, or 304 to a client that has it."""
     body = content.encode("utf-8", "replace")
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     fields: Fields = [("ETag", etag), ("Cache-Control", "no-cache"), ("Vary", "Accept"), *_SECURITY]
-    # A listing has no date: only its tag is compared.
+    # A listing has no date, so only its tag is compared.
     asked = {"HTTP_IF_NONE_MATCH": environ["HTTP_IF_NONE_MATCH"]} if "HTTP_IF_NONE_MATCH" in environ else {}
     if evaluate(environ["REQUEST_METHOD"], asked, Validators(etag, 0, False)) == "not modified":
         return empty(304, fields)
@@ -208,7 +208,7 @@ def _answer(environ: WSGIEnvironment, content: str, kind: str) -> Answer:
 
 
 def _up(name: str) -> str:
-    """Return the way from a folder to the topmost one."""
+    """Return the relative URL of the topmost folder."""
     return "../" * (name.count("/") + 1) if name else ""
 
 
@@ -227,7 +227,7 @@ def _utc(entry: Entry) -> str:
 
 
 def _crumbs(name: str) -> str:
-    """Link the folders above, the outermost first."""
+    """Return links to the folders above, the outermost first."""
     parts = ["Files", *(name.split("/") if name else [])]
     links = [
         f'<a href="{"../" * above}"><bdi>{_shown(part)}</bdi></a>'
@@ -264,7 +264,7 @@ def _row(entry: Entry, *, delete: bool) -> str:
     changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.modified))
     last = "<td></td>" if delete else ""
     if delete and not entry.link:
-        # A link, and not a button of a form: browsers are slow with forms of ten thousand buttons.
+        # A link, not a button in a form: browsers are slow with ten thousand forms.
         query = escape(urlencode({"delete": entry.name}))
         last = f'<td><a class="delete" href="?{query}" aria-label="Delete {shown}">&times;</a></td>'
     cells = f'<td><a href="{link}"><bdi>{shown}</bdi></a></td><td>{size}</td><td>{changed}</td>{last}'
@@ -272,7 +272,7 @@ def _row(entry: Entry, *, delete: bool) -> str:
 
 
 def _shown(name: str) -> str:
-    """Return a name as text of the page."""
+    """Return a name as HTML text."""
     if not name.isascii():
         name = name.translate(_TURNING)
     return escape(name)

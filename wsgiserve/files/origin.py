@@ -1,11 +1,12 @@
-"""Which pages may do what (Fetch Standard): reading from other origins, and changing anything at all.
+"""Requests from pages of other origins (Fetch Standard): which pages may read files, and which may write.
 
-* A request that changes something and comes from a page of another origin is refused: a browser sends it with
-  whatever access it has, to the local network too, without its user knowing. A browser says where a request
-  comes from, in Sec-Fetch-Site or else in Origin; what says neither is no browser, and may.
-* The scheme of Origin is not compared: behind a proxy that ends TLS we would not know our own.
-* ``cors=True`` lets pages of every origin read. A collection of origins lets these read, and change what may
-  be changed here.
+* A write from a page of another origin is refused: a browser sends it without its user knowing, even into the
+  local network. Browsers name the origin of a request in Sec-Fetch-Site or Origin. A request with neither
+  field comes from another kind of client, and is allowed.
+* Only the host of Origin is compared, not its scheme: behind a proxy that ends TLS the server does not know
+  its own scheme.
+* ``cors=True`` lets pages of every origin read. A collection of origins lets pages of these origins read, and
+  write wherever writes are on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _PREFLIGHT_SECONDS = "600"
 
 
 class OriginPolicy:
-    """What pages of other origins may do; ``cors`` is True, or the origins that are trusted."""
+    """The rights of pages of other origins; ``cors`` is True, False or the trusted origins."""
 
     def __init__(self, cors: bool | Collection[str]) -> None:
         if isinstance(cors, str):
@@ -31,11 +32,11 @@ class OriginPolicy:
 
     @property
     def varies(self) -> bool:
-        """Whether ``fields`` depend on the request."""
+        """Whether ``fields`` depends on the request."""
         return bool(self._trusted)
 
     def may_change(self, environ: Mapping[str, str]) -> bool:
-        """Whether a request that changes something comes from a page that may, or from no page."""
+        """Whether a write is allowed: it comes from this origin, a trusted one, or from no page."""
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and origin in self._trusted:
             return True
@@ -47,7 +48,7 @@ class OriginPolicy:
         return origin.partition("://")[2].lower() == environ.get("HTTP_HOST", "").lower() != ""
 
     def fields(self, environ: Mapping[str, str]) -> Fields:
-        """Return the fields that let a page read a response."""
+        """Return the fields of a response that let a page of another origin read it."""
         if self._everybody_reads:
             return [("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", _EXPOSED)]
         if not self._trusted:
@@ -62,7 +63,7 @@ class OriginPolicy:
         ]
 
     def preflight(self, environ: Mapping[str, str], methods: str) -> Fields:
-        """Return the fields that let a browser ask what it may not ask without: Fetch, CORS-preflight."""
+        """Return the fields of the answer to a CORS preflight, none for any other OPTIONS request."""
         if "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in environ:
             return []
         if not self._everybody_reads and environ.get("HTTP_ORIGIN") not in self._trusted:

@@ -1,13 +1,10 @@
-"""Byte ranges (RFC 9110 §14): which bytes of a representation a ``Range`` field asks for.
+"""Byte ranges (RFC 9110 §14): the bytes of a representation that a ``Range`` field asks for.
 
-Text and a size in, spans out; no file, no request.
-
-* A field that cannot be read is ignored, and the client gets the whole (§14.2: may be ignored): another unit,
-  bad syntax, a last position before the first.
-* Ranges are sorted once, and those that overlap or touch become one (§15.3.7.2), so that no byte is sent
-  twice and the work is bounded by one sort. More than ``MAX_RANGES`` are ignored (§17.15): no client needs
-  them.
-* Numbers have any length (§14.1.2); they are compared with the size, and never sent back.
+* A field with another unit, bad syntax, or a last position before the first is ignored, as §14.2 allows: the
+  client gets the whole.
+* Ranges are sorted, and ranges that overlap or touch are joined (§15.3.7.2). So no byte is sent twice. A
+  field with more than ``MAX_RANGES`` ranges is ignored (§17.15): no client needs so many.
+* Numbers may have any length (§14.1.2). They are compared with the size, and never sent back.
 """
 
 from __future__ import annotations
@@ -15,27 +12,27 @@ from __future__ import annotations
 import re
 
 Bounds = tuple[int, int]
-"""The first byte, and the one behind the last: never empty."""
+"""The position of the first byte, and the position after the last byte. At least one byte."""
 
 MAX_RANGES = 16
 
 # §14.1.1: int-range and suffix-range. [0-9], because \d also means digits of other scripts.
 _SPEC = re.compile(r"([0-9]+)-([0-9]*)|-([0-9]+)")
-# Longer numbers lie behind the end of any file, and int() has its own limit.
+# A longer number is beyond the end of any file, and int() refuses very long ones.
 _MAX_DIGITS = 19
 
 
 def select(field: str, size: int) -> list[Bounds] | None:
-    """Return the spans of ``size`` bytes that ``field`` asks for, in ascending order.
+    """Return the spans that ``field`` asks for, of a file of ``size`` bytes, in ascending order.
 
-    An empty list if the ranges are valid and none can be satisfied (416); None if the field is to be ignored.
+    An empty list means 416: the ranges are valid, but none can be satisfied. None means: ignore the field.
     """
     specs = _parse(field)
     if specs is None:
         return None
     spans = [span for first, last, suffix in specs if (span := _resolve(first, last, suffix, size))]
     if not spans and not size and any(suffix and suffix.strip("0") for _, _, suffix in specs):
-        return None  # §14.1.2: it can be satisfied, by nothing at all, which Content-Range cannot say.
+        return None  # §14.1.2: "-5" is satisfiable even of no bytes, but Content-Range has no form for that.
     return coalesce(spans)
 
 
@@ -56,16 +53,16 @@ def content_range(span: Bounds, size: int) -> str:
 
 
 def _parse(field: str) -> list[tuple[str, str, str]] | None:
-    """Return (first, last, suffix) of each range, an absent one as ''; None for what is to be ignored."""
+    """Return (first, last, suffix) of each range, '' for an absent number; None if the field is ignored."""
     unit, equals, rest = field.partition("=")
-    if unit.lower() != "bytes" or not equals:  # §14.1: the names of units are case-insensitive
+    if unit.lower() != "bytes" or not equals:  # §14.1: unit names are case-insensitive
         return None
     if rest.count(",") > 4 * MAX_RANGES:
         return None
     specs = []
     for element in rest.split(","):
         if not (element := element.strip(" \t")):
-            continue  # §5.6.1.2: a recipient accepts empty elements of a list
+            continue  # §5.6.1.2: a recipient accepts empty list elements
         match = _SPEC.fullmatch(element)
         if match is None:
             return None

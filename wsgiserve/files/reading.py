@@ -1,9 +1,9 @@
-"""What a path means to somebody who reads: a file, a folder's index, a redirect, or nothing.
+"""GET and HEAD: find the file, the index, the listing or the redirect for a path.
 
-* The path is read once: decoded as UTF-8 it is the name in the store. A slash at its end means a folder, and
-  nothing else: ``/a.txt/`` is not there.
-* What is not there, hidden, outside, a device, or unreadable, has one answer.
-* A redirect is relative to the path that was asked for, so it never leads to another host.
+* The path, decoded once as UTF-8, is the name in the store. A slash at its end stands for a folder only:
+  ``/a.txt/`` is 404.
+* Missing, hidden, unreadable and special files, and files outside the folder, all get the same 404.
+* A redirect is relative to the requested path, so it never leads to another host.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
     from wsgiserve.files.disk.stored_file import StoredFile
 
 Listing = Callable[["WSGIEnvironment", str], Answer | None]
-"""Answers for a folder: given the environ and the folder's name, '' for the topmost one; None is 404.
+"""A function that answers for a folder, given the environ and the folder's name; None means 404.
 
-It is asked too for names that begin with ``HIDDEN``, which no file has: what its page is made of.
+The topmost folder has the name ''. The function also gets names that begin with ``HIDDEN``, for the style and
+the script of its page.
 """
 
 
 class Found(NamedTuple):
-    """A representation, and the name of the file that it was made of."""
+    """A file to send, and its name in the store."""
 
     representation: Representation
     name: str
     direct: bool = True
-    """Whether nothing comes before it at that path; else it stands in for what may be there in a moment."""
+    """Whether the path names this file. A substitute, such as the index of a ``spa``, is not cached: a file
+    of that name may be saved at any moment."""
 
 
 class Reading:
@@ -69,11 +71,11 @@ class Reading:
         self._types = {suffix.lower(): kind for suffix, kind in types.items()}
 
     def look_up(self, path: str, environ: WSGIEnvironment) -> Found | Answer:
-        """Return what is at ``path``, as PEP 3333 hands it over; the caller sends or closes what is found."""
+        """Look up a PATH_INFO; the caller sends or closes the file that is found."""
         name = name_of(path)
         if name is None or name == "/":
             return not_found()
-        if not path:  # Mounted at /static, and asked for /static: the folder's own slash is missing.
+        if not path:  # A request for /static, where the app is mounted at /static.
             return self._slash_added(name, environ)
         if not name or name.endswith("/"):
             return self._look_up_folder(name.removesuffix("/"), environ)
@@ -83,11 +85,11 @@ class Reading:
         if found is None and self._store.is_folder(name):
             return self._slash_added(name, environ)
         if found is None and self._clean_urls:
-            found = _standing_in(self.find(f"{name}.html", environ))
+            found = _substitute(self.find(f"{name}.html", environ))
         return found or self._fallback(name, environ)
 
     def find(self, name: str, environ: WSGIEnvironment) -> Found | Answer | None:
-        """Return the file of that name in the best coding; None if there is no file, 406 if no coding."""
+        """Return the file in the best accepted coding; None if there is no file, 406 if no coding fits."""
         try:
             stored = self._store.open(name)
         except FileNotFoundError:
@@ -112,26 +114,26 @@ class Reading:
                 fields.append(("Content-Encoding", coding))
                 return Found(Representation(other, validators, fields), name + SUFFIXES[coding])
         stored.close()
-        return text(406, "The file is not there in a coding that is accepted.", fields[2:])
+        return text(406, "The file is not available in a coding that the client accepts.", fields[2:])
 
     def _look_up_folder(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
         for index in self._index:
             if found := self.find(f"{name}/{index}" if name else index, environ):
-                return found if index == self._index[0] else _standing_in(found)
+                return found if index == self._index[0] else _substitute(found)
         if self._listing is not None and self._store.is_folder(name):
             return self._listing(environ, name) or not_found()
         return self._fallback(name, environ)
 
     def _slash_added(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
-        """Redirect to the folder, if there is something to see, by the path's last part alone.
+        """Redirect to the folder if it has a listing or an index.
 
-        With "./" before it, or a colon in it would make a scheme of it.
+        The Location is the last part of the path after "./": a colon in the part alone would end a scheme.
         """
-        at_end = self._look_up_folder(name, environ) if self._listing is None else None
-        if isinstance(at_end, Answer):
-            return at_end
-        if at_end is not None:
-            at_end.representation.close()
+        index = self._look_up_folder(name, environ) if self._listing is None else None
+        if isinstance(index, Answer):
+            return index
+        if index is not None:
+            index.representation.close()
         last = requested_path(environ).rpartition("/")[2]
         query = environ.get("QUERY_STRING", "")
         location = f"./{last}/" + (f"?{query}" if query else "")
@@ -141,7 +143,7 @@ class Reading:
         if self._spa and "." not in name.rpartition("/")[2]:
             for index in self._index:
                 if found := self.find(index, environ):
-                    return _standing_in(found)
+                    return _substitute(found)
         return not_found()
 
     def _open_or_none(self, name: str) -> StoredFile | None:
@@ -161,14 +163,14 @@ class Reading:
 
 
 def name_of(path: str) -> str | None:
-    """Return the name in the store of a path; None if it does not begin with a slash, or is not UTF-8."""
+    """Return the name that a PATH_INFO has in the store; None if it has no slash first or is not UTF-8."""
     name = decode_path(path)
     return name[1:] if name is not None and name[:1] in ("/", "") else None
 
 
 @overload
-def _standing_in(found: Found | Answer) -> Found | Answer: ...
+def _substitute(found: Found | Answer) -> Found | Answer: ...
 @overload
-def _standing_in(found: Found | Answer | None) -> Found | Answer | None: ...
-def _standing_in(found: Found | Answer | None) -> Found | Answer | None:
+def _substitute(found: Found | Answer | None) -> Found | Answer | None: ...
+def _substitute(found: Found | Answer | None) -> Found | Answer | None:
     return found._replace(direct=False) if isinstance(found, Found) else found

@@ -1,11 +1,11 @@
-"""A file as it is sent: one coding of it, its fields, and the part of it that a request gets.
+"""A file as it is sent: whole or in part, in one of its codings, with its header fields.
 
-The decisions are those of ``conditional`` and ``ranges``; here they become a status, fields and bytes.
+``conditional`` and ``ranges`` decide; this module turns their decisions into a status, fields and bytes.
 
-* A whole file and a single range leave as a file for ``wsgi.file_wrapper``, positioned and with a length, so
-  that a server can use ``sendfile`` and needs no thread for a slow reader.
-* Several ranges are small as a rule, and then one block; larger ones are read while they are sent.
-* 304 repeats the fields that guide caches, and no others (RFC 9110 §15.4.5).
+* A whole file and a single range are passed to ``wsgi.file_wrapper`` as a file with a position and a length,
+  so that a server can use ``sendfile`` and keeps no thread busy for a client that reads slowly.
+* Several ranges are usually small, and are then sent as one block. Larger ones are read while they are sent.
+* 304 repeats only the fields that guide caches (RFC 9110 §15.4.5).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BLOCK = 256 * 1024
 _IN_ONE_BLOCK = 1024 * 1024
 _GUIDES_CACHES = ("ETag", "Cache-Control", "Vary")
 LOOKED_AT = frozenset({*CONDITIONS, "HTTP_RANGE", "HTTP_WANT_REPR_DIGEST"})
-"""The keys of the WSGI environ for which the answer may be another than the whole, with status 200."""
+"""The keys of the WSGI environ that may lead to another answer than a 200 with the whole file."""
 
 _digests = KnownDigests()
 
@@ -93,7 +93,7 @@ class Representation:
             guides = [field for field in self.fields if field[0] in _GUIDES_CACHES]
             if outcome == "not modified":
                 return empty(304, guides)
-            return text(412, "The file is not the version that was asked for.", guides)
+            return text(412, "The file is not the version that the request is for.", guides)
         fields = self.fields.copy()
         if is_wanted(environ.get("HTTP_WANT_REPR_DIGEST", "")):
             fields.append(("Repr-Digest", render(self._sha256())))
@@ -107,7 +107,7 @@ class Representation:
         return self._parts(environ, fields, spans)
 
     def _ranges(self, environ: Mapping[str, str]) -> list[Bounds] | None:
-        """Return the parts that are wanted, None for the whole: §14.2, for GET alone."""
+        """Return the requested parts, None for the whole file; §14.2: only GET has ranges."""
         field = environ.get("HTTP_RANGE")
         if field is None or environ["REQUEST_METHOD"] != "GET":
             return None
@@ -129,7 +129,7 @@ class Representation:
         parts = Parts(
             self, [head.encode("latin-1") for head in heads], spans, f"\r\n--{boundary}--\r\n".encode()
         )
-        # §14.6, and §15.3.7.2: Content-Range stands in the parts, and not in the head.
+        # §14.6, §15.3.7.2: each part has a Content-Range of its own, and the head has none.
         fields = _replaced(fields, "Content-Type", f"multipart/byteranges; boundary={boundary}")
         fields = _replaced(fields, "Content-Length", str(parts.length))
         body: Iterable[bytes] = parts
@@ -171,7 +171,7 @@ class Representation:
 
 
 class Parts:
-    """The body of multipart/byteranges (RFC 9110 §14.6), made while it is sent; ``length`` is exact."""
+    """A multipart/byteranges body (RFC 9110 §14.6) of ``length`` bytes, made while it is sent."""
 
     def __init__(self, source: Representation, heads: list[bytes], spans: list[Bounds], end: bytes) -> None:
         self._source = source
@@ -192,7 +192,7 @@ class Parts:
 
 
 class _Blocks:
-    """``wsgi.file_wrapper`` for a server that has none."""
+    """``wsgi.file_wrapper`` for servers that have none."""
 
     def __init__(self, file: Part, size: int) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Entries of a folder in the order that people expect, and all that is below a folder."""
+"""The entries of a folder in the order that people expect, and all entries below it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DIGITS = re.compile("([0-9]+)")
 
 
 def ordered(entries: Iterable[Entry], by: Order = "name", *, descending: bool = False) -> list[Entry]:
-    """Sort entries: folders first, equals by name, ``a2`` before ``a10``."""
+    """Sort entries: folders first, entries of equal size or date by name, ``a2`` before ``a10``."""
     found = sorted(entries, key=_natural, reverse=descending and by == "name")
     if by == "size":
         found.sort(key=lambda entry: entry.size, reverse=descending)
@@ -28,12 +28,12 @@ def ordered(entries: Iterable[Entry], by: Order = "name", *, descending: bool = 
 
 
 def walk(store: Store, name: str) -> Iterator[tuple[str, Entry]]:
-    """Yield what is below the folder ``name``, as (path from there, entry), a folder before its contents.
+    """Yield (path from there, entry) for each entry below the folder ``name``, a folder before its contents.
 
-    Folders that are links are left out: each file comes once, and the walk ends. So is what was removed
-    meanwhile; but that ``name`` is no folder is a ``FileNotFoundError``.
+    Folders that are links are left out, so that each file comes once and the walk ends. Entries that are
+    removed meanwhile are left out too. ``FileNotFoundError`` if ``name`` is not a folder.
     """
-    # Not by recursion: a tree may be deeper than Python's stack.
+    # A list instead of recursion: a tree may be deeper than Python's stack.
     ahead = [("", entry) for entry in reversed(ordered(store.entries(name)))]
     while ahead:
         above, entry = ahead.pop()

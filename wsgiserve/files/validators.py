@@ -1,11 +1,11 @@
-"""Validators of a file (RFC 9110 §8.8): an entity tag and a date, both from what ``fstat`` says of it.
+"""Validators of a file (RFC 9110 §8.8): an entity tag and a date, both made of its ``fstat``.
 
-* The tag is made of the time of the last change, in nanoseconds, and the size; so replicas that were given
-  the same times agree, wherever the folder stands there. The coding is part of it: the bytes of a coding are
-  another representation (§8.8.3.3).
-* A file that was changed a moment ago may change again without its clock moving on. Until that moment is over
-  its tag is weak (§8.8.1). File systems take the time from the kernel's tick, 10 ms at most; where the time
-  is a whole second, the file system may know no finer ones (FAT: two seconds).
+* The tag consists of the time of the last change, in nanoseconds, and the size. So replicas whose files have
+  the same times send the same tags, wherever their folder is. A coded file has its coding in the tag, because
+  it is another representation (§8.8.3.3).
+* A file that has just changed may change again within one tick of the file system's clock, and keep its time.
+  Until the tick is over, its tag is weak (§8.8.1). A tick of the kernel is at most 10 ms. A time without
+  fractions may come from a file system that has only seconds (FAT: two seconds).
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ class Validators(NamedTuple):
 
 
 class Version(NamedTuple):
-    """What a change of a file changes: its time of change in nanoseconds, and its size in bytes."""
+    """A version of a file: its time of change in nanoseconds, and its size in bytes."""
 
     modified_ns: int
     size: int
 
     @classmethod
     def of(cls, status: os.stat_result) -> Version:
-        """Take it from what ``stat`` says."""
+        """Return the version of a file with that ``stat``."""
         return cls(status.st_mtime_ns, status.st_size)
 
     def unsettled(self, now_ns: int) -> int:
-        """Return the nanoseconds for which the file can still change unnoticed; 0 or less if that is over."""
+        """Return for how many nanoseconds the file can still change and keep its version; 0 or less: none."""
         resolution = _TICK if self.modified_ns % _SECOND else _COARSE
         return self.modified_ns + resolution - now_ns
 
     def settle(self) -> Version:
-        """Wait, if that is soon over, until the version can be told from whatever comes behind it."""
+        """Wait for the end of a tick that is soon over, so that the next change makes another version."""
         wait = self.unsettled(time.time_ns())
         if 0 < wait <= _TICK:
             time.sleep(wait / _SECOND)
         return self
 
     def validators(self, coding: str = "", now_ns: int | None = None) -> Validators:
-        """Return the validators of the file in a coding, '' for the file as it is."""
+        """Return the validators of the file in a coding; '' is the original."""
         now = time.time_ns() if now_ns is None else now_ns
         modified, size = self
         tag = f'"{modified:x}-{size:x}{"-" if coding else ""}{coding}"'
         weak = "W/" if self.unsettled(now) > 0 else ""
-        # §8.8.2.1: not later than the Date of the response. §8.8.2.2: strong once a second has passed.
+        # §8.8.2.1: not later than the Date of the response. §8.8.2.2: strong after a second has passed.
         date = max(0, min(modified, now) // _SECOND)
         return Validators(weak + tag, date, settled=now - modified > _COARSE)

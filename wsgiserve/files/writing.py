@@ -1,11 +1,13 @@
-"""PUT, POST and DELETE of files: what a request must say, and what becomes of it.
+"""PUT, POST and DELETE of files.
 
-* PUT and POST mean the same: the body is the file. 201 says that it is new, 200 that it replaced one.
-* What can be refused by the head alone is refused before the body is read, so that a client that waits for
-  ``100 Continue`` never sends it.
-* Conditions are checked there, and again when nobody else can publish in the folder: of any number of
-  ``If-None-Match: *`` one creates, of any number of ``If-Match`` with one tag one replaces.
-* A part of a file, or a coding of it, is not taken for the file (RFC 9110 §14.5, §8.4).
+* PUT and POST do the same: the body becomes the file. 201 means that the file is new, 200 that it replaced
+  one.
+* Every check of the head comes before the body is read, so that a client that waits for ``100 Continue`` does
+  not send the body of a refused request.
+* Conditions are checked before the body, and again while the folder is locked. Of many requests with
+  ``If-None-Match: *`` exactly one creates the file; of many with the same ``If-Match`` exactly one replaces
+  it.
+* A part of a file (Content-Range, RFC 9110 §14.5) or a coding of it (Content-Encoding, §8.4) is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Writing:
-    """What may be changed in one store; the options are those of ``Files``."""
+    """Uploads and deletions in one store; the options are those of ``Files``."""
 
     def __init__(self, store: Store, *, upload: bool, delete: bool, max_size: int | None) -> None:
         self._store = store
@@ -34,7 +36,7 @@ class Writing:
         self.methods = (*(("PUT", "POST") if upload else ()), *(("DELETE",) if delete else ()))
 
     def answer(self, name: str, environ: WSGIEnvironment) -> Answer:
-        """Answer one of ``methods``; what the stream of the body raises passes through."""
+        """Answer a method of ``methods``; an exception of the body's stream passes through."""
         try:
             if environ["REQUEST_METHOD"] == "DELETE":
                 return self._delete(name, environ)
@@ -54,10 +56,10 @@ class Writing:
 
     def _upload(self, name: str, environ: WSGIEnvironment) -> Answer:
         length = _length(environ)
-        _refuse_what_is_no_file(environ)
+        _refuse_parts_and_codings(environ)
         digests = announced(environ["HTTP_REPR_DIGEST"]) if "HTTP_REPR_DIGEST" in environ else {}
         if digests is None:
-            raise NotStored("Repr-Digest cannot be read.", 400)
+            raise NotStored("The Repr-Digest field is malformed.", 400)
         saved = self._store.save(
             name,
             environ["wsgi.input"] if length is None else _Announced(environ["wsgi.input"], length),
@@ -66,8 +68,8 @@ class Writing:
             digests=digests,
             check=_condition(environ),
         )
-        # RFC 9110 §9.3.4: the tag of what was stored, which is byte for byte what was sent. It is strong: no
-        # other version has its time.
+        # RFC 9110 §9.3.4: a tag is allowed, because the body was stored unchanged. It is strong at once,
+        # because the store gives each version a time of its own.
         fields = [("ETag", saved.version.validators().etag.removeprefix("W/"))]
         if not saved.created:
             return text(200, "Replaced", fields)
@@ -75,7 +77,7 @@ class Writing:
 
 
 class _Announced:
-    """A body up to its announced end: PEP 3333 lets a server block an app that reads on."""
+    """A body that ends at its announced length: PEP 3333 lets a server block an app that reads further."""
 
     def __init__(self, stream: IO[bytes], length: int) -> None:
         self._stream = stream
@@ -89,29 +91,29 @@ class _Announced:
 
 
 def _length(environ: WSGIEnvironment) -> int | None:
-    """Return the announced length of the body; None if the server ends it by itself."""
-    # RFC 9112 §6.3: chunks end the body, whatever length a server still shows.
+    """Return the announced length of the body; None if the server marks the end of the body itself."""
+    # RFC 9112 §6.3: the last chunk ends the body, even if the server still has a CONTENT_LENGTH.
     announced_length = "" if "HTTP_TRANSFER_ENCODING" in environ else environ.get("CONTENT_LENGTH", "")
     if announced_length.isascii() and announced_length.isdigit():
         return int(announced_length)
     if announced_length or not environ.get("wsgi.input_terminated"):
-        raise NotStored("Send the file with a Content-Length.", 411)  # Its end could not be told.
+        raise NotStored("Send the file with a Content-Length.", 411)
     return None
 
 
-def _refuse_what_is_no_file(environ: WSGIEnvironment) -> None:
+def _refuse_parts_and_codings(environ: WSGIEnvironment) -> None:
     if "HTTP_CONTENT_RANGE" in environ:
-        raise NotStored("A part of a file cannot be stored; send the whole, without Content-Range.", 400)
+        raise NotStored("Send the whole file, without Content-Range: a part of it cannot be stored.", 400)
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise NotStored("Send the file as it is, without Content-Encoding.", 415)
 
 
 def _condition(environ: WSGIEnvironment) -> Check:
-    """Return the check of the conditions in a request (RFC 9110 §13.1)."""
+    """Return the check of a request's conditions (RFC 9110 §13.1)."""
 
     def check(version: Version | None) -> None:
         current = version.settle().validators() if version is not None else None
         if evaluate(environ["REQUEST_METHOD"], environ, current) != "proceed":
-            raise NotStored("The file is not the version that was asked for.", 412)
+            raise NotStored("The file is not the version that the request is for.", 412)
 
     return check if not environ.keys().isdisjoint(CONDITIONS) else lambda version: None

@@ -1,1 +1,1 @@
-"""Files on a local disk: every check of a path, and publishing whole files only."""
+"""A store on a local disk: it never leaves its folder, and never shows half a file."""

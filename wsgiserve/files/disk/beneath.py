@@ -1,11 +1,10 @@
-"""Open what lies beneath a folder, and nothing that a link leads to elsewhere.
+"""Open files beneath a folder, and refuse links that lead out of it.
 
-* What counts is where the *opened* file is. A path that is checked and then opened can be swapped
-  in between; a descriptor cannot.
-* Paths are compared by their components, never as strings: ``/srv/files-old`` is not beneath
-  ``/srv/files``.
-* Linux tells where a descriptor leads. Elsewhere the links are resolved first, and the result is
-  opened step by step with ``O_NOFOLLOW``: a link put there meanwhile is an error, not a way out.
+* The file is opened first, and its place is checked by its descriptor. A path that is checked first can be
+  swapped before it is opened.
+* Paths are compared by components: ``/srv/files-old`` is not beneath ``/srv/files``.
+* Linux tells the path of a descriptor (``/proc``). Elsewhere the links are resolved first, and the result is
+  opened component by component with ``O_NOFOLLOW``, so that a link which appears meanwhile is an error.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import contextlib
 import os
 from pathlib import Path, PurePath
 
-# O_NONBLOCK: a FIFO without a writer must not hold us. O_NOCTTY: nor a terminal become ours.
+# O_NONBLOCK: do not wait for the writer of a FIFO. O_NOCTTY: do not adopt a terminal.
 _FLAGS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def open_beneath(directory: Path, name: str, flags: int) -> int:
     """Open ``name`` in ``directory`` and return the descriptor; ``FileNotFoundError`` if outside.
 
-    Needs ``/proc``: proc(5), ``/proc/[pid]/fd``.
+    Needs ``/proc/self/fd``, see proc(5).
     """
     root = os.open(directory, os.O_DIRECTORY | os.O_PATH)
     try:
@@ -36,7 +35,7 @@ def open_beneath(directory: Path, name: str, flags: int) -> int:
 
 
 def open_beneath_stepwise(directory: Path, name: str, flags: int) -> int:
-    """Do the same on a system that does not tell where a descriptor leads."""
+    """Do the same without ``/proc``."""
     home = os.path.realpath(directory)
     place = PurePath(os.path.realpath(directory / name))
     if not place.is_relative_to(home):

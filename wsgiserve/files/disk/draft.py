@@ -1,18 +1,17 @@
-"""A file in the making: written where nobody sees it, then published whole, in one step.
+"""A draft: a new file that is written out of sight and then published whole, in one step.
 
-* The bytes go to a file without a name (``O_TMPFILE``) in the folder where it will stand, so that
-  publishing never copies, and a crash leaves nothing: the kernel frees a file that has neither
-  name nor descriptor.
-* ``link`` publishes a new name and fails if the name is taken. So of any number of writers, in
-  any number of processes, exactly one creates it.
-* ``rename`` replaces a name; a reader gets the old file or the new one. It needs a name to start
-  from, so the draft carries a hidden one for that moment: always the same, since whoever publishes
-  holds the folder's lock. A crash in that moment leaves it behind, and the next to publish there
-  removes it. Where there are no unnamed files, a draft carries a name of its own from the beginning.
-* The file is synced before it gets its name and the folder after: what was acknowledged survives
-  a power cut.
-* Its time of change is set to the nanosecond when it is published, so that two versions of equal size
-  never have the same, however fast one follows the other.
+* The bytes go to a file without a name (``O_TMPFILE``) in the target folder. So publishing never copies, and
+  a crash leaves nothing behind: the kernel frees a file without name and descriptor.
+* ``link`` gives the file a new name, and fails if the name is taken. So of any number of writers, in any
+  number of processes, exactly one creates the name.
+* ``rename`` replaces an existing name, so that a reader gets the old file or the new one. ``rename`` needs a
+  first name, so for a moment the draft has a hidden one, always the same: whoever publishes holds the lock of
+  the folder. If a crash leaves the hidden name behind, the next writer removes it. On a file system without
+  ``O_TMPFILE`` a draft has a hidden name of its own from the beginning.
+* The file is synced before it gets its name, and the folder afterwards. So a file that was acknowledged
+  survives a power cut.
+* Publishing sets the time of change, in nanoseconds. So two versions of equal size differ in their time,
+  however fast one follows the other.
 """
 
 from __future__ import annotations
@@ -35,18 +34,17 @@ if TYPE_CHECKING:
 
 _REPLACING = HIDDEN + "replacing"
 _CHUNK = 256 * 1024
-# open(2): the file system, or the kernel, does not know O_TMPFILE.
+# open(2): the errors of a file system or kernel without O_TMPFILE.
 _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
-# flock(2): network file systems that do not know it, or not for a folder.
+# flock(2): the errors of network file systems without locks, or without locks on folders.
 _NO_LOCKS = {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class Draft:
-    """Hold one file until it is published; leaving the ``with`` block before that drops it.
+    """A draft; leaving the ``with`` block drops it unless it was published.
 
-    ``folder`` is the descriptor of the folder where the file will stand; it remains the caller's.
-    ``unnamed`` says whether there is ``/proc/self/fd``, through which a file without a name gets
-    one.
+    ``folder`` is the descriptor of the target folder; the caller closes it. ``unnamed`` says whether there is
+    ``/proc/self/fd``, through which a file without a name gets one.
     """
 
     def __init__(self, folder: int, *, unnamed: bool) -> None:
@@ -64,7 +62,7 @@ class Draft:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            # A full disk refuses the buffered rest once more; the first refusal is the one to tell.
+            # On a full disk closing fails like the write before it, whose error is the one to raise.
             with contextlib.suppress(OSError):
                 self._file.close()
         finally:
@@ -80,10 +78,10 @@ class Draft:
             self._file.write(chunk)
 
     def publish(self, name: str, check: Callable[[], object] = lambda: None) -> tuple[bool, Version]:
-        """Give the file its name, durably; return whether it is new, and its version.
+        """Give the file its name, durably; return whether the name is new, and the version of the file.
 
-        ``check`` is called while nobody else publishes in the folder, before the file is created, and again
-        before one is replaced; what it raises drops the draft.
+        ``check`` is called while the folder is locked, before the name is created and again before it is
+        replaced. An exception of ``check`` drops the draft.
         """
         self._file.flush()
         now = time.time_ns()
@@ -99,7 +97,7 @@ class Draft:
         try:
             self._link(name)
         except FileExistsError:
-            check()  # Programs that know nothing of our lock may have created it just now.
+            check()  # A program that ignores the lock may have created the name just now.
             self._rename(name)
             return False
         return True
@@ -121,7 +119,7 @@ class Draft:
     def _link(self, name: str) -> None:
         if self._hidden is None:
             source = f"/proc/self/fd/{self._file.fileno()}"
-            # With a dir_fd Python calls linkat, with AT_SYMLINK_FOLLOW, as open(2) asks here.
+            # With a dir_fd Python calls linkat with AT_SYMLINK_FOLLOW, as open(2) requires for O_TMPFILE.
             os.link(source, name, dst_dir_fd=self._folder, follow_symlinks=True)
         else:
             os.link(self._hidden, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
@@ -136,9 +134,9 @@ class Draft:
 
 @contextlib.contextmanager
 def locked(folder: int) -> Iterator[None]:
-    """Keep everybody else who asks for it from publishing in a folder, in whatever thread or process.
+    """Lock a folder against other writers of a store, in any thread and process.
 
-    Where the file system has no such locks, nothing is kept: ``link`` still creates a name only once.
+    On a file system without locks this does nothing; ``link`` still creates a name only once.
     """
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -147,10 +145,10 @@ def locked(folder: int) -> Iterator[None]:
             raise
     else:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(_REPLACING, dir_fd=folder)  # What a crash left behind: see above.
+            os.unlink(_REPLACING, dir_fd=folder)  # A crash left it behind, see above.
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
-            # By word, not by closing: a child process may have the descriptor too.
+            # Explicitly: closing the descriptor keeps the lock if a child process has it too.
             fcntl.flock(folder, fcntl.LOCK_UN)

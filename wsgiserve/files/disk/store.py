@@ -1,15 +1,12 @@
-"""The store: every check of a path happens here, for reading, listing, writing and deleting.
+"""A store on a local disk. It checks every name, for reading, listing, writing and deleting.
 
-* A name is opened only beneath the folder, see ``beneath``; whatever else is asked, is asked of the
-  descriptor that this gives.
-* Reading has one outcome for everything that is not a readable file inside: the answer does not
-  tell what else there is. Only a fault of ours (no descriptors left, a broken disk) is told
-  apart.
-* Writing says what is wrong with the name; what it says depends on the name and on what is
-  inside, nothing else.
-* Symbolic links that stay inside are followed to be read and to find the folder; a name that is a
-  link is not written.
-* Names that begin with a dot are not there, unless the store is told to show them.
+* A name is opened only beneath the folder, see ``beneath``. All further calls use the descriptor.
+* Reading raises ``FileNotFoundError`` for every name that is not a readable file inside, so that the answer
+  tells nothing about other files.
+* Writing says why a name is refused. The reason depends only on the name and on the files inside.
+* Symbolic links that stay inside are followed for reading and in the path to a folder. A name that is itself
+  a link is not written.
+* Names that begin with a dot do not exist, unless ``dotfiles`` is set.
 """
 
 from __future__ import annotations
@@ -37,22 +34,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("wsgiserve.files")
 
-# By kind: the bits of the mode by which everybody may read it, and what is asked of the system.
+# By kind: the mode bits that let everybody read it, and the question to os.access if they are not all set.
 _READABLE = {stat.S_IFREG: (0o004, os.R_OK), stat.S_IFDIR: (0o005, os.R_OK | os.X_OK)}
 
 
 class Store:
     """Keep files in one folder, which is created when the first file is saved.
 
-    ``dotfiles`` shows names that begin with a dot, and lets them be written.
+    With ``dotfiles`` names that begin with a dot can be read and written.
     """
 
     has_proc: ClassVar[bool] = sys.platform == "linux" and os.path.isdir("/proc/self/fd")
-    """Whether the kernel tells where a descriptor leads, and gives a name to a file without one."""
+    """Whether ``/proc`` tells the path of a descriptor, and lets a file without a name get one."""
 
     def __init__(self, directory: str | os.PathLike[str], *, dotfiles: bool = False) -> None:
-        # Absolute, so that a later chdir does not move the store; not resolved, so that a folder
-        # that is a link may be switched while we serve.
+        # Absolute, so that a later chdir does not move the store. Not resolved, so that a directory that is a
+        # link can be switched while the store is in use.
         self.directory = Path(directory).absolute()
         self.dotfiles = dotfiles
         self._prefix = f"{self.directory}/"
@@ -60,14 +57,14 @@ class Store:
     def open(self, name: str) -> StoredFile:
         """Open the file ``name`` for reading.
 
-        Raise ``FileNotFoundError`` for everything that is not a readable regular file inside.
+        Raise ``FileNotFoundError`` unless it is a readable regular file inside.
         """
         with one_outcome(name):
             self.check_name(name)
             return _open_regular(self._open_beneath(name, os.O_RDONLY))
 
     def is_folder(self, name: str) -> bool:
-        """Whether ``name`` is a folder inside; '' is the store's own, which is there before it is created."""
+        """Whether ``name`` is a folder inside; '' is the store's own folder, which need not exist yet."""
         if not name:
             return True
         try:
@@ -79,9 +76,9 @@ class Store:
         return True
 
     def entries(self, name: str = "") -> list[Entry]:
-        """Return what the folder ``name`` holds, in no order: whatever can be opened, and nothing else.
+        """Return the files and folders in the folder ``name`` that can be opened, in no order.
 
-        Raise ``FileNotFoundError`` for everything that is not a readable folder inside.
+        Raise ``FileNotFoundError`` unless it is a readable folder inside.
         """
         if not name and not self.directory.exists():
             return []
@@ -96,11 +93,10 @@ class Store:
                 os.close(folder)
 
     def is_current(self, name: str, status: os.stat_result) -> bool:
-        """Whether ``name`` still leads to the file of that status, unchanged, by one ``stat``.
+        """Whether ``name`` is still the file with that status, unchanged, by one ``stat``.
 
-        The content that was read from it may be given again then. Containment holds: the file was inside when
-        it was opened, and inode, size and both times are those of then; a link that now leads elsewhere leads
-        to another inode, and a file that was moved out has another time of status change.
+        This also shows that the file is still inside, as it was when it was opened: a link that was switched
+        since then leads to another inode, and moving a file changes its ``st_ctime``.
         """
         try:
             now = os.stat(self._prefix + name)
@@ -115,9 +111,10 @@ class Store:
         )
 
     def variants(self, name: str, status: os.stat_result) -> list[str]:
-        """Return the codings in which there is the file ``name``, whose status is given: RFC 9110 §8.4.1.
+        """Return the codings (RFC 9110 §8.4.1) in which the file ``name`` exists beside the original.
 
-        One that is older by the second is of another version, and left out.
+        ``status`` is that of the original. A coded file that is older, in whole seconds, belongs to another
+        version and is left out.
         """
         found = []
         for coding, suffix in SUFFIXES.items():
@@ -139,33 +136,34 @@ class Store:
         digests: Mapping[str, bytes] | None = None,
         check: Check = lambda version: None,
     ) -> Saved:
-        """Store what ``stream`` gives as the file ``name``, all of it or nothing.
+        """Store the bytes of ``stream`` as the file ``name``, all of them or none.
 
-        ``length`` is the number of bytes announced, None if that is not known; ``max_size`` is the most that
-        is taken; ``digests`` are those that the content must have, by the names of ``hashlib``. ``check`` is
-        asked before the stream is read, and again when nobody else can publish in that folder.
+        ``length`` is the announced number of bytes, None if unknown. ``max_size`` is the largest body, in
+        bytes. ``digests`` are the digests that the body must have, by the names of ``hashlib``. ``check`` is
+        called before the stream is read, and again while the folder is locked.
 
-        Raise ``InvalidName``, or ``NotStored`` for a body that is too long, not as long as announced or of
-        another digest, a full disk, missing permission; what ``stream`` raises passes through.
+        Raise ``InvalidName``, or ``NotStored`` for a body that is too large or does not have the announced
+        length or digests, for a full disk and for missing permission. An exception of ``stream`` passes
+        through.
         """
         self.check_name(name)
         upload = Upload(length, max_size, digests or {})
         with refusals(name), self._folder(name) as folder:
             leaf = name.rpartition("/")[2]
 
-            def still_wanted() -> None:
+            def check_target() -> None:
                 check(_target(folder, leaf, name))
 
-            still_wanted()
+            check_target()
             with Draft(folder, unnamed=self.has_proc) as draft:
                 draft.write_all(stream, upload.receive)
                 upload.finish()
-                return Saved(*draft.publish(leaf, still_wanted))
+                return Saved(*draft.publish(leaf, check_target))
 
     def remove(self, name: str, *, check: Check = lambda version: None) -> None:
-        """Delete the file ``name``, durably; ``check`` is asked before.
+        """Delete the file ``name``, durably, after ``check``.
 
-        Raise ``FileNotFoundError`` unless a regular file stands there; ``NotStored`` for missing permission.
+        Raise ``FileNotFoundError`` unless it is a regular file, ``NotStored`` for missing permission.
         """
         leaf = name.rpartition("/")[2]
         with refusals(name):
@@ -186,7 +184,7 @@ class Store:
                 os.close(folder)
 
     def make_folder(self, name: str) -> None:
-        """Create the folder ``name``, durably, unless it is there.
+        """Create the folder ``name``, durably, unless it exists.
 
         Raise ``InvalidName``, or ``NotStored`` for a full disk or missing permission.
         """
@@ -196,13 +194,13 @@ class Store:
                 os.mkdir(name.rpartition("/")[2], dir_fd=folder)
             except FileExistsError:
                 if not self.is_folder(name):
-                    raise InvalidName(name, "something else has it") from None
+                    raise InvalidName(name, "a file has that name") from None
             os.fsync(folder)
 
     def remove_folder(self, name: str) -> None:
         """Delete the folder ``name``, durably; raise ``NotStored`` unless it is empty.
 
-        Raise ``FileNotFoundError`` unless a folder stands there that is no link.
+        Raise ``FileNotFoundError`` unless it is a folder and not a link.
         """
         parent, _, leaf = name.rpartition("/")
         with refusals(name):
@@ -242,7 +240,7 @@ class Store:
                     os.close(descriptor)
             else:
                 status = entry.stat(follow_symlinks=False)
-            # What everybody may read, we may: the system is asked about the rest.
+            # No need to ask the system about a file that everybody may read.
             wanted, access = _READABLE[stat.S_IFMT(status.st_mode)]
             if status.st_mode & wanted != wanted and not os.access(entry.name, access, dir_fd=folder):
                 return None
@@ -254,7 +252,7 @@ class Store:
 
     @contextlib.contextmanager
     def _folder(self, name: str) -> Iterator[int]:
-        """Open the folder where ``name`` is to stand."""
+        """Open the folder that holds ``name``, or will hold it."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -266,7 +264,7 @@ class Store:
         try:
             folder = self._open_beneath(parent or ".", os.O_DIRECTORY)
         except OSError as error:
-            # One outcome: a link in ``parent`` may lead to where we must tell nothing.
+            # The same for a folder that exists outside: a link in ``parent`` may lead there.
             if parent and error.errno not in SERVER_FAULTS:
                 raise InvalidName(name, f"there is no folder {parent!r}") from None
             raise
@@ -277,7 +275,7 @@ class Store:
 
 
 def _open_regular(descriptor: int) -> StoredFile:
-    """Take over a descriptor; raise ``OSError`` unless it is a regular file's."""
+    """Take over the descriptor of a regular file; close any other and raise ``OSError``."""
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -289,7 +287,7 @@ def _open_regular(descriptor: int) -> StoredFile:
 
 
 def _target(folder: int, leaf: str, name: str) -> Version | None:
-    """Return the version of what stands there; raise ``InvalidName`` if that is not a regular file."""
+    """Return the version of the file, None if there is none; ``InvalidName`` if it is not a regular file."""
     try:
         status = os.stat(leaf, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

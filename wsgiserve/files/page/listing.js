@@ -1,6 +1,6 @@
-// What the listing does besides: filter while one types, sort and renew in place, upload with progress, ask
-// before something is deleted or replaced. Without this file it lists, sorts, filters, uploads and deletes
-// by links and forms. The server's own answers are put in, so the order of names is made in one place.
+// The script of a folder's page: filter while the user types, sort without a reload, upload with progress, ask
+// before a file is deleted or replaced. Without it the page works by links and forms. Tables come from the
+// server, so only the server sorts names.
 "use strict";
 
 const find = (selector) => document.querySelector(selector);
@@ -55,16 +55,16 @@ document.addEventListener("click", (event) => {
 });
 document.documentElement.classList.add("script");
 const query = new URLSearchParams(location.search);
-if (query.get("q")) { // The server has filtered: have it all, and filter here.
+if (query.get("q")) { // The server has filtered the table: load all of it, and filter here.
   query.delete("q");
   load(`?${query}`);
 } else {
-  applyFilter(); // The browser may have kept what was typed before.
+  applyFilter(); // The browser may have kept the text of the filter.
 }
 
 // ---- Asking
 
-// Show a dialog and return the value of the button that closed it, "" for Escape.
+// Show a dialog; return the value of the button that closed it, "" for Escape.
 function ask(dialog, text) {
   dialog.querySelector("p").textContent = text;
   dialog.returnValue = "";
@@ -74,7 +74,7 @@ function ask(dialog, text) {
   });
 }
 
-// What the server said went wrong, in one line.
+// The reason for a refusal, in one line.
 async function reason(response) {
   const text = (await response.text()).trim();
   const type = response.headers.get("Content-Type") ?? "";
@@ -113,11 +113,11 @@ function prepareUploads(form) {
   const limit = Number(form.dataset.limit);
   const panel = find("#uploads");
   const [total, bar, list] = [panel.querySelector("p"), panel.querySelector("progress"), panel.querySelector("ul")];
-  const queue = [];
+  const waiting = [];
   let running = 0;
   let batch = newBatch();
 
-  // What is counted and remembered until all is done.
+  // Counters, names and choices, kept until all uploads are done.
   function newBatch() {
     return { files: 0, done: 0, bytes: 0, sent: new Map(), names: new Map(), choice: null, asking: Promise.resolve() };
   }
@@ -134,15 +134,15 @@ function prepareUploads(form) {
         batch.files += 1;
         batch.bytes += item.file.size;
       }
-      queue.push(item);
+      waiting.push(item);
     }
     show();
-    while (running < AT_ONCE && queue.length) work();
+    while (running < AT_ONCE && waiting.length) work();
   }
 
   async function work() {
     running += 1;
-    while (queue.length) await handle(queue.shift());
+    while (waiting.length) await handle(waiting.shift());
     running -= 1;
     if (running) return;
     await renew();
@@ -162,7 +162,7 @@ function prepareUploads(form) {
     show();
   }
 
-  // Make a folder, and those above it, once; return the names that are taken there.
+  // Make a folder and the folders above it, once; return the names that exist in it.
   function folder(path) {
     if (!batch.names.has(path)) batch.names.set(path, makeFolder(path));
     return batch.names.get(path);
@@ -206,7 +206,7 @@ function prepareUploads(form) {
     }
   }
 
-  // One question at a time; the answer may be for all that follow.
+  // Ask one question at a time; an answer may be for all further files.
   function choose(name) {
     batch.asking = batch.asking.then(async () => {
       if (batch.choice) return batch.choice;
@@ -224,11 +224,11 @@ function prepareUploads(form) {
     return `${stem} (${number})${suffix ?? ""}`;
   }
 
-  // XMLHttpRequest, since fetch does not tell how much has left.
+  // XMLHttpRequest, because fetch does not tell how much has been sent.
   function put(item, url, replace) {
     const request = new XMLHttpRequest();
-    const line = newLine(item.path, "Cancel", () => request.abort());
-    const progress = line.querySelector("progress");
+    const row = newRow(item.path, "Cancel", () => request.abort());
+    const progress = row.querySelector("progress");
     return new Promise((answer, fail) => {
       request.upload.onprogress = (event) => {
         progress.value = event.loaded / (event.total || 1);
@@ -242,7 +242,7 @@ function prepareUploads(form) {
       };
       request.onerror = () => fail(new Error("The connection broke off, or the server cannot be reached."));
       request.onabort = () => fail(new Error("Cancelled."));
-      request.onloadend = () => line.remove();
+      request.onloadend = () => row.remove();
       request.open("PUT", url);
       request.setRequestHeader("Accept", "text/plain");
       if (!replace) request.setRequestHeader("If-None-Match", "*");
@@ -251,21 +251,21 @@ function prepareUploads(form) {
   }
 
   function failed(item, text) {
-    const line = newLine(item.path, "Again", () => {
-      line.remove();
+    const row = newRow(item.path, "Again", () => {
+      row.remove();
       add([item]);
     });
-    line.querySelector("progress").remove();
-    line.append(Object.assign(document.createElement("em"), { textContent: text }));
+    row.querySelector("progress").remove();
+    row.append(Object.assign(document.createElement("em"), { textContent: text }));
   }
 
-  function newLine(path, button, action) {
-    const line = document.createElement("li");
+  function newRow(path, button, action) {
+    const row = document.createElement("li");
     const name = Object.assign(document.createElement("span"), { dir: "auto", textContent: path });
     const press = Object.assign(document.createElement("button"), { textContent: button, onclick: action });
-    line.append(name, Object.assign(document.createElement("progress"), { value: 0 }), press);
-    list.append(line);
-    return line;
+    row.append(name, Object.assign(document.createElement("progress"), { value: 0 }), press);
+    list.append(row);
+    return row;
   }
 
   function show() {
@@ -276,7 +276,7 @@ function prepareUploads(form) {
     bar.value = batch.bytes ? sent / batch.bytes : 1;
   }
 
-  // Where files come from: the two choosers, and what is dropped anywhere on the page.
+  // Files come from the two choosers, or are dropped anywhere on the page.
   for (const input of form.querySelectorAll("input[type=file]")) {
     input.addEventListener("change", () => {
       add([...input.files].map((file) => ({ path: file.webkitRelativePath || file.name, file })));
@@ -304,7 +304,7 @@ function prepareUploads(form) {
   });
 }
 
-// All files and folders of what was dropped.
+// All files and folders in a dropped file or folder.
 async function contents(entry, above) {
   const path = above + entry.name;
   if (entry.isFile) {
@@ -312,7 +312,7 @@ async function contents(entry, above) {
   }
   const found = [{ path }];
   const reader = entry.createReader();
-  for (;;) { // It gives some at a time, and none at the end.
+  for (;;) { // readEntries returns some entries at a time, and none at the end.
     const some = await new Promise((read, fail) => reader.readEntries(read, fail));
     if (!some.length) return found;
     for (const each of some) found.push(...await contents(each, `${path}/`));
