@@ -382,7 +382,7 @@ def test_work_may_call_the_app_also_while_it_ends():
 
 def test_above_the_bound_work_runs_on_the_thread_that_asked():
     limited, threads, gate = background.Background(), [], threading.Event()
-    for _ in range(background.THREADS + background.QUEUE):
+    for _ in range(background.THREADS + background.MAX_WAITING):
         limited.run(lambda: gate.wait(10))
 
     limited.run(lambda: threads.append(threading.current_thread()))

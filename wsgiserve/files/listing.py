@@ -151,12 +151,8 @@ class FolderPage:
         except TooManyMembers as error:
             return text(403, str(error))
         file = f"{name.rpartition('/')[2] or 'files'}.{suffix}"
-        fields = [
-            ("Content-Type", kind),
-            ("Content-Disposition", attachment(file)),
-            ("Cache-Control", "no-cache"),
-        ]
-        return Answer("200 OK", fields, body)
+        fields = [("Content-Disposition", attachment(file)), ("Cache-Control", "no-cache")]
+        return Answer("200 OK", [("Content-Type", kind), *fields], body)
 
     def _confirm(self, environ: WSGIEnvironment, folder: str, name: str) -> Answer:
         """Ask before a deletion, for browsers without script."""

@@ -9,12 +9,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple
 
 from wsgiserve.files.answer import Answer, not_found, text
 from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
 from wsgiserve.files.representation import Representation
-from wsgiserve.files.store import HIDDEN
+from wsgiserve.files.store import HIDDEN, join
 from wsgiserve.web.media_types import is_active, is_compressible, media_type
 from wsgiserve.web.paths import decode_path, requested_path
 
@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
     representation: Representation
     name: str
-    direct: bool = True
+    direct: bool
     """Whether the path names this file. A substitute, such as the index of a ``spa``, is not cached: a file
     of that name may be saved at any moment."""
 
@@ -85,41 +85,38 @@ class Reading:
         if found is None and self._store.is_folder(name):
             return self._slash_added(name, environ)
         if found is None and self._clean_urls:
-            found = _substitute(self.find(f"{name}.html", environ))
+            found = self.find(f"{name}.html", environ, direct=False)
         return found or self._fallback(name, environ)
 
-    def find(self, name: str, environ: WSGIEnvironment) -> Found | Answer | None:
+    def find(self, name: str, environ: WSGIEnvironment, *, direct: bool = True) -> Found | Answer | None:
         """Return the file in the best accepted coding; None if there is no file, 406 if no coding fits."""
-        try:
-            stored = self._store.open(name)
-        except FileNotFoundError:
+        stored = self._open_or_none(name)
+        if stored is None:
             return None
         kind = self._content_type(name)
         fields = [("Content-Type", kind), ("Cache-Control", self._cache_control)]
         if self._sandbox and is_active(kind):
             fields.append(("Content-Security-Policy", "sandbox"))
-        ranks = ranking(environ.get("HTTP_ACCEPT_ENCODING"))
         variants: list[str] = []
         if self._precompressed and is_compressible(kind):
             variants = self._store.variants(name, stored.status)
         if variants:
             fields.append(("Vary", "Accept-Encoding"))
-        for coding in ranks:
+        for coding in ranking(environ.get("HTTP_ACCEPT_ENCODING")):
             if coding == IDENTITY:
-                validators = stored.version.validators()
-                return Found(Representation(stored, validators, fields), name)
-            if coding in variants and (other := self._open_or_none(name + SUFFIXES[coding])):
+                return Found(Representation(stored, stored.version.validators(), fields), name, direct)
+            if coding in variants and (coded := self._open_or_none(name + SUFFIXES[coding])):
                 stored.close()
-                validators = other.version.validators(coding)
                 fields.append(("Content-Encoding", coding))
-                return Found(Representation(other, validators, fields), name + SUFFIXES[coding])
+                representation = Representation(coded, coded.version.validators(coding), fields)
+                return Found(representation, name + SUFFIXES[coding], direct)
         stored.close()
         return text(406, "The file is not available in a coding that the client accepts.", fields[2:])
 
     def _look_up_folder(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
         for index in self._index:
-            if found := self.find(f"{name}/{index}" if name else index, environ):
-                return found if index == self._index[0] else _substitute(found)
+            if found := self.find(join(name, index), environ, direct=index == self._index[0]):
+                return found
         if self._listing is not None and self._store.is_folder(name):
             return self._listing(environ, name) or not_found()
         return self._fallback(name, environ)
@@ -142,8 +139,8 @@ class Reading:
     def _fallback(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
         if self._spa and "." not in name.rpartition("/")[2]:
             for index in self._index:
-                if found := self.find(index, environ):
-                    return _substitute(found)
+                if found := self.find(index, environ, direct=False):
+                    return found
         return not_found()
 
     def _open_or_none(self, name: str) -> StoredFile | None:
@@ -166,11 +163,3 @@ def name_of(path: str) -> str | None:
     """Return the name that a PATH_INFO has in the store; None if it has no slash first or is not UTF-8."""
     name = decode_path(path)
     return name[1:] if name is not None and name[:1] in ("/", "") else None
-
-
-@overload
-def _substitute(found: Found | Answer) -> Found | Answer: ...
-@overload
-def _substitute(found: Found | Answer | None) -> Found | Answer | None: ...
-def _substitute(found: Found | Answer | None) -> Found | Answer | None:
-    return found._replace(direct=False) if isinstance(found, Found) else found

@@ -1,6 +1,6 @@
 """The framework half: an explicit, decorator-routed WSGI application on werkzeug.
 
-A public name is loaded when it is first used: ``wsgiserve.files`` uses a few modules of this half without it.
+A public name is loaded when it is first used, because ``wsgiserve.files`` needs only a few of these modules.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Annotations as values: text and forward references resolved, wrappers taken off.
+"""Annotations as types: text and forward references are resolved, wrappers are removed.
 
-An annotation is written for other readers, so one that cannot be resolved is no error, but ``UNRESOLVED``.
+Users write annotations for other tools too, so an annotation that cannot be resolved is not an error. It
+becomes ``UNRESOLVED``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 UNRESOLVED = object()
-"""What stands for an annotation that is not there, or leads nowhere."""
+"""Stands for a missing annotation, and for one that cannot be resolved."""
 
 _WRAPPERS = (typing.Annotated, typing.ClassVar, typing.Final, typing.NotRequired, typing.Required)
 
@@ -24,12 +25,12 @@ def evaluate(annotation: object, namespace: Mapping[str, Any]) -> object:
         return annotation
     try:
         return eval(annotation, dict(namespace))
-    except Exception:  # noqa: BLE001 -- whatever it is, it is only an annotation
+    except Exception:  # noqa: BLE001 -- an annotation may hold any expression
         return UNRESOLVED
 
 
 def plain(annotation: object) -> Any:
-    """Take away what says nothing about the value: Annotated and its like, NewType."""
+    """Remove wrappers that do not change the type of a value: Annotated, Final, NewType and others."""
     while True:
         if typing.get_origin(annotation) in _WRAPPERS:
             annotation = typing.get_args(annotation)[0]
@@ -42,7 +43,7 @@ def plain(annotation: object) -> Any:
 
 
 def alternatives(annotation: object) -> list[Any]:
-    """Give the members of a union, or the one type that it is."""
+    """Return the members of a union, or a list of the one type."""
     kind = plain(annotation)
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return [other for member in typing.get_args(kind) for other in alternatives(member)]

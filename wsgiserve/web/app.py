@@ -1,10 +1,10 @@
-"""The application: a plain WSGI callable that routes a request to a view and sends its reply.
+"""The application: a WSGI callable that routes each request to a view and sends the view's reply.
 
-It is the root of the groups (``groups``), and puts together what the other modules make: routes
-(``routing``), the way of a request (``dispatch``), what runs at start and end (``lifespan``) and after the
-response (``background``). Decorators only register, and return what they were given. The request is handed
-over explicitly, so a view can be called by hand. There is no state per request besides the ``Request``
-itself, and none per thread.
+An ``App`` is the root of its groups (``groups``). It has a table of routes (``routing``), calls views
+(``dispatch``), and runs hooks at the start and the end of a process (``lifespan``) and jobs after a response
+(``background``). Decorators only register, and return the function unchanged. Views get the request as an
+argument, so a test can call them directly. The only state of a request is its ``Request``; no state belongs
+to a thread.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from webtest import TestApp  # type: ignore[import-untyped]  # WebTest has no annotations
 
-_IN_PATH = "!$&'()*+,/:;=@"  # what stands for itself, as in what werkzeug builds
+_IN_PATH = "!$&'()*+,/:;=@"  # characters that werkzeug leaves unquoted in a path too
 H = TypeVar("H", bound=Callable[[], object])
 P = ParamSpec("P")
 
@@ -41,10 +41,11 @@ P = ParamSpec("P")
 class App(Group):
     """A WSGI application made of routes, groups of routes, hooks and error handlers.
 
-    ``debug`` shows werkzeug's debugger for an error that nobody handles, to a browser on this machine only.
-    ``max_data`` bytes of a body are read into memory, ``max_form_memory`` bytes of a form's fields,
-    and ``max_form_parts`` of a form; above that is a 413, and None is no limit but the server's.
-    ``state`` is the user's: a place for what lives as long as the process, such as a pool of connections.
+    ``debug`` shows werkzeug's debugger for unhandled errors, only to browsers on this machine. At most
+    ``max_data`` bytes of a body and ``max_form_memory`` bytes of a form's fields are read into memory, and a
+    form has at most ``max_form_parts`` fields and files. Above a limit the answer is 413. With None only the
+    server's limit applies. ``state`` is free for the user, for objects that live as long as the process, such
+    as a connection pool.
     """
 
     def __init__(
@@ -64,28 +65,28 @@ class App(Group):
         self._lifespan = Lifespan(self._dispatcher.background)
         self._wsgi: WSGIApplication = self._dispatcher.respond
         if debug:
-            from wsgiserve.web.debug import Debugger  # it imports much
+            from wsgiserve.web.debug import Debugger  # a slow import
 
             self._wsgi = Debugger(self._wsgi)
 
     @property
     def routes(self) -> list[Route]:
-        """All routes, those of groups included, in the order of registration."""
+        """All routes, including those of groups, in the order of registration."""
         return [*self._table.routes]
 
     def converter(self, name: str, converter: type[BaseConverter]) -> None:
-        """Make a subclass of werkzeug's ``BaseConverter`` known to the rules that follow.
+        """Let later rules use a subclass of werkzeug's ``BaseConverter`` under a name.
 
-        TypeError for another class, ValueError for a name that is taken or no word.
+        TypeError for any other class, ValueError for a name that is taken or is not an identifier.
         """
         self._table.add_converter(name, converter)
 
     def mount(self, prefix: str, app: WSGIApplication) -> None:
-        """Have any WSGI app answer what is at and below a prefix, where no route of this app does.
+        """Let another WSGI app answer all paths at and below a prefix that no route of this app matches.
 
-        The prefix moves from PATH_INFO to SCRIPT_NAME. No hook or error handler of this app is asked. An app
-        with ``startup`` and ``shutdown`` is started and shut down with this one. ValueError for a prefix with
-        parameters or a last slash, or one that is taken.
+        The prefix moves from PATH_INFO to SCRIPT_NAME. Hooks and error handlers of this app are not called.
+        If the other app has ``startup`` and ``shutdown``, they are called with those of this app. ValueError
+        for a prefix that is taken, has parameters, or ends in a slash.
         """
         self._table.mount(prefix, app)
         self._changed()
@@ -97,72 +98,73 @@ class App(Group):
     def files(self, prefix: str, directory: str | os.PathLike[str], **options: Any) -> None:
         """Serve a folder below a prefix: ``mount(prefix, Files(directory, **options))``.
 
-        The options are those of :class:`wsgiserve.Files`; reading is all it may by default.
+        The options are those of :class:`wsgiserve.Files`. By default clients can only read.
         """
-        from wsgiserve.files import Files  # the second arrow across: see docs/design.md
+        from wsgiserve.files import Files  # imported when called: see docs/design.md
 
         self.mount(prefix, Files(directory, **options))
 
     def wrap(self, middleware: Callable[..., WSGIApplication], **options: Any) -> None:
-        """Put a WSGI middleware, ``middleware(app, **options)``, around what is inside this object so far."""
+        """Wrap the app in a WSGI middleware, ``middleware(app, **options)``; the last one is outermost."""
         self._wsgi = middleware(self._wsgi, **options)
 
     def url_for(self, endpoint: str | View, request: Request | None = None, /, **values: Any) -> str:
-        """Build the path of a view, or of an endpoint; values that its rule does not have are the query.
+        """Build the path of a view or an endpoint; values without a parameter in the rule become the query.
 
-        With a request the path begins with the SCRIPT_NAME that the app was called under. LookupError says
-        which endpoints there are, ValueError which values are missing or do not fit.
+        With a request the path begins with its SCRIPT_NAME. LookupError for an unknown endpoint, ValueError
+        for values that are missing or do not fit.
         """
         path = self._table.url_for(endpoint, values)
         return path if request is None else quote(request.root_path, safe=_IN_PATH) + path
 
     def on_startup(self, hook: H) -> H:
-        """Register a function to be called once in each process, before its first request."""
+        """Register a function that each process calls once, before its first request."""
         check(hook, "on_startup", (), "def hook()", positional=0)
         self._lifespan.at_start.append(hook)
         return hook
 
     def on_shutdown(self, hook: H) -> H:
-        """Register a function to be called once in each process, at its end; the last one is the first."""
+        """Register a function that each process calls once, at its end, in reverse order of registration."""
         check(hook, "on_shutdown", (), "def hook()", positional=0)
         self._lifespan.at_end.append(hook)
         return hook
 
     def startup(self) -> None:
-        """Run the start-up hooks, if this process has not: for servers; the first call does it likewise."""
+        """Run the start-up hooks, once in each process; servers call this, or else the first request does."""
         self._lifespan.startup()
 
     def shutdown(self) -> None:
-        """Wait for work after responses, run the shutdown hooks: for servers; the exit does it likewise."""
+        """Wait for jobs, then run the shutdown hooks; servers call this, or else the interpreter's exit."""
         self._lifespan.shutdown()
 
     def after_response(
         self, request: Request, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Have a function called once the response to a request has left, on another thread."""
+        """Call a function on another thread after the response to the request is sent."""
         background.note(request.environ, partial(function, *args, **kwargs))
 
     def openapi(self, *, title: str, version: str) -> dict[str, Any]:
         """Describe the routes as an OpenAPI 3.1 document, ready for ``json.dumps``.
 
-        ``title`` and ``version`` are those of the API. What annotations do not tell is left out.
+        ``title`` and ``version`` are those of the API. The document has no more than rules, docstrings and
+        annotations say.
         """
         return describe_api(self.routes, title, version)
 
     def client(self, **options: Any) -> TestApp:
-        """Return a WebTest ``TestApp`` of this application, which checks each answer against PEP 3333.
+        """Return a WebTest ``TestApp`` of this application, which checks each response against PEP 3333.
 
-        The options are those of ``webtest.TestApp``. ImportError where WebTest is not installed.
+        The options are those of ``webtest.TestApp``. ImportError if WebTest is not installed.
         """
         return make_client(self, **options)
 
     def run(self, bind: str | Sequence[str] | None = None, **options: Any) -> None:
-        """Serve this application with the production server, until it is told to stop.
+        """Serve this application with the production server until the process gets SIGTERM or SIGINT.
 
-        Without ``bind`` that is where a service manager listens for us, else 127.0.0.1:8000. The options are
-        those of :class:`wsgiserve.Server`; SystemExit says why it cannot serve.
+        Without ``bind`` the server uses the sockets of systemd, or else listens on 127.0.0.1:8000. The
+        options are those of :class:`wsgiserve.Server`. SystemExit with a message if the server cannot start.
         """
-        from wsgiserve.server.program import run  # the first arrow across: see docs/design.md
+        from wsgiserve.server.program import run  # imported when called: see docs/design.md
 
         run(self, **options if bind is None else options | {"bind": bind})
 

@@ -1,8 +1,8 @@
-"""Work for after the response: it runs once the server has closed the response, on a few threads.
+"""Jobs after a response: they run on a few threads, once the server has closed the response.
 
-It is bounded: at most ``THREADS`` jobs run at once and ``QUEUE`` more wait. One above that runs on the thread
-that closes the response, which slows down whoever asks for too much, and loses nothing. Work that must
-survive the end of the process belongs in a job queue outside of it.
+At most ``THREADS`` jobs run at once and ``MAX_WAITING`` more wait. A further job runs on the thread that
+closes the response: this slows clients that cause too many jobs, and loses no job. A job that must survive
+the end of the process belongs in a job queue outside of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("wsgiserve.app")
 
 THREADS = 4
-QUEUE = 64
+MAX_WAITING = 64
 KEY = "wsgiserve.after_response"
 
 Job = Callable[[], object]
@@ -37,13 +37,13 @@ class Background:
         self.forked()
 
     def forked(self) -> None:
-        """Begin anew, in a child that has none of its parent's threads."""
+        """Start afresh in a forked child, which has none of its parent's threads."""
         self._pool: ThreadPoolExecutor | None = None
-        self._room = threading.BoundedSemaphore(THREADS + QUEUE)
+        self._room = threading.BoundedSemaphore(THREADS + MAX_WAITING)
         self._lock = threading.Lock()
 
     def run(self, job: Job) -> None:
-        """Run a job on a thread of the pool, or on this one where there is no room."""
+        """Run a job on a thread of the pool, or on this thread if too many jobs wait."""
         if not self._room.acquire(blocking=False):
             _run(job)
             return
@@ -52,14 +52,14 @@ class Background:
                 if self._pool is None:
                     self._pool = ThreadPoolExecutor(THREADS, "after-response")
                 future = self._pool.submit(_run, job)
-        except RuntimeError:  # The interpreter is about to exit, and starts no thread any more.
+        except RuntimeError:  # At the exit of the interpreter no thread can be started.
             self._room.release()
             _run(job)
         else:
             future.add_done_callback(lambda _: self._room.release())
 
     def finish(self) -> None:
-        """Wait for all jobs, those of jobs included; one that comes later begins anew."""
+        """Wait for all jobs, including jobs that jobs start. A later job starts a new pool."""
         while self._pool is not None:
             with self._lock:
                 pool, self._pool = self._pool, None
@@ -67,12 +67,12 @@ class Background:
 
 
 def note(environ: WSGIEnvironment, job: Job) -> None:
-    """Keep a job with its request until the response has left."""
+    """Store a job in the environ of its request, until the response is closed."""
     environ.setdefault(KEY, []).append(job)
 
 
 def closing(result: Iterable[bytes], environ: WSGIEnvironment, background: Background) -> Iterable[bytes]:
-    """Have the server's close() of the result start the jobs, also those that a stream notes as it goes."""
+    """Return the result with a ``close()`` that starts the jobs of the request, also those of its stream."""
 
     def start() -> None:
         for job in environ.pop(KEY, ()):

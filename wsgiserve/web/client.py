@@ -1,4 +1,4 @@
-"""Calling an application without a server: WebTest's ``TestApp``, which checks each answer's WSGI."""
+"""A test client that needs no server: WebTest's ``TestApp``, which checks each response against PEP 3333."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def make_client(app: WSGIApplication, **options: Any) -> TestApp:
-    """Wrap any WSGI app in WebTest's ``TestApp``, lint on; ImportError where WebTest is not installed."""
+    """Wrap a WSGI app in WebTest's ``TestApp``, with lint; ImportError if WebTest is not installed."""
     try:
         from webtest import TestApp
     except ModuleNotFoundError as error:

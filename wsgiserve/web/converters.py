@@ -1,11 +1,11 @@
-"""What stands in the braces of a rule: the converters, and the annotations that pick one.
+"""Converters: the text of a path segment becomes the value of a view's parameter.
 
-Where the braces name no converter, the annotation of the view's parameter does, so that ``id: int`` need not
-be said twice. The regular expressions are narrower than werkzeug's where those let several paths mean one
-thing, and the weights make the most specific rule win in whatever order rules are registered.
+If the braces of a rule name no converter, the annotation of the view's parameter chooses one: ``/users/{id}``
+with ``id: int`` needs no ``{id:int}``. Some regular expressions are narrower than werkzeug's, so that only
+one path has a given value. The weights let the most specific rule win, whatever the order of registration.
 
-A path parameter is input. Annotated as a path it comes as a ``PurePosixPath``, which cannot be opened by
-mistake, and one that would lead out of a folder (absolute, or with ``..``) matches no rule.
+A path parameter is input. A parameter annotated as ``Path`` is a ``PurePosixPath``, which cannot be opened by
+mistake. A path that could leave a folder (absolute, or with ``..``) does not match.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from wsgiserve.web.annotations import alternatives
 
 
 class _Checked(BaseConverter):
-    """Refuse to build what would not be matched again."""
+    """A converter that builds only URLs which it would match."""
 
     def to_url(self, value: Any) -> str:
         url = super().to_url(value)
@@ -46,7 +46,8 @@ class _Checked(BaseConverter):
                 return url
         except ValidationError:
             pass
-        # No ValidationError, at which werkzeug would try the endpoint's other rules, with this in the query.
+        # Not a ValidationError: werkzeug would go on to other rules of the endpoint, and put the value in the
+        # query.
         raise ValueError(f"{value!r} does not fit")
 
 
@@ -62,11 +63,11 @@ class _Text(_Checked, UnicodeConverter):
 
 
 class _Integer(_Checked, IntegerConverter):
-    regex = r"[0-9]+"  # werkzeug's \d takes every script's digits: many paths for one number
+    regex = r"[0-9]+"  # werkzeug's \d matches the digits of all scripts: many paths for one number
 
 
 class _Decimal(FloatConverter):
-    """A number in digits, which is how it is matched; never in powers of ten, as Python writes some."""
+    """A number that is built without an exponent, because the regular expression matches only digits."""
 
     def to_url(self, value: Any) -> str:
         text = f"{Decimal(repr(float(value))):f}"
@@ -93,7 +94,7 @@ class _Any(AnyConverter):
 
 
 class _Path(_Checked):
-    """Match the rest of the path as it was sent, or nothing at all."""
+    """The rest of the path, as it was sent; it may be empty."""
 
     regex = r"(?s:.*)"
     part_isolating = False
@@ -121,10 +122,10 @@ CONVERTERS: Mapping[str, type[BaseConverter]] = {
     "any": _Any,
 }
 
-# What their values may be kept for: the other converters are the user's, and may look somewhere each time.
-LASTING = frozenset(CONVERTERS.values())
+# Their values depend on the path alone and can be cached. A user's converter may look in a database.
+PURE_CONVERTERS = frozenset(CONVERTERS.values())
 
-PURE = "(pure=True)"
+PURE_PATH = "(pure=True)"
 _BY_TYPE: Mapping[Any, tuple[str, str]] = {
     str: ("str", ""),
     object: ("str", ""),
@@ -132,14 +133,14 @@ _BY_TYPE: Mapping[Any, tuple[str, str]] = {
     int: ("int", ""),
     float: ("float", ""),
     UUID: ("uuid", ""),
-    Path: ("path", PURE),
-    PurePath: ("path", PURE),
-    PurePosixPath: ("path", PURE),
+    Path: ("path", PURE_PATH),
+    PurePath: ("path", PURE_PATH),
+    PurePosixPath: ("path", PURE_PATH),
 }
 
 
 def for_annotation(annotation: object) -> tuple[str, str] | None:
-    """Give the converter and its arguments for what a view's parameter is annotated with, if there is one."""
+    """Return the converter for an annotation, and its arguments; None if no converter fits."""
     kinds = [kind for kind in alternatives(annotation) if kind is not type(None)]
     if len(kinds) != 1:
         return None

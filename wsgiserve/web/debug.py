@@ -1,12 +1,13 @@
-"""Debug mode: werkzeug's debugger in place of a plain 500, for who sits at this machine.
+"""Debug mode: werkzeug's debugger instead of a plain 500, for a developer on this machine.
 
-It shows sources and runs code, so it is shown only where nobody else can ask for it: to a client on a
-loopback address, by a Host name that werkzeug trusts (a name that a stranger's DNS points at us is none),
-without a trace of a proxy, which would have the whole world on a loopback address, and in one process, which
-has the frames. Everybody else gets the plain 500, and the log says once why. Its PIN is on top of that.
+The debugger shows source code and runs commands. So all of these must hold: the client has a loopback
+address; Host is a name that werkzeug trusts, which excludes DNS rebinding; no field shows a proxy, behind
+which every client has a loopback address; and one process serves the app, because only the process of the
+error has its frames. Otherwise the client gets the plain 500, and the log says once why. Besides, the
+debugger asks for its PIN.
 
-The debugger does not stand between the server and the app: it is handed the error when nobody else answers
-it, and sees else only its own commands. So streams, files and faults of the client pass as ever.
+The debugger does not wrap the app. It gets only unhandled errors and requests for its own commands, so
+streams, files and errors of clients are the same with and without debug mode.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _FORWARDED = (
 
 
 class Debugger:
-    """A WSGI application around another one, for whose errors it offers werkzeug's debugger."""
+    """WSGI middleware that shows werkzeug's debugger for unhandled errors."""
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
@@ -52,12 +53,12 @@ class Debugger:
         return self._app(environ, start_response)
 
     def show(self, request: Request, error: Exception) -> Response | None:
-        """Make the debugger's page of an error; None if it is not to be shown, or not to a browser."""
+        """Return the debugger's page for an error; None if it must not be shown, or not to this client."""
         objection = self._objection(request.environ)
         if objection is None:
             if preferred(request.environ.get("HTTP_ACCEPT")) != "html":
                 return None
-            quiet = io.StringIO()  # the traceback is in the log
+            quiet = io.StringIO()  # the log has the traceback already
             return Response.from_app(
                 self._debugged, {**request.environ, _ERROR: error, "wsgi.errors": quiet}, buffered=True
             )
@@ -67,7 +68,7 @@ class Debugger:
         return None
 
     def _fail(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Give the debugger the error to show; what is no command of its own is the app's."""
+        """Raise the error for the debugger to show; pass requests that are not its commands to the app."""
         __traceback_hide__ = True
         if _ERROR in environ:
             raise environ[_ERROR]

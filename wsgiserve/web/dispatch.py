@@ -1,12 +1,11 @@
-"""The way of a request through an application: find the view, call it, send what it replied.
+"""Dispatch: find the view for a request, call it, and send its reply.
 
-What can be known before a request is made once for each route: its *plan*. What was found for a method and
-a path is kept, up to ``KNOWN`` of them, so that a path that repeats is matched once. What is no route has a
-plan as well, whose view raises or returns what there is to say; so hooks and error handlers see it as any
-other. What a converter of the user's says, be it a value or a no, is not kept: it may not depend on the path
-alone.
+Each route gets a *plan* once: the view, its hooks and its error handlers. A cache keeps the plan and the
+parameters by method and path, so that a repeated path is matched once. A request without a route, such as a
+404, has a plan too, whose view raises the error, so hooks and error handlers apply to it. Results of a user's
+converter are not cached, because they may depend on more than the path.
 
-A ``Request`` is made where somebody asks for it: a view that takes it, a hook, an error.
+A ``Request`` is created only for a view that takes it, a hook or an error.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ if TYPE_CHECKING:
 
     from wsgiserve.web.requests import Request
 
-KNOWN = 1024
-LONGEST = 256  # of method and path together, in characters
-_IN_QUERY = "%!$&'()*+,/:;=?@"  # what stands in a query as it is (RFC 3986 section 3.4)
+MAX_CACHED = 1024
+MAX_CACHED_LENGTH = 256  # characters of method and path together
+_IN_QUERY = "%!$&'()*+,/:;=?@"  # characters that a query may hold unquoted (RFC 3986 section 3.4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What to do for a route; ``handlers`` are those of its groups, the nearest first."""
+    """How to answer a route. ``handlers`` are the error handlers of its groups, the nearest group first."""
 
     view: View
     takes_request: bool
@@ -65,15 +64,15 @@ class Dispatcher:
         self.forget()
 
     def forget(self) -> None:
-        """Make new plans: a route, a hook or a handler was registered.
+        """Drop plans and cache, after a route, a hook or a handler was registered.
 
-        A thread that is on its way puts what it found into the old ones.
+        A thread that is dispatching keeps the old dicts, and stores its result there.
         """
         self._plans: dict[Route, Plan] = {}
         self._known: dict[tuple[str, str], Found] = {}
 
     def respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        method = environ["REQUEST_METHOD"]  # as sent: request.method is in upper case
+        method = environ["REQUEST_METHOD"]  # as sent; request.method is in upper case
         path = environ.get("PATH_INFO", "")
         plan, values = self._known.get((method, path)) or self._find(method, path)
         if plan.mounted_at is not None:
@@ -89,7 +88,7 @@ class Dispatcher:
                 answer = render(plan.view(request, **values), plan.view)
             else:
                 answer = render(plan.view(**values), plan.view)
-        except Exception as error:  # noqa: BLE001 -- answered, or raised again, by _answer
+        except Exception as error:  # noqa: BLE001 -- _answer answers or raises it
             if request is None:
                 request = self._request_class(environ)
             answer = _answer(plan, request, error)
@@ -115,9 +114,9 @@ class Dispatcher:
     def _finish(
         self, plan: Plan, response: Response, environ: WSGIEnvironment
     ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
-        """Make of a response what WSGI wants; what cannot be, such as a Location that is none, is a 500."""
+        """Turn a response into (body, status, headers); an invalid one, as by its Location, is a 500."""
         if response.status_code == 204:
-            response.headers.remove("Content-Type")  # there is no content to have a type
+            response.headers.remove("Content-Type")
         try:
             finished = response.get_wsgi_response(environ)
             for _, value in finished[2]:
@@ -129,7 +128,7 @@ class Dispatcher:
         return finished
 
     def _find(self, method: str, raw: str) -> Found:
-        known, plans = self._known, self._plans  # in this order: see forget()
+        known, plans = self._known, self._plans  # known first: an old plan never enters a new cache
         path = decode_path(raw)
         if path is None:
             return self._find_undecodable(method, raw), {}
@@ -143,20 +142,20 @@ class Dispatcher:
             found = self._refusal(partial(_redirect, redirect.new_url), takes_request=True), {}
         except NotFound:
             found = self._refusal(_refuse), {}
-        except Exception as error:  # noqa: BLE001 -- from a converter of the user's: answered as from a view
+        except Exception as error:  # noqa: BLE001 -- a user's converter may raise anything, like a view
             return self._refusal(partial(_raise, error)), {}
-        if lasts and len(method) + len(raw) <= LONGEST:
-            if len(known) >= KNOWN:
+        if lasts and len(method) + len(raw) <= MAX_CACHED_LENGTH:
+            if len(known) >= MAX_CACHED:
                 known.clear()
             known[method, raw] = found
         return found
 
     def _find_undecodable(self, method: str, raw: str) -> Plan:
-        """Have a mounted app see a path as it was sent; we take UTF-8."""
+        """Find the plan for a path that is not UTF-8: only a mounted app gets such a path."""
         path = raw.encode("latin-1", "replace").decode(errors="surrogateescape")
         try:
             (route, _), _ = self._table.match(path, method)
-        except Exception:  # noqa: BLE001 -- a converter of the user's may stumble over such a path
+        except Exception:  # noqa: BLE001 -- a user's converter may fail on such a path
             route = None
         if route is None or route.mounted_at is None:
             return self._refusal(_refuse_path)
@@ -175,12 +174,12 @@ class Dispatcher:
         return plan
 
     def _refusal(self, view: View, takes_request: bool = False) -> Plan:
-        """Plan for what is no route: the app's own hooks and handlers are there for it."""
+        """Make the plan for a request without a route: the app's own hooks and handlers apply."""
         return Plan(view, takes_request, hooks_of((self._app,)), handlers_of((self._app,)))
 
 
 def _answer(plan: Plan, request: Request, error: Exception) -> Rendered | Response:
-    if getattr(error, "client_fault", False):  # from wsgi.input: the server knows the answer
+    if getattr(error, "client_fault", False):  # raised by wsgi.input: the server answers it
         raise error
     nearest, *farther = plan.handlers
     return nearest.answer(request, error, farther)
@@ -189,7 +188,7 @@ def _answer(plan: Plan, request: Request, error: Exception) -> Rendered | Respon
 def _enter(
     app: Callable[..., Any], prefix: str, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """Call a mounted app: what was matched moves from the path to the name of the script (PEP 3333)."""
+    """Call a mounted app; its prefix moves from PATH_INFO to SCRIPT_NAME (PEP 3333)."""
     raw = prefix.encode().decode("latin-1")
     inner = {
         **environ,
@@ -219,5 +218,5 @@ def _refuse_method(method: str, allowed: Iterable[str]) -> object:
 
 
 def _redirect(target: str, request: Request) -> object:
-    query = quote(request.query_string, safe=_IN_QUERY)  # bytes: a Location is ASCII
+    query = quote(request.query_string, safe=_IN_QUERY)  # query_string is bytes, and a Location is ASCII
     return RequestRedirect(f"{target}?{query}" if query else target).get_response()

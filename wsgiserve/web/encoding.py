@@ -1,8 +1,8 @@
-"""Values made JSON, and what of Python is a value there.
+"""JSON text of Python values.
 
-Besides what JSON has itself: a dataclass is an object of its fields, an ``Enum`` its value, a date or time
-its ISO 8601 text, and ``UUID``, ``Decimal`` and paths are their text. All may stand inside each other.
-NaN and infinities are not JSON, and sets have no order: these, and every other type, are errors.
+Besides the types of JSON: a dataclass becomes an object of its fields, an ``Enum`` its value, a date or time
+its ISO 8601 text, and a ``UUID``, ``Decimal`` or path its text. They may be nested. NaN, infinities, sets,
+which have no order, and all other types are errors.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _AS: tuple[tuple[type | tuple[type, ...], Callable[[Any], object]], ...] = (
 
 
 def encode_json(value: object) -> bytes:
-    """Give the JSON text of a value, in UTF-8 and without spaces; TypeError or ValueError for no value."""
+    """Return a value as JSON, in UTF-8 and without spaces; TypeError or ValueError if it has no JSON."""
     try:
         text = _encode(value)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    # Lone surrogates come out as \udxxx, which is their form in JSON.
+    # JSON can write a lone surrogate only as \udxxx.
     return text.encode("utf-8", "backslashreplace")
 
 

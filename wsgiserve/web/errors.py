@@ -1,9 +1,8 @@
-"""What goes wrong, made an answer: by the handlers that were registered, else as ``problems`` presents it.
+"""Answers to errors: by a registered handler, or else by the default of ``problems``.
 
-A handler is found by status first, then along the error's class hierarchy; where there are several tables of
-handlers, as groups have them, all of that in the nearest first. An exception that nobody handles is logged
-with its traceback and becomes an InternalServerError, which a handler for 500 may answer. What a handler
-raises itself is not handed to handlers again.
+A handler is looked up by status first, then by the classes of the error. Each group has a table of handlers,
+and the nearest group is asked first. An unhandled exception is logged with its traceback and becomes an
+InternalServerError, which a handler for 500 may answer. An exception of a handler goes to no other handler.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("wsgiserve.app")
 
 DEBUGGER = "wsgiserve.debugger"
-"""The environ's key for ``(request, error) -> Response | None``, which may show what nobody handled."""
+"""The key of the environ for a function ``(request, error)`` that returns a page for an unhandled error."""
 
 
 class ErrorHandlers:
@@ -37,7 +36,7 @@ class ErrorHandlers:
         self._handlers: dict[int | type[Exception], View] = {}
 
     def add(self, key: int | type[Exception], handler: View) -> None:
-        """Register a handler; TypeError or ValueError for what cannot be one."""
+        """Register a handler; TypeError or ValueError for an invalid key or handler."""
         if isinstance(key, int) and not 400 <= key <= 599:
             raise ValueError(f"errorhandler({key}): write a status from 400 to 599")
         if not isinstance(key, int) and not (isinstance(key, type) and issubclass(key, Exception)):
@@ -55,7 +54,7 @@ class ErrorHandlers:
         if not self._handlers:
             return None
         if isinstance(error, HTTPException):
-            if error.response is not None:  # abort(response): the answer is there already
+            if error.response is not None:  # abort(response) answers by itself
                 return None
             if error.code in self._handlers:
                 return self._handlers[error.code]
@@ -65,14 +64,14 @@ class ErrorHandlers:
     def answer(
         self, request: Request, error: Exception, farther: Sequence[ErrorHandlers] = ()
     ) -> Rendered | Response:
-        """Answer an exception that a view, the routing or a reply raised.
+        """Answer an exception of a view, of the routing or of a reply.
 
-        ``farther`` are the tables that are asked after this one, the nearest first.
+        ``farther`` are the tables to ask after this one, the nearest first.
         """
         try:
             return _handle(request, error, (self, *farther))
         except Exception as raised:
-            if getattr(raised, "client_fault", False):  # from wsgi.input: the server knows the answer
+            if getattr(raised, "client_fault", False):  # raised by wsgi.input: the server answers it
                 raise
             return present(request, _with_status(request, raised))
 
@@ -98,10 +97,10 @@ def _find(error: Exception, tables: Iterable[ErrorHandlers]) -> View | None:
 
 
 def _with_status(request: Request, error: Exception) -> HTTPException:
-    """Give an error that has a status; one that has none is logged."""
+    """Return an error with a status: log any other error, and return an InternalServerError for it."""
     if isinstance(error, HTTPException):
         return error
-    # Quoted, so that no path can write a line of its own into the log.
+    # Quoted, so that no path can add a line to the log.
     line = quote(f"{request.method} {request.path}", safe="/ !$&'()*+,:;=@")
     id = "" if request.id is None else f" [{request.id}]"
     logger.error("%s%s: %s: %s", line, id, type(error).__name__, error, exc_info=error)

@@ -1,10 +1,10 @@
-"""Groups: routes, hooks and error handlers that belong together, in a file of their own.
+"""Groups: routes, hooks and error handlers that belong together, usually in a module of their own.
 
-A group only notes what is registered in it. It means something once it is included, perhaps through other
-groups, in an ``App``, which is the root of all groups: the app then has a route for each of the group's, with
-the prefixes of all groups on the way put before the rule, their names before the endpoint, and their hooks
-and handlers around the view. A group may be included several times, under different prefixes or in several
-apps. What is registered in it later is handed on to each app at once.
+A group only collects registrations. They take effect once the group is included in an ``App``, directly or
+through other groups. The app then has each route of the group, with the prefixes of all groups on the way
+before the rule, their names before the endpoint, and their hooks and error handlers around the view. A group
+may be included several times, under different prefixes or in several apps. Later registrations reach all
+these apps at once.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from wsgiserve.web.errors import ErrorHandlers
 from wsgiserve.web.views import View, check
 
 V = TypeVar("V", bound=Callable[..., object])
-Chain = tuple["Group", ...]  # from the outermost group to the one that is meant
+Chain = tuple["Group", ...]  # from the outermost group, usually an app, to the innermost
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What ``route`` was told: a rule below the group's prefix, methods, a view and its endpoint."""
+    """The arguments of ``route`` and the view; the rule is relative to the prefix of the group."""
 
     rule: str
     methods: Iterable[str]
@@ -33,13 +33,13 @@ class Registration:
 class Group:
     """A set of routes below ``prefix``, with hooks and error handlers of their own.
 
-    ``name`` and a point stand before the endpoints of its routes, if it is given. ValueError for a prefix
-    that does not start with a slash, or ends in one.
+    With a ``name``, endpoints of its routes begin with the name and a dot. ValueError for a prefix that does
+    not start with a slash, or ends in one.
     """
 
     def __init__(self, prefix: str = "", *, name: str = "") -> None:
         if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-            raise ValueError(f"a prefix starts with a slash and ends in none, as '/notes', not {prefix!r}")
+            raise ValueError(f"a prefix starts with a slash and ends without, as '/notes', not {prefix!r}")
         self.prefix = prefix
         self.name = name
         self.errors = ErrorHandlers()
@@ -52,12 +52,12 @@ class Group:
     def route(
         self, rule: str, methods: Iterable[str] = ("GET",), *, endpoint: str | None = None
     ) -> Callable[[V], V]:
-        """Register a view for a rule and methods; GET brings HEAD with it.
+        """Register a view for a rule and methods; GET includes HEAD.
 
-        The view takes the rule's parameters by name, and the request before them if it wants it. ``endpoint``
-        is what ``url_for`` knows it by, else the view's name. In an app, a malformed or taken rule is a
-        ValueError at once, and a view that cannot take the parameters a TypeError; in a group when it is
-        included.
+        The view gets the parameters of the rule by name, and the request as its first argument if it takes
+        one. ``endpoint`` is the name for ``url_for``; the default is the name of the view. ValueError for a
+        malformed or taken rule, TypeError for a view that cannot take the parameters. An app raises them at
+        once, a group when it is included.
         """
         if not isinstance(rule, str):
             raise TypeError(f"a rule is a string, not {rule!r}; write @app.get('/path')")
@@ -92,22 +92,22 @@ class Group:
         return self.route(rule, ("DELETE",), endpoint=endpoint)
 
     def before_request(self, hook: V) -> V:
-        """Register ``hook(request)`` to be called before the view; a reply other than None is the answer."""
+        """Register ``hook(request)``, called before the view; a reply other than None replaces the view's."""
         return self._add_hook(self.before, hook, "before_request", ("request",))
 
     def after_request(self, hook: V) -> V:
-        """Register ``hook(request, response)``, to change the response or return another one."""
+        """Register ``hook(request, response)``, called after the view; it may return another response."""
         return self._add_hook(self.after, hook, "after_request", ("request", "response"))
 
     def teardown_request(self, hook: V) -> V:
-        """Register ``hook(request, error)``, called in any case once the response has been made."""
+        """Register ``hook(request, error)``, called last in any case; ``error`` is None if there is none."""
         return self._add_hook(self.teardown, hook, "teardown_request", ("request", "error"))
 
     def errorhandler(self, key: int | type[Exception]) -> Callable[[V], V]:
         """Register ``handler(request, error)`` for a status or an exception class.
 
-        A reply without a status of its own keeps the error's. TypeError or ValueError for what is neither,
-        for a second handler, or for one that does not take these two.
+        A reply without a status gets the status of the error. ValueError for a status outside 400 to 599 or a
+        second handler for a key; TypeError for another kind of key or a handler with other parameters.
         """
 
         def register(handler: V) -> V:
@@ -118,10 +118,10 @@ class Group:
         return register
 
     def include(self, group: Group) -> None:
-        """Have all that is in a group, now and later, below this one's prefix.
+        """Include a group, with its present and future registrations, below the prefix of this one.
 
-        ValueError for a group that has this one in it. In an app, a route of the group's that is wrong is the
-        error that ``route`` would raise.
+        ValueError for a group that includes this one. An app also raises the errors of ``route``, for each
+        route of the group.
         """
         if not isinstance(group, Group):
             raise TypeError(f"include takes a Group, not {group!r}; mount() takes any WSGI app")
@@ -144,7 +144,7 @@ class Group:
             chain[0]._changed()
 
     def _chains(self) -> Iterator[Chain]:
-        """Find each way from a root down to this group."""
+        """Yield each chain of groups from a root down to this group."""
         if not self._parents:
             yield (self,)
         for parent in self._parents:
@@ -152,7 +152,7 @@ class Group:
                 yield (*chain, self)
 
     def _registrations(self) -> Iterator[tuple[Registration, Chain]]:
-        """Go through all that is registered here and below, with the groups from this one down to it."""
+        """Yield each registration here and below, with the chain of groups from this one down to it."""
         for member in self._members:
             if isinstance(member, Group):
                 for registration, below in member._registrations():
@@ -161,19 +161,19 @@ class Group:
                 yield member, (self,)
 
     def _adopt(self, registration: Registration, chain: Chain) -> None:
-        """Take what was registered in the last group of a chain; only an app does something with it."""
+        """Add a registration of the last group of a chain to the routes; only an app has routes."""
 
     def _changed(self) -> None:
-        """Forget what was made of hooks and handlers; only an app makes something of them."""
+        """Drop plans made from hooks and error handlers; only an app has plans."""
 
 
 def full_rule(registration: Registration, chain: Chain) -> str:
-    """Put the prefixes of the groups before the rule."""
+    """Return the rule after the prefixes of its groups."""
     return "".join(group.prefix for group in chain) + registration.rule
 
 
 def full_endpoint(registration: Registration, chain: Chain) -> str | None:
-    """Put the names of the groups before the endpoint; None where neither it nor the view has a name."""
+    """Return the endpoint after the names of its groups; None if neither route nor view has a name."""
     name = registration.endpoint or str(getattr(registration.view, "__name__", ""))
     if not registration.endpoint and not name.isidentifier():
         return None
@@ -181,5 +181,5 @@ def full_endpoint(registration: Registration, chain: Chain) -> str | None:
 
 
 def handlers_of(chain: Chain) -> tuple[ErrorHandlers, ...]:
-    """Give the error handlers of a route's groups, the nearest first."""
+    """Return the error handlers of a route's groups, the nearest group first."""
     return tuple(group.errors for group in reversed(chain))

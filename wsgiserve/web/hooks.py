@@ -1,9 +1,9 @@
-"""The hooks around a view: before it, after it, and in any case.
+"""The hooks around a view: before it, after it, and at the end of every request.
 
-The hooks of a group run inside those of the group that includes it: *before* hooks from the app inwards,
-*after* and *teardown* hooks from the nearest group outwards. What a before hook replies is the answer, and
-neither the view nor a later before hook is called. After hooks see every response, those of errors too. One
-that raises is answered like a view that does, and no further one is called.
+*Before* hooks run from the app inwards, *after* and *teardown* hooks from the innermost group outwards. If a
+before hook replies, its reply is the answer: the view and later before hooks are not called. After hooks get
+every response, also responses to errors. An exception of a hook is answered like an exception of a view, and
+no further hook of that kind is called. An exception of a teardown hook is only logged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger("wsgiserve.app")
 
 
 class Hooks(NamedTuple):
-    """What to call around a view, in this order."""
+    """The hooks to call around a view, in this order."""
 
     before: tuple[View, ...]
     after: tuple[View, ...]
@@ -50,13 +50,13 @@ def respond(
     view: View,
     answer: Callable[[Request, Exception], Rendered | Response],
 ) -> Response:
-    """Call a view among its hooks; ``answer`` makes a response of what is raised."""
+    """Call a view and its hooks; ``answer`` makes a response to an exception."""
     failed: Exception | None = None
     finish = partial(_tear_down, hooks.teardown, request)
     try:
         try:
             response = _ask(hooks.before, request) or make_response(call(), view)
-        except Exception as error:  # noqa: BLE001 -- answered here, or raised again by answer
+        except Exception as error:  # noqa: BLE001 -- answer answers or raises it
             failed = error
             response = to_response(answer(request, error))
         try:
@@ -69,7 +69,7 @@ def respond(
         finish(failed)
         raise
     if response.is_streamed and not response.direct_passthrough:
-        # The view is not over yet: its generator still works, with what a hook would clean up.
+        # The generator of the view still runs, and may need resources that a teardown hook frees.
         response.response = stream = _Watched(response.response, failed)
         response.call_on_close(lambda: finish(stream.failed))
     else:
@@ -78,7 +78,7 @@ def respond(
 
 
 class _Watched:
-    """A stream, and what it raised."""
+    """A stream that keeps the exception it raised."""
 
     def __init__(self, items: Iterable[Any], failed: Exception | None) -> None:
         self._items = items

@@ -1,8 +1,8 @@
-"""What runs once in each process: at its start, before the first request, and at its end.
+"""Hooks that run once in each process: at its start, before the first request, and at its end.
 
-A server that knows of ``startup()`` and ``shutdown()`` calls them, in each worker after the fork. Under any
-other the first call of the app starts it, and the interpreter's exit ends it. A child that is forked later,
-from a process in which the app had started, is a process of its own: it starts again.
+wsgiserve's server calls ``startup()`` and ``shutdown()`` in each worker, after the fork. Under another
+server the first request starts the app, and the exit of the interpreter shuts it down. If a process forks
+after the start, the child starts the app anew.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ Hook = Callable[[], object]
 
 
 class Lifespan:
-    """The hooks of an application's start and end, and whether it is started in this process."""
+    """The start-up and shutdown hooks of an application, and whether it is started in this process."""
 
     def __init__(self, background: Background) -> None:
-        """``background`` is waited for at the end, before the hooks run."""
+        """The shutdown waits for the jobs of ``background`` before it runs the hooks."""
         self.started = False
         self.at_start: list[Hook] = []
         self.at_end: list[Hook] = []
-        self._busy = False  # A hook may call the app, and what it calls this again.
+        self._busy = False  # A hook may call the app, which calls startup().
         self._background = background
         self._lock = threading.RLock()
         _all.add(self)
 
     def startup(self) -> None:
-        """Run the start-up hooks in the order of registration, once; what they raise goes on."""
+        """Run the start-up hooks in the order of registration, once; an exception of a hook is raised."""
         with self._lock:
             if self.started or self._busy:
                 return
@@ -51,13 +51,13 @@ class Lifespan:
                 atexit.register(self.shutdown)
 
     def shutdown(self) -> None:
-        """Run the shutdown hooks, the last one first, if it was started; what they raise is logged."""
+        """Run the shutdown hooks, the last one first, if the app is started; their exceptions are logged."""
         with self._lock:
             if not self.started or self._busy:
                 return
             self._busy = True
             atexit.unregister(self.shutdown)
-            self._background.finish()  # started still: a job may call the app
+            self._background.finish()  # before `started` is reset: a job may call the app
             for hook in reversed(self.at_end):
                 try:
                     hook()
@@ -66,7 +66,7 @@ class Lifespan:
             self.started = self._busy = False
 
     def forked(self) -> None:
-        """Begin anew, in a child that has none of its parent's threads."""
+        """Start afresh in a forked child, which has none of its parent's threads."""
         atexit.unregister(self.shutdown)
         self.started = self._busy = False
         self._lock = threading.RLock()

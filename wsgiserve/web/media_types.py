@@ -1,8 +1,8 @@
-"""Media types by the suffix of a name: our own table, the same on every machine.
+"""Media types by the suffix of a file name, from a table that is the same on every machine.
 
-The host's table is not asked: on some systems it turns JavaScript into plain text. Text is UTF-8, as nearly
-all text is. A suffix that stands for a compressed file is the type of that file, never a coding (RFC 9110
-§8.4), so that ``a.tar.gz`` arrives as it was saved.
+The table of the operating system is not used: some systems call JavaScript plain text. Text is declared as
+UTF-8. A compressed file has the type of its compression, such as ``application/gzip`` for ``a.tar.gz``. It
+has no content coding (RFC 9110 §8.4), so that it arrives as it was saved.
 """
 
 from __future__ import annotations
@@ -105,13 +105,12 @@ MEDIA_TYPES = MappingProxyType(
     {suffix: f"{kind}; charset=utf-8" for kind, names in _TEXT.items() for suffix in names.split()}
     | {suffix: kind for kind, names in _OTHERS.items() for suffix in names.split()}
 )
-"""Suffix, in lower case and with its dot, to the value of Content-Type."""
+"""Content-Type by suffix; the suffix is in lower case and has its dot."""
 
-# What a browser runs scripts of, when it opens the file itself.
+# A browser that opens such a file runs the scripts in it.
 _ACTIVE = ("text/html", "text/xml", "application/xhtml+xml", "image/svg+xml", "application/pdf")
 
-
-# What is not compressed already, so that it is worth looking for a compressed file beside it.
+# These formats are not compressed themselves, so a compressed file may lie beside the original.
 _COMPRESSIBLE = (
     "text/",
     "application/geo+json",
@@ -135,7 +134,7 @@ _COMPRESSIBLE = (
 
 
 def media_type(name: str) -> str:
-    """Return the Content-Type of a file of that name."""
+    """Return the Content-Type for a file name."""
     stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
     return MEDIA_TYPES.get(f".{suffix.lower()}", BYTES) if stem and dot else BYTES
 
@@ -146,5 +145,5 @@ def is_active(content_type: str) -> bool:
 
 
 def is_compressible(content_type: str) -> bool:
-    """Whether files of the type are often kept compressed beside themselves."""
+    """Whether compressing files of that type makes them smaller."""
     return content_type.startswith(_COMPRESSIBLE)

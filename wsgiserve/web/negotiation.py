@@ -1,7 +1,7 @@
-"""What a client would rather have: its ``Accept`` field against what there is (RFC 9110 section 12.5.1).
+"""Content negotiation: choose a media type by the client's ``Accept`` field (RFC 9110 section 12.5.1).
 
-The range that names a type most precisely decides about it, so that ``text/html;q=0, */*`` takes no HTML.
-Parameters of ranges are not looked at: clients send ``application/json; charset=utf-8``.
+The most precise range decides about a type, so ``text/html;q=0, */*`` excludes HTML. Parameters of ranges are
+ignored, because clients send ``application/json; charset=utf-8``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 def negotiate(request: Request, *types: str) -> str:
-    """Choose of the offered media types the one that the client likes best, at a tie the first.
+    """Return the offered media type that the client prefers; of equally preferred types, the first.
 
-    Without an ``Accept`` field that is the first. If it takes none, a 406 says which there are.
+    Without an ``Accept`` field, return the first type. If the client accepts no type, raise a 406 that lists
+    them.
     """
     if not types:
         raise TypeError("negotiate() has nothing to offer; write negotiate(request, 'text/html', ...)")
@@ -34,16 +35,16 @@ def negotiate(request: Request, *types: str) -> str:
 
 
 def media_ranges(accept: str) -> Mapping[str, float]:
-    """Read an ``Accept`` field: each range in lower case, and how much it is liked, from 0 to 1."""
+    """Parse an ``Accept`` field: each range, in lower case, with its quality from 0 to 1."""
     ranges: dict[str, float] = {}
-    for value, liked in parse_accept_header(accept):
+    for value, weight in parse_accept_header(accept):
         name = value.partition(";")[0].strip().lower()
-        ranges[name] = max(liked, ranges.get(name, 0))
+        ranges[name] = max(weight, ranges.get(name, 0))
     return ranges
 
 
 def quality(ranges: Mapping[str, float], offered: str, *wider: str) -> float:
-    """Say how much a type is liked, by the ranges that name it or its group, or else by ``wider`` ones."""
+    """Return the quality of a type, by its range, else its group such as ``text/*``, else ``wider``."""
     name = offered.partition(";")[0].strip().lower()
     known = (name, f"{name.partition('/')[0]}/*", *wider)
     return next((ranges[range] for range in known if range in ranges), 0)

@@ -1,16 +1,13 @@
-"""An OpenAPI 3.1 document of what an application answers, read from its routes and annotations.
+"""An OpenAPI 3.1 document of an application, made from its routes and annotations.
 
-Nothing is asked of a view but what it says anyway:
+- The rule gives the path, and the converters give the schemas of its parameters.
+- The docstring gives the summary (its first paragraph) and the description (the rest).
+- The annotation of the reply gives the responses: a body, ``tuple[Note, Literal[201]]`` for a status, a union
+  for several responses.
+- The annotation of the request gives the request body: ``request: Annotated[Request, NewNote]``.
 
-- the rule gives the path, and the converters the schemas of its parameters;
-- the docstring gives summary (its first paragraph) and description (the rest);
-- the annotation of the reply gives the responses: a body, ``tuple[Note, Literal[201]]`` for a status of its
-  own, and a union for several;
-- the annotation of the request gives the body it carries: ``request: Annotated[Request, NewNote]``.
-
-An annotation that does not resolve is left out, and so is what the document has no word for: methods beyond
-those of the Path Item Object, and a second rule of the same shape and method, such as ``/{name}`` beside
-``/{id:int}``.
+Left out are annotations that cannot be resolved, methods that the Path Item Object does not have, and a
+second rule of the same shape and method, such as ``/{name}`` beside ``/{id:int}``.
 """
 
 from __future__ import annotations
@@ -34,21 +31,21 @@ from wsgiserve.web.views import View, namespace_of, signature_of
 if TYPE_CHECKING:
     from wsgiserve.web.routing import Route
 
-_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "TRACE")  # HEAD and OPTIONS come by themselves
+_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "TRACE")  # HEAD and OPTIONS are not described
 _WITH_BODY = ("PUT", "POST", "PATCH")
 _POSITIONS = {
     "str": ("minlength", "maxlength", "length"),
     "int": ("fixed_digits", "min", "max", "signed"),
     "float": ("min", "max", "signed"),
 }
-"""What the converters' arguments are called where they are given by position."""
+"""The names of the converters' positional arguments."""
 
 
 def describe_api(routes: list[Route], title: str, version: str) -> dict[str, Any]:
-    """Return the document as a dict that is ready for ``json.dumps``."""
+    """Return the document, ready for ``json.dumps``."""
     schemas = Schemas()
     paths: dict[str, dict[str, Any]] = {}
-    templates: dict[str, tuple[str, list[str]]] = {}  # by shape: names do not tell two paths apart
+    templates: dict[str, tuple[str, list[str]]] = {}  # by shape: parameter names do not distinguish paths
     taken: set[str] = set()
     for route in routes:
         names = [parameter.name for parameter in route.parameters]
@@ -67,7 +64,7 @@ def describe_api(routes: list[Route], title: str, version: str) -> dict[str, Any
 
 
 def _operation_id(route: Route, method: str, taken: set[str]) -> str:
-    """Give the endpoint's name, made unique: the specification asks for it."""
+    """Return the name of the endpoint, made unique, as the specification requires."""
     answered = [known for known in _METHODS if known in route.methods]
     wanted = route.endpoint if answered == [method] else f"{route.endpoint}_{method.lower()}"
     name = free_name(wanted, taken)
@@ -138,7 +135,7 @@ def _responses(reply: object, schemas: Schemas) -> dict[str, Any]:
 
 
 def _split(reply: Any) -> tuple[list[str], Any]:
-    """Give the statuses that ``tuple[body, Literal[201]]`` names, and the body."""
+    """Return the statuses and the body of a reply such as ``tuple[Note, Literal[201]]``."""
     if (typing.get_origin(reply) or reply) is not tuple:
         return [], reply
     body, *rest = typing.get_args(reply) or (UNRESOLVED,)
@@ -154,7 +151,7 @@ def _usual_status(body: object, content_type: str) -> str:
 
 
 def _content(body: Any, schemas: Schemas) -> tuple[str, Schema]:
-    """Give content type and schema of a reply's body; "" where it has no content, or what is not known."""
+    """Return the content type and schema of a body; "" for no content, or unknown content."""
     kind = typing.get_origin(body) or body
     if isinstance(kind, type) and issubclass(kind, Iterator | Generator):
         kind = next(iter(typing.get_args(body)), object)  # a stream has the type of its items
@@ -171,7 +168,7 @@ def _content(body: Any, schemas: Schemas) -> tuple[str, Schema]:
 
 
 def _response(status: str, contents: Mapping[str, list[Schema]]) -> dict[str, Any]:
-    phrase = HTTP_STATUS_CODES.get(int(status), "Unknown") if status != "default" else "What the view replies"
+    phrase = HTTP_STATUS_CODES.get(int(status), "Unknown") if status != "default" else "The reply of the view"
     response: dict[str, Any] = {"description": phrase}
     if contents:
         response["content"] = {
@@ -189,23 +186,23 @@ def _texts(view: View) -> dict[str, Any]:
 
 
 class _Hints:
-    """The annotations of a view, each resolved by itself."""
+    """The annotations of a view, each resolved separately."""
 
     def __init__(self, view: View) -> None:
         self._signature = signature_of(view)
         self.namespace = namespace_of(view)
 
     def reply(self) -> object:
-        """Give what the view says that it returns."""
+        """Return the annotation of the reply."""
         return UNRESOLVED if self._signature is None else self._resolve(self._signature.return_annotation)
 
     def of(self, name: str) -> object:
-        """Give what the view says of a parameter."""
+        """Return the annotation of a parameter."""
         parameter = self._signature.parameters.get(name) if self._signature else None
         return UNRESOLVED if parameter is None else self._resolve(parameter.annotation)
 
     def carried(self) -> object:
-        """Give what stands beside the request's type, as in ``request: Annotated[Request, NewNote]``."""
+        """Return the type of the request body, such as NewNote in ``Annotated[Request, NewNote]``."""
         for name in self._signature.parameters if self._signature else ():
             annotation = self.of(name)
             kind = plain(annotation)

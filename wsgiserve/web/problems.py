@@ -1,8 +1,8 @@
-"""What a client sees of an error: a page, a problem document (RFC 9457), or a line of text.
+"""The default answer to an error: an HTML page, a problem document (RFC 9457), or a line of text.
 
-A client that names HTML gets a page, one that names JSON a problem document, and one that takes anything, or
-says nothing, text: so does curl, and a person reads it there. The input is never repeated, and nothing of the
-program is told; a 5xx names the request's id, by which its log line is found.
+A client whose Accept names HTML gets a page, and a client whose Accept names JSON gets a problem document.
+All others get text, such as curl with its ``*/*``. The answer never repeats input and tells nothing about the
+program. A 5xx has the request's id, which the log line has too.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ _PAGE = """<!doctype html>
 
 
 class Problem(HTTPException):
-    """An error that tells API clients more than its status (RFC 9457 section 3).
+    """An error with details for API clients (RFC 9457 section 3).
 
-    ``detail`` is for people and is what pages and text show. ``type`` is a URI that names the kind of
-    problem, ``title`` its short name, ``instance`` a URI of this one. ``members`` are further JSON values.
-    ValueError for a status that is not from 400 to 599, TypeError or ValueError for members that are no JSON.
+    ``detail`` is a text for people; pages and plain text show it too. ``type`` is a URI of the kind of
+    problem and ``title`` its short name. ``instance`` is a URI of this occurrence. ``members`` are further
+    JSON values. ValueError for a status outside 400 to 599; TypeError or ValueError for members that are not
+    JSON.
     """
 
     def __init__(
@@ -56,14 +57,14 @@ class Problem(HTTPException):
     ) -> None:
         if not 400 <= status <= 599:
             raise ValueError(f"Problem({status}): write a status from 400 to 599")
-        encode_json(members)  # fails here, and not when the answer is made
+        encode_json(members)  # raise now, not while the error is answered
         super().__init__(detail)
         self.code = status
         self.document = {"type": type, "title": title, "instance": instance, **members}
 
 
 def present(request: Request, error: HTTPException) -> Rendered | Response:
-    """Make the answer to an error that no handler took."""
+    """Make the default answer to an error."""
     if isinstance(error.response, Response):
         return error.response
     status = error.code or 500
@@ -81,7 +82,7 @@ def present(request: Request, error: HTTPException) -> Rendered | Response:
 
 
 def own_fields(request: Request, error: HTTPException) -> Fields:
-    """Read what the error itself has to say, such as Allow or Retry-After; a 5xx has the request's id."""
+    """Return the error's own fields, such as Allow or Retry-After, and for a 5xx the request's id."""
     fields = [field for field in error.get_headers(request.environ) if field[0].lower() != "content-type"]
     if (error.code or 500) >= 500 and request.id is not None:
         fields.append(("X-Request-Id", request.id))
@@ -89,7 +90,7 @@ def own_fields(request: Request, error: HTTPException) -> Fields:
 
 
 def preferred(accept: str | None) -> Format:
-    """Choose the format of an error; ``*/*`` is not a wish for any."""
+    """Choose the format of an error; ``*/*`` means text."""
     if not accept or accept == "*/*":
         return "text"
     ranges = media_ranges(accept)

@@ -1,15 +1,14 @@
-"""What a view returned, made a response.
+"""Replies of views, turned into responses.
 
-A view returns a body, ``(body, status)`` or ``(body, status, headers)``. The body's type picks the
-content type, and a header given beside it wins. A ``Response`` goes out as it is. Everything else
-is an error that names the view.
+A view returns a body, ``(body, status)`` or ``(body, status, headers)``. The type of the body chooses the
+Content-Type, unless the headers have one. A ``Response`` is sent unchanged. Any other value is an error that
+names the view.
 
-A stream is asked for its first item before the response starts. So the item's type picks the
-content type, and a generator may still ``abort()``, or fail as any view fails, before its first
-``yield``.
+The first item of a stream is read before the response starts. The type of that item chooses the Content-Type,
+and a generator may still ``abort()`` or raise before its first ``yield``.
 
-Most replies are text or JSON that nobody looks at again: ``render`` makes of them what PEP 3333 wants, a
-status, a list of fields and a body, and no ``Response``.
+Most replies are text or JSON, and no code changes them. ``render`` turns them directly into a status line,
+header fields and a body for PEP 3333, without a ``Response``.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from wsgiserve.web.media_types import BYTES, JSON, TEXT
 from wsgiserve.web.views import View, describe
 
 Rendered = tuple[str, Fields, Iterable[bytes]]
-"""The status line, the header fields and the body, as PEP 3333 wants them; the body may have ``close()``."""
+"""Status line, header fields and body for PEP 3333; the body may have ``close()``."""
 
 _MAY_RETURN = (
     "a view returns str, bytes, dict, list, a dataclass, None, an iterator of bytes or str, a Response, "
@@ -42,12 +41,12 @@ _BODILESS = (204, 304)  # RFC 9110 sections 15.3.5 and 15.4.5
 def render(
     reply: object, view: View, status: int | None = None, extra: Headers | None = None
 ) -> Rendered | Response:
-    """Turn what a view returned into what a server wants; a Response stays what it is.
+    """Turn a reply into status line, fields and body; a Response stays a Response.
 
-    ``status`` and ``extra`` header fields apply where the reply has none of its own; a returned
-    HTTPException is raised; TypeError says which view returned what.
+    ``status`` and ``extra`` header fields apply unless the reply has its own. A returned HTTPException is
+    raised. TypeError for an invalid reply; the message names the view.
     """
-    if status is None and extra is None:  # the common ones, for which the rest would find the same
+    if status is None and extra is None:  # a shortcut for the most common types
         kind = type(reply)
         if kind is str:
             content = _encode(cast(str, reply))
@@ -74,25 +73,25 @@ def render(
 def make_response(
     reply: object, view: View, status: int | None = None, extra: Headers | None = None
 ) -> Response:
-    """Turn what a view returned into a Response, as ``render`` does, for those who want to change it."""
+    """Turn a reply into a Response, for code that changes it."""
     return to_response(render(reply, view, status, extra))
 
 
 def to_response(answer: Rendered | Response) -> Response:
-    """Make a Response of a rendered reply."""
+    """Turn a rendered reply into a Response."""
     if isinstance(answer, Response):
         return answer
     status, fields, body = answer
     response = Response(body, status, fields)
     if isinstance(body, list):
-        response.headers.remove("Content-Length")  # werkzeug counts anew, since the body may be changed
+        response.headers.remove("Content-Length")  # werkzeug counts again, because a hook may change the body
     if not any(name.lower() == "content-type" for name, _ in fields):
-        response.headers.remove("Content-Type")  # werkzeug's default, also for what has no content
+        response.headers.remove("Content-Type")  # werkzeug sets a default even without content
     return response
 
 
 def without_body(body: Iterable[bytes]) -> list[bytes]:
-    """Give the body of the answer to HEAD: none. The one it would have is closed."""
+    """Close a body; return the empty body of an answer to HEAD."""
     close_items(body)
     return []
 
@@ -100,9 +99,9 @@ def without_body(body: Iterable[bytes]) -> list[bytes]:
 def json_response(
     value: object, status: int = 200, headers: Mapping[str, str] | Fields | None = None
 ) -> Response:
-    """Make a response of any JSON value; a Content-Type among the headers wins.
+    """Return a response of any JSON value; a Content-Type in ``headers`` replaces the default.
 
-    TypeError or ValueError for what is not JSON.
+    TypeError or ValueError for a value that is not JSON.
     """
     response = Response(encode_json(value), status_line(status), content_type=JSON)
     response.headers.update(headers or {})
@@ -110,9 +109,9 @@ def json_response(
 
 
 def redirect(location: str, code: int = 302) -> Response:
-    """Send the client to another place: 302, 303 (after a POST), 307, 301 or 308.
+    """Return a redirect: 302, 303 (after a POST), 307, 301 or 308; ValueError for another status.
 
-    The location is taken as it is: check one that comes from the client. ValueError for another status.
+    The location is not checked: never pass one that comes from a client.
     """
     if code not in (301, 302, 303, 307, 308):
         raise ValueError(f"redirect with status {code}: write 301, 302, 303, 307 or 308")
@@ -170,14 +169,14 @@ def _render(body: object, view: View) -> tuple[bytes, str]:
 
 
 def close_items(items: Iterable[object]) -> None:
-    """Close a body, if it can be."""
+    """Call ``close()`` of a body, if it has one."""
     close = getattr(items, "close", None)
     if close is not None:
         close()
 
 
 def _encode(text: str) -> bytes:
-    # A client's JSON may hold a lone surrogate, which has no UTF-8 form: not worth a 500.
+    # Text from a client's JSON may hold a lone surrogate, which UTF-8 cannot encode. That must not be a 500.
     return text.encode("utf-8", "replace")
 
 
@@ -191,7 +190,7 @@ def _dump(body: object, view: View) -> bytes:
 
 
 class _Stream:
-    """The encoded items of a view's iterator, which is closed with the response."""
+    """The encoded items of a view's iterator; closing the response closes the iterator."""
 
     def __init__(self, items: Iterator[object], view: View) -> None:
         self._items = items

@@ -1,13 +1,13 @@
-"""The request that a view gets: werkzeug's, computed when asked for, and limited by default.
+"""The request that a view gets: werkzeug's, with lazy attributes and with limits by default.
 
-- **Lazy.** Most views look at little of a request, and werkzeug's constructor decodes a third of it. Here it
-  stores the environ; what that constructor would have set is computed at first use, in werkzeug's way.
-- **Limited.** What is read into memory is at most ``max_data``, whatever the client announces; fields of a
-  form are at most ``max_form_memory_size`` together, and at most ``max_form_parts``. Above that is a 413.
-  ``stream`` is for what may be larger, and has the server's limit alone.
-- **A client's fault is a 4xx.** werkzeug makes an empty form of a malformed one, and leaves other errors to
-  the caller: here such a form, JSON that is not JSON (RFC 8259), and a body that ends early are 400. Only the
-  query is lenient, since links are written by others: what is not UTF-8 in it remains percent-encoded.
+- **Lazy.** Most views use little of a request, but werkzeug's constructor decodes a third of it. Here the
+  constructor only stores the environ, and each attribute is computed at first use, as werkzeug computes it.
+- **Limited.** At most ``max_data`` bytes of a body are read into memory, whatever length is announced. A form
+  has at most ``max_form_parts`` parts and ``max_form_memory_size`` bytes of fields in all. Above a limit the
+  answer is 413. ``stream`` is for larger bodies, and has only the server's limit.
+- **Strict.** A malformed form, malformed JSON (RFC 8259) and a body that ends early are a 400. werkzeug would
+  return an empty form, or leave the error to the view. Only the query is lenient, because other sites write
+  links: bytes that are not UTF-8 stay percent-encoded.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
 MAX_DATA = 16 * 1024 * 1024
 
-_REQUEST_ID = re.compile(r"[!-~]{1,128}")  # it goes into logs and header fields
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")  # safe in logs and header fields
 
 
 class _Lazy:
-    """An attribute that is computed from the environ at first use, and found in the instance from then on.
+    """An attribute that is computed from the environ at first use, and then stored in the instance.
 
-    ``functools.cached_property`` does the same, but in Python 3.11 under one lock for all instances.
+    ``functools.cached_property`` does the same, but in Python 3.11 with one lock for all instances.
     """
 
     def __init__(self, compute: Callable[[WSGIEnvironment], object]) -> None:
@@ -64,13 +64,13 @@ class _Lazy:
 
 
 class _StrictJSON:
-    """JSON as RFC 8259 has it: UTF-8, no NaN, and no nesting that Python cannot follow."""
+    """JSON according to RFC 8259: UTF-8, no NaN; too deep nesting is an error too."""
 
     dumps = staticmethod(json.dumps)
 
     @staticmethod
     def loads(data: bytes) -> Any:
-        """Parse a body; ValueError for what is not JSON."""
+        """Parse a body; ValueError if it is not JSON."""
         try:
             return _DECODER.decode(data.decode("utf-8-sig"))  # section 8.1: a BOM may be ignored
         except RecursionError:
@@ -83,7 +83,7 @@ def _refuse_constant(name: str) -> None:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if math.isinf(number):  # and could not be sent on
+    if math.isinf(number):  # such as 1e999: JSON could not write the value again
         raise ValueError("a number is too large")
     return number
 
@@ -92,15 +92,15 @@ _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant
 
 
 class Request(werkzeug.wrappers.Request):
-    """werkzeug's request, made from the environ alone."""
+    """werkzeug's request, with limits, and with attributes that are computed at first use."""
 
     max_data: int | None = MAX_DATA
-    """The most bytes of a body that are read into memory; None is no limit but the server's."""
+    """The largest body that is read into memory, in bytes; None means only the server's limit."""
 
     max_form_memory_size: int | None = MAX_FORM_MEMORY
     max_form_parts: int | None = MAX_FORM_PARTS  # type: ignore[assignment]  # werkzeug takes None
     form_data_parser_class = FormParser
-    json_module = _StrictJSON  # type: ignore[assignment]  # all that werkzeug asks of it
+    json_module = _StrictJSON  # type: ignore[assignment]  # werkzeug uses only these two functions
     shallow = False
 
     def __init__(self, environ: WSGIEnvironment) -> None:
@@ -108,13 +108,13 @@ class Request(werkzeug.wrappers.Request):
 
     @property
     def id(self) -> str | None:
-        """The request's id: the server's, else a well-formed ``X-Request-Id`` field, else None."""
+        """The request's id: from the server, else from a well-formed ``X-Request-Id`` field, else None."""
         known: str | None = self.environ.get("wsgiserve.request_id")
         if known is None and _REQUEST_ID.fullmatch(sent := self.environ.get("HTTP_X_REQUEST_ID", "")):
             return cast(str, sent)
         return known
 
-    # What werkzeug's constructors compute, in their words.
+    # werkzeug's constructor sets these attributes, with the same values.
     method = _Lazy(lambda environ: environ.get("REQUEST_METHOD", "GET").upper())
     scheme = _Lazy(lambda environ: environ.get("wsgi.url_scheme", "http"))
     server = _Lazy(lambda environ: _server(environ))
@@ -126,16 +126,16 @@ class Request(werkzeug.wrappers.Request):
 
     @cached_property
     def args(self) -> MultiDict[str, str]:
-        """The fields of the query; bytes that are not UTF-8 remain, or become, percent-encoded."""
+        """The fields of the query; bytes that are not UTF-8 are percent-encoded."""
         query = self.query_string.decode(errors=KEEP_ENCODED)
         return self.parameter_storage_class(parse_qsl(query, keep_blank_values=True, errors=KEEP_ENCODED))
 
     @cached_property
     def authorization(self) -> Authorization | None:
-        """The credentials that the client sent, None for what makes no sense."""
+        """The credentials that the client sent; None if the field is missing or malformed."""
         try:
             return super().authorization
-        except ValueError:  # what is not ASCII: werkzeug catches less
+        except ValueError:  # for a field that is not ASCII, which werkzeug does not catch
             return None
 
     @cached_property
@@ -146,17 +146,17 @@ class Request(werkzeug.wrappers.Request):
     if not TYPE_CHECKING:  # its overloads are werkzeug's
 
         def get_data(self, cache=True, as_text=False, parse_form_data=False):
-            """Read the whole body, at most ``max_data`` bytes of it: 413 above, 400 if it ends early."""
+            """Read the whole body: 413 above ``max_data`` bytes, 400 if it ends early."""
             if self.__dict__.get("_cached_data") is None:
                 if parse_form_data and self.mimetype in (URLENCODED, MULTIPART):
                     self._load_form_data()
-                # Who has read a part of it already may have the rest, without a length to compare with.
+                # If the view has read a part of the stream, the rest is shorter than announced.
                 announced = None if "stream" in self.__dict__ else self.content_length
                 self.stream = BytesIO(read_whole(self.stream, announced, self.max_data))
             return super().get_data(cache, as_text, parse_form_data)
 
     def make_form_data_parser(self) -> FormDataParser:
-        """Make the parser of this request's form."""
+        """Make the parser for the form of this request."""
         return self.form_data_parser_class(
             self._get_file_stream,
             self.max_form_memory_size,
@@ -165,20 +165,14 @@ class Request(werkzeug.wrappers.Request):
             max_form_parts=self.max_form_parts,
         )
 
-    def _get_file_stream(
-        self,
-        total_content_length: int | None,
-        content_type: str | None,
-        filename: str | None = None,
-        content_length: int | None = None,
-    ) -> IO[bytes]:
+    def _get_file_stream(self, *head: object, **more: object) -> IO[bytes]:
         return Upload()
 
 
 def with_limits(
     max_data: int | None, max_form_memory: int | None, max_form_parts: int | None
 ) -> type[Request]:
-    """Give the class of an app's requests, with the app's limits."""
+    """Return the class of an app's requests, with the app's limits."""
     limits = {"max_data": max_data, "max_form_memory_size": max_form_memory, "max_form_parts": max_form_parts}
     return type("Request", (Request,), limits)
 

@@ -1,22 +1,22 @@
-"""Which view answers a path and a method: rules in braces, matched by werkzeug.
+"""The table of routes: find the view for a path and a method, with werkzeug's matcher.
 
-What this module adds to werkzeug's ``Map`` is the syntax (``rules``, ``converters``), errors at registration,
-and a path that is taken as sent:
+This module adds the syntax of rules (``rules``, ``converters``) and errors at registration. It matches a path
+as it was sent:
 
-- Slashes are never merged and never dropped, neither inside the path nor at its start.
-- A path that lacks only its final slash is redirected (308), relative to the path itself: such a Location can
-  name no other host and is right below any mount point.
-- Methods are case-sensitive (RFC 9110 section 9.1); only registration is lenient and takes ``"post"``.
+- Slashes are never merged or dropped, neither inside the path nor at its start.
+- A path that lacks only its final slash is redirected (308), relative to the path itself: such a Location
+  cannot name another host, and is right below any mount point.
+- Methods are case-sensitive (RFC 9110 section 9.1). Only registration is lenient and accepts ``"post"``.
 
-werkzeug's rules, converters and ``StateMachineMatcher`` decide what matches; the ``Map`` binds the rules and
-builds URLs. Its ``MapAdapter`` is not asked: it strips leading slashes, puts methods in upper case, and makes
-absolute redirects, all of which would have to be undone. What the matcher would come to is known beforehand
-for the usual rule (``shortcuts``), and a test compares both with a ``MapAdapter``. Of two rules that the
-matcher could not tell apart it would take the first for ever, also where the value is then refused, as by
-``{id:int(max=9)}``; so the second is an error.
+werkzeug's rules, converters and ``StateMachineMatcher`` match paths, and its ``Map`` builds URLs. Its
+``MapAdapter`` is not used, because it strips leading slashes, puts methods in upper case, and makes absolute
+redirects. For the most common kind of rule the result of the matcher is computed without it (``shortcuts``);
+a test compares both with a ``MapAdapter``. The matcher does not distinguish rules of the same shape: it would
+always take the first, even if its converter refuses the value, as ``{id:int(max=9)}`` may. So registering the
+second is an error.
 
-The matcher is built by the first match, after which other threads may be reading it: a later registration
-has a new one built and put in place whole.
+The first match builds the matcher, and other threads may use it from then on. So a later registration has a
+new matcher built, which replaces the old one as a whole.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.routing.rules import parse_converter_args
 
 from wsgiserve.web.annotations import UNRESOLVED
-from wsgiserve.web.converters import CONVERTERS, LASTING, PURE, for_annotation
+from wsgiserve.web.converters import CONVERTERS, PURE_CONVERTERS, PURE_PATH, for_annotation
 from wsgiserve.web.rules import Parameter, fill, parse
 from wsgiserve.web.shortcuts import Candidate, Shortcuts
 from wsgiserve.web.views import View, annotation, check, describe, takes_request
@@ -53,10 +53,10 @@ ANY_METHOD = frozenset("*")
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """A rule, the methods it answers (HEAD included where GET is) and the view behind it.
+    """A rule, its methods (HEAD too if it has GET) and its view.
 
-    ``groups`` are those it was registered in, the app first. ``mounted_at`` is the prefix of a WSGI app,
-    where the view is one.
+    ``groups`` is the chain of groups of the registration, the app first. If the view is a mounted WSGI app,
+    ``mounted_at`` is its prefix.
     """
 
     rule: str
@@ -70,11 +70,11 @@ class Route:
 
 
 Found = tuple[Route, bool]
-"""A route, and whether the values of its parameters depend on the path alone."""
+"""A route, and whether its match depends on the path alone, so that it can be cached."""
 
 
 class _Rule(Rule):
-    """werkzeug's rule, with what is found by it."""
+    """werkzeug's rule, with its route."""
 
     found: Found
 
@@ -84,20 +84,20 @@ class RouteTable:
 
     def __init__(self) -> None:
         self.routes: list[Route] = []
-        self.lasting = True  # Whatever is found, and that nothing is, depends on the path alone.
+        self.lasting = True  # No converter is the user's: even a failed match depends on the path alone.
         self._converters: dict[str, type[BaseConverter]] = dict(CONVERTERS)
         self._map = Map(merge_slashes=False, redirect_defaults=False)
         self._map.converters = self._converters
         self._urls = self._map.bind("")
         self._rules: list[_Rule] = []
         self._candidates: list[Candidate[Found]] = []
-        self._lock = threading.Lock()  # of what follows from all rules
+        self._lock = threading.Lock()  # of _rules, _candidates and _search
         self._search: tuple[Shortcuts[Found], StateMachineMatcher] | None = None
         self._taken: dict[str, dict[str, Route]] = {}
         self._views: dict[str, View] = {}
 
     def add_converter(self, name: str, converter: type[BaseConverter]) -> None:
-        """Make a converter known to the rules that follow; TypeError or ValueError for what cannot be one."""
+        """Let later rules use a converter; TypeError or ValueError for an invalid converter or name."""
         if not (isinstance(converter, type) and issubclass(converter, BaseConverter)):
             raise TypeError(f"converter {name!r}: {converter!r} is no subclass of BaseConverter")
         if not name.isidentifier() or name in self._converters:
@@ -112,7 +112,7 @@ class RouteTable:
         endpoint: str | None = None,
         groups: Chain = (),
     ) -> None:
-        """Register a view; ValueError for a wrong rule or method, TypeError for a wrong view."""
+        """Register a view; ValueError for an invalid rule or method, TypeError for an invalid view."""
         wanted = _method_set(rule, methods)
         written = list(parse(rule, self._converters))
         names = [parameter.name for parameter in written]
@@ -120,7 +120,7 @@ class RouteTable:
         form = f"def view({', '.join(['request', *names])})"
         check(view, f"rule {rule!r}", names, form, positional=int(asks))
         parameters = tuple(_complete(parameter, rule, view) for parameter in written)
-        if endpoint is None:  # A lambda has no name: what it answers names it.
+        if endpoint is None:  # A lambda has no name, so its methods and rule name the route.
             endpoint = f"{'|'.join(sorted(wanted - {'HEAD'}))} {rule}"
         route = Route(rule, wanted, endpoint, view, parameters, asks, groups)
         self._refuse_second_view(route)
@@ -129,7 +129,7 @@ class RouteTable:
         self._views[endpoint] = view
 
     def mount(self, prefix: str, app: View) -> None:
-        """Have a WSGI app answer all that is at and below a prefix, where no other route does."""
+        """Let a WSGI app answer all paths at and below a prefix that no other route matches."""
         if not callable(app):
             raise TypeError(f"mount {prefix!r}: a WSGI app is a callable, not {app!r}")
         if (
@@ -146,9 +146,9 @@ class RouteTable:
                 self._insert(Route(rule, ANY_METHOD, f"mount {rule}", app, parameters, mounted_at=prefix))
 
     def match(self, path: str, method: str) -> tuple[Found, Mapping[str, Any]]:
-        """Find the route of a decoded path, and the values of its parameters.
+        """Return the route for a decoded path, and the values of its parameters.
 
-        Raise NotFound, MethodNotAllowed (methods sorted) or RequestRedirect (target relative).
+        Raise NotFound, MethodNotAllowed with sorted methods, or RequestRedirect with a relative URL.
         """
         shortcuts, matcher = self._search or self._prepare()
         known = shortcuts.find(path, method)
@@ -167,9 +167,9 @@ class RouteTable:
         return rule.found, values
 
     def url_for(self, endpoint: str | View, values: Mapping[str, Any]) -> str:
-        """Build the path of an endpoint or view, what is not in its rule as a query.
+        """Build the path of an endpoint or view; values without a parameter in the rule become the query.
 
-        LookupError says which endpoints there are; ValueError what is missing or does not fit.
+        LookupError for an unknown endpoint, ValueError for values that are missing or do not fit.
         """
         name = endpoint if isinstance(endpoint, str) else self._endpoint_of(endpoint)
         if name not in self._views:
@@ -201,13 +201,13 @@ class RouteTable:
 
     def _insert(self, route: Route) -> None:
         converters = self._make_converters(route)
-        # Names do not tell rules apart: /users/{id} and /users/{name} match the same paths.
+        # Without names, because /users/{id} and /users/{name} match the same paths.
         shape = fill(route.rule, [f"{{{converter.regex}}}" for converter in converters])
         self._refuse_duplicate(shape, route)
         angled = fill(route.rule, [f"<{known.pattern}:{known.name}>" for known in route.parameters])
         methods = None if route.methods is ANY_METHOD else route.methods
         rule = _Rule(angled, methods=methods, endpoint=route.endpoint)
-        rule.found = route, all(type(converter) in LASTING for converter in converters)
+        rule.found = route, all(type(converter) in PURE_CONVERTERS for converter in converters)
         with _named(route):
             self._map.add(rule)
         self.lasting = self.lasting and rule.found[1]
@@ -221,7 +221,7 @@ class RouteTable:
         self._taken.setdefault(shape, {}).update(dict.fromkeys(route.methods, route))
 
     def _make_converters(self, route: Route) -> list[BaseConverter]:
-        """Make the converters of a rule, to find out whether they take their arguments."""
+        """Make the converters of a rule; errors in their arguments are raised here."""
         made = []
         with _named(route):
             for parameter in route.parameters:
@@ -253,7 +253,7 @@ class RouteTable:
 
 @contextmanager
 def _named(route: Route) -> Iterator[None]:
-    """Say which rule it is that werkzeug does not take."""
+    """Turn werkzeug's errors about a rule into a ValueError that names the rule."""
     try:
         yield
     except (LookupError, TypeError, ValueError, SyntaxError, re.error) as error:
@@ -274,14 +274,14 @@ def _method_set(rule: str, methods: Iterable[str]) -> frozenset[str]:
 
 
 def _complete(parameter: Parameter, rule: str, view: View) -> Parameter:
-    """Pick the converter by the view's annotation, where the braces name none."""
+    """Choose the converter by the view's annotation, if the braces name none."""
     name = parameter.name
     if parameter.converter not in ("", "path") or parameter.arguments:
         return parameter
     found = annotation(view, name)
     picked = for_annotation(found)
-    if parameter.converter:  # the path as str, or as PurePosixPath
-        return Parameter(name, "path", PURE if picked == ("path", PURE) else "")
+    if parameter.converter:  # a path: the annotation chooses str or PurePosixPath
+        return Parameter(name, "path", PURE_PATH if picked == ("path", PURE_PATH) else "")
     if picked is None:
         reason = "cannot be resolved" if found is UNRESOLVED else f"picks no converter ({found!r})"
         logger.warning(

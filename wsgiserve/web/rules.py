@@ -1,4 +1,4 @@
-"""The syntax of rules: ``/users/{id:int}``, read and translated into werkzeug's ``/users/<int:id>``."""
+"""The syntax of rules, such as ``/users/{id:int}``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ANGLE_PARAMETER = re.compile(r"<(?:(\w+(?:\([^()]*\))?):)?(\w+)>")
 
 @dataclass(frozen=True)
 class Parameter:
-    """One pair of braces: ``{name:converter(arguments)}``; the converter is "" where they name none."""
+    """A pair of braces, ``{name:converter(arguments)}``; the converter is "" if the braces name none."""
 
     name: str
     converter: str = ""
@@ -27,7 +27,7 @@ class Parameter:
 
 
 def parse(rule: str, converters: Mapping[str, type[BaseConverter]]) -> Iterator[Parameter]:
-    """Read the braces of a rule; ValueError says what to write instead."""
+    """Yield the parameters of a rule; ValueError for a malformed rule, with a correct form."""
     static = _PARAMETER.sub("x", rule)
     if not rule.startswith("/"):
         raise ValueError(f"rule {rule!r} lacks its first slash; write {'/' + rule!r}")
@@ -52,7 +52,7 @@ def parse(rule: str, converters: Mapping[str, type[BaseConverter]]) -> Iterator[
 
 
 def fill(rule: str, substitutes: Iterable[str]) -> str:
-    """Put one substitute in the place of each pair of braces."""
+    """Replace each pair of braces by one of the substitutes."""
     remaining = iter(substitutes)
     return _PARAMETER.sub(lambda _: next(remaining), rule)
 

@@ -1,8 +1,8 @@
-"""JSON Schema from annotations: what a value looks like in JSON, as far as its type says.
+"""JSON Schema from annotations: the JSON of a value, as far as its type tells.
 
-A dataclass, a ``TypedDict``, an ``Enum`` or a ``type`` statement becomes a component with a name and is
-referred to, so it may contain itself. What cannot be resolved, or says nothing about JSON, is ``{}``: any
-value. Nothing here raises for an annotation; it is only that.
+A dataclass, a ``TypedDict``, an ``Enum`` or a ``type`` statement becomes a named component, and other schemas
+refer to it by name, so it may contain itself. A type that cannot be resolved, or has no JSON, gets the schema
+``{}``: any value. No annotation is an error.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ _ALIAS: type | tuple[()] = getattr(typing, "TypeAliasType", ())  # since Python 
 
 
 class Schemas:
-    """The schemas of a document; ``components`` are those with a name.
+    """The schemas of a document; ``components`` holds the named ones.
 
-    ``namespace`` is where the names in an annotation that is text are looked up.
+    Names in annotations that are text are looked up in ``namespace``.
     """
 
     def __init__(self) -> None:
         self.components: dict[str, Schema] = {}
         self.namespace: Mapping[str, Any] = {}
         self._names: dict[object, str] = {}
-        self._open: frozenset[object] = frozenset()  # the texts that are being resolved
+        self._open: frozenset[object] = frozenset()  # annotations whose resolution has begun
 
     def of(self, annotation: object) -> Schema:
-        """Describe the values of a type."""
+        """Return the schema of a type."""
         if not isinstance(annotation, str | typing.ForwardRef):
             return self._of_type(plain(annotation))
         if annotation in self._open:  # an alias that contains itself: JSON = dict[str, "JSON"] | str
@@ -97,7 +97,7 @@ class Schemas:
             # The Components Object allows no other characters.
             wanted = re.sub(r"[^A-Za-z0-9._-]", "_", kind.__name__)
             name = self._names[kind] = free_name(wanted, self.components)
-            self.components[name] = {}  # taken from now on: it may contain itself
+            self.components[name] = {}  # reserved first, because the type may contain itself
             outer = self.namespace, self._open
             self.namespace, self._open = vars(sys.modules.get(kind.__module__, types)), frozenset()
             self.components[name] = self._describe(kind)
@@ -116,7 +116,7 @@ class Schemas:
         else:
             schema = self._object(_attribute(kind, "__annotations__", {}), kind.__required_keys__)
         text = inspect.cleandoc(kind.__dict__.get("__doc__") or "")
-        if not text or text.startswith(f"{kind.__name__}("):  # the latter is made up by dataclass
+        if not text or text.startswith(f"{kind.__name__}("):  # dataclass makes up the latter
             return schema
         return {**schema, "description": text}
 
@@ -127,7 +127,7 @@ class Schemas:
 
 
 def free_name(wanted: str, taken: Collection[str]) -> str:
-    """Give a name that is not taken: the wanted one, else with a number behind it."""
+    """Return the wanted name if it is free, else with a number after it."""
     name, number = wanted, 1
     while name in taken:
         number += 1
@@ -146,7 +146,7 @@ def _has_default(field: dataclasses.Field[Any]) -> bool:
 def _attribute(kind: object, name: str, otherwise: Any) -> Any:
     try:
         return getattr(kind, name)
-    except Exception:  # noqa: BLE001 -- since PEP 649 and 695 looking is evaluating
+    except Exception:  # noqa: BLE001 -- PEP 649 and 695: access evaluates the annotation
         return otherwise
 
 

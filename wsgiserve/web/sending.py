@@ -1,6 +1,6 @@
-"""A file as a reply: whole, by the server's ``wsgi.file_wrapper``, with its length.
+"""A file as a reply: sent by the server's ``wsgi.file_wrapper``, with a Content-Length.
 
-The path is the program's own: nothing here keeps it inside a folder. For names that clients choose there is
+The program chooses the path: nothing here keeps it inside a folder. For names that clients choose, use
 ``wsgiserve.files.Store``.
 """
 
@@ -30,11 +30,11 @@ def send(
     download_name: str | None = None,
     headers: Mapping[str, str] | Fields | None = None,
 ) -> Response:
-    """Reply with a file, from where it stands to its end; the response closes it.
+    """Reply with a file, from its current position to its end; the response closes it.
 
-    The type is that of ``download_name`` or of the path's name, unless ``mimetype`` says it. With a
-    ``download_name`` browsers save it by that name. A path that is no regular file is a 404; TypeError for a
-    file in text mode. Never build the path of what a client sent.
+    Without ``mimetype`` the name of the file or ``download_name`` chooses the type. With ``download_name``
+    browsers save the file under that name. A path that is not a regular file is a 404. TypeError for a file
+    in text mode. Never build the path from input of a client.
     """
     if isinstance(path_or_file, str | os.PathLike):
         file: IO[bytes] = _open(path_or_file)
@@ -73,7 +73,7 @@ def _open(path: str | os.PathLike[str]) -> IO[bytes]:
 
 
 def _size(file: IO[bytes]) -> int | None:
-    """Count the bytes from where the file stands to its end, if it can tell."""
+    """Return the number of bytes from the current position to the end, None if the file cannot seek."""
     try:
         position = file.tell()
         size = file.seek(0, os.SEEK_END) - position

@@ -1,10 +1,10 @@
-"""The usual rule in one step: fixed text, then one parameter in the last segment, as in ``/users/{id:int}``.
+"""Shortcuts past werkzeug's matcher, for rules with one parameter in the last segment: ``/users/{id:int}``.
 
-werkzeug's search goes segment by segment, and tries fixed text before parameters. So where only one pattern
-follows a fixed beginning, and a path has that beginning and then no fixed text, what the search would come to
-is known: that pattern, with the converter's own expression. A shortcut answers just this case, for one more
-segment and, below a first segment such as ``/files``, for all that a path parameter takes; and only where the
-answer is yes. Everything else, each *no* included, is left to the search.
+werkzeug's matcher goes segment by segment, and tries fixed text before parameters. Take a fixed beginning,
+such as ``/users``, that only one pattern follows. If a path has that beginning, and its next segment is no
+fixed text of another rule, the matcher can only try that pattern. A shortcut does this in one step, by the
+converter's regular expression. There are shortcuts for a last segment, and for a path parameter after one
+fixed segment, as in ``/files/{path}``. A shortcut only finds matches. If it finds none, the matcher decides.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Candidate(Generic[R]):
-    """A rule with its parameters' names and converters, its methods, and what is found where it matches."""
+    """A rule, the names and converters of its parameters, its methods, and the result of a match."""
 
     rule: str
     names: tuple[str, ...]
@@ -34,7 +34,7 @@ class Candidate(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class _Place(Generic[R]):
-    """What follows one fixed beginning: other fixed text, and one pattern, with what it means by method."""
+    """The continuations of a fixed beginning: fixed segments, and one pattern with results by method."""
 
     fixed: frozenset[str]
     match: Callable[[str], re.Match[str] | None]
@@ -67,7 +67,7 @@ class Shortcuts(Generic[R]):
         }
 
     def find(self, path: str, method: str) -> tuple[R, dict[str, Any]] | None:
-        """Give what a path leads to, and the value of its parameter; None if it has to be searched for."""
+        """Return the result for a path and the value of its parameter; None if the matcher has to decide."""
         beginning, slash, rest = path.rpartition("/")
         place = self._places.get(beginning)
         following = rest
@@ -91,7 +91,7 @@ class Shortcuts(Generic[R]):
 
 
 def _cut(candidate: Candidate[R]) -> tuple[list[str], str | None]:
-    """Cut a rule into its fixed segments and the pattern of what follows, None if that is no shortcut."""
+    """Return the fixed segments of a rule and the pattern of its last one, None if it has no shortcut."""
     filled = fill(candidate.rule, ["{}"] * len(candidate.names))
     _, *segments = filled.split("/")
     [*dynamic] = (place for place, segment in enumerate(segments) if "{}" in segment)

@@ -1,9 +1,9 @@
-"""What is known of a view before it is called: its name, its place, what it takes.
+"""Inspection of views: name, place in the source, parameters, annotations.
 
-A view is inspected once, at registration, so that a wrong one is an error at start and not a 500
-later. Annotations are read for those parameters alone that have no converter in the rule, one by one: others
-may name things that exist only for a type checker. One that cannot be resolved is no error, at no version of
-Python, lazily evaluated annotations (PEP 649) included.
+A view is inspected once, at registration, so that a view with wrong parameters is an error at start and not a
+500 later. Only the annotations of parameters without a converter are read, because others may use names that
+exist only for a type checker. An annotation that cannot be resolved is not an error, also where annotations
+are evaluated lazily (PEP 649).
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _LAZILY: dict[str, Any] = {}
 if sys.version_info >= (3, 14):
-    # Since PEP 649 reading a signature evaluates annotations; what cannot be found shall be marked so.
+    # PEP 649: reading a signature evaluates annotations. Names that do not exist become forward references.
     import annotationlib
 
     _LAZILY = {"annotation_format": annotationlib.Format.FORWARDREF}
 
 
 def describe(view: object) -> str:
-    """Name a view and where it is written, as ``name (file:line)``."""
+    """Return the name and the place of a view, as ``name (file:line)``."""
     name = getattr(view, "__qualname__", None) or repr(view)
     where = place(view)
     return f"{name} ({where[0]}:{where[1]})" if where else name
 
 
 def place(view: object) -> tuple[str, int] | None:
-    """Return the file and the line where a view is written, if it is written in Python."""
+    """Return the file and the line of a view; None if it is not written in Python."""
     code = getattr(function_of(view), "__code__", None)
     return (code.co_filename, code.co_firstlineno) if code else None
 
 
 def signature_of(view: View) -> Signature | None:
-    """Read a view's signature; None for a callable written in C that has none."""
+    """Return the signature of a view; None for a function in C that has none."""
     try:
         return inspect.signature(view, **_LAZILY)
     except ValueError:
@@ -51,9 +51,10 @@ def signature_of(view: View) -> Signature | None:
 
 
 def check(view: View, purpose: str, names: Iterable[str], form: str, positional: int = 1) -> None:
-    """Raise TypeError unless the view takes so many positional arguments and these names.
+    """Raise TypeError unless the view accepts that many positional arguments and all of the names.
 
-    ``purpose`` says in the message what the view is for, ``form`` how to write it.
+    The message begins with ``purpose``, such as ``rule '/users'``, and ends with ``form``, a correct
+    signature.
     """
     if not callable(view):
         raise TypeError(f"{purpose}: {view!r} is not callable; write {form}")
@@ -65,7 +66,7 @@ def check(view: View, purpose: str, names: Iterable[str], form: str, positional:
         if outer is not None:
             outer.bind(*arguments, **named)
             if signature is not None and _hands_on(outer, named):
-                signature.bind_partial(*arguments, **named)  # what lacks, the decorator may give
+                signature.bind_partial(*arguments, **named)  # the decorator may supply the others
         elif signature is not None:
             signature.bind(*arguments, **named)
     except TypeError as error:
@@ -73,7 +74,7 @@ def check(view: View, purpose: str, names: Iterable[str], form: str, positional:
 
 
 def takes_request(view: View, names: Iterable[str]) -> bool:
-    """Tell whether a view's first positional parameter is the request, not one of the rule's parameters."""
+    """Whether the first positional parameter of a view is the request, and not a parameter of the rule."""
     signature = signature_of(view) if callable(view) else None
     if signature is None:
         return True
@@ -93,7 +94,7 @@ def _first(signature: Signature) -> Parameter | None:
 
 
 def _signature_of_decorator(view: View) -> Signature | None:
-    """Read what is called in a view's place, where ``functools.wraps`` made it look like the view."""
+    """Return the signature of the outermost decorator that ``functools.wraps`` marked, if there is one."""
     if not hasattr(view, "__wrapped__"):
         return None
     try:
@@ -103,13 +104,13 @@ def _signature_of_decorator(view: View) -> Signature | None:
 
 
 def _hands_on(outer: Signature, names: Iterable[str]) -> bool:
-    """Tell whether a decorator hands on what it does not name; one that names all may do as it likes."""
+    """Whether a decorator passes on arguments by ``*args`` or ``**kwargs``, and does not take all by name."""
     names, known = {*names}, outer.parameters
     return any(each.kind in _VARIABLE for each in known.values()) and not (names and names <= known.keys())
 
 
 def annotation(view: View, name: str) -> object:
-    """Give a parameter's annotation, resolved; ``str`` if it has none, UNRESOLVED if it leads nowhere."""
+    """Return a parameter's annotation, resolved; ``str`` if it has none, UNRESOLVED if that fails."""
     signature = signature_of(view)
     parameter = signature.parameters.get(name) if signature else None
     if parameter is None or parameter.annotation is Parameter.empty:
@@ -119,7 +120,7 @@ def annotation(view: View, name: str) -> object:
 
 
 def namespace_of(view: View) -> dict[str, Any]:
-    """Give what names in a view's annotations mean: its globals, and what it uses of functions around it."""
+    """Return the names that a view's annotations may use: its globals and its closure."""
     function = function_of(view)
     namespace = dict(getattr(function, "__globals__", {}))
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
@@ -132,7 +133,7 @@ def namespace_of(view: View) -> dict[str, Any]:
 
 
 def function_of(view: object) -> object:
-    """Find the function below what was put around it."""
+    """Return the function inside decorators, partials and callable objects."""
     while isinstance(view, functools.partial):
         view = view.func
     view = inspect.unwrap(view) if callable(view) else view
