@@ -1,4 +1,4 @@
-"""The demo: an echo, a mirror for user agents, and a place for files.
+"""The demo: an echo, a page that shows the user agent, and a folder of files.
 
 Serve it with ``wsgiserve app:application``, with any other WSGI server, or with
 ``python app.py --directory DIR``.
@@ -21,7 +21,7 @@ PAGE = Template(Path(__file__).with_name("app.html").read_text("utf-8"))
 
 
 def create_app(directory: str | os.PathLike[str]) -> App:
-    """Build the demo around a folder of files, which is created at the first upload."""
+    """Build the demo; the first upload creates the folder ``directory``."""
     app = App()
 
     @app.get("/")
@@ -36,7 +36,7 @@ def create_app(directory: str | os.PathLike[str]) -> App:
     @app.get("/user-agent")
     def user_agent(request: Request) -> str:
         agent = request.headers.get("User-Agent", "")
-        return agent.encode("latin-1").decode("utf-8", "replace")  # PEP 3333: bytes as latin-1
+        return agent.encode("latin-1").decode("utf-8", "replace")  # PEP 3333: a header is bytes as latin-1
 
     app.files("/files", directory, upload=True, media_type="application/octet-stream")
 

@@ -28,7 +28,7 @@ def client(app: App) -> Any:
 
 @pytest.fixture
 def parcel(client: Any) -> str:
-    """Announce a parcel, and give its path."""
+    """Announce a parcel; return its path."""
     path: str = client.post_json("/parcels", {"recipient": "Ann", "grams": 1200}, status=201).headers[
         "Location"
     ]
@@ -42,7 +42,7 @@ def seen(client: Any, parcel: str, state: str, status: int = 201) -> Any:
 # -- parcels
 
 
-def test_an_announced_parcel_is_there(client: Any, parcel: str) -> None:
+def test_an_announced_parcel_is_shown(client: Any, parcel: str) -> None:
     shown = client.get(parcel).json
     assert (shown["recipient"], shown["grams"], shown["state"]) == ("Ann", 1200, "announced")
     assert parcel.endswith(shown["id"])
@@ -53,20 +53,20 @@ def test_a_parcel_travels(client: Any, parcel: str) -> None:
     assert [event["state"] for event in client.get(parcel).json["events"]] == ["announced", "travelling"]
 
 
-def test_the_list_can_be_narrowed(client: Any, parcel: str) -> None:
+def test_the_list_can_be_limited_to_a_state(client: Any, parcel: str) -> None:
     client.post_json("/parcels", {"recipient": "Bo", "grams": 1})
     seen(client, parcel, "travelling")
     assert [one["recipient"] for one in client.get("/parcels").json] == ["Ann", "Bo"]
     assert [one["recipient"] for one in client.get("/parcels?state=travelling").json] == ["Ann"]
 
 
-def test_the_recipient_is_told_after_the_answer(
+def test_the_recipient_is_notified_after_the_answer(
     app: App, client: Any, parcel: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "parcels")
     seen(client, parcel, "travelling")
     seen(client, parcel, "delivered")
-    app.shutdown()  # waits for what runs after responses
+    app.shutdown()  # waits for jobs after responses
     assert [record.args[0] for record in caplog.records] == ["Ann"]  # type: ignore[index]
 
 
@@ -81,7 +81,7 @@ def test_a_label_comes_back(client: Any, parcel: str) -> None:
     assert (answer.content_type, answer.body) == ("application/pdf", b"%PDF-1.7 two")
 
 
-def test_what_is_no_label_is_refused(client: Any, parcel: str) -> None:
+def test_a_label_must_be_a_small_pdf_of_a_known_parcel(client: Any, parcel: str) -> None:
     label = f"{parcel}/label"
     client.put(label, b"GIF89a", content_type="image/gif", status=415)
     client.put(label, b"1" * 1_000_001, content_type="application/pdf", status=413)
@@ -89,7 +89,7 @@ def test_what_is_no_label_is_refused(client: Any, parcel: str) -> None:
     client.get(label, status=404)
 
 
-# -- what goes wrong
+# -- errors
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_what_is_no_label_is_refused(client: Any, parcel: str) -> None:
         ([], "send a JSON object"),
     ],
 )
-def test_a_wrong_parcel_is_told_why(client: Any, sent: object, detail: str) -> None:
+def test_an_invalid_parcel_is_422_with_the_reason(client: Any, sent: object, detail: str) -> None:
     answer = client.post_json("/parcels", sent, headers={"Accept": "application/json"}, status=422)
     assert answer.content_type == "application/problem+json"
     assert answer.json["detail"] == detail
 
 
-def test_what_cannot_be_is_a_conflict(client: Any, parcel: str) -> None:
+def test_an_event_that_the_state_does_not_allow_is_409(client: Any, parcel: str) -> None:
     assert "The parcel is announced, so it cannot be delivered now." in seen(client, parcel, "delivered", 409)
 
 
@@ -115,7 +115,7 @@ def test_an_unknown_parcel_is_404(client: Any) -> None:
     client.get("/parcels/7", status=404)
 
 
-def test_json_that_is_none(client: Any) -> None:
+def test_malformed_json_is_400_and_another_type_415(client: Any) -> None:
     client.post("/parcels", b"{", content_type="application/json", status=400)
     client.post("/parcels", b"{}", content_type="text/plain", status=415)
 
@@ -123,7 +123,7 @@ def test_json_that_is_none(client: Any) -> None:
 # -- around them
 
 
-def test_nothing_is_told_without_the_key(app: App, client: Any, parcel: str) -> None:
+def test_without_the_key_the_answer_is_401(app: App, client: Any, parcel: str) -> None:
     stranger = app.client()
     answer = stranger.get(parcel, status=401)
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -132,11 +132,11 @@ def test_nothing_is_told_without_the_key(app: App, client: Any, parcel: str) -> 
     stranger.get("/parcels", status=401)
 
 
-def test_what_a_key_protects_is_not_cached(client: Any, parcel: str) -> None:
+def test_answers_are_not_cached(client: Any, parcel: str) -> None:
     assert client.get(parcel).headers["Cache-Control"] == "no-store"
 
 
-def test_home_leads_to_the_rest(client: Any) -> None:
+def test_home_links_to_parcels_and_document(client: Any) -> None:
     links = client.get("/").json
     assert client.get(links["parcels"]).json == []
     paths = client.get(links["openapi"]).json["paths"]

@@ -1,9 +1,9 @@
-"""A parcel tracker: a small JSON API as one would write it for real.
+"""A parcel tracker: a small but complete JSON API.
 
-- ``model``: what a parcel is, and what may happen to it. Knows nothing of the web.
-- ``depot``: where the parcels are kept. Knows nothing of the web either.
-- ``tracking``, ``labels``: what can be asked over the web, a group of routes each.
-- ``app``: puts them together.
+- ``model``: parcels, their events, and the checks of input. Independent of HTTP.
+- ``depot``: the database. Independent of HTTP too.
+- ``tracking``, ``labels``: a group of routes each.
+- ``app``: the application.
 """
 
 from parcels.app import create_app

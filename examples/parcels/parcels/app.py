@@ -1,4 +1,4 @@
-"""The app: who may ask, what goes wrong, and the groups of routes."""
+"""The app: authentication, error handlers, and the groups of routes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("parcels")
 
 
 def create_app(folder: str | os.PathLike[str] | None = None, key: str | None = None) -> App:
-    """Build the app; the environment has ``PARCELS_FOLDER`` and ``PARCELS_KEY`` for what is not given."""
+    """Build the app; the defaults are the environment's ``PARCELS_FOLDER`` and ``PARCELS_KEY``."""
     folder = Path(folder or os.environ.get("PARCELS_FOLDER") or "data")
     key = key or os.environ.get("PARCELS_KEY") or ""
     depot = Depot(folder / "parcels.sqlite")
@@ -38,12 +38,12 @@ def create_app(folder: str | os.PathLike[str] | None = None, key: str | None = N
 
     @app.get("/")
     def home(request: Request) -> dict[str, str]:
-        """Say where to begin."""
+        """Link to the parcels and the API document."""
         return {"parcels": app.url_for("parcels.index", request), "openapi": app.url_for("openapi", request)}
 
     @app.get("/openapi.json")
     def openapi() -> dict[str, Any]:
-        """Describe all this for programs."""
+        """Describe the API."""
         return app.openapi(title="Parcels", version="1.0")
 
     app.errorhandler(InvalidError)(answer(422))
@@ -53,7 +53,7 @@ def create_app(folder: str | os.PathLike[str] | None = None, key: str | None = N
 
 
 def require(key: str) -> Callable[[Request], object]:
-    """Make a hook that lets nobody pass who does not know the key."""
+    """Make a hook that answers 401 to requests without the key."""
     expected = f"Bearer {key}".encode()
 
     def check_key(request: Request) -> tuple[dict[str, str], int, dict[str, str]] | None:
@@ -66,12 +66,12 @@ def require(key: str) -> Callable[[Request], object]:
 
 
 def forbid_caching(request: Request, response: Response) -> None:
-    """What a key protects is nobody else's."""
+    """Keep responses out of caches, which do not know the key."""
     response.headers["Cache-Control"] = "no-store"
 
 
 def answer(status: int) -> Callable[[Request, Exception], NoReturn]:
-    """Make a handler that answers with a status and the error's own words."""
+    """Make a handler that answers with a status and the text of the error."""
 
     def handler(request: Request, error: Exception) -> NoReturn:
         abort(status, str(error))
@@ -80,5 +80,5 @@ def answer(status: int) -> Callable[[Request, Exception], NoReturn]:
 
 
 def tell_recipient(parcel: Parcel) -> None:
-    """Where a real service would send a mail."""
+    """Log the delivery; a real service would send a mail."""
     logger.info("delivered to %s: %s", parcel.recipient, parcel.id)

@@ -1,6 +1,6 @@
-"""Where the parcels are kept: a file of SQLite's.
+"""The database of parcels, in SQLite.
 
-Each call opens a connection of its own, so a depot can be used from any thread, and by several processes.
+Each call opens its own connection, so several threads and processes can use a depot.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Depot:
         self._path = path
 
     def create_tables(self) -> None:
-        """Make what is not there yet."""
+        """Create the tables that are missing."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._transaction() as connection:
             connection.executescript(TABLES)
 
     def add(self, new: NewParcel) -> Parcel:
-        """Take in a new parcel."""
+        """Add a new parcel."""
         parcel_id = uuid4()
         with self._transaction() as connection:
             row = (str(parcel_id), new["recipient"], new["grams"])
@@ -43,19 +43,19 @@ class Depot:
             return _read(connection, parcel_id)
 
     def find(self, parcel_id: UUID) -> Parcel:
-        """Look for a parcel; NoSuchParcelError if it is not there."""
+        """Return a parcel; NoSuchParcelError if there is none with that id."""
         with self._transaction() as connection:
             return _read(connection, parcel_id)
 
     def all(self, state: State | None = None) -> list[Parcel]:
-        """List the parcels, or those in a state, in the order in which they came."""
+        """Return the parcels, all or those in a state, the oldest first."""
         with self._transaction() as connection:
             ids = [UUID(row[0]) for row in connection.execute("SELECT id FROM parcel ORDER BY rowid")]
             parcels = [_read(connection, parcel_id) for parcel_id in ids]
         return [parcel for parcel in parcels if state in (None, parcel.state)]
 
     def record(self, parcel_id: UUID, event: NewEvent) -> Parcel:
-        """Note what happened to a parcel; ImpossibleError if it cannot have."""
+        """Record an event of a parcel; ImpossibleError if its state does not allow it."""
         with self._transaction() as connection:
             before = _read(connection, parcel_id).state
             if event["state"] not in NEXT[before]:
@@ -66,7 +66,7 @@ class Depot:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._path, isolation_level=None)) as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")  # what is read stays so until it is written
+            connection.execute("BEGIN IMMEDIATE")  # nobody else writes between our read and write
             yield connection
 
 

@@ -1,4 +1,4 @@
-"""The label of a parcel: a PDF that is uploaded and downloaded, never held in memory."""
+"""The label of a parcel: a PDF that clients upload and download. It is never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LARGEST = 1_000_000  # bytes
 
 
 def labels(depot: Depot, folder: Path) -> Group:
-    """Make the routes at ``/parcels/{parcel_id}/label``; the files go to a folder."""
+    """Make the routes at ``/parcels/{parcel_id}/label``; a folder holds the files."""
     group = Group("/parcels/{parcel_id}/label", name="labels")
     store = Store(folder)
 
     @group.put("")
     def upload(request: Request, parcel_id: UUID) -> tuple[str, int]:
-        """Keep the label of a parcel, in the place of the one before."""
+        """Save the label of a parcel, and replace an older one."""
         depot.find(parcel_id)
         if request.mimetype != PDF:
             abort(415, f"A label is {PDF}.")
@@ -33,7 +33,7 @@ def labels(depot: Depot, folder: Path) -> Group:
 
     @group.get("")
     def download(request: Request, parcel_id: UUID) -> Response:
-        """Give the label of a parcel."""
+        """Return the label of a parcel."""
         try:
             label = store.open(f"{parcel_id}.pdf")
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a parcel is, and what may happen to it."""
+"""Parcels, their events, and the checks of input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAVIEST = 30_000  # grams
 
 @dataclass(frozen=True)
 class Event:
-    """Where a parcel was seen, and what had become of it."""
+    """A scan of a parcel: its new state, the place and the time."""
 
     state: State
     place: str
@@ -32,7 +32,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Parcel:
-    """A parcel, with all that has happened to it, the oldest first."""
+    """A parcel with its events, the oldest first."""
 
     id: UUID
     recipient: str
@@ -42,21 +42,21 @@ class Parcel:
 
 
 class NewParcel(TypedDict):
-    """What a client sends to announce a parcel."""
+    """The input that announces a parcel."""
 
     recipient: str
     grams: int
 
 
 class NewEvent(TypedDict):
-    """What a client sends when a parcel was seen."""
+    """The input of a scan."""
 
     state: State
     place: str
 
 
 class InvalidError(ValueError):
-    """What a client sent is not what was asked for; the text says what is wrong."""
+    """The input is invalid; the text says why."""
 
 
 class NoSuchParcelError(LookupError):
@@ -64,11 +64,11 @@ class NoSuchParcelError(LookupError):
 
 
 class ImpossibleError(Exception):
-    """This cannot happen to a parcel in its state; the text says why."""
+    """The state of the parcel does not allow the event; the text says why."""
 
 
 def check_parcel(data: Any) -> NewParcel:
-    """Read what a client sent as a parcel; InvalidError says what is wrong."""
+    """Check the input of a new parcel; InvalidError says why it is invalid."""
     recipient = _text(data, "recipient")
     grams = data.get("grams")
     if type(grams) is not int or not 0 < grams <= HEAVIEST:
@@ -77,7 +77,7 @@ def check_parcel(data: Any) -> NewParcel:
 
 
 def check_event(data: Any) -> NewEvent:
-    """Read what a client sent as an event; InvalidError says what is wrong."""
+    """Check the input of a new event; InvalidError says why it is invalid."""
     place, state = _text(data, "place"), data.get("state")
     if state not in STATES:
         raise InvalidError(f"state is one of {', '.join(STATES)}, not {state!r}")

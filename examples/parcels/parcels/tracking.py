@@ -1,4 +1,4 @@
-"""What can be asked of parcels: announce, list, look at, say what happened."""
+"""Routes for parcels: announce, list, show, record an event."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Notify = Callable[[Request, Parcel], None]
 
 
 def tracking(depot: Depot, notify: Notify) -> Group:
-    """Make the routes below ``/parcels``; ``notify`` is told when a parcel is delivered."""
+    """Make the routes below ``/parcels``; ``notify`` is called when a parcel is delivered."""
     group = Group("/parcels", name="parcels")
 
     @group.get("")
     def index(request: Request) -> list[Parcel]:
-        """List the parcels, or those in the state that the query names."""
+        """List the parcels, all or those in the state that the query names."""
         state = request.args.get("state")
         if state is not None and state not in STATES:
             raise InvalidError(f"state is one of {', '.join(STATES)}, not {state!r}")
@@ -33,12 +33,12 @@ def tracking(depot: Depot, notify: Notify) -> Group:
 
     @group.get("/{parcel_id}")
     def show(parcel_id: UUID) -> Parcel:
-        """Show a parcel and all that has happened to it."""
+        """Show a parcel and its events."""
         return depot.find(parcel_id)
 
     @group.post("/{parcel_id}/events")
     def record(request: Annotated[Request, NewEvent], parcel_id: UUID) -> tuple[Parcel, Literal[201]]:
-        """Say what happened to a parcel."""
+        """Record an event of a parcel."""
         parcel = depot.record(parcel_id, check_event(request.get_json()))
         if parcel.state == "delivered":
             notify(request, parcel)
