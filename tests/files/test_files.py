@@ -20,7 +20,6 @@ from wsgiserve.files import Answer, Files, Store
 from wsgiserve.files.codings import ranking
 from wsgiserve.files.conditional import evaluate, format_date, parse_date
 from wsgiserve.files.validators import Validators, Version
-from wsgiserve.web.media_types import MEDIA_TYPES, media_type
 
 LONG_AGO = 1_600_000_000
 
@@ -186,28 +185,6 @@ def test_media_types_of_ones_own(tmp_path: Path) -> None:
     assert kinds == ["text/plain; charset=utf-8", "text/foo", "application/octet-stream"]
     fixed = Files(tmp_path, media_type="application/octet-stream")
     assert get(fixed, "/a.txt").headers["content-type"] == "application/octet-stream"
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("a.js", "text/javascript; charset=utf-8"),
-        ("A.JPG", "image/jpeg"),
-        ("a.tar.gz", "application/gzip"),
-        ("a.b/c", "application/octet-stream"),
-        (".html", "application/octet-stream"),
-        ("a.", "application/octet-stream"),
-        ("a.unknown", "application/octet-stream"),
-    ],
-)
-def test_media_type(name: str, kind: str) -> None:
-    assert media_type(name) == kind
-
-
-def test_the_table_of_media_types_is_in_small_letters_and_cannot_be_changed() -> None:
-    assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in MEDIA_TYPES)
-    with pytest.raises(TypeError):
-        MEDIA_TYPES[".html"] = "text/plain"  # type: ignore[index]
 
 
 # -- mounted

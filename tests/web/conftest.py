@@ -1,4 +1,4 @@
-"""One way to send what a well-behaved client library would not."""
+"""A fixture that sends paths which client libraries refuse to send."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from webtest.app import TestRequest
 
 @pytest.fixture(scope="session")
 def send():
-    """Call an application with exactly this path, as bytes, decoded from nothing."""
+    """Call an application with exactly this path, in bytes."""
 
     def send(app, path, method="GET", query="", lint=True, **headers):
         request = TestRequest.blank("/", method=method, headers=headers)

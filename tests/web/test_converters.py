@@ -19,6 +19,7 @@ from webtest import TestApp
 from werkzeug.routing import BaseConverter, ValidationError
 
 from wsgiserve.web import App, abort
+from wsgiserve.web.converters import CONVERTERS, for_annotation
 
 if TYPE_CHECKING:
     from nowhere import Missing
@@ -108,7 +109,7 @@ class Numbered:
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_the_annotation_picks_the_converter_where_the_braces_name_none(view, path, value):
+def test_the_annotation_chooses_the_converter_if_the_braces_name_none(view, path, value):
     app = App()
     app.get("/{x}")(view)
 
@@ -119,14 +120,14 @@ def test_the_annotation_picks_the_converter_where_the_braces_name_none(view, pat
     ("view", "path"),
     [(by_int, "/a"), (by_float, "/7"), (by_uuid, "/7"), (by_literal, "/b"), (by_str, "/a/b")],
 )
-def test_what_the_annotation_does_not_fit_is_404(view, path):
+def test_text_that_does_not_fit_the_annotation_is_404(view, path):
     app = App()
     app.get("/{x}")(view)
 
     assert TestApp(app).get(path, status=404)
 
 
-def test_the_braces_go_before_the_annotation():
+def test_a_converter_in_the_braces_wins_over_the_annotation():
     app = App()
     app.get("/{x:str}")(by_int)
 
@@ -152,14 +153,14 @@ def test_a_path_that_leads_out_of_a_folder_is_404(path):
     assert TestApp(app).get(f"/files{path}", status=404)
 
 
-def test_what_exists_only_for_the_type_checker_is_a_str_and_is_said(caplog):
+def test_an_annotation_that_cannot_be_resolved_means_str_and_is_logged(caplog):
     app = App()
 
     def view(request: Missing, name: Missing, day: date) -> Missing:
         return f"{name!r} {day!r}"
 
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING, "wsgiserve.app"):
-        warnings.simplefilter("error")  # It must not end the program of those who run so.
+        warnings.simplefilter("error")  # for users who run with -W error
         app.get("/{name}/{day}")(view)
 
     assert TestApp(app).get("/me/today").text == "'me' 'today'"
@@ -172,7 +173,7 @@ def test_what_exists_only_for_the_type_checker_is_a_str_and_is_said(caplog):
     assert "picks no converter (<class 'datetime.date'>)" in unknown
 
 
-def test_an_annotation_may_name_what_is_made_in_the_function_around_the_view():
+def test_an_annotation_may_use_names_of_the_enclosing_function():
     Number = NewType("Number", int)
     app = App()
 
@@ -184,7 +185,7 @@ def test_an_annotation_may_name_what_is_made_in_the_function_around_the_view():
     assert TestApp(app).get("/seven", status=404)
 
 
-def test_annotations_of_the_request_and_of_named_converters_are_left_alone(caplog):
+def test_other_annotations_are_not_read(caplog):
     app = App()
 
     @app.get("/{name:str}")
@@ -195,7 +196,7 @@ def test_annotations_of_the_request_and_of_named_converters_are_left_alone(caplo
     assert not caplog.records
 
 
-def test_annotations_that_are_no_text_are_read_too():
+def test_annotations_work_without_the_future_import():
     script = (
         "from wsgiserve import App\n"
         "app = App()\n"
@@ -240,7 +241,7 @@ class Day(BaseConverter):
         ("/{x:path(pure=True)}", "../x"),
     ],
 )
-def test_no_url_is_built_that_would_not_be_matched(rule, value):
+def test_a_url_that_would_not_match_is_not_built(rule, value):
     app = App()
     app.route(rule, endpoint="x")(lambda x: "")
     with pytest.raises(ValueError, match=r"^url_for 'x': .* (does not fit|is not one of)"):
@@ -249,7 +250,7 @@ def test_no_url_is_built_that_would_not_be_matched(rule, value):
 
 @pytest.fixture(scope="module")
 def comes_back():
-    """Tell whether a view gets the value that a URL was built of."""
+    """Whether a view gets the value that its URL was built from."""
     app = App()
     found = []
     for rule in ("/f/{x:float(signed=True)}", "/i/{x:int(signed=True)}/end", "/p/{x:path}", "/s/{x}/end"):
@@ -279,13 +280,13 @@ def test_text_comes_back_from_its_url(comes_back, value):
     assert "/" in value or comes_back("s", value)
 
 
-def test_a_float_beyond_all_floats_is_404():
+def test_a_float_that_is_too_large_is_404():
     app = App()
     app.get("/{x:float}")(lambda x: {"x": x})
     assert TestApp(app).get(f"/{'9' * 400}.0", status=404)
 
 
-def test_a_converter_of_ones_own():
+def test_a_user_s_converter_matches_and_builds():
     app = App()
     app.converter("day", Day)
 
@@ -299,7 +300,7 @@ def test_a_converter_of_ones_own():
     assert app.url_for(diary, day=date(2026, 1, 2)) == "/diary/2026-01-02"
 
 
-def test_values_of_ones_own_converter_are_made_for_each_request():
+def test_a_user_s_converter_is_called_for_each_request():
     app = App()
     app.converter("day", Day)
     app.get("/{day:day}")(lambda day: "")
@@ -312,7 +313,7 @@ def test_values_of_ones_own_converter_are_made_for_each_request():
     assert Day.made == before + 3
 
 
-def test_a_no_of_ones_own_converter_is_for_one_request_too():
+def test_a_refusal_of_a_user_s_converter_is_not_cached():
     notes = set()
 
     class Note(BaseConverter):
@@ -331,7 +332,7 @@ def test_a_no_of_ones_own_converter_is_for_one_request_too():
 
 
 @pytest.mark.parametrize("rule", ["/notes/{name:note}", "/notes/{name:note}/lines"])
-def test_what_ones_own_converter_raises_is_answered_as_from_a_view(rule):
+def test_an_exception_of_a_user_s_converter_is_answered_like_one_of_a_view(rule):
     class Note(BaseConverter):
         def to_python(self, value):
             if value == "forbidden":
@@ -365,7 +366,7 @@ def test_what_ones_own_converter_raises_is_answered_as_from_a_view(rule):
         ("day", Day(None), TypeError),
     ],
 )
-def test_what_is_no_converter_is_refused(name, converter, error):
+def test_an_invalid_converter_is_an_error(name, converter, error):
     with pytest.raises(error, match=f"converter '{name}'"):
         App().converter(name, converter)
 
@@ -389,3 +390,21 @@ def test_the_most_specific_rule_wins_in_any_order(rules):
     assert client.get("/ab").text == "/{x:str(length=2)}"
     assert client.get(f"/{UUID(int=5)}").text == "/{x:uuid}"
     assert client.get("/abc").text == "/{x}"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "converter"),
+    [
+        (int, ("int", "")),
+        (Path, ("path", "(pure=True)")),
+        (Literal["a", "b"], ("any", "('a', 'b')")),
+        (Literal["a", 1], None),
+        (int | str, None),
+        (date, None),
+        ([], None),
+    ],
+    ids=str,
+)
+def test_each_annotation_chooses_a_converter_or_none(annotation, converter):
+    assert for_annotation(annotation) == converter
+    assert converter is None or converter[0] in CONVERTERS

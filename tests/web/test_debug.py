@@ -1,4 +1,4 @@
-"""Debug mode: who sees the debugger, and who does not."""
+"""Debug mode: conditions under which the debugger is shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import re
 import pytest
 from webtest import TestApp
 
-from wsgiserve.web import App
+from wsgiserve.web.app import App
+from wsgiserve.web.debug import Debugger
+from wsgiserve.web.requests import Request
 
 HERE = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "127.0.0.1:8000", "HTTP_ACCEPT": "text/html"}
 
@@ -69,13 +71,13 @@ def test_a_browser_on_this_machine_sees_the_debugger(app, caplog, environ):
         ({"HTTP_HOST": "example.com"}, "the Host field names neither localhost nor 127.0.0.1"),
     ],
 )
-def test_everybody_else_gets_the_plain_500_and_the_log_says_once_why(app, caplog, environ, reason):
+def test_other_clients_get_the_plain_500_and_the_log_says_once_why(app, caplog, environ, reason):
     for _ in range(2):
         answer = get(app, **environ)
         assert "ZeroDivisionError" not in answer.text
         assert "<h1>500 Internal Server Error</h1>" in answer.text
         answer = get(app, "/fine?__debugger__=yes&cmd=resource&f=debugger.js", status=200, **environ)
-        assert answer.text == "yes"  # no command is taken
+        assert answer.text == "yes"  # the debugger ignores commands
 
     notes = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(notes) == 1
@@ -83,11 +85,11 @@ def test_everybody_else_gets_the_plain_500_and_the_log_says_once_why(app, caplog
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/plain"])
-def test_a_program_gets_the_plain_500(app, accept):
+def test_a_client_that_is_no_browser_gets_the_plain_500(app, accept):
     assert "ZeroDivisionError" not in get(app, HTTP_ACCEPT=accept).text
 
 
-def test_the_debugger_takes_its_commands_and_asks_for_the_pin(app):
+def test_the_debugger_runs_no_code_without_the_pin(app):
     page = get(app).text
     secret = re.search(r'SECRET = "(\w+)"', page)[1]
     frame = re.search(r'id="frame-(\d+)"', page)[1]
@@ -95,12 +97,12 @@ def test_the_debugger_takes_its_commands_and_asks_for_the_pin(app):
     script = get(app, "/?__debugger__=yes&cmd=resource&f=debugger.js", status=200)
     assert script.content_type == "text/javascript"
     command = f"/?__debugger__=yes&cmd=1%2B1&frm={frame}&s={secret}"
-    get(app, command, status=404)  # without the PIN it is a path like any other
+    get(app, command, status=404)  # without the PIN the app gets the request
     denied = get(app, f"/?__debugger__=yes&cmd=pinauth&pin=0&s={secret}", status=200)
     assert denied.json == {"auth": False, "exhausted": False}
 
 
-def test_with_the_pin_code_runs_in_the_frame(app, monkeypatch):
+def test_with_the_pin_the_debugger_runs_code_in_the_frame(app, monkeypatch):
     monkeypatch.setenv("WERKZEUG_DEBUG_PIN", "123-456-789")
     app = App(debug=True)
 
@@ -119,7 +121,7 @@ def test_with_the_pin_code_runs_in_the_frame(app, monkeypatch):
     assert "42" in result.text
 
 
-def test_what_is_no_error_passes_untouched(app):
+def test_other_requests_and_errors_of_the_client_are_unchanged(app):
     class Gone(ConnectionError):
         client_fault = True
 
@@ -135,15 +137,24 @@ def test_what_is_no_error_passes_untouched(app):
         get(app, "/gone")
 
 
-def test_a_handler_of_the_error_goes_before_the_debugger_and_one_of_500_does_not(app):
+def test_a_handler_for_the_error_replaces_the_debugger_and_one_for_500_does_not(app):
     app.errorhandler(500)(lambda request, error: "sorry")
     assert "raise ZeroDivisionError" in get(app).text
     app.errorhandler(ArithmeticError)(lambda request, error: "handled")
     assert get(app).text == "handled"
 
 
-def test_without_debug_mode_nothing_of_it_is_there(app):
+def test_without_debug_mode_there_is_no_debugger(app):
     app = App()
     app.get("/")(lambda request: 1 / 0)
 
     assert "Traceback" not in get(app, "/?__debugger__=yes").text
+
+
+def test_any_wsgi_app_may_offer_its_errors_to_the_debugger():
+    def app(environ, start_response):
+        error = ZeroDivisionError("here")
+        page = environ["wsgiserve.debugger"](Request(environ), error)
+        return page(environ, start_response)
+
+    assert "ZeroDivisionError: here" in get(Debugger(app)).text

@@ -1,11 +1,12 @@
-"""Groups of routes, in another file, with hooks and handlers of their own; building URLs."""
+"""Groups of routes, with prefixes, names and error handlers of their own."""
 
 from __future__ import annotations
 
 import pytest
 from webtest import TestApp
 
-from wsgiserve.web import App, Group, abort
+from wsgiserve.web import App, abort
+from wsgiserve.web.groups import Group
 
 
 def make_notes():
@@ -67,7 +68,7 @@ def test_one_group_may_be_in_several_apps_and_below_several_prefixes():
     assert TestApp(other).get("/twice/notes", status=404)
 
 
-def test_what_is_registered_later_reaches_the_app():
+def test_later_registrations_reach_the_app():
     inner, outer, app = Group("/inner"), Group("/outer"), App()
     outer.include(inner)
     app.include(outer)
@@ -95,7 +96,7 @@ def test_a_prefix_may_have_parameters():
     assert app.url_for(member, team="red", id=7) == "/teams/red/members/7"
 
 
-def test_a_view_that_does_not_take_the_prefix_s_parameters_is_an_error_when_included():
+def test_a_view_without_the_parameters_of_the_prefix_is_an_error_when_included():
     team = Group("/teams/{team}")
     team.get("/members")(lambda request: "")
 
@@ -121,12 +122,12 @@ def test_a_duplicate_across_groups_names_both_places():
 
 
 @pytest.mark.parametrize("prefix", ["notes", "/notes/", "/"])
-def test_a_prefix_starts_with_a_slash_and_ends_in_none(prefix):
+def test_an_invalid_prefix_is_an_error(prefix):
     with pytest.raises(ValueError, match="'/notes'"):
         Group(prefix)
 
 
-def test_a_group_is_not_included_in_itself():
+def test_a_group_cannot_be_included_in_itself():
     outer, inner = Group("/outer"), Group("/inner")
     outer.include(inner)
 
@@ -170,7 +171,7 @@ def client():
         ("/key", "400 app: LookupError"),
         ("/outer/key", "400 outer: KeyError"),
         ("/outer/index", "400 app: LookupError"),
-        # The nearest group answers, though one farther out has the nearer class.
+        # The nearest group answers, although an outer group has a handler for the very class.
         ("/outer/inner/key", "400 inner: LookupError"),
         ("/outer/value", "500 outer: 500"),
         ("/outer/inner/value", "500 outer: 500"),
@@ -179,85 +180,7 @@ def client():
         ("/outer/inner/no/where", "404 app: 404"),
     ],
 )
-def test_the_nearest_group_s_handler_answers(client, path, answer):
+def test_the_handler_of_the_nearest_group_answers(client, path, answer):
     reply = client.get(path, status="*")
 
     assert f"{reply.status_int} {reply.text}" == answer
-
-
-# Building URLs
-
-
-@pytest.fixture
-def app():
-    app = App()
-    app.include(make_notes())
-
-    @app.get("/files/{name:path}")
-    def file(name):
-        return name
-
-    @app.get("/pages/")
-    @app.get("/pages/{page}")
-    def pages(page="first"):
-        return page
-
-    return app
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "values", "path"),
-    [
-        ("notes.index", {}, "/notes"),
-        ("notes.show", {"id": 7}, "/notes/7"),
-        ("notes.show", {"id": 7, "draft": "a b", "tag": ["x", "y"]}, "/notes/7?draft=a+b&tag=x&tag=y"),
-        ("file", {"name": "a/b c?.txt"}, "/files/a/b%20c%3F.txt"),
-        ("pages", {}, "/pages/"),
-        ("pages", {"page": "zwölf"}, "/pages/zw%C3%B6lf"),
-    ],
-)
-def test_url_for_makes_a_path_that_leads_to_the_view(app, endpoint, values, path):
-    assert app.url_for(endpoint, **values) == path
-    assert TestApp(app).get(path).status_int == 200
-
-
-def test_url_for_takes_the_view_itself():
-    app = App()
-    view = app.get("/users/{endpoint}/{request}")(lambda **values: "")
-
-    assert app.url_for(view, endpoint="a", request="b") == "/users/a/b"
-
-
-def test_url_for_puts_the_script_name_first(app):
-    @app.get("/here")
-    def here(request):
-        return app.url_for("notes.show", request, id=7)
-
-    reply = TestApp(app).get("/here", extra_environ={"SCRIPT_NAME": "/shop"})
-
-    assert reply.text == "/shop/notes/7"
-    umlaut = TestApp(app).get("/here", extra_environ={"SCRIPT_NAME": "/\xc3\xbc"})
-    assert umlaut.text == "/%C3%BC/notes/7"
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "values", "error", "complaint"),
-    [
-        ("notes.shwo", {}, LookupError, "only file, notes.index, notes.remove, notes.show, pages"),
-        (len, {}, LookupError, "not registered"),
-        ("notes.show", {"name": "x"}, ValueError, r"/notes/\{id:int\} cannot be made of name='x'"),
-        ("notes.show", {"id": "x"}, ValueError, "'notes.show'.*'x'"),
-        ("pages", {"page": "a/b"}, ValueError, "'a/b' does not fit"),
-    ],
-)
-def test_url_for_says_what_is_wrong(app, endpoint, values, error, complaint):
-    with pytest.raises(error, match=complaint):
-        app.url_for(endpoint, **values)
-
-
-def test_routes_tell_what_there_is(app):
-    [*_, file, pages, _] = app.routes
-
-    assert (file.rule, sorted(file.methods), file.endpoint) == ("/files/{name:path}", ["GET", "HEAD"], "file")
-    assert [(known.name, known.converter) for known in file.parameters] == [("name", "path")]
-    assert pages.view(page="x") == "x"

@@ -1,13 +1,12 @@
-"""Hooks around a view, and work for after the response."""
+"""Hooks around a view."""
 
 from __future__ import annotations
-
-import threading
 
 import pytest
 from webtest import TestApp
 
-from wsgiserve.web import App, Group, Response, abort, background
+from wsgiserve.web import App, Group, Response, abort
+from wsgiserve.web.hooks import hooks_of
 
 
 @pytest.fixture
@@ -17,7 +16,7 @@ def calls():
 
 @pytest.fixture
 def app(calls):
-    """Make an app with a group in it; all hooks and views note that they were called."""
+    """An app with a group; all hooks and views record their calls."""
     app, group = App(), Group("/group")
     app.include(group)
     for name, each in ("app", app), ("group", group):
@@ -43,7 +42,7 @@ def app(calls):
     return app
 
 
-def test_a_group_s_hooks_run_inside_those_of_the_app(app, calls):
+def test_the_hooks_of_a_group_run_inside_those_of_the_app(app, calls):
     assert TestApp(app).get("/group/fine").text == "fine"
     assert calls == [
         "app before",
@@ -80,7 +79,7 @@ def test_an_error_is_answered_before_the_after_hooks(app, calls):
         ("GET", "/group/slash", 308),
     ],
 )
-def test_the_app_s_hooks_run_where_no_view_does(app, calls, method, path, status):
+def test_the_hooks_of_the_app_run_without_a_view_too(app, calls, method, path, status):
     app.get("/group/slash/")(lambda: "")
 
     TestApp(app).request(path, method=method, status=status)
@@ -88,7 +87,7 @@ def test_the_app_s_hooks_run_where_no_view_does(app, calls, method, path, status
     assert [call.split(" <")[0].split(" 4")[0] for call in calls][:2] == ["app before", "app after"]
 
 
-def test_a_stream_is_torn_down_when_it_ends(app, calls):
+def test_the_teardown_of_a_stream_runs_at_its_end(app, calls):
     assert TestApp(app).get("/group/stream").text == "0\n1\n2\n"
     assert calls[2:] == [
         "block 0",  # what its type is told by
@@ -101,7 +100,7 @@ def test_a_stream_is_torn_down_when_it_ends(app, calls):
     ]
 
 
-def test_a_stream_that_fails_in_the_middle_is_torn_down_with_its_error(app, calls):
+def test_the_teardown_of_a_stream_gets_its_error(app, calls):
     @app.get("/half")
     def half():
         yield "half"
@@ -115,7 +114,7 @@ def test_a_stream_that_fails_in_the_middle_is_torn_down_with_its_error(app, call
 
 
 @pytest.mark.parametrize("replies", [True, False])
-def test_a_stream_that_an_after_hook_puts_aside_is_closed_once(replies):
+def test_a_stream_that_an_after_hook_replaces_is_closed_once(replies):
     class Stream:
         closed = 0
 
@@ -141,7 +140,7 @@ def test_a_stream_that_an_after_hook_puts_aside_is_closed_once(replies):
     assert stream.closed == 1
 
 
-def test_a_stream_is_torn_down_when_its_client_leaves(app, calls):
+def test_the_teardown_of_a_stream_runs_when_its_client_leaves(app, calls):
     environ = TestApp(app).RequestClass.blank("/group/stream").environ
     result = app(environ, lambda status, headers, exc_info=None: None)
     next(iter(result))
@@ -152,7 +151,7 @@ def test_a_stream_is_torn_down_when_its_client_leaves(app, calls):
     assert calls[-1] == "app teardown None"
 
 
-def test_what_a_before_hook_replies_is_the_answer(app, calls):
+def test_the_reply_of_a_before_hook_is_the_answer(app, calls):
     guarded = Group("/guarded")
 
     @guarded.before_request
@@ -176,7 +175,7 @@ def test_what_a_before_hook_replies_is_the_answer(app, calls):
     assert client.get("/guarded/?token=right").text == "secret"
 
 
-def test_an_after_hook_changes_the_response_or_gives_another():
+def test_an_after_hook_may_change_or_replace_the_response():
     app = App()
     app.get("/")(lambda: "old")
 
@@ -210,7 +209,7 @@ def test_an_after_hook_that_returns_something_else_is_a_500_that_names_it(caplog
 
 
 @pytest.mark.parametrize("kind", ["before_request", "after_request"])
-def test_a_hook_that_fails_is_answered_as_a_view_that_does(app, calls, kind):
+def test_an_exception_of_a_hook_is_answered_like_one_of_a_view(app, calls, kind):
     def fail(request, response=None):
         raise ZeroDivisionError
 
@@ -221,7 +220,7 @@ def test_a_hook_that_fails_is_answered_as_a_view_that_does(app, calls, kind):
     assert calls[-1] == "app teardown ZeroDivisionError()"
 
 
-def test_a_teardown_that_fails_is_logged_and_the_others_run(caplog):
+def test_a_teardown_hook_that_raises_is_logged_and_the_others_run(caplog):
     app, calls = App(), []
     app.get("/")(lambda: "fine")
 
@@ -259,157 +258,21 @@ def test_a_file_is_still_sent_by_the_server(app, calls):
         ("on_shutdown", r"def hook\(\)"),
     ],
 )
-def test_a_hook_of_the_wrong_form_is_refused(kind, form):
+def test_a_hook_with_other_parameters_is_an_error(kind, form):
     with pytest.raises(TypeError, match=form):
         getattr(App(), kind)(lambda one, two, three: None)
 
 
-# After the response
+def test_before_hooks_go_inwards_and_the_others_outwards():
+    outer, inner = Group(), Group()
+    for group in (outer, inner):
+        group.before_request(lambda request: None)
+        group.after_request(lambda request, response: None)
+        group.teardown_request(lambda request, error: None)
 
-
-@pytest.fixture
-def jobs_app():
-    app = App()
-    app.state.done = []
-
-    @app.post("/orders")
-    def order(request):
-        app.after_response(request, app.state.done.append, "mail sent")
-        return "thanks", 201
-
-    return app
-
-
-def test_work_after_the_response_begins_when_it_is_closed(jobs_app):
-    environ = TestApp(jobs_app).RequestClass.blank("/orders", method="POST").environ
-    result = jobs_app(environ, lambda *start: None)
-    assert b"".join(result) == b"thanks"
-    assert jobs_app.state.done == []
-
-    result.close()
-    jobs_app.shutdown()
-
-    assert jobs_app.state.done == ["mail sent"]
-
-
-def test_shutdown_waits_for_work_after_responses():
-    app, done = App(), []
-    begun, go_on = threading.Event(), threading.Event()
-
-    def work():
-        begun.set()
-        go_on.wait(10)
-        done.append("work")
-
-    @app.get("/")
-    def view(request):
-        app.after_response(request, work)
-        return "out"
-
-    app.on_shutdown(lambda: done.append("hook"))
-    TestApp(app).get("/")
-    assert begun.wait(10)
-    threading.Timer(0.05, go_on.set).start()
-
-    app.shutdown()
-
-    assert done == ["work", "hook"]
-
-
-def test_work_may_call_the_app_and_ask_for_more_work_while_it_is_shut_down():
-    app, go, done = App(), threading.Event(), []
-    client = TestApp(app)
-
-    @app.get("/{name}")
-    def view(request, name):
-        app.after_response(request, first if name == "first" else lambda: done.append(name))
-        return ""
-
-    def first():
-        assert go.wait(9)
-        client.get("/second")
-
-    client.get("/first")
-    ending = threading.Thread(target=app.shutdown, daemon=True)
-    ending.start()
-    ending.join(0.05)
-    assert ending.is_alive()  # it waits for the work
-    go.set()
-    ending.join(9)
-    assert not ending.is_alive()
-    assert done == ["second"]
-
-
-def test_work_that_fails_is_logged(caplog):
-    app = App()
-
-    def work(text):
-        raise RuntimeError(text)
-
-    @app.get("/")
-    def view(request):
-        app.after_response(request, work, text="after the response")
-        return ""
-
-    TestApp(app).get("/")
-    app.shutdown()
-
-    assert "RuntimeError: after the response" in caplog.text
-    assert f"work ({__file__}" in caplog.text
-
-
-def test_work_may_call_the_app_also_while_it_ends():
-    app, done = App(), []
-    begun = threading.Event()
-
-    @app.get("/")
-    def view(request):
-        app.after_response(request, work)
-        return ""
-
-    def work():
-        begun.set()
-        done.append(TestApp(app).get("/other").text)
-
-    app.get("/other")(lambda: "other")
-    TestApp(app).get("/")
-    assert begun.wait(10)
-
-    app.shutdown()
-
-    assert done == ["other"]
-
-
-def test_above_the_bound_work_runs_on_the_thread_that_asked():
-    limited, threads, gate = background.Background(), [], threading.Event()
-    for _ in range(background.THREADS + background.MAX_WAITING):
-        limited.run(lambda: gate.wait(10))
-
-    limited.run(lambda: threads.append(threading.current_thread()))
-
-    assert threads == [threading.current_thread()]
-    gate.set()
-    limited.finish()
-    limited.run(lambda: threads.append(threading.current_thread()))
-    limited.finish()
-    assert threads[1] is not threading.current_thread()
-
-
-def test_work_of_an_error_s_request_and_of_a_stream_runs_too(jobs_app):
-    @jobs_app.get("/stream")
-    def stream(request):
-        jobs_app.after_response(request, jobs_app.state.done.append, "streamed")
-        yield "a"
-        jobs_app.after_response(request, jobs_app.state.done.append, "streamed to the end")
-
-    @jobs_app.get("/error")
-    def error(request):
-        jobs_app.after_response(request, jobs_app.state.done.append, "failed")
-        abort(409)
-
-    client = TestApp(jobs_app)
-    client.get("/stream")
-    client.get("/error", status=409)
-    jobs_app.shutdown()
-
-    assert sorted(jobs_app.state.done) == ["failed", "streamed", "streamed to the end"]
+    assert hooks_of((outer, inner)) == (
+        (*outer.before, *inner.before),
+        (*inner.after, *outer.after),
+        (*inner.teardown, *outer.teardown),
+    )
+    assert hooks_of((Group(), Group())) is None

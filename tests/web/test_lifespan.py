@@ -1,4 +1,4 @@
-"""What runs once in each process: under our server, under others, after a fork."""
+"""Start-up and shutdown hooks: under this server, under others, after a fork."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 from webtest import TestApp
 
 from wsgiserve import Server, serve
-from wsgiserve.web import App
+from wsgiserve.web.app import App
+from wsgiserve.web.background import Background
+from wsgiserve.web.lifespan import Lifespan
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def app():
     return app
 
 
-def test_the_first_call_starts_the_app_once(app):
+def test_the_first_request_starts_the_app_once(app):
     client = TestApp(app)
 
     assert client.get("/").json == ["first up", "second up"]
@@ -38,7 +40,7 @@ def test_the_first_call_starts_the_app_once(app):
     assert len(app.state.calls) == 4
 
 
-def test_many_first_calls_start_the_app_once(app):
+def test_simultaneous_first_requests_start_the_app_once(app):
     slow = threading.Event()
     app.on_startup(lambda: slow.wait(0.05))
     client = TestApp(app)
@@ -51,7 +53,7 @@ def test_many_first_calls_start_the_app_once(app):
     assert app.state.calls == ["first up", "second up"]
 
 
-def test_our_server_starts_the_app_before_the_first_request_and_ends_it(app):
+def test_the_server_starts_the_app_before_the_first_request_and_shuts_it_down(app):
     with Server(app, port=0) as server:
         assert app.state.calls == ["first up", "second up"]
         with urllib.request.urlopen(server.url) as response:
@@ -59,14 +61,14 @@ def test_our_server_starts_the_app_before_the_first_request_and_ends_it(app):
     assert app.state.calls[2:] == ["second down", "first down"]
 
 
-def test_serve_starts_and_ends_the_app(app):
+def test_serve_starts_and_shuts_down_the_app(app):
     with Server(App(), port=0) as taken, pytest.raises(OSError, match=str(taken.port)):
         serve(app, port=taken.port)
 
     assert app.state.calls == ["first up", "second up", "second down", "first down"]
 
 
-def test_an_app_that_was_ended_may_start_again(app):
+def test_an_app_may_start_again_after_a_shutdown(app):
     TestApp(app).get("/")
     app.shutdown()
     TestApp(app).get("/")
@@ -81,7 +83,7 @@ def test_a_start_up_hook_may_call_the_app(app):
     assert app.state.calls == ["first up", "second up", 200]
 
 
-def test_what_a_start_up_hook_raises_reaches_the_caller_and_the_next_call_tries_again(app):
+def test_after_a_failed_start_up_the_next_request_tries_again(app):
     tries = []
 
     @app.on_startup
@@ -117,7 +119,7 @@ parent = os.getpid()
 
 def say(text):
     who = "parent" if os.getpid() == parent else "child"
-    os.write(1, f"{text} {who}\\n".encode())  # a buffer, half full, would be forked too
+    os.write(1, f"{text} {who}\\n".encode())  # unbuffered: a fork would copy a buffer
 
 app.on_startup(lambda: say("up"))
 app.on_shutdown(lambda: say("down"))
@@ -130,11 +132,11 @@ def run(code):
     return out.stdout.splitlines()
 
 
-def test_the_interpreter_s_exit_ends_the_app():
+def test_the_exit_of_the_interpreter_shuts_the_app_down():
     assert run("TestApp(app).get('/')") == ["up parent", "job parent", "down parent"]
 
 
-def test_an_app_that_never_started_does_not_end():
+def test_an_app_that_never_started_is_not_shut_down():
     assert run("") == []
 
 
@@ -158,7 +160,7 @@ else:
     ]
 
 
-def test_a_child_that_is_forked_and_does_nothing_ends_nothing():
+def test_a_forked_child_that_never_starts_the_app_does_not_shut_it_down():
     code = """
 app.startup()
 child = os.fork()
@@ -168,7 +170,8 @@ if child:
     assert run(code) == ["up parent", "down parent"]
 
 
-def test_a_start_up_hook_that_fails_is_the_user_s_traceback_and_an_exit_code(tmp_path):
+@pytest.mark.slow
+def test_a_failing_start_up_hook_prints_the_user_s_traceback_and_the_exit_code_is_3(tmp_path):
     (tmp_path / "broken.py").write_text(
         "from wsgiserve import App\n"
         "app = App()\n"
@@ -184,3 +187,17 @@ def test_a_start_up_hook_that_fails_is_the_user_s_traceback_and_an_exit_code(tmp
     assert "Serving" not in out.stdout
     assert out.stderr.splitlines()[-1] == "RuntimeError: no database"
     assert "in connect" in out.stderr
+
+
+def test_the_shutdown_waits_for_jobs_before_its_hooks():
+    background, calls = Background(), []
+    lifespan = Lifespan(background)
+    lifespan.at_end.append(lambda: calls.append("hook"))
+    lifespan.startup()
+    begun = threading.Event()
+    background.run(lambda: begun.wait(10) and calls.append("job"))
+    threading.Timer(0.01, begun.set).start()
+
+    lifespan.shutdown()
+
+    assert calls == ["job", "hook"]

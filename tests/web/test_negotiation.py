@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from webtest import TestApp
 
-from wsgiserve.web import App, negotiate
+from wsgiserve.web import App
+from wsgiserve.web.negotiation import media_ranges, negotiate, quality
 
 app = App()
 
@@ -39,14 +40,14 @@ def view(request):
         ("text/csv;q=0.1, text/csv;header=present", "text/csv"),
     ],
 )
-def test_the_best_of_the_offered_is_chosen(accept, chosen):
+def test_the_preferred_type_is_chosen(accept, chosen):
     headers = {} if accept is None else {"Accept": accept}
 
     assert TestApp(app).get("/", headers=headers).content_type == chosen
 
 
 @pytest.mark.parametrize("accept", ["image/png", "text/html;q=0", "*/*;q=0", "nonsense", ";"])
-def test_what_is_not_there_is_a_406_that_says_what_is(accept):
+def test_without_an_acceptable_type_a_406_lists_the_types(accept):
     answer = TestApp(app).get("/", headers={"Accept": accept}, status=406)
 
     assert answer.text == "There is only application/json, text/html, text/csv.\n"
@@ -58,3 +59,12 @@ def test_nothing_to_offer_is_an_error_of_the_view(caplog):
 
     assert TestApp(app).get("/", status=500)
     assert "negotiate() has nothing to offer" in caplog.text
+
+
+def test_the_most_precise_range_decides():
+    ranges = media_ranges("Text/HTML;q=0, text/*;q=0.5, */*;q=0.1")
+
+    assert quality(ranges, "text/html; charset=utf-8", "*/*") == 0
+    assert quality(ranges, "text/plain", "*/*") == 0.5
+    assert quality(ranges, "image/png", "*/*") == 0.1
+    assert quality(ranges, "image/png") == 0

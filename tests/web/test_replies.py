@@ -5,11 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from enum import Enum, IntEnum
 from http import HTTPStatus
-from pathlib import PurePosixPath
 from typing import ClassVar
 from uuid import UUID
 from wsgiref.validate import validator
@@ -18,7 +14,8 @@ import pytest
 from webtest import TestApp
 from webtest.app import TestRequest
 
-from wsgiserve.web import App, Response, json_response, redirect
+from wsgiserve.web import App, Response
+from wsgiserve.web.replies import json_response, redirect
 
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
@@ -31,12 +28,9 @@ class Point:
     known: ClassVar[int] = 5
 
 
-class Color(Enum):
-    RED = "red"
-
-
-class Size(IntEnum):
-    LARGE = 3
+def ascii_id(value):
+    """Return an id without the address that the repr of a memoryview has."""
+    return "memoryview" if isinstance(value, memoryview) else ascii(value)
 
 
 def client_of(view):
@@ -66,9 +60,9 @@ def client_of(view):
         (("<b>", 200, {"Content-Type": "text/html"}), "200 OK", "text/html", b"<b>"),
         (("<b>", 200, [("content-type", "text/html")]), "200 OK", "text/html", b"<b>"),
     ],
-    ids=repr,
+    ids=ascii_id,
 )
-def test_replies(reply, status, content_type, body):
+def test_each_reply_has_its_response(reply, status, content_type, body):
     answer = client_of(lambda request: reply).get("/")
 
     assert (answer.status, answer.headers["Content-Type"], answer.body) == (
@@ -80,44 +74,22 @@ def test_replies(reply, status, content_type, body):
 
 
 @pytest.mark.parametrize("reply", [None, (None, 204), ("text", 204), Response(status=204)])
-def test_204_has_neither_body_nor_its_headers(reply):
+def test_a_204_has_no_body_and_no_fields_of_a_body(reply):
     answer = client_of(lambda request: reply).get("/")
 
     assert (answer.status_int, answer.body) == (204, b"")
     assert not {"Content-Type", "Content-Length"} & set(answer.headers)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (datetime(2026, 1, 2, 3, 4, 5, 600, UTC), '"2026-01-02T03:04:05.000600+00:00"'),
-        (datetime(2026, 1, 2), '"2026-01-02T00:00:00"'),
-        (date(2026, 1, 2), '"2026-01-02"'),
-        (time(3, 4), '"03:04:00"'),
-        (UUID(int=5), '"00000000-0000-0000-0000-000000000005"'),
-        (Decimal("1.10"), '"1.10"'),
-        (PurePosixPath("/a/b"), '"/a/b"'),
-        (Color.RED, '"red"'),
-        (Size.LARGE, "3"),
-        (Point(Color.RED, [date(2026, 1, 2)]), '{"x":"red","y":["2026-01-02"]}'),
-        ((1, 2), "[1,2]"),
-    ],
-    ids=repr,
-)
-def test_values_that_have_a_form_in_json(value, text):
-    assert client_of(lambda request: [value]).get("/").text == f"[{text}]"
-    assert client_of(lambda request: json_response(value)).get("/").text == text
-
-
 @pytest.mark.parametrize("value", ["text", 5, 1.5, True, None, {"a": [1]}], ids=repr)
-def test_json_response_takes_any_value(value):
+def test_json_response_accepts_any_json_value(value):
     answer = client_of(lambda request: json_response(value, 201, {"X-A": "1"})).get("/")
 
     assert (answer.status, answer.content_type, answer.json) == ("201 Created", "application/json", value)
     assert answer.headers["X-A"] == "1"
 
 
-def test_json_may_be_of_another_type():
+def test_json_response_may_have_another_content_type():
     headers = {"Content-Type": "application/geo+json"}
     answer = client_of(lambda request: json_response({}, headers=headers)).get("/")
 
@@ -125,7 +97,7 @@ def test_json_may_be_of_another_type():
 
 
 @pytest.mark.parametrize("location", ["http://[", "//[::1", "http://x:99999999/", "http://\u2100.example"])
-def test_a_location_that_is_none_is_an_error_of_the_view(location, caplog):
+def test_a_malformed_location_is_an_error_of_the_view(location, caplog):
     app = App()
     closed = []
 
@@ -162,21 +134,21 @@ def test_redirects(arguments, status, location):
 
 
 @pytest.mark.parametrize("arguments", [("/", 200), ("/", 304), ("/a\r\nX-B: c",)])
-def test_a_wrong_redirect_is_an_error_of_the_view(arguments, caplog):
+def test_an_invalid_redirect_is_an_error_of_the_view(arguments, caplog):
     answer = client_of(lambda request: redirect(*arguments)).get("/", status=500)
 
     assert "X-B" not in answer.headers
     assert "ValueError" in caplog.text
 
 
-def test_a_304_has_no_body_either():
+def test_a_304_has_no_body():
     answer = client_of(lambda request: ("text", 304, {"ETag": '"1"'})).get("/", status=304)
 
     assert (answer.body, answer.headers["ETag"]) == (b"", '"1"')
     assert not {"Content-Type", "Content-Length"} & set(answer.headers)
 
 
-def test_head_has_the_length_of_what_get_has():
+def test_head_has_the_length_of_the_get():
     for reply in ["text", {"a": 1}, ("text", 201), Response("text")]:
         client = client_of(lambda request, reply=reply: reply)
         answer = client.head("/")
@@ -186,7 +158,7 @@ def test_head_has_the_length_of_what_get_has():
         )
 
 
-def test_a_cookie_comes_back():
+def test_a_cookie_of_a_response_comes_back():
     app = App()
 
     @app.post("/login")
@@ -204,7 +176,7 @@ def test_a_cookie_comes_back():
     assert client.post("/login").follow().text == "ännie"
 
 
-def test_equal_headers_are_all_kept():
+def test_repeated_fields_are_all_kept():
     cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Number", 3)]
     answer = client_of(lambda request: ("", 200, cookies)).get("/")
 
@@ -212,7 +184,7 @@ def test_equal_headers_are_all_kept():
     assert answer.headers["X-Number"] == "3"
 
 
-def test_a_response_goes_out_as_it_is():
+def test_a_response_is_sent_unchanged():
     reply = Response("<b>", 418, {"X-A": "1"}, mimetype="text/html")
     answer = client_of(lambda request: reply).get("/", status=418)
 
@@ -366,7 +338,7 @@ REPLY: object = None
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_nonsense_is_a_500_that_names_the_view_in_the_log(caplog, reply, complaint):
+def test_an_invalid_reply_is_a_500_and_the_log_names_the_view(caplog, reply, complaint):
     global REPLY
     REPLY = reply
     answer = client_of(view_under_test).get("/", status=500)

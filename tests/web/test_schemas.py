@@ -1,0 +1,213 @@
+"""JSON Schema from annotations, checked inside a whole OpenAPI document."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import json
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional, TypedDict
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from wsgiserve import App, Request
+
+if TYPE_CHECKING:
+    from elsewhere import Missing
+
+
+PERSON = NewType("PERSON", str)
+
+
+JSON = dict[str, "JSON"] | list["JSON"] | str
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Address(TypedDict):
+    street: str
+    number: int | None
+
+
+@dataclass
+class Note:
+    """A thing to remember."""
+
+    id: int
+    text: str
+    parent: Note | None = None
+    tags: list[str] = field(default_factory=list)
+
+
+def document(app: App) -> dict[str, Any]:
+    """Return the document of an app, after the public validator has accepted it."""
+    made = app.openapi(title="Notes", version="1.0")
+    OpenAPIV31SpecValidator(json.loads(json.dumps(made))).validate()
+    return made
+
+
+def reply_to(annotation: object) -> dict[str, Any]:
+    """Return the responses of a view with this annotation, and the components."""
+
+    def view(request: Request) -> None: ...
+
+    view.__annotations__["return"] = annotation
+    app = App()
+    app.get("/")(view)
+    made = document(app)
+    return made["paths"]["/"]["get"]["responses"] | made.get("components", {}).get("schemas", {})
+
+
+def schema_of(annotation: object) -> dict[str, Any]:
+    """Return the schema of a type; the view returns a list of it, so that every type is JSON."""
+    return reply_to(list[annotation])["200"]["content"]["application/json"]["schema"].get("items", {})  # type: ignore[valid-type]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "schema"),
+    [
+        (bool, {"type": "boolean"}),
+        (int, {"type": "integer"}),
+        (float, {"type": "number"}),
+        (str, {"type": "string"}),
+        (PERSON, {"type": "string"}),
+        (Annotated[int, "of cents"], {"type": "integer"}),
+        (None, {"type": "null"}),
+        (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
+        (datetime.datetime, {"type": "string", "format": "date-time"}),
+        (datetime.date, {"type": "string", "format": "date"}),
+        (uuid.UUID, {"type": "string", "format": "uuid"}),
+        (Path, {"type": "string"}),
+        (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}),
+        (Literal["a", 1, None], {"type": ["integer", "null", "string"], "enum": ["a", 1, None]}),
+        (set[int], {"type": "array", "items": {"type": "integer"}}),
+        (tuple[int, ...], {"type": "array", "items": {"type": "integer"}}),
+        (
+            tuple[int, str],
+            {
+                "type": "array",
+                "prefixItems": [{"type": "integer"}, {"type": "string"}],
+                "minItems": 2,
+                "maxItems": 2,
+            },
+        ),
+        (Mapping[str, bool], {"type": "object", "additionalProperties": {"type": "boolean"}}),
+        (dict, {"type": "object"}),
+        (list, {"type": "array"}),
+        (list["Missing"], {"type": "array"}),
+        (Any, {}),
+        (object, {}),
+        (Decimal, {"type": "string"}),
+        (bytes, {}),
+        (type, {}),
+    ],
+    ids=str,
+)
+def test_each_type_has_its_schema(annotation: object, schema: dict[str, Any]) -> None:
+    assert schema_of(annotation) == schema
+
+
+def test_a_dataclass_is_a_component_and_may_contain_itself() -> None:
+    assert reply_to(Note)["Note"] == {
+        "type": "object",
+        "description": "A thing to remember.",
+        "properties": {
+            "id": {"type": "integer"},
+            "text": {"type": "string"},
+            "parent": {"anyOf": [{"$ref": "#/components/schemas/Note"}, {"type": "null"}]},
+            "tags": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["id", "text"],
+    }
+
+
+def test_an_enum_and_a_typed_dict_are_components() -> None:
+    assert reply_to(dict[str, Colour])["Colour"] == {"type": "string", "enum": ["red", "blue"]}
+    assert reply_to(Address)["Address"] == {
+        "type": "object",
+        "properties": {
+            "street": {"type": "string"},
+            "number": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+        },
+        "required": ["street", "number"],
+    }
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the type statement is new in Python 3.12")
+def test_a_type_statement_is_a_component_and_may_contain_itself() -> None:
+    namespace: dict[str, Any] = {}
+    exec("type Tree = dict[str, Tree] | int\ntype Lost = Nowhere", namespace)
+    tree, lost = namespace["Tree"], namespace["Lost"]
+    assert reply_to(dict[str, tree])["Tree"] == {
+        "anyOf": [
+            {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Tree"}},
+            {"type": "integer"},
+        ]
+    }
+    assert reply_to(dict[str, lost])["Lost"] == {}
+
+
+def test_two_classes_of_one_name_are_two_components() -> None:
+    @dataclass
+    class Other:
+        note: int
+
+    Other.__name__ = "Note"
+    found = reply_to(list[Note] | list[Other])
+    assert found["Note_2"]["properties"] == {"note": {"type": "integer"}}
+
+
+def test_an_alias_may_contain_itself() -> None:
+    @dataclass
+    class Tree:
+        leaves: JSON
+
+    once = {"anyOf": [{"type": "object"}, {"type": "array"}, {"type": "string"}]}
+    assert reply_to(Tree)["Tree"]["properties"]["leaves"] == once
+    assert reply_to(JSON)["200"]["content"]["application/json"]["schema"]["anyOf"] == [
+        {"type": "object", "additionalProperties": once},
+        {"type": "array", "items": once},
+    ]
+
+
+def test_names_in_an_annotation_are_looked_up_in_the_module_of_the_view() -> None:
+    assert "Note" in reply_to(list["Note"])
+    assert "Note" in reply_to(Optional["Note"])
+    assert "Note" in reply_to(tuple["Note", Literal[201]])
+
+
+def test_an_annotation_that_cannot_be_resolved_is_any_value() -> None:
+    @dataclass
+    class Parcel:
+        weight: float
+        label: Missing
+        weird: nonsense[  # type: ignore  # noqa
+            0
+        ]
+
+    component = reply_to(Parcel)["Parcel"]
+    assert component["properties"] == {"weight": {"type": "number"}, "label": {}, "weird": {}}
+    assert component["required"] == ["weight", "label", "weird"]
+
+
+def test_a_class_in_the_closure_of_a_view_is_found() -> None:
+    @dataclass
+    class Local:
+        x: int
+
+    app = App()
+
+    @app.get("/")
+    def view(request: Request) -> Local:
+        return Local(1)
+
+    assert "Local" in document(app)["components"]["schemas"]
