@@ -6,8 +6,8 @@ import pytest
 from webtest import TestApp
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from tests.web.conftest import make_notes
 from wsgiserve.web.app import App
-from wsgiserve.web.groups import Group
 
 
 def show(environ, start_response):
@@ -192,24 +192,6 @@ def test_proxy_middleware_sets_address_and_scheme():
 
 
 # Building URLs
-
-
-def make_notes():
-    notes = Group("/notes", name="notes")
-
-    @notes.get("")
-    def index():
-        return ["milk"]
-
-    @notes.get("/{id:int}")
-    def show(request, id):
-        return {"id": id}
-
-    @notes.delete("/{id:int}")
-    def remove(id):
-        return None
-
-    return notes
 
 
 @pytest.fixture

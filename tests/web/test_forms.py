@@ -10,7 +10,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from webtest import TestApp
-from webtest.app import TestRequest
 
 from wsgiserve.web import App
 from wsgiserve.web.forms import multipart_parts
@@ -42,19 +41,6 @@ def app():
 @pytest.fixture(scope="module")
 def client(app):
     return TestApp(app)
-
-
-@pytest.fixture(scope="module")
-def post(app):
-    """Post a body with any Content-Length; the server does not know the end of the body."""
-
-    def post(path, body, length=None, **environ):
-        request = TestRequest.blank(path, method="POST", environ=environ)
-        request.environ["wsgi.input"] = io.BytesIO(body)
-        request.environ["CONTENT_LENGTH"] = str(len(body) if length is None else length)
-        return TestApp(app).do_request(request, status="*")
-
-    return post
 
 
 def test_an_urlencoded_form(client):

@@ -5,26 +5,9 @@ from __future__ import annotations
 import pytest
 from webtest import TestApp
 
+from tests.web.conftest import make_notes
 from wsgiserve.web import App, abort
 from wsgiserve.web.groups import Group
-
-
-def make_notes():
-    notes = Group("/notes", name="notes")
-
-    @notes.get("")
-    def index():
-        return ["milk"]
-
-    @notes.get("/{id:int}")
-    def show(request, id):
-        return {"id": id}
-
-    @notes.delete("/{id:int}")
-    def remove(id):
-        return None
-
-    return notes
 
 
 def test_a_group_is_included_below_its_prefix():
@@ -115,9 +98,7 @@ def test_a_duplicate_across_groups_names_both_places():
     def by_number(number):
         return ""
 
-    with pytest.raises(
-        ValueError, match=r"by_number \(.*test_groups.py:\d+\).*show \(.*test_groups.py:\d+\)"
-    ):
+    with pytest.raises(ValueError, match=r"by_number \(.*test_groups.py:\d+\).*show \(.*conftest.py:\d+\)"):
         app.include(clash)
 
 

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.routing import BaseConverter
 
+from tests.web.documents import Note, document, responses_of
 from wsgiserve import App, Group, Request, Response
 from wsgiserve.web.openapi import describe_api
 
 if TYPE_CHECKING:
     pass
-
-
-@dataclass
-class Note:
-    """A thing to remember."""
-
-    id: int
-    text: str
-    parent: Note | None = None
-    tags: list[str] = field(default_factory=list)
-
-
-def document(app: App) -> dict[str, Any]:
-    """Return the document of an app, after the public validator has accepted it."""
-    made = app.openapi(title="Notes", version="1.0")
-    OpenAPIV31SpecValidator(json.loads(json.dumps(made))).validate()
-    return made
 
 
 def reply_to(annotation: object) -> dict[str, Any]:
@@ -44,10 +25,7 @@ def reply_to(annotation: object) -> dict[str, Any]:
     def view(request: Request) -> None: ...
 
     view.__annotations__["return"] = annotation
-    app = App()
-    app.get("/")(view)
-    made = document(app)
-    return made["paths"]["/"]["get"]["responses"] | made.get("components", {}).get("schemas", {})
+    return responses_of(view)
 
 
 # -- the document

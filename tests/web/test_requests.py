@@ -65,19 +65,6 @@ def client(app):
     return TestApp(app)
 
 
-@pytest.fixture(scope="module")
-def post(app):
-    """Post a body with any Content-Length; the server does not know the end of the body."""
-
-    def post(path, body, length=None, **environ):
-        request = TestRequest.blank(path, method="POST", environ=environ)
-        request.environ["wsgi.input"] = io.BytesIO(body)
-        request.environ["CONTENT_LENGTH"] = str(len(body) if length is None else length)
-        return TestApp(app).do_request(request, status="*")
-
-    return post
-
-
 # Lazy attributes with werkzeug's values
 
 ATTRIBUTES = [

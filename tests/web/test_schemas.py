@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import datetime
 import enum
-import json
 import sys
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional, TypedDict
 
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from tests.web.documents import Note, document, responses_of
 from wsgiserve import App, Request
+from wsgiserve.web.schemas import Schemas, free_name
 
 if TYPE_CHECKING:
     from elsewhere import Missing
@@ -38,33 +38,13 @@ class Address(TypedDict):
     number: int | None
 
 
-@dataclass
-class Note:
-    """A thing to remember."""
-
-    id: int
-    text: str
-    parent: Note | None = None
-    tags: list[str] = field(default_factory=list)
-
-
-def document(app: App) -> dict[str, Any]:
-    """Return the document of an app, after the public validator has accepted it."""
-    made = app.openapi(title="Notes", version="1.0")
-    OpenAPIV31SpecValidator(json.loads(json.dumps(made))).validate()
-    return made
-
-
 def reply_to(annotation: object) -> dict[str, Any]:
     """Return the responses of a view with this annotation, and the components."""
 
     def view(request: Request) -> None: ...
 
     view.__annotations__["return"] = annotation
-    app = App()
-    app.get("/")(view)
-    made = document(app)
-    return made["paths"]["/"]["get"]["responses"] | made.get("components", {}).get("schemas", {})
+    return responses_of(view)
 
 
 def schema_of(annotation: object) -> dict[str, Any]:
@@ -211,3 +191,16 @@ def test_a_class_in_the_closure_of_a_view_is_found() -> None:
         return Local(1)
 
     assert "Local" in document(app)["components"]["schemas"]
+
+
+def test_a_named_type_is_referred_to_and_described_once() -> None:
+    schemas = Schemas()
+    reference = {"$ref": "#/components/schemas/Colour"}
+    assert schemas.of(list[Colour]) == {"type": "array", "items": reference}
+    assert schemas.of(Colour) == reference
+    assert schemas.components == {"Colour": {"type": "string", "enum": ["red", "blue"]}}
+
+
+def test_a_taken_name_gets_a_number() -> None:
+    assert free_name("Note", []) == "Note"
+    assert free_name("Note", ["Note", "Note_2"]) == "Note_3"
