@@ -1,4 +1,4 @@
-"""The demo's views, called through WebTest: no server, no port; lint checks each answer's WSGI."""
+"""The views of the demo, called by WebTest without a server, with lint."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def test_home_quotes_the_host_for_the_shell(client: TestApp) -> None:
 
 
 @pytest.mark.parametrize("host", ["<b>x</b>", "a;reboot", "a$(reboot)", "a'b", 'a"onload="b'])
-def test_home_takes_no_markup_and_no_command_from_the_host(client: TestApp, host: str) -> None:
+def test_home_escapes_the_host_for_html_and_the_shell(client: TestApp, host: str) -> None:
     page = client.get("/", headers={"Host": host})
     lines = [code.get_text() for code in page.html.select(".try code")]
     assert shlex.split(lines[0]) == ["curl", f"http://{host}/echo/hello"]
     assert not page.html.select("b, [onload]")
 
 
-def test_home_escapes_what_it_shows(client: TestApp) -> None:
+def test_home_escapes_the_mount_point(client: TestApp) -> None:
     page = client.get("/", extra_environ={"SCRIPT_NAME": "/a&b"})
     assert "/a%26b" in page.text
     assert "/a&b" not in page.text
 
 
-def test_home_below_a_mount_point(client: TestApp) -> None:
+def test_home_shows_its_mount_point(client: TestApp) -> None:
     page = client.get("/", extra_environ={"SCRIPT_NAME": "/demo", "HTTP_HOST": "a.example"})
     assert "curl http://a.example/demo/echo/hello" in page
     assert 'href="echo/hello"' in page
@@ -72,7 +72,7 @@ def test_home_below_a_mount_point(client: TestApp) -> None:
 # Echo
 
 
-def test_echo(client: TestApp) -> None:
+def test_echo_is_plain_text_with_a_length(client: TestApp) -> None:
     response = client.get("/echo/hello")
     assert response.status == "200 OK"
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -94,7 +94,7 @@ def test_echo(client: TestApp) -> None:
         ("<b>", "<b>"),
     ],
 )
-def test_echo_gives_back_everything_behind_it_decoded(client: TestApp, path: str, body: str) -> None:
+def test_echo_sends_back_the_decoded_rest_of_the_path(client: TestApp, path: str, body: str) -> None:
     response = client.get(f"/echo/{path}")
     assert response.text == body
     assert response.content_type == "text/plain"
@@ -110,7 +110,7 @@ def test_echo_counts_bytes_not_characters(client: TestApp, path: str, length: in
 # User agent
 
 
-def test_user_agent(client: TestApp) -> None:
+def test_user_agent_is_shown(client: TestApp) -> None:
     response = client.get("/user-agent", headers={"User-Agent": "MyCustomAgent/1.0 (+test)"})
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert response.text == "MyCustomAgent/1.0 (+test)"
@@ -122,7 +122,7 @@ def test_user_agent_is_empty_without_the_header(client: TestApp) -> None:
 
 
 def test_user_agent_in_utf8_comes_back_as_sent(client: TestApp) -> None:
-    as_latin_1 = "Zoë".encode().decode("latin-1")  # how PEP 3333 hands the bytes over
+    as_latin_1 = "Zoë".encode().decode("latin-1")  # PEP 3333: bytes as latin-1
     response = client.get("/user-agent", extra_environ={"HTTP_USER_AGENT": as_latin_1})
     assert response.body == "Zoë".encode()
 
@@ -209,7 +209,7 @@ def test_no_folder_is_made_before_the_first_upload(client: TestApp, directory: P
 
 
 @pytest.mark.parametrize("path", ["a", "", "sub", "sub/", "sub/a", "a/", "%00", "x" * 300])
-def test_what_is_not_a_file_is_404(client: TestApp, directory: Path, path: str) -> None:
+def test_a_path_that_is_not_a_file_is_404(client: TestApp, directory: Path, path: str) -> None:
     (directory / "sub").mkdir(parents=True)
     response = client.get(f"/files/{path}", status=404)
     assert response.text == "There is no such file.\n"
@@ -253,7 +253,7 @@ TRAVERSALS = {
 
 @pytest.fixture
 def outside(tmp_path: Path, directory: Path) -> Path:
-    """Make a sentinel outside, and links inside that lead to it."""
+    """Make a secret file outside, and links inside that lead to it."""
     outside = tmp_path / "outside"
     for folder in (outside, tmp_path / "files-old", directory, directory / "sub"):
         folder.mkdir()
@@ -284,7 +284,7 @@ def test_traversal_writes_nothing_outside(client: TestApp, outside: Path, tmp_pa
 
 
 def test_an_upload_that_is_cut_off_leaves_nothing(client: TestApp, directory: Path) -> None:
-    """The server's stream ends early, and the server does not tell: werkzeug notices."""
+    """The stream of the server ends early without an error; werkzeug notices it."""
     response = client.post("/files/a", b"12345", headers={"Content-Length": "10"}, status=400)
     assert "Created" not in response
     assert os.listdir(directory) == []
@@ -293,7 +293,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing(client: TestApp, directory: Pa
 def test_an_upload_that_is_cut_off_leaves_nothing_on_a_server_that_ends_the_stream(
     client: TestApp, directory: Path
 ) -> None:
-    """As under gunicorn, where a body that is cut off looks like its end: the store notices."""
+    """Under gunicorn a cut body looks like its end; the store notices it."""
     response = client.post(
         "/files/a",
         b"12345",
@@ -312,24 +312,24 @@ def test_a_chunked_upload_where_the_server_ends_the_stream(client: TestApp) -> N
 
 
 def test_a_chunked_upload_where_the_server_does_not_is_411(client: TestApp, directory: Path) -> None:
-    """Better than to keep an empty file."""
+    """Otherwise an empty file would be stored."""
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked"}
     client.post("/files/a", b"12345", extra_environ=chunked, status=411)
     assert not directory.exists()
 
 
-# What else is asked
+# Other requests and errors
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/echo", "/files", "/echos/a"])
-def test_unknown_paths(client: TestApp, path: str) -> None:
+def test_an_unknown_path_is_404_or_redirected(client: TestApp, path: str) -> None:
     assert client.get(path, expect_errors=True).status_int in (308, 404)
 
 
 @pytest.mark.parametrize(
     ("path", "allow"), [("/", "GET, HEAD, OPTIONS"), ("/files/a", "GET, HEAD, OPTIONS, PUT, POST")]
 )
-def test_other_methods_are_405_and_options_tells(client: TestApp, path: str, allow: str) -> None:
+def test_other_methods_are_405_and_options_lists_the_methods(client: TestApp, path: str, allow: str) -> None:
     assert client.delete(path, status=405).headers["Allow"] == allow
     assert client.options(path, status=204).headers["Allow"] == allow
 
@@ -342,8 +342,8 @@ def test_the_file_is_closed_with_the_response(client: TestApp) -> None:
     assert len(os.listdir("/dev/fd")) == before
 
 
-def test_the_servers_file_wrapper_gets_the_file_and_its_result_goes_back(client: TestApp) -> None:
-    """Only so can a server see that it may send the file itself."""
+def test_the_server_s_file_wrapper_gets_the_file(client: TestApp) -> None:
+    """A server can use sendfile only if it gets its own wrapper back."""
     client.post("/files/a", b"12345")
     environ = {**TestRequest.blank("/files/a").environ, "wsgi.file_wrapper": FileWrapper}
     result = client.app(environ, lambda status, headers, exc_info=None: None)
@@ -353,7 +353,7 @@ def test_the_servers_file_wrapper_gets_the_file_and_its_result_goes_back(client:
     assert result.filelike.closed
 
 
-def test_a_disk_that_holds_no_more_is_507(client: TestApp, directory: Path) -> None:
+def test_a_file_that_is_too_large_for_the_disk_is_507(client: TestApp, directory: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:

@@ -24,7 +24,8 @@ from bench.apps.folder_apps import FOLDER
 from bench.harness import child, tables
 from bench.harness.child import ROOT
 from tests.files import cases
-from tests.files.cases import Case, furnish
+from tests.files.cases import Case
+from tests.files.furnished import furnish
 from tests.files.judging import Ask, NotComparable, fault, over, run
 from tests.proxies.front_ends import program_of
 

@@ -1,67 +1,23 @@
-"""The table: requests for files, and what RFC 9110 wants for an answer, with the section in each id.
+"""The table: requests for files and their answers by RFC 9110, whose section is in each id.
 
-The folder is the one that ``furnish`` makes. In field values these words stand for what the server itself
-says of the file: ``{etag}``, ``{opaque}`` (the tag without W/), ``{inner}`` (without its quotes too),
-``{modified}``, and that date in the two old forms, ``{modified850}`` and ``{modifiedasc}``; ``{earlier}`` and
-``{later}`` are an hour from it.
+The folder is that of ``furnished``. Words in braces stand for values of the server's own answer: ``{etag}``,
+``{opaque}`` (the tag without W/), ``{inner}`` (also without its quotes), ``{modified}``, ``{modified850}``
+and ``{modifiedasc}`` (the date in the two obsolete forms), ``{earlier}`` and ``{later}`` (an hour from the
+date).
 
-``status`` is what we answer. ``also`` are statuses that the RFC leaves open to others; it always leaves open
-to ignore Range (§14.2), and to have no codings but identity. ``spans`` are the parts of a 206; others may
-send them in another order, or apart where we join them.
+``status`` is the answer of this server. The RFC also allows other servers the statuses in ``also``, to ignore
+Range (§14.2), and to have no coding but identity. ``spans`` are the parts of a 206; other servers may send
+them in another order, and need not join them.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
-
-DIGITS = b"0123456789"
-MODIFIED = 1_700_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
-SECRET = b"the sentinel outside"
-
-IDENTITY = b"let identity = 1;\n"
-CODED = {"br": b"(brotli)", "zstd": b"(zstandard)", "gzip": b"(gzip, longer)"}
-CONTENTS = {
-    "digits.txt": DIGITS,
-    "empty.txt": b"",
-    "page.html": b"<!doctype html><title>page</title>",
-    "script.js": IDENTITY,
-    "script.js.br": CODED["br"],
-    "script.js.zst": CODED["zstd"],
-    "script.js.gz": CODED["gzip"],
-    "plain.css": b"p { color: red }",
-    "backup.tar.gz": b"\x1f\x8b not really",
-    "sub/index.html": b"<!doctype html><title>sub</title>",
-    "bare/a.txt": b"a",
-    "a b&c#d?e%f.txt": b"odd",
-    "gr\u00fc\u00dfe.txt": b"hello",
-    ".hidden": b"hidden",
-}
-
-
-def furnish(base: Path) -> Path:
-    """Make the folder in ``base``, and beside it what must never be served; return it."""
-    root = base / "root"
-    for name, content in CONTENTS.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        os.utime(path, (MODIFIED, MODIFIED))
-    (base / "root-outside").mkdir()
-    (base / "root-outside" / "secret.txt").write_bytes(SECRET)
-    (base / "secret.txt").write_bytes(SECRET)
-    (root / "link-inside.txt").symlink_to("digits.txt")
-    (root / "link-outside.txt").symlink_to(base / "secret.txt")
-    (root / "folder-outside").symlink_to(base / "root-outside")
-    os.mkfifo(root / "fifo")
-    (root / "device").symlink_to("/dev/zero")
-    return root
 
 
 @dataclass(frozen=True)
 class Case:
-    """One request, and the answer to it; ``headers`` must be there as given, or not at all where None."""
+    """A request and its answer; a header that is None must be absent."""
 
     id: str
     fields: tuple[tuple[str, str], ...]
@@ -459,7 +415,7 @@ PATHS = [
     _case("9110-17.3-nul-in-the-middle", 404, path="/digits%00.txt", also=(400, 403)),
 ]
 
-# No RFC has a word on these: they are rules of this house.
+# Rules of this project, which no RFC has.
 HOUSE = [
     _case("house-link-inside", 200, path="/link-inside.txt", also=(403, 404)),
     _case("house-link-outside", 404, path="/link-outside.txt", also=(403,)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from wsgiref.validate import WSGIWarning, validator
 
 import pytest
 
-from tests.files.cases import furnish
+from tests.files.furnished import furnish
 from tests.files.judging import Ask, Seen
 from wsgiserve.files import Files
 
@@ -77,6 +79,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ask(folder: Path) -> Ask:
-    """Ask ``Files`` for what is in the folder of the table."""
+    """Send requests to ``Files`` of the folder of the table."""
     files = Files(folder)
     return lambda method, path, fields: call(files, method, path, fields)
+
+
+LONG_AGO = 1_600_000_000
+SECOND = 1_000_000_000
+
+
+def write(path: Path, content: bytes, age: float = 3600.0) -> None:
+    """Write a file that was last changed some seconds ago; the time of status change is now."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    moment = time.time() - age
+    os.utime(path, (moment, moment))
+
+
+def get(files: Files, path: str, *fields: str) -> Seen:
+    return call(files, "GET", path, tuple((n, v) for n, _, v in (line.partition(": ") for line in fields)))

@@ -1,4 +1,4 @@
-"""Whether an answer to a case is what the table wants; the same judge for us and for our peers."""
+"""Compare the answer to a case with the table; the benchmarks judge other servers by the same rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 
-from tests.files.cases import CODED, CONTENTS, IDENTITY, SECRET, Case
+from tests.files.cases import Case
+from tests.files.furnished import CODED, CONTENTS, IDENTITY, SECRET
 
 _GZIP = (("Accept-Encoding", "gzip"),)
 _ENOUGH = 1_000_000  # A device has no end.
@@ -32,7 +33,7 @@ Ask = Callable[[str, str, tuple[tuple[str, str], ...]], Seen]
 
 
 def over(port: int, seconds: float = 10.0) -> Ask:
-    """Ask a server on this machine, on a connection of its own for each request; 0 is no answer in time."""
+    """Send each request to a local server on a new connection; status 0 means no answer in time."""
 
     def ask(method: str, path: str, fields: tuple[tuple[str, str], ...]) -> Seen:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
@@ -56,11 +57,11 @@ def over(port: int, seconds: float = 10.0) -> Ask:
 
 
 class NotComparable(Exception):
-    """The server lacks what the case is about: a tag, a date, a coding."""
+    """The server does not send the tag, date or coding that the case needs."""
 
 
 def run(case: Case, ask: Ask) -> Seen:
-    """Send a case, once the server has told what its fields need."""
+    """Send the request of a case, with tag and date of the server in its fields."""
     said = words(ask("GET", case.path, ())) if any("{" in value for _, value in case.fields) else {}
     if said and case.coding and "content-encoding" not in ask("GET", case.path, _GZIP).headers:
         raise NotComparable("coding")
@@ -68,7 +69,7 @@ def run(case: Case, ask: Ask) -> Seen:
 
 
 def words(plain: Seen) -> dict[str, str]:
-    """Return what stands for the words in braces, from the answer to a request without conditions."""
+    """Return the values of the words in braces, from the answer to a request without conditions."""
     said = {}
     if tag := plain.headers.get("etag"):
         said = {"etag": tag, "opaque": tag.removeprefix("W/"), "inner": tag.removeprefix("W/").strip('"')}
@@ -86,7 +87,7 @@ def words(plain: Seen) -> dict[str, str]:
 
 
 def fault(case: Case, seen: Seen, ask: Ask) -> str:
-    """Say what is wrong with an answer; '' if nothing is."""
+    """Return the mistake in an answer, or ''."""
     if SECRET in seen.body:
         return "gave a file outside"
     if seen.status not in (case.status, *case.also):
@@ -118,7 +119,7 @@ def content_of(case: Case, coding: str) -> bytes:
 
 
 def _coding(case: Case, seen: Seen, has_codings: bool) -> tuple[str, str]:
-    """Return the coding of an answer, and what is wrong with it."""
+    """Return the coding of an answer, and the mistake in it."""
     coding = seen.headers.get("content-encoding", "").replace("identity", "")
     if coding and coding not in CODED:
         return "", f"coding {coding}"
@@ -128,7 +129,7 @@ def _coding(case: Case, seen: Seen, has_codings: bool) -> tuple[str, str]:
     if coding != case.coding:
         forbidden = re.search(rf"{coding or 'identity'} *; *q=0(\.0*)?(,|$)", accepted)
         asked = coding and re.search(rf"(^|[ ,-]){coding}\b(?!ped)", accepted)
-        # A server without codings may disregard what it is told of them: §12.1.
+        # §12.1: a server without codings may ignore Accept-Encoding.
         if (forbidden and (coding or has_codings)) or (coding and (not asked or not case.coding)):
             return "", f"sent {coding or 'identity'}"
     if coding and "accept-encoding" not in seen.headers.get("vary", "").lower():

@@ -1,4 +1,4 @@
-"""Folders as .zip and .tar.gz: what is in them, what is not, and how much of it is in memory."""
+"""Folders as .zip and .tar.gz: their members, and the memory they take."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def unpacked(kind: str, packed: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_archive_has_what_the_store_gives_and_nothing_else(store: Store, kind: str) -> None:
+def test_an_archive_has_the_files_of_the_store_and_no_others(store: Store, kind: str) -> None:
     members = unpacked(kind, b"".join(FORMATS[kind][1](store, "")))
     assert list(members) == NAMES
     for name, content in members.items():
@@ -56,13 +56,13 @@ def test_an_archive_has_what_the_store_gives_and_nothing_else(store: Store, kind
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_folder_below_is_packed_with_paths_from_there(store: Store, kind: str) -> None:
+def test_paths_are_relative_to_the_packed_folder(store: Store, kind: str) -> None:
     members = unpacked(kind, b"".join(FORMATS[kind][1](store, "b")))
     assert list(members) == ["empty/", "deep.txt", "photo.jpg"]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_is_no_folder_is_not_found(store: Store, kind: str) -> None:
+def test_a_name_that_is_not_a_folder_is_not_found(store: Store, kind: str) -> None:
     for name in ("nowhere", "a2.txt", "out", ".hidden", "../shared"):
         with pytest.raises(FileNotFoundError):
             b"".join(FORMATS[kind][1](store, name))
@@ -83,7 +83,7 @@ def test_the_members_keep_their_time(store: Store, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_of_a_large_file_only_blocks_are_in_memory(store: Store, kind: str) -> None:
+def test_a_large_file_is_never_whole_in_memory(store: Store, kind: str) -> None:
     size = 64 << 20
     with (store.directory / "large.jpg").open("wb") as file:
         file.truncate(size)
@@ -119,7 +119,7 @@ class Vanishing(Store):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-def test_what_is_removed_meanwhile_is_left_out(store: Store, kind: str) -> None:
+def test_a_file_that_is_removed_meanwhile_is_left_out(store: Store, kind: str) -> None:
     stream = archive._zip if kind == "zip" else tar_stream
     members = unpacked(kind, b"".join(stream(Vanishing(store.directory), "")))
     assert list(members) == [name for name in NAMES if name != "a2.txt"]

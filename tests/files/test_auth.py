@@ -1,4 +1,4 @@
-"""Basic authentication: who gets through, and what it costs."""
+"""Basic authentication, and the time it takes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def app() -> TestApp:
     return TestApp(validator(BasicAuth(inside, CREDENTIALS, realm="files")))
 
 
-def test_who_knows_the_password_gets_through(app: TestApp) -> None:
+def test_the_right_password_is_accepted(app: TestApp) -> None:
     for _ in range(2):  # the second time from memory
         assert app.get("/", headers=basic("ann:sécret: ü")).text == "hello ann"
 
@@ -54,7 +54,7 @@ def test_who_knows_the_password_gets_through(app: TestApp) -> None:
     ],
     ids=str,
 )
-def test_everybody_else_gets_401(app: TestApp, headers: dict[str, str]) -> None:
+def test_other_credentials_get_401(app: TestApp, headers: dict[str, str]) -> None:
     app.get("/", headers=basic("ann:sécret: ü"))
     response = app.get("/", headers=headers, status=401)
     assert response.headers["WWW-Authenticate"] == 'Basic realm="files", charset="UTF-8"'
@@ -62,13 +62,13 @@ def test_everybody_else_gets_401(app: TestApp, headers: dict[str, str]) -> None:
     assert "hello" not in response.text
 
 
-def test_head_has_no_body(app: TestApp) -> None:
+def test_the_401_to_head_has_no_body(app: TestApp) -> None:
     response = app.head("/", status=401)
     assert response.body == b""
     assert response.headers["WWW-Authenticate"]
 
 
-def test_only_the_first_right_answer_costs_a_hash() -> None:
+def test_only_the_first_right_password_costs_a_hash() -> None:
     app = TestApp(BasicAuth(inside, make_credentials("ann", "secret")))
     started = time.process_time()
     app.get("/", headers=basic("ann:secret"))
@@ -80,12 +80,12 @@ def test_only_the_first_right_answer_costs_a_hash() -> None:
 
 
 @pytest.mark.parametrize("credentials", ["", "ann", "ann:", "ann:secret", "ann:md5$x$y", ":scrypt:1:1:1$a$b"])
-def test_what_is_no_hash_is_refused(credentials: str) -> None:
+def test_malformed_credentials_are_an_error(credentials: str) -> None:
     with pytest.raises(ValueError, match="not USER:HASH"):
         BasicAuth(inside, credentials)
 
 
 @pytest.mark.parametrize("user", ["", "a:b"])
-def test_what_is_no_user_name_is_refused(user: str) -> None:
+def test_an_invalid_user_name_is_an_error(user: str) -> None:
     with pytest.raises(ValueError, match="no user name"):
         make_credentials(user, "secret")

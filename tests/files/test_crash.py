@@ -1,4 +1,4 @@
-"""A server that is killed at random points of uploads: what it acknowledged is whole, nothing else there."""
+"""A server that is killed during uploads: acknowledged files are whole, and no others exist."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.files.conftest import call
 from tests.server.client import wait_until
@@ -30,13 +32,13 @@ with Server(Files(sys.argv[1], upload=True), port=0) as server:
 
 
 def content(name: str, version: int) -> bytes:
-    """Return what a version of a file holds; where one ends, and what it is, can be told from it."""
+    """Return the content of a version of a file; name, version and end can be read from it."""
     seed = f"{name} {version} ".encode()
     return (seed * (random.Random(seed).randrange(20, 400_000) // len(seed) + 1)) + b"end"
 
 
 class Server:
-    """The server under test, in a process that can be killed; it is started again at once."""
+    """The server under test, in a process that is killed and started again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -63,7 +65,7 @@ class Server:
 
 
 class Uploader:
-    """Uploads versions of files, as long as there are any, and remembers what was acknowledged."""
+    """Uploads versions of files while there are any, and records which the server acknowledged."""
 
     def __init__(self, server: Server, numbers: list[int]) -> None:
         self.server = server
@@ -74,7 +76,7 @@ class Uploader:
     def run(self) -> None:
         while self.server.up.wait(10) and self.numbers:
             number = self.numbers.pop()
-            name = f"file-{number % 40}"  # So that most of them replace one.
+            name = f"file-{number % 40}"  # Most uploads replace a file.
             self.tried.setdefault(name, []).append(number)
             with contextlib.suppress(OSError, http.client.HTTPException):
                 connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
@@ -84,7 +86,8 @@ class Uploader:
                 connection.close()
 
 
-def test_killed_at_random_points_of_uploads(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_server_killed_during_uploads_leaves_only_whole_files(tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     server = Server(folder)
@@ -98,7 +101,7 @@ def test_killed_at_random_points_of_uploads(tmp_path: Path) -> None:
     for kills in range(1, KILLS + 1):
         left = UPLOADS * (KILLS - kills) // KILLS
         wait_until(lambda left=left: len(numbers) <= left)
-        time.sleep(random.random() * 0.01)  # To a point that nobody chose.
+        time.sleep(random.random() * 0.01)  # A random point of an upload.
         server.kill()
         server.start()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""What a person without script sends from a folder's page, and folders that are made and removed."""
+"""Forms of the folder page: uploads, new folders, deletions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from wsgiref.validate import validator
 import pytest
 from webtest import TestApp, TestResponse
 
-from wsgiserve.files import Files
+from wsgiserve.files import Files, Store
+from wsgiserve.files.forms import answer_form
 
 BOUNDARY = "---------------------------7d91"
 
@@ -43,7 +44,7 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_files_of_a_form_are_saved_and_the_browser_led_back(tmp_path: Path) -> None:
+def test_files_of_a_form_are_saved_and_the_browser_is_redirected(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     body = form(
         choose("keep"),
@@ -78,7 +79,7 @@ def test_a_name_that_is_taken_is_kept_replaced_or_skipped(
     assert contents(tmp_path) == expected | {"z": b"z"}
 
 
-def test_what_is_not_saved_is_said_and_the_rest_is_saved(tmp_path: Path) -> None:
+def test_refused_files_are_listed_and_the_others_saved(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     body = form(
         choose("replace"),
@@ -109,7 +110,7 @@ def test_a_malformed_form_saves_nothing_of_the_broken_part(tmp_path: Path, body:
     assert contents(tmp_path) == {}
 
 
-def test_a_head_of_a_part_without_end_is_not_kept_in_memory(tmp_path: Path) -> None:
+def test_an_endless_head_of_a_part_is_not_kept_in_memory(tmp_path: Path) -> None:
     body = f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=x; y=".encode() + b"z" * (4 << 20)
     assert send(app(tmp_path, upload=True), "/", body, 413).text == "The form is too large.\n"
 
@@ -154,7 +155,7 @@ def test_a_page_of_another_site_saves_and_deletes_nothing(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_each_power_is_its_own(tmp_path: Path) -> None:
+def test_uploads_and_deletions_have_an_option_each(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     body = form(("file", "b", b"x"))
     send(app(tmp_path), "/", body, 405)
@@ -164,7 +165,7 @@ def test_each_power_is_its_own(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_deletion_waits_for_a_yes(tmp_path: Path) -> None:
+def test_a_deletion_needs_a_confirmation(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "<b>.txt").write_text("")
     files = app(tmp_path, delete=True)
@@ -178,7 +179,7 @@ def test_a_deletion_waits_for_a_yes(tmp_path: Path) -> None:
     assert page.form.submit("delete").status_int == 303  # it is gone, as was wished
 
 
-def test_a_folder_is_deleted_when_it_is_empty(tmp_path: Path) -> None:
+def test_only_an_empty_folder_is_deleted(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").write_text("")
     (tmp_path / "empty").mkdir()
@@ -208,3 +209,10 @@ def test_a_folder_is_made_once(tmp_path: Path) -> None:
         "neu ü",
         "neu ü/below",
     ]
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/json", "multipart/mixed; boundary=x"])
+def test_another_body_is_no_form(tmp_path: Path, kind: str) -> None:
+    environ = {"REQUEST_METHOD": "POST", "CONTENT_TYPE": kind, "wsgi.input": io.BytesIO(b"")}
+    answer = answer_form(environ, Store(tmp_path), "", upload=True, delete=True, max_size=None)
+    assert answer.status == "415 Unsupported Media Type"

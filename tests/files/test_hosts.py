@@ -1,4 +1,4 @@
-"""DNS rebinding: what changes something is only taken under a name that is surely this machine's."""
+"""DNS rebinding: writes need a Host that no stranger can own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def inside(environ, start_response):
 
 APP = TestApp(OwnHostOnly(inside))
 
-OURS = [
+OWN = [
     "localhost",
     "localhost:8000",
     "127.0.0.1:8000",
@@ -29,22 +29,22 @@ OURS = [
     "NAS.LAN.:80",
     socket.gethostname(),
 ]
-THEIRS = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example:80"]
+FOREIGN = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example:80"]
 
 
-@pytest.mark.parametrize("host", OURS)
-def test_a_name_that_no_stranger_can_own_is_ours(host: str) -> None:
+@pytest.mark.parametrize("host", OWN)
+def test_a_write_to_a_private_name_is_accepted(host: str) -> None:
     assert APP.put("/a", "x", headers={"Host": host}).text == "done"
 
 
-@pytest.mark.parametrize("host", THEIRS)
+@pytest.mark.parametrize("host", FOREIGN)
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
-def test_nothing_is_changed_under_another_name(host: str, method: str) -> None:
+def test_a_write_to_another_name_is_refused(host: str, method: str) -> None:
     response = APP.request("/a", method=method, headers={"Host": host}, status=403)
     assert "use its address" in response.text
 
 
-@pytest.mark.parametrize("host", THEIRS)
-def test_reading_is_not_asked(host: str) -> None:
+@pytest.mark.parametrize("host", FOREIGN)
+def test_reading_needs_no_private_name(host: str) -> None:
     assert APP.get("/a", headers={"Host": host}).text == "done"
     APP.head("/a", headers={"Host": host})

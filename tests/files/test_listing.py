@@ -1,4 +1,4 @@
-"""The page of a folder, as a program sees it; for what a person sees see ``tests/test_files_browser.py``."""
+"""The page of a folder as HTML and JSON; ``test_browser`` has the page in a browser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from webtest import TestApp, TestResponse
 
 from wsgiserve.files import Files, Store
 from wsgiserve.files.listing import human_size
-from wsgiserve.files.tree import ordered
 
 XSS = "<img src=x onerror=alert(1)>.txt"
 HEBREW = "\u05e9\u05dc\u05d5\u05dd 1.txt"
@@ -78,24 +77,13 @@ NATURAL = [
         ("?q=%3Cimg", [XSS]),
     ],
 )
-def test_page_and_json_have_the_order_that_is_asked_for(root: Path, query: str, expected: list[str]) -> None:
+def test_page_and_json_have_the_requested_order(root: Path, query: str, expected: list[str]) -> None:
     files = app(root)
     assert names(as_json(files, f"/{query}")) == expected
     assert listed(files.get(f"/{query}")) == expected
 
 
-def test_equals_stand_by_name_in_either_direction(tmp_path: Path) -> None:
-    for name in ("c", "a10", "a9"):
-        (tmp_path / name).write_bytes(b"x")
-        os.utime(tmp_path / name, (1, 1))
-    entries = Store(tmp_path).entries()
-    for by in ("size", "date"):
-        for descending in (False, True):
-            found = ordered(entries, by, descending=descending)
-            assert [entry.name for entry in found] == ["a9", "a10", "c"]
-
-
-def test_each_link_leads_to_what_it_names(root: Path) -> None:
+def test_each_link_leads_to_its_file(root: Path) -> None:
     files = app(root)
     page = files.get("/")
     for link in page.html.select("td:first-child a"):
@@ -105,7 +93,7 @@ def test_each_link_leads_to_what_it_names(root: Path) -> None:
             assert answer.body == (root / link.text).read_bytes()
 
 
-def test_json_says_what_is_there(root: Path) -> None:
+def test_json_has_names_types_sizes_and_dates(root: Path) -> None:
     answer = as_json(app(root), "/")
     assert answer.content_type == "application/json"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -129,7 +117,7 @@ def test_json_says_what_is_there(root: Path) -> None:
         ("image/png", "text/html"),
     ],
 )
-def test_what_is_accepted_decides(root: Path, accept: str | None, kind: str) -> None:
+def test_accept_chooses_page_or_json(root: Path, accept: str | None, kind: str) -> None:
     response = app(root).get("/", headers={"Accept": accept} if accept else {})
     assert response.content_type == kind
     assert response.headers["Vary"] == "Accept"
@@ -150,7 +138,7 @@ def test_everything_is_escaped(root: Path) -> None:
         assert not page.html.find_all(attrs={"style": True})
 
 
-def test_the_page_forbids_what_it_does_not_need(root: Path) -> None:
+def test_the_policy_of_the_page_allows_only_its_own_files(root: Path) -> None:
     headers = app(root).get("/").headers
     policy = headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
@@ -159,7 +147,7 @@ def test_the_page_forbids_what_it_does_not_need(root: Path) -> None:
     assert headers["Cache-Control"] == "no-cache"
 
 
-def test_a_page_that_is_unchanged_is_not_sent_again(root: Path) -> None:
+def test_an_unchanged_page_is_304(root: Path) -> None:
     files = app(root)
     for headers in ({}, {"Accept": "application/json"}):
         etag = files.get("/", headers=headers).headers["ETag"]
@@ -179,7 +167,7 @@ def test_head_is_get_without_the_body(root: Path) -> None:
 
 @pytest.mark.parametrize("mount", ["", "/static", "/a b/c"])
 @pytest.mark.parametrize("folder", ["/", "/sub/", "/sub/deep%20er/"])
-def test_style_and_script_are_found_below_any_mount_and_kept_for_good(
+def test_style_and_script_are_found_below_any_mount_and_cached_for_good(
     root: Path, mount: str, folder: str
 ) -> None:
     files = app(root)
@@ -199,14 +187,14 @@ def test_style_and_script_are_found_below_any_mount_and_kept_for_good(
 @pytest.mark.parametrize(
     "name", [".wsgiserve-0123456789abcdef.js", ".wsgiserve-", ".wsgiserve-x/y", "sub/.wsgiserve-x"]
 )
-def test_other_names_that_are_kept_for_us_are_not_there(root: Path, name: str) -> None:
+def test_other_reserved_names_are_404(root: Path, name: str) -> None:
     (root / ".wsgiserve-0123456789abcdef.js").write_text("secret")
     answer = app(root).get(f"/{name}", status=404)
     assert answer.text == app(root).get("/missing", status=404).text
 
 
 @pytest.mark.parametrize("has_proc", [True, False])
-def test_hidden_and_foreign_things_are_not_listed(
+def test_hidden_files_and_files_outside_are_not_listed(
     root: Path, tmp_path: Path, has_proc: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "has_proc", has_proc)
@@ -231,13 +219,13 @@ def test_hidden_and_foreign_things_are_not_listed(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_we_may_not_read_is_not_listed(root: Path) -> None:
+def test_unreadable_files_are_not_listed(root: Path) -> None:
     (root / "a1.txt").chmod(0)
     (root / "sub").chmod(0o600)
     assert {"a1.txt", "sub"}.isdisjoint(names(as_json(app(root), "/")))
 
 
-def test_a_folder_that_is_not_there_is_404(root: Path) -> None:
+def test_a_missing_folder_is_404(root: Path) -> None:
     files = app(root)
     for url in ("/nowhere/", "/a1.txt/", "/../", "/sub//"):
         assert files.get(url, status=404).text == "There is no such file.\n"
@@ -262,7 +250,7 @@ def test_breadcrumbs_lead_up(root: Path) -> None:
     assert [link["href"] for link in page.html.nav.select("a")] == ["../../", "../"]
 
 
-def test_a_name_cannot_turn_the_text_around(root: Path) -> None:
+def test_marks_that_turn_text_are_replaced(root: Path) -> None:
     (root / "photo\u202egpj.exe").write_text("")
     page = app(root).get("/")
     assert "\u202e" not in page.html.table.text
@@ -270,7 +258,7 @@ def test_a_name_cannot_turn_the_text_around(root: Path) -> None:
     assert HEBREW in listed(page)
 
 
-def test_what_may_not_be_done_is_not_offered(root: Path) -> None:
+def test_the_page_offers_only_allowed_actions(root: Path) -> None:
     page = app(root).get("/")
     assert not page.html.select("input[type=file], button, dialog, [download]")
     page = app(root, upload=True).get("/")
@@ -314,5 +302,5 @@ def test_an_archive_is_a_download_with_the_folder_s_name(root: Path) -> None:
         (10**19, "10.0 EB"),
     ],
 )
-def test_sizes_are_for_people(size: int, shown: str) -> None:
+def test_sizes_have_two_or_three_digits(size: int, shown: str) -> None:
     assert human_size(size) == shown

@@ -41,7 +41,9 @@ def marked(specs: list[tuple[int | None, int | None]], size: int) -> list[Bounds
 
 
 @given(st.lists(SPECS, min_size=1, max_size=MAX_RANGES), SIZES)
-def test_selected_are_the_bytes_that_are_named(specs: list[tuple[int | None, int | None]], size: int) -> None:
+def test_the_spans_hold_exactly_the_requested_bytes(
+    specs: list[tuple[int | None, int | None]], size: int
+) -> None:
     selected = select("bytes=" + ",".join(map(render, specs)), size)
     if size == 0 and any(first is None and last for first, last in specs):
         assert selected is None  # satisfied by nothing, which no 206 can say
@@ -50,24 +52,24 @@ def test_selected_are_the_bytes_that_are_named(specs: list[tuple[int | None, int
 
 
 @given(st.lists(st.tuples(SIZES, SIZES).filter(lambda span: span[0] < span[1]), max_size=30))
-def test_coalesced_spans_are_apart_in_order_and_cover_the_same(spans: list[Bounds]) -> None:
+def test_joined_spans_are_sorted_apart_and_hold_the_same_bytes(spans: list[Bounds]) -> None:
     joined = coalesce(spans)
     assert all(before[1] < after[0] for before, after in itertools.pairwise(joined))
     assert {p for span in joined for p in range(*span)} == {p for span in spans for p in range(*span)}
 
 
 @given(st.text(alphabet="bytes=0123456789-, \tx", max_size=40), SIZES)
-def test_whatever_the_field_the_spans_are_inside(field: str, size: int) -> None:
+def test_spans_of_any_field_are_inside_the_file(field: str, size: int) -> None:
     for start, stop in select(field, size) or []:
         assert 0 <= start < stop <= size
 
 
 @given(st.integers(MAX_RANGES + 1, 200), SIZES)
-def test_more_than_enough_ranges_are_ignored(count: int, size: int) -> None:
+def test_too_many_ranges_are_ignored(count: int, size: int) -> None:
     assert select("bytes=" + ",".join(["0-0"] * count), size) is None
 
 
-def test_digits_of_other_scripts_are_no_digits() -> None:
+def test_digits_of_other_scripts_are_refused() -> None:
     assert select("bytes=\u0660-\u0664", 10) is None
 
 

@@ -1,4 +1,4 @@
-"""The table of cases: from memory, from the open file, and over a socket."""
+"""The table of cases: from the cache, from the open file, and over a socket."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.files.cases import CASES, Case, furnish
+from tests.files.cases import CASES, Case
 from tests.files.conftest import call
+from tests.files.furnished import furnish
 from tests.files.judging import Ask, fault, over, run
 from wsgiserve import Server
 from wsgiserve.files import Files
@@ -19,7 +20,7 @@ TABLE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 
 
 @TABLE
-def test_table(case: Case, ask: Ask) -> None:
+def test_each_case_has_its_answer(case: Case, ask: Ask) -> None:
     seen = run(case, ask)
     assert seen.status == case.status
     assert fault(case, seen, ask) == ""
@@ -27,7 +28,7 @@ def test_table(case: Case, ask: Ask) -> None:
 
 
 @TABLE
-def test_table_with_nothing_in_memory(case: Case, folder: Path) -> None:
+def test_each_case_has_its_answer_without_the_cache(case: Case, folder: Path) -> None:
     """Each answer is made from the open file."""
     ask: Ask = lambda method, path, fields: call(Files(folder), method, path, fields)  # noqa: E731
     seen = run(case, ask)
@@ -42,7 +43,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
 
 
 @TABLE
-def test_table_over_a_socket(case: Case, served: Ask) -> None:
+def test_each_case_has_its_answer_over_a_socket(case: Case, served: Ask) -> None:
     seen = run(case, served)
     assert seen.status == case.status
     assert fault(case, seen, served) == ""

@@ -1,4 +1,4 @@
-"""PUT, POST and DELETE: what is stored, what is refused and why, and who of several writers wins."""
+"""PUT, POST and DELETE: files that are stored, requests that are refused, and races of writers."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.server.client import Client
 from wsgiserve import Server
 from wsgiserve.files import Files, NotStored, Store
 from wsgiserve.files.store import HIDDEN
+from wsgiserve.files.writing import Writing
 
 Send = Callable[..., Seen]
 
@@ -61,29 +62,29 @@ def test_the_location_is_below_the_mount(send: Send) -> None:
     assert send("PUT", "/a", body=b"1", SCRIPT_NAME="/st ore").headers["location"] == "/st%20ore/a"
 
 
-def test_what_was_written_is_read_at_once(send: Send) -> None:
+def test_a_written_file_can_be_read_at_once(send: Send) -> None:
     for number in range(20):
         send("PUT", "/a", body=b"%d" % number)
         assert send("GET", "/a").body == b"%d" % number
 
 
-def test_the_tag_of_an_upload_is_that_of_the_download(send: Send) -> None:
+def test_upload_and_download_have_the_same_tag(send: Send) -> None:
     tag = send("PUT", "/a", body=b"1").headers["etag"]
     assert tag.startswith('"')
     assert send("GET", "/a").headers["etag"].removeprefix("W/") == tag
 
 
-def test_versions_of_equal_size_that_follow_at_once_have_tags_of_their_own(send: Send) -> None:
+def test_versions_of_equal_size_in_quick_succession_have_different_tags(send: Send) -> None:
     tags = {send("PUT", "/a", body=b"%d" % (number % 10)).headers["etag"] for number in range(50)}
     assert len(tags) == 50
 
 
-def test_empty_file(send: Send, folder: Path) -> None:
+def test_an_empty_file_may_be_stored(send: Send, folder: Path) -> None:
     assert send("PUT", "/a", "Content-Length: 0").status == 201
     assert (folder / "a").read_bytes() == b""
 
 
-def test_deleted(send: Send, folder: Path) -> None:
+def test_a_file_is_deleted(send: Send, folder: Path) -> None:
     send("PUT", "/a", body=b"1")
     assert send("GET", "/a").status == 200
     assert send("DELETE", "/a").status == 204
@@ -121,7 +122,9 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize(("name", "fields", "status"), CONDITIONS.values(), ids=CONDITIONS)
-def test_condition_of_an_upload(send: Send, folder: Path, name: str, fields: list[str], status: int) -> None:
+def test_an_upload_obeys_its_condition(
+    send: Send, folder: Path, name: str, fields: list[str], status: int
+) -> None:
     tag = send("PUT", "/there", body=b"old").headers["etag"]
     fields = [field.replace("{etag}", tag) for field in fields]
     assert send("PUT", f"/{name}", *fields, body=b"new").status == status
@@ -133,13 +136,13 @@ def test_condition_of_an_upload(send: Send, folder: Path, name: str, fields: lis
     ("field", "status"),
     [("If-Match: {etag}", 204), ('If-Match: "other"', 412), ("If-Match: *", 204), ("If-None-Match: *", 412)],
 )
-def test_condition_of_a_deletion(send: Send, folder: Path, field: str, status: int) -> None:
+def test_a_deletion_obeys_its_condition(send: Send, folder: Path, field: str, status: int) -> None:
     tag = send("PUT", "/a", body=b"1").headers["etag"]
     assert send("DELETE", "/a", field.replace("{etag}", tag)).status == status
     assert names(folder) == ([] if status == 204 else ["a"])
 
 
-def test_deletion_of_nothing_with_a_condition(send: Send) -> None:
+def test_a_missing_file_fails_the_condition_of_a_deletion(send: Send) -> None:
     assert send("DELETE", "/a", "If-Match: *").status == 412
 
 
@@ -154,7 +157,7 @@ def race(writers: int, write: Callable[[int], Seen]) -> list[int]:
         return list(threads.map(run, range(writers)))
 
 
-def test_of_fifty_creators_exactly_one_creates(folder: Path) -> None:
+def test_exactly_one_of_fifty_creators_creates(folder: Path) -> None:
     """Over sockets, to two servers on one folder."""
     with contextlib.ExitStack() as running:
         servers = [running.enter_context(Server(Files(folder, upload=True), port=0)) for _ in range(2)]
@@ -170,7 +173,7 @@ def test_of_fifty_creators_exactly_one_creates(folder: Path) -> None:
     assert names(folder) == ["a"]
 
 
-def test_of_many_who_saw_one_version_exactly_one_replaces(send: Send, folder: Path) -> None:
+def test_exactly_one_of_many_writers_with_the_same_tag_replaces(send: Send, folder: Path) -> None:
     tag = send("PUT", "/a", body=b"old").headers["etag"]
     statuses = race(20, lambda number: send("PUT", "/a", f"If-Match: {tag}", body=b"%02d" % number))
     assert sorted(statuses) == [200] + [412] * 19
@@ -178,7 +181,7 @@ def test_of_many_who_saw_one_version_exactly_one_replaces(send: Send, folder: Pa
     assert names(folder) == ["a"]
 
 
-def test_a_program_that_creates_the_file_in_the_last_moment_wins(folder: Path) -> None:
+def test_another_program_that_creates_the_file_first_wins(folder: Path) -> None:
     """It knows nothing of our lock."""
     store, asked = Store(folder), []
 
@@ -230,7 +233,7 @@ DIGESTS = {
 
 
 @pytest.mark.parametrize(("value", "status"), DIGESTS.values(), ids=DIGESTS)
-def test_announced_digest(send: Send, folder: Path, value: str, status: int) -> None:
+def test_an_announced_digest_is_checked(send: Send, folder: Path, value: str, status: int) -> None:
     assert send("PUT", "/a", f"Repr-Digest: {value}", body=b"body").status == status
     assert names(folder) == (["a"] if status == 201 else [])
 
@@ -245,7 +248,7 @@ def test_announced_digest(send: Send, folder: Path, value: str, status: int) -> 
         ("", False),
     ],
 )
-def test_wanted_digest(send: Send, value: str, given: bool) -> None:
+def test_a_wanted_digest_is_sent(send: Send, value: str, given: bool) -> None:
     send("PUT", "/a", body=b"body")
     for method, *fields in (["GET"], ["HEAD"], ["GET", "Range: bytes=0-1"]):
         seen = send(method, "/a", f"Want-Repr-Digest: {value}", *fields)
@@ -274,7 +277,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("fields", "status"), REFUSALS.values(), ids=REFUSALS)
 @pytest.mark.parametrize("method", ["PUT", "POST"])
-def test_refused_by_the_head_alone(
+def test_the_head_alone_gets_an_upload_refused(
     send: Send, folder: Path, method: str, fields: list[str], status: int
 ) -> None:
     class Unread(io.BytesIO):
@@ -291,7 +294,7 @@ def test_refused_by_the_head_alone(
     "field",
     ["Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: none", "Origin: http://test", "Origin: https://TEST"],
 )
-def test_a_page_of_our_own_may_write(send: Send, field: str) -> None:
+def test_a_page_of_this_origin_may_write(send: Send, field: str) -> None:
     assert send("PUT", "/a", field, body=b"1").status == 201
 
 
@@ -310,7 +313,7 @@ def test_a_trusted_origin_may_write_and_others_may_not(folder: Path) -> None:
         assert (seen.headers.get("access-control-allow-origin") == origin) is (status == 201)
 
 
-def test_reading_from_everywhere_is_not_writing_from_everywhere(folder: Path) -> None:
+def test_cors_for_everybody_does_not_allow_writes(folder: Path) -> None:
     files = Files(folder, upload=True, cors=True)
     fields = (("Origin", "https://evil.example"),)
     assert call(files, "GET", "/a", fields).headers["access-control-allow-origin"] == "*"
@@ -325,7 +328,9 @@ def test_reading_from_everywhere_is_not_writing_from_everywhere(folder: Path) ->
         ({"delete": True}, "GET, HEAD, OPTIONS, DELETE"),
     ],
 )
-def test_each_power_is_an_option_of_its_own(folder: Path, options: dict[str, bool], allow: str) -> None:
+def test_uploads_and_deletions_have_an_option_each(
+    folder: Path, options: dict[str, bool], allow: str
+) -> None:
     (folder / "a").write_bytes(b"1")
     files = Files(folder, **options)
     assert call(files, "OPTIONS", "/a").headers["allow"] == allow
@@ -348,14 +353,14 @@ def test_a_path_that_cannot_be_a_file_is_refused(send: Send, folder: Path, path:
     assert names(folder) == ["sub"]
 
 
-def test_too_long_by_what_arrives(send: Send, folder: Path) -> None:
+def test_a_body_that_turns_out_too_long_is_refused(send: Send, folder: Path) -> None:
     """A server that ends the body itself need not know its length."""
     body = io.BytesIO(b"x" * 1001)
     assert send("PUT", "/a", **{"wsgi.input": body, "wsgi.input_terminated": True}).status == 413
     assert names(folder) == []
 
 
-def test_cut_short(send: Send, folder: Path) -> None:
+def test_a_body_that_ends_early_is_refused(send: Send, folder: Path) -> None:
     assert send("PUT", "/a", "Content-Length: 9", body=b"short").status == 400
     assert names(folder) == []
 
@@ -369,7 +374,7 @@ def server(folder: Path) -> Iterator[Server]:
         yield server
 
 
-def test_too_long_is_refused_before_the_body_is_sent(server: Server, folder: Path) -> None:
+def test_a_body_that_is_announced_too_long_is_refused_before_it_is_sent(server: Server, folder: Path) -> None:
     with Client(server) as client:
         client.send(
             b"PUT /a HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 200000000\r\n\r\n"
@@ -379,7 +384,7 @@ def test_too_long_is_refused_before_the_body_is_sent(server: Server, folder: Pat
     assert names(folder) == []
 
 
-def test_a_condition_that_fails_is_told_before_the_body_is_sent(server: Server, folder: Path) -> None:
+def test_a_failed_condition_is_answered_before_the_body_is_sent(server: Server, folder: Path) -> None:
     (folder / "a").write_bytes(b"1")
     with Client(server) as client:
         client.send(
@@ -389,7 +394,7 @@ def test_a_condition_that_fails_is_told_before_the_body_is_sent(server: Server, 
         assert client.response().status == 412
 
 
-def test_a_large_body_and_one_in_chunks(server: Server, folder: Path) -> None:
+def test_large_and_chunked_bodies_are_stored(server: Server, folder: Path) -> None:
     content = os.urandom(5_000_000)
     with Client(server) as client:
         client.send(b"PUT /a HTTP/1.1\r\nHost: test\r\nContent-Length: 5000000\r\n\r\n" + content)
@@ -403,7 +408,9 @@ def test_a_large_body_and_one_in_chunks(server: Server, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", ["half_close", "reset"])
-def test_a_client_that_leaves_half_way_leaves_nothing(server: Server, folder: Path, cut: str) -> None:
+def test_a_client_that_disconnects_during_an_upload_leaves_nothing(
+    server: Server, folder: Path, cut: str
+) -> None:
     client = Client(server)
     client.send(b"PUT /a HTTP/1.1\r\nHost: test\r\nContent-Length: 5000000\r\n\r\n" + bytes(3_000_000))
     getattr(client, cut)()
@@ -414,9 +421,24 @@ def test_a_client_that_leaves_half_way_leaves_nothing(server: Server, folder: Pa
     assert names(folder) == []
 
 
-def test_what_a_crash_left_behind_is_removed_by_the_next_to_write(send: Send, folder: Path) -> None:
+def test_the_next_write_removes_a_file_that_a_crash_left_behind(send: Send, folder: Path) -> None:
     leftover = folder / f"{HIDDEN}replacing"
     leftover.write_bytes(b"whole, but never acknowledged")
     assert send("GET", f"/{leftover.name}").status == 404
     send("PUT", "/a", body=b"1")
     assert names(folder) == ["a"]
+
+
+def test_the_methods_are_those_of_the_options(folder: Path) -> None:
+    store = Store(folder)
+    methods = {
+        (upload, delete): Writing(store, upload=upload, delete=delete, max_size=None).methods
+        for upload in (False, True)
+        for delete in (False, True)
+    }
+    assert methods == {
+        (False, False): (),
+        (False, True): ("DELETE",),
+        (True, False): ("PUT", "POST"),
+        (True, True): ("PUT", "POST", "DELETE"),
+    }

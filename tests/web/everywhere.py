@@ -1,4 +1,4 @@
-"""An application that uses all that an ``App`` offers, to be asked the same on every server."""
+"""An application that uses every feature of ``App``; each server has to answer alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wsgiserve import App, Group, Request, Response, abort, redirect, send
 
 @dataclass
 class Note:
-    """What the notes are."""
+    """A note of the app."""
 
     id: int
     text: str

@@ -1,4 +1,4 @@
-"""What stands in the braces, and what annotations stand for."""
+"""Converters, and the annotations that choose them."""
 
 from __future__ import annotations
 

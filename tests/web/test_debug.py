@@ -89,6 +89,7 @@ def test_a_client_that_is_no_browser_gets_the_plain_500(app, accept):
     assert "ZeroDivisionError" not in get(app, HTTP_ACCEPT=accept).text
 
 
+@pytest.mark.slow
 def test_the_debugger_runs_no_code_without_the_pin(app):
     page = get(app).text
     secret = re.search(r'SECRET = "(\w+)"', page)[1]

@@ -1,4 +1,4 @@
-"""One file of tests, passed by an ``App`` called directly and served by wsgiserve, gunicorn and waitress."""
+"""Tests of one ``App``, called directly and served by wsgiserve, gunicorn and waitress."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def ask_over_a_socket(port: int, method: str, path: str, body: bytes = b"", **fi
         ("gr%C3%BC%C3%9Fe", "grüße"),
     ],
 )
-def test_a_path_is_taken_as_sent(ask: Ask, path: str, text: str) -> None:
+def test_a_path_is_matched_as_sent(ask: Ask, path: str, text: str) -> None:
     answer = ask("GET", f"/echo/{path}")
     assert (answer.status, answer.body.decode()) == (200, text)
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
@@ -104,7 +104,7 @@ def test_a_path_that_is_not_utf_8_is_400(ask: Ask) -> None:
     assert ask("GET", "/echo/%FF").status == 400
 
 
-def test_an_annotation_picks_the_converter(ask: Ask) -> None:
+def test_an_annotation_chooses_the_converter(ask: Ask) -> None:
     key = "12345678-1234-5678-1234-567812345678"
     assert ask("GET", f"/keys/{key}").json == {"key": key}
     assert ask("GET", "/keys/7").status == 404
@@ -115,25 +115,25 @@ def test_head_is_get_without_a_body(ask: Ask) -> None:
     assert (answer.status, answer.headers["content-length"], answer.body) == (200, "5", b"")
 
 
-def test_a_wrong_method_is_told_which_there_are(ask: Ask) -> None:
+def test_a_wrong_method_is_405_with_the_methods(ask: Ask) -> None:
     for method, status in (("DELETE", 405), ("OPTIONS", 204)):
         answer = ask(method, "/notes/1")
         assert (answer.status, answer.headers["allow"]) == (status, "GET, HEAD, OPTIONS, PUT")
 
 
-def test_a_slash_that_is_missing_is_a_relative_redirect_with_the_query(ask: Ask) -> None:
+def test_a_missing_slash_is_a_relative_redirect_with_the_query(ask: Ask) -> None:
     answer = ask("GET", "/folder?a=1&b=%20")
     assert (answer.status, answer.headers["location"]) == (308, "./folder/?a=1&b=%20")
 
 
-def test_a_mounted_app_sees_the_rest(ask: Ask) -> None:
+def test_a_mounted_app_gets_the_rest_of_the_path(ask: Ask) -> None:
     assert ask("GET", "/below/the/rest").body == b"/below /the/rest"
 
 
 # -- requests
 
 
-def test_json_in_and_out(ask: Ask) -> None:
+def test_json_is_read_and_sent(ask: Ask) -> None:
     answer = ask("PUT", "/notes/3", b'{"text": "\xc3\xbc"}', Content_Type="application/json")
     assert (answer.status, answer.json, answer.headers["location"]) == (201, {"text": "ü"}, "/notes/3")
 
@@ -148,11 +148,11 @@ def test_json_in_and_out(ask: Ask) -> None:
     ],
     ids=["malformed", "not-utf-8", "wrong-type", "too-large"],
 )
-def test_a_body_that_cannot_be_taken(ask: Ask, body: bytes, kind: str, status: int) -> None:
+def test_an_unacceptable_body_is_a_4xx(ask: Ask, body: bytes, kind: str, status: int) -> None:
     assert ask("PUT", "/notes/3", body, Content_Type=kind).status == status
 
 
-def test_a_form_with_a_file(ask: Ask) -> None:
+def test_a_form_with_a_file_is_read(ask: Ask) -> None:
     parts = [b'name="name"\r\n\r\nann', b'name="file"; filename="a.txt"\r\n\r\n12345']
     body = (
         b"".join(b"--x\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--x--\r\n"
@@ -161,11 +161,11 @@ def test_a_form_with_a_file(ask: Ask) -> None:
     assert answer.json == {"name": "ann", "file": "a.txt", "size": 5}
 
 
-def test_a_stream_may_be_larger_than_what_is_read_into_memory(ask: Ask) -> None:
+def test_a_stream_may_be_larger_than_max_data(ask: Ask) -> None:
     assert ask("POST", "/size", b"x" * 300_000, Content_Type="application/octet-stream").body == b"300000"
 
 
-def test_a_proxy_s_prefix_comes_before_the_paths(ask: Ask) -> None:
+def test_the_prefix_of_a_proxy_comes_before_paths(ask: Ask) -> None:
     answer = ask(
         "PUT", "/notes/3", b'{"text": ""}', Content_Type="application/json", X_Forwarded_Prefix="/at"
     )
@@ -192,7 +192,7 @@ def test_a_file_arrives_whole(ask: Ask) -> None:
     assert answer.body == b"0123456789" * 10_000
 
 
-def test_a_cookie_goes_and_comes_back(ask: Ask) -> None:
+def test_a_cookie_comes_back(ask: Ask) -> None:
     answer = ask("GET", "/login")
     assert (answer.status, answer.headers["location"]) == (302, "/cookie")
     cookie = answer.headers["set-cookie"].partition(";")[0]
@@ -210,21 +210,21 @@ def test_a_cookie_goes_and_comes_back(ask: Ask) -> None:
         ("*/*", "text/plain; charset=utf-8"),
     ],
 )
-def test_an_error_speaks_the_client_s_language(ask: Ask, accept: str, kind: str) -> None:
+def test_an_error_has_the_accepted_format(ask: Ask, accept: str, kind: str) -> None:
     answer = ask("GET", "/notes/10", Accept=accept)
     assert (answer.status, answer.headers["content-type"]) == (404, kind)
     assert b"No such note." in answer.body
 
 
 @pytest.mark.parametrize("path", ["/broken", "/nonsense"])
-def test_a_bug_is_a_500_that_tells_nothing(ask: Ask, path: str) -> None:
+def test_a_bug_is_a_500_without_details(ask: Ask, path: str) -> None:
     answer = ask("GET", path, Accept="application/json")
     assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")
     assert b"secret" not in answer.body
     assert b"Traceback" not in answer.body
 
 
-def test_a_handler_answers_for_its_exception(ask: Ask) -> None:
+def test_a_handler_answers_its_exception(ask: Ask) -> None:
     answer = ask("GET", "/notes/0")
     assert (answer.status, answer.body) == (422, b"not by zero")
 
@@ -232,17 +232,17 @@ def test_a_handler_answers_for_its_exception(ask: Ask) -> None:
 # -- hooks
 
 
-def test_hooks_are_those_of_the_group(ask: Ask) -> None:
+def test_the_hooks_of_a_group_run(ask: Ask) -> None:
     stranger = ask("GET", "/notes/1", X_Stranger="yes")
     assert (stranger.status, stranger.headers["x-notes"]) == (403, "yes")
     assert "x-notes" not in ask("GET", "/echo/a", X_Stranger="yes").headers
 
 
-def test_start_up_ran_once(ask: Ask) -> None:
+def test_the_start_up_hook_ran_once(ask: Ask) -> None:
     assert [ask("GET", "/started").body for _ in range(3)] == [b"1"] * 3
 
 
-def test_work_after_the_response_is_done(ask: Ask) -> None:
+def test_jobs_after_the_response_run(ask: Ask) -> None:
     assert ask("POST", "/later").status == 204
     deadline = time.monotonic() + 10
     while ask("GET", "/later").json != ["done"]:

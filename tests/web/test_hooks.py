@@ -90,7 +90,7 @@ def test_the_hooks_of_the_app_run_without_a_view_too(app, calls, method, path, s
 def test_the_teardown_of_a_stream_runs_at_its_end(app, calls):
     assert TestApp(app).get("/group/stream").text == "0\n1\n2\n"
     assert calls[2:] == [
-        "block 0",  # what its type is told by
+        "block 0",  # read first, for the type
         "group after",
         "app after",
         "block 1",
@@ -237,7 +237,7 @@ def test_a_teardown_hook_that_raises_is_logged_and_the_others_run(caplog):
 
 def test_a_file_is_still_sent_by_the_server(app, calls):
     class Wrapper(list):
-        """Stands for what a server sends by itself."""
+        """A body for ``wsgi.file_wrapper``."""
 
     body = Wrapper([b"file"])
     app.get("/file")(lambda: Response(body, direct_passthrough=True))

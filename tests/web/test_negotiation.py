@@ -1,4 +1,4 @@
-"""What a client would rather have."""
+"""The media type that a client prefers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a view returns, and what the client gets."""
+"""Replies of views, and the responses they become."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public API under mypy --strict: what must be accepted, and what must be refused."""
+"""The public API under mypy --strict: code that must pass, and code that must be refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLE = "examples/parcels"
 
 @pytest.fixture(scope="module")
 def said() -> list[str]:
-    """Give what mypy says of the cases and the example, in one run, which keeps mypy's usual cache."""
+    """Return mypy's messages about the cases and the example, from one run with mypy's usual cache."""
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--no-pretty"]
     done = subprocess.run(
         [*command, CASES, f"{EXAMPLE}/parcels"],
@@ -32,6 +32,7 @@ def said() -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_the_cases_are_accepted_and_refused_as_they_say(said: list[str]) -> None:
     expected = {
         (number, code)
@@ -46,6 +47,7 @@ def test_the_cases_are_accepted_and_refused_as_they_say(said: list[str]) -> None
     assert found == expected
 
 
+@pytest.mark.slow
 def test_nothing_else_is_refused(said: list[str]) -> None:
     assert not [line for line in said if "error:" in line and not line.startswith(CASES)]
 

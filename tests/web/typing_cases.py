@@ -1,4 +1,4 @@
-"""What a type checker says of the public API: read by mypy in ``test_typing``, never imported.
+"""Uses of the public API for a type checker: ``test_typing`` runs mypy on them and never imports them.
 
 A line that must be refused ends with the code of its error.
 """
@@ -46,7 +46,7 @@ app.get(7)  # error: arg-type
 app.route("/one", methods=7)  # error: arg-type
 
 
-# A group takes what an app takes.
+# A group has the decorators of an app.
 group = Group("/notes", name="notes")
 
 
@@ -95,7 +95,7 @@ assert_type(start(), int)
 def needs(x: int) -> None: ...
 
 
-# What abort() ends needs no return.
+# After abort() no return is needed.
 def found(id: int) -> str:  # noqa: RET503
     if id:
         return "it"
@@ -112,7 +112,7 @@ app.mount("/other", hello)  # error: arg-type
 app.wrap(ProxyFix, x_for=1)
 
 
-# What is called by hand.
+# Methods to call directly.
 def tell(name: str, *, loud: bool = False) -> None: ...
 
 

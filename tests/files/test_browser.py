@@ -1,4 +1,4 @@
-"""The page of a folder as a person sees it: in a real browser, with and without script, and on a phone."""
+"""The page of a folder in a real browser: with and without script, and on a phone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
-from tests.test_browser import contrast, luminance, prefer
+from tests.browsing import contrast, luminance, prefer
 from wsgiserve import Server
 from wsgiserve.files import Files
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 XSS = "<img src=x onerror=alert(1)>.txt"
 HEBREW = "\u05e9\u05dc\u05d5\u05dd 1.txt"
-NAMES = ["sub", XSS, "a1.txt", "a2.txt", "a10.txt", HEBREW]  # as they stand by name
+NAMES = ["sub", XSS, "a1.txt", "a2.txt", "a10.txt", HEBREW]  # sorted by name
 
 
 class Gate:
-    """Hold back the bodies of requests until it is opened."""
+    """Middleware that holds back the bodies of PUT requests until it is opened."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -57,7 +57,7 @@ class _Held(io.RawIOBase):
 
 
 class Shared:
-    """A folder that is served with every power."""
+    """A served folder with all options."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -69,7 +69,7 @@ class Shared:
 
 @pytest.fixture
 def shared(browser: Chrome, tmp_path: Path) -> Iterator[Shared]:
-    """Serve a folder and open its page; afterwards the browser must have found no fault."""
+    """Serve a folder and open its page; afterwards the log of the browser must be empty."""
     root = tmp_path / "shared"
     (root / "sub").mkdir(parents=True)
     for size, name in enumerate(NAMES[1:]):
@@ -100,12 +100,12 @@ def shown(browser: Chrome) -> list[str]:
 
 
 def names(browser: Chrome) -> list[str]:
-    """Do as ``shown`` where there is no script."""
+    """Return the names that ``shown`` returns, for a page without script."""
     return [link.text for link in browser.find_elements(By.CSS_SELECTOR, "td:first-child a")]
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds, also while the page renews itself."""
+    """Wait until a condition holds, also while the page replaces its elements."""
     deadline = time.monotonic() + 20
     while not _holds(condition):
         assert time.monotonic() < deadline
@@ -115,7 +115,7 @@ def until(condition: Callable[[], object]) -> None:
 def _holds(condition: Callable[[], object]) -> bool:
     try:
         return bool(condition())
-    except StaleElementReferenceException:  # of the page before
+    except StaleElementReferenceException:  # an element that was replaced
         return False
 
 
@@ -131,19 +131,20 @@ def idle(browser: Chrome) -> bool:
     return bool(browser.execute_script("return document.querySelector('#uploads').hidden"))
 
 
-def test_names_are_text_whatever_they_are(browser: Chrome, shared: Shared) -> None:
+def test_names_are_shown_as_text(browser: Chrome, shared: Shared) -> None:
     assert shown(browser) == NAMES
     assert browser.find_elements(By.TAG_NAME, "img") == []
     assert find(browser, "#count").text == "1 folder, 5 files, 10 kB"
 
 
+@pytest.mark.slow
 def test_a_right_to_left_name_leaves_the_rest_of_its_row_alone(browser: Chrome, shared: Shared) -> None:
     rows = browser.find_elements(By.CSS_SELECTOR, "tbody tr")
     first, last = rows[1], rows[-1]
     for column in range(3):
         edges = [row.find_elements(By.TAG_NAME, "td")[column].rect for row in (first, last)]
         assert edges[0]["x"] == edges[1]["x"]
-    # Its first letter stands to the right of its last one.
+    # The first letter is to the right of the last one.
     letters = (
         "const r = document.createRange(); return [0, 3].map(i => { r.setStart(arguments[0].firstChild, i);"
     )
@@ -152,7 +153,8 @@ def test_a_right_to_left_name_leaves_the_rest_of_its_row_alone(browser: Chrome, 
     assert left > right
 
 
-def test_a_click_on_a_column_sorts_and_another_turns_it_around(browser: Chrome, shared: Shared) -> None:
+@pytest.mark.slow
+def test_a_click_on_a_column_sorts_and_a_second_click_reverses(browser: Chrome, shared: Shared) -> None:
     by_size = ["sub", *reversed(NAMES[1:])]
     find(browser, "#by-size").click()
     until(lambda: shown(browser) == by_size)
@@ -168,7 +170,8 @@ def test_a_click_on_a_column_sorts_and_another_turns_it_around(browser: Chrome, 
     until(lambda: shown(browser) == by_size)
 
 
-def test_the_filter_hides_what_does_not_fit_and_outlives_sorting(browser: Chrome, shared: Shared) -> None:
+@pytest.mark.slow
+def test_the_filter_hides_other_names_and_survives_sorting(browser: Chrome, shared: Shared) -> None:
     find(browser, "#filter").send_keys("A1")
     assert shown(browser) == ["a1.txt", "a10.txt"]
     assert find(browser, "#count").text == "2 of 6 shown"
@@ -179,6 +182,7 @@ def test_the_filter_hides_what_does_not_fit_and_outlives_sorting(browser: Chrome
     assert shown(browser) == [XSS]
 
 
+@pytest.mark.slow
 def test_folders_open_and_breadcrumbs_lead_back(browser: Chrome, shared: Shared) -> None:
     browser.find_element(By.LINK_TEXT, "sub").click()
     until(lambda: browser.current_url.endswith("/sub/"))
@@ -187,7 +191,8 @@ def test_folders_open_and_breadcrumbs_lead_back(browser: Chrome, shared: Shared)
     until(lambda: shown(browser) == NAMES)
 
 
-def test_an_upload_shows_how_far_it_is(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_upload_shows_its_progress(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
     large = tmp_path / "large.bin"
     large.write_bytes(os.urandom(1 << 20) * 40)
     shared.gate.opened.clear()
@@ -202,7 +207,8 @@ def test_an_upload_shows_how_far_it_is(browser: Chrome, shared: Shared, tmp_path
     assert content(shared.root / "large.bin") == large.read_bytes()
 
 
-def test_an_upload_can_be_cancelled_and_begun_again(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_upload_can_be_cancelled_and_repeated(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
     large = tmp_path / "large.bin"
     large.write_bytes(bytes(40 << 20))
     shared.gate.opened.clear()
@@ -218,6 +224,7 @@ def test_an_upload_can_be_cancelled_and_begun_again(browser: Chrome, shared: Sha
     assert (shared.root / "large.bin").stat().st_size == 40 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [
@@ -226,7 +233,7 @@ def test_an_upload_can_be_cancelled_and_begun_again(browser: Chrome, shared: Sha
         ("skip", {"a1.txt": 1000, "a1 (2).txt": None}),
     ],
 )
-def test_a_name_that_is_taken_is_asked_about(
+def test_the_page_asks_about_a_taken_name(
     browser: Chrome, shared: Shared, tmp_path: Path, choice: str, expected: dict[str, int | None]
 ) -> None:
     (tmp_path / "a1.txt").write_text("new")
@@ -242,7 +249,8 @@ def test_a_name_that_is_taken_is_asked_about(
     assert sizes == expected
 
 
-def test_one_answer_may_be_for_all(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_one_answer_may_apply_to_all_files(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
     for name in ("a1.txt", "a2.txt", "a10.txt"):
         (tmp_path / name).write_text("new")
     choose(browser, *(tmp_path / name for name in ("a1.txt", "a2.txt", "a10.txt")))
@@ -253,7 +261,8 @@ def test_one_answer_may_be_for_all(browser: Chrome, shared: Shared, tmp_path: Pa
     until(lambda: [content(shared.root / name) for name in ("a1.txt", "a2.txt", "a10.txt")] == [b"new"] * 3)
 
 
-def test_what_the_server_refuses_is_said(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_refusals_are_shown(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
     (tmp_path / "con.txt").write_text("x")
     (tmp_path / ".hidden").write_text("x")
     with (tmp_path / "huge").open("wb") as file:
@@ -267,7 +276,8 @@ def test_what_the_server_refuses_is_said(browser: Chrome, shared: Shared, tmp_pa
     assert [line["message"].endswith("(Bad Request)") for line in browser.get_log("browser")] == [True]
 
 
-def test_files_and_folders_are_dropped(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_files_and_folders_may_be_dropped(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "deep" / "er").mkdir(parents=True)
     (tree / "empty").mkdir()
@@ -285,7 +295,8 @@ def test_files_and_folders_are_dropped(browser: Chrome, shared: Shared, tmp_path
     assert "dropping" not in browser.execute_script("return document.documentElement.className")
 
 
-def test_a_deletion_is_asked_about(browser: Chrome, shared: Shared) -> None:
+@pytest.mark.slow
+def test_the_page_asks_before_a_deletion(browser: Chrome, shared: Shared) -> None:
     delete = f'a[aria-label="Delete {XSS}"]'
     find(browser, delete).click()
     assert find(browser, "#delete p").text == f"Delete “{XSS}”?"
@@ -301,7 +312,8 @@ def test_a_deletion_is_asked_about(browser: Chrome, shared: Shared) -> None:
     assert not (shared.root / "sub").exists()
 
 
-def test_without_script_it_sorts_and_filters(browser: Chrome, shared: Shared, no_script: None) -> None:
+@pytest.mark.slow
+def test_without_script_the_page_sorts_and_filters(browser: Chrome, shared: Shared, no_script: None) -> None:
     browser.get(shared.server.url)
     assert names(browser) == NAMES
     find(browser, "#by-size").click()
@@ -312,7 +324,8 @@ def test_without_script_it_sorts_and_filters(browser: Chrome, shared: Shared, no
     until(lambda: names(browser) == ["a1.txt", "a10.txt"])
 
 
-def test_without_script_it_uploads_and_deletes(
+@pytest.mark.slow
+def test_without_script_the_page_uploads_and_deletes(
     browser: Chrome, shared: Shared, tmp_path: Path, no_script: None
 ) -> None:
     (tmp_path / "a1.txt").write_text("new")
@@ -330,6 +343,7 @@ def test_without_script_it_uploads_and_deletes(
     assert not (shared.root / XSS).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_readable_in_either_scheme(browser: Chrome, shared: Shared, scheme: str) -> None:
     prefer(browser, scheme)
@@ -347,6 +361,7 @@ def test_text_is_readable_in_either_scheme(browser: Chrome, shared: Shared, sche
     assert contrast(*colors) >= 4.5
 
 
+@pytest.mark.slow
 def test_the_page_fits_a_phone(browser: Chrome, shared: Shared) -> None:
     (shared.root / ("long" * 50 + ".txt")).write_text("")
     phone = {"width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": True}
@@ -360,7 +375,8 @@ def test_the_page_fits_a_phone(browser: Chrome, shared: Shared) -> None:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_ten_thousand_entries_are_quick(browser: Chrome, shared: Shared) -> None:
+@pytest.mark.slow
+def test_a_page_of_ten_thousand_entries_is_fast(browser: Chrome, shared: Shared) -> None:
     many = shared.root / "many"
     many.mkdir()
     for number in range(10_000):
@@ -374,4 +390,4 @@ def test_ten_thousand_entries_are_quick(browser: Chrome, shared: Shared) -> None
     until(
         lambda: browser.current_url.endswith("?sort=name&order=desc") and shown(browser)[0] == "file 9999.txt"
     )
-    assert time.monotonic() - started < 10  # some two seconds, where nothing else runs
+    assert time.monotonic() - started < 10  # about two seconds on an idle machine

@@ -1,8 +1,7 @@
-"""The demo's page as a person sees it: in a real browser, light and dark, wide and on a phone."""
+"""The page of the demo in a real browser: light and dark, wide and on a phone."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from app import create_app
+from tests.browsing import contrast, luminance, prefer
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -26,42 +26,28 @@ def home(browser: Chrome, serve_app: ServeApp, tmp_path: Path) -> str:
     return url
 
 
-def prefer(browser: Chrome, scheme: str) -> None:
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-
-
-def luminance(color: str) -> float:
-    """Return the relative luminance, 0 to 1, of a computed color (WCAG 2.2)."""
-    channels = [int(channel) / 255 for channel in re.findall(r"\d+", color)[:3]]
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    darker, lighter = sorted([luminance(one), luminance(other)])
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def test_the_page_says_hello_and_has_no_fault(browser: Chrome, home: str) -> None:
+def test_the_page_says_hello_without_errors(browser: Chrome, home: str) -> None:
     assert browser.find_element(By.TAG_NAME, "h1").text == "Hello!"
     assert f"curl {home}/echo/hello" in browser.find_element(By.TAG_NAME, "body").text
     assert browser.get_log("browser") == []
 
 
+@pytest.mark.slow
 def test_a_click_leads_to_the_echo(browser: Chrome, home: str) -> None:
     browser.find_element(By.LINK_TEXT, "/echo/hello").click()
     WebDriverWait(browser, 10).until(lambda browser: browser.current_url == f"{home}/echo/hello")
     assert browser.find_element(By.TAG_NAME, "body").text == "hello"
 
 
-def test_a_click_tells_the_browsers_name(browser: Chrome, home: str) -> None:
+@pytest.mark.slow
+def test_a_click_shows_the_user_agent(browser: Chrome, home: str) -> None:
     agent = browser.execute_script("return navigator.userAgent")
     browser.find_element(By.LINK_TEXT, "/user-agent").click()
     WebDriverWait(browser, 10).until(lambda browser: browser.current_url == f"{home}/user-agent")
     assert browser.find_element(By.TAG_NAME, "body").text == agent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_readable_in_either_scheme(browser: Chrome, home: str, scheme: str) -> None:
     prefer(browser, scheme)
@@ -72,6 +58,7 @@ def test_text_is_readable_in_either_scheme(browser: Chrome, home: str, scheme: s
         assert contrast(color, ground) >= 4.5, selector
 
 
+@pytest.mark.slow
 def test_the_page_fits_a_phone(browser: Chrome, home: str) -> None:
     phone = {"width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
@@ -82,6 +69,7 @@ def test_the_page_fits_a_phone(browser: Chrome, home: str) -> None:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.slow
 def test_a_button_copies_the_line_beside_it(browser: Chrome, home: str) -> None:
     grant = {"origin": home, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
     browser.execute_cdp_cmd("Browser.grantPermissions", grant)
@@ -92,7 +80,8 @@ def test_a_button_copies_the_line_beside_it(browser: Chrome, home: str) -> None:
     assert copied == f"curl {home}/echo/hello"
 
 
-def test_the_page_needs_no_script(browser: Chrome, home: str) -> None:
+@pytest.mark.slow
+def test_the_page_works_without_script(browser: Chrome, home: str) -> None:
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.get(home)

@@ -1,0 +1,53 @@
+"""Entity tags and dates of files."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.files.conftest import LONG_AGO, SECOND, get, write
+from wsgiserve.files import Files
+from wsgiserve.files.validators import Version
+
+
+def test_a_tag_is_the_same_on_every_replica(tmp_path: Path) -> None:
+    for replica in ("one", "two/deep"):
+        write(tmp_path / replica / "a", b"same")
+        os.utime(tmp_path / replica / "a", ns=(1, LONG_AGO * 10**9 + 7))
+    tags = {get(Files(tmp_path / replica), "/a").headers["etag"] for replica in ("one", "two/deep")}
+    assert len(tags) == 1
+
+
+@pytest.mark.parametrize(
+    ("modified", "now", "weak"),
+    [
+        (7 * SECOND + 1, 7 * SECOND + 2, True),
+        (7 * SECOND + 1, 7 * SECOND + 30_000_000, False),
+        (7 * SECOND, 8 * SECOND, True),  # The file system may count in units of two seconds.
+        (7 * SECOND, 9 * SECOND, False),
+        (9 * SECOND + 1, 7 * SECOND, True),  # From the future.
+    ],
+)
+def test_a_tag_is_weak_until_the_tick_of_the_clock_is_over(modified: int, now: int, weak: bool) -> None:
+    assert Version(modified, 1).validators(now_ns=now).etag.startswith("W/") is weak
+
+
+def test_last_modified_is_never_in_the_future() -> None:
+    assert Version(9 * SECOND, 1).validators(now_ns=7 * SECOND).modified == 7
+
+
+def test_a_date_of_this_second_is_no_strong_validator(tmp_path: Path) -> None:
+    """RFC 9110 §8.8.2.2: the file may have changed twice in it."""
+    write(tmp_path / "a", b"hello", age=0)
+    files = Files(tmp_path)
+    date = get(files, "/a").headers["last-modified"]
+    assert get(files, "/a", f"If-Range: {date}", "Range: bytes=0-1").status == 200
+
+
+def test_a_settled_version_has_a_strong_tag() -> None:
+    version = Version(time.time_ns() | 1, 5).settle()
+    assert not version.validators().etag.startswith("W/")
+    assert version.validators("gzip").etag != version.validators().etag
