@@ -14,6 +14,7 @@ from tests.server.client import Client
 from wsgiserve import Server
 from wsgiserve.files import Files, Store
 from wsgiserve.files.representation import Representation
+from wsgiserve.files.validators import validators_of
 
 
 def test_a_whole_file_has_these_fields(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_a_server_without_a_file_wrapper_gets_blocks(tmp_path: Path) -> None:
 def test_a_loaded_representation_needs_no_file(tmp_path: Path) -> None:
     write(tmp_path / "a", b"0123456789")
     stored = Store(tmp_path).open("a")
-    representation = Representation(stored, stored.version.validators(), [("Content-Type", "text/plain")])
+    representation = Representation(stored, validators_of(stored.version), [("Content-Type", "text/plain")])
     assert representation.load()
     assert stored.file.closed
     answer = representation.answer({"REQUEST_METHOD": "GET", "HTTP_RANGE": "bytes=2-4"})
@@ -95,7 +96,7 @@ def test_a_file_that_is_growing_is_not_loaded(tmp_path: Path) -> None:
     write(tmp_path / "a", b"1")
     stored = Store(tmp_path).open("a")
     write(tmp_path / "a", b"12")
-    representation = Representation(stored, stored.version.validators(), [])
+    representation = Representation(stored, validators_of(stored.version), [])
     assert not representation.load()
     assert not stored.file.closed
     representation.close()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wsgiserve.files.store import HIDDEN, InvalidName, NotStored, Upload, check_name, join
 
 
-@given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=4), min_size=1).map("/".join))
+@given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=5), min_size=1).map("/".join))
 def test_names_of_letters_and_digits_are_valid(name: str) -> None:
     check_name(name, dotfiles=False)
 

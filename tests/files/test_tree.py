@@ -47,7 +47,7 @@ def test_the_walk_goes_through_each_folder_once_and_follows_no_links(tmp_path: P
         (tmp_path / name).touch()
     (tmp_path / "b" / "circle").symlink_to(tmp_path)
     store = Store(tmp_path)
-    assert [path for path, _ in walk(store, "")] == ["b", "b/c", "b/c/d", "b/e", "a"]
-    assert [path for path, _ in walk(store, "b")] == ["c", "c/d", "e"]
+    assert [path for path, _ in walk(store.entries, "")] == ["b", "b/c", "b/c/d", "b/e", "a"]
+    assert [path for path, _ in walk(store.entries, "b")] == ["c", "c/d", "e"]
     with pytest.raises(FileNotFoundError):
-        next(walk(store, "a"))
+        next(walk(store.entries, "a"))

@@ -10,7 +10,8 @@ import pytest
 
 from tests.files.conftest import LONG_AGO, SECOND, get, write
 from wsgiserve.files import Files
-from wsgiserve.files.validators import Version
+from wsgiserve.files.store import Version
+from wsgiserve.files.validators import settle, validators_of
 
 
 def test_a_tag_is_the_same_on_every_replica(tmp_path: Path) -> None:
@@ -32,11 +33,11 @@ def test_a_tag_is_the_same_on_every_replica(tmp_path: Path) -> None:
     ],
 )
 def test_a_tag_is_weak_until_the_tick_of_the_clock_is_over(modified: int, now: int, weak: bool) -> None:
-    assert Version(modified, 1).validators(now_ns=now).etag.startswith("W/") is weak
+    assert validators_of(Version(modified, 1), now_ns=now).etag.startswith("W/") is weak
 
 
 def test_last_modified_is_never_in_the_future() -> None:
-    assert Version(9 * SECOND, 1).validators(now_ns=7 * SECOND).modified == 7
+    assert validators_of(Version(9 * SECOND, 1), now_ns=7 * SECOND).modified == 7
 
 
 def test_a_date_of_this_second_is_no_strong_validator(tmp_path: Path) -> None:
@@ -48,6 +49,6 @@ def test_a_date_of_this_second_is_no_strong_validator(tmp_path: Path) -> None:
 
 
 def test_a_settled_version_has_a_strong_tag() -> None:
-    version = Version(time.time_ns() | 1, 5).settle()
-    assert not version.validators().etag.startswith("W/")
-    assert version.validators("gzip").etag != version.validators().etag
+    version = settle(Version(time.time_ns() | 1, 5))
+    assert not validators_of(version).etag.startswith("W/")
+    assert validators_of(version, "gzip").etag != validators_of(version).etag

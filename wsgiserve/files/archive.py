@@ -18,14 +18,12 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
+from wsgiserve.files.disk.store import Store
+from wsgiserve.files.disk.stored_file import StoredFile
 from wsgiserve.files.store import Entry, join
 from wsgiserve.files.tree import walk
-
-if TYPE_CHECKING:
-    from wsgiserve.files.disk.store import Store
-    from wsgiserve.files.disk.stored_file import StoredFile
 
 MOST_MEMBERS = 100_000
 """Most members of a zip. The directory of so many takes about 60 MB of memory."""
@@ -50,7 +48,7 @@ class TooManyMembers(Exception):
 
 def zip_stream(store: Store, name: str) -> Iterator[bytes]:
     """Return the folder ``name`` as a zip, in blocks; raise ``TooManyMembers`` before the first block."""
-    if next(itertools.islice(walk(store, name), MOST_MEMBERS, None), None) is not None:
+    if next(itertools.islice(walk(store.entries, name), MOST_MEMBERS, None), None) is not None:
         raise TooManyMembers(f"The folder has more than {MOST_MEMBERS} files; take it as .tar.gz.")
     return _zip(store, name)
 
@@ -93,7 +91,7 @@ class _Sink:
 def _zip(store: Store, name: str) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, entry in walk(store, name):
+        for path, entry in walk(store.entries, name):
             info = _zip_info(path, entry)
             if entry.kind == "folder":
                 archive.writestr(info, b"")
@@ -124,7 +122,7 @@ def _zip_info(path: str, entry: Entry) -> zipfile.ZipInfo:
 
 
 def _tar(store: Store, name: str) -> Iterator[bytes]:
-    for path, entry in walk(store, name):
+    for path, entry in walk(store.entries, name):
         if entry.kind == "folder":
             yield _tar_header(path, entry, 0)
             continue

@@ -18,10 +18,9 @@ import calendar
 import re
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from wsgiserve.files.validators import Validators
+from wsgiserve.files.validators import Validators
 
 Outcome = Literal["proceed", "not modified", "failed"]
 

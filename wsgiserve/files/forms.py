@@ -15,14 +15,13 @@ from werkzeug.http import parse_options_header
 from werkzeug.wsgi import get_input_stream
 
 from wsgiserve.files.answer import Answer, text
-from wsgiserve.files.store import NotStored, join
+from wsgiserve.files.store import NotStored, Version, join
 from wsgiserve.web.forms import MULTIPART, URLENCODED, Part, multipart_parts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
     from wsgiserve.files.disk.store import Store
-    from wsgiserve.files.validators import Version
 
 Clash = Literal["keep", "replace", "skip"]
 

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from wsgiserve.files.codings import ranking
-
-if TYPE_CHECKING:
-    from wsgiserve.files.disk.store import Store
-    from wsgiserve.files.representation import Representation
-    from wsgiserve.web.head import Fields
+from wsgiserve.files.disk.store import Store
+from wsgiserve.files.representation import Representation
+from wsgiserve.web.head import Fields
 
 _IN_MEMORY = 16 * 1024
 _LARGEST = 1024 * 1024

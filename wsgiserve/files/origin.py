@@ -12,10 +12,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from wsgiserve.web.head import Fields
+from wsgiserve.web.head import Fields
 
 _EXPOSED = "ETag, Content-Range, Accept-Ranges, Repr-Digest, Location"
 _PREFLIGHT_SECONDS = "600"

@@ -15,6 +15,7 @@ from wsgiserve.files.answer import Answer, not_found, text
 from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
 from wsgiserve.files.representation import Representation
 from wsgiserve.files.store import HIDDEN, join
+from wsgiserve.files.validators import validators_of
 from wsgiserve.web.media_types import is_active, is_compressible, media_type
 from wsgiserve.web.paths import decode_path, requested_path
 
@@ -104,11 +105,11 @@ class Reading:
             fields.append(("Vary", "Accept-Encoding"))
         for coding in ranking(environ.get("HTTP_ACCEPT_ENCODING")):
             if coding == IDENTITY:
-                return Found(Representation(stored, stored.version.validators(), fields), name, direct)
+                return Found(Representation(stored, validators_of(stored.version), fields), name, direct)
             if coding in variants and (coded := self._open_or_none(name + SUFFIXES[coding])):
                 stored.close()
                 fields.append(("Content-Encoding", coding))
-                representation = Representation(coded, coded.version.validators(coding), fields)
+                representation = Representation(coded, validators_of(coded.version, coding), fields)
                 return Found(representation, name + SUFFIXES[coding], direct)
         stored.close()
         return text(406, "The file is not available in a coding that the client accepts.", fields[2:])

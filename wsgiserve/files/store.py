@@ -7,14 +7,26 @@ store, such as an object store, can use the same names, values and errors.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
-from wsgiserve.files.validators import Version
-
 HIDDEN = ".wsgiserve-"
 """The beginning of names that no file of a store has: drafts, and the style and script of the folder page."""
+
+
+class Version(NamedTuple):
+    """A version of a file: its time of change in nanoseconds, and its size in bytes."""
+
+    modified_ns: int
+    size: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Version:
+        """Return the version of a file with that ``stat``."""
+        return cls(status.st_mtime_ns, status.st_size)
+
 
 Check = Callable[[Version | None], object]
 """Is called with the version of the stored file, None if there is none; raises ``NotStored`` to keep it."""

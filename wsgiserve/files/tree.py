@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
 from wsgiserve.files.store import Entry, join
-
-if TYPE_CHECKING:
-    from wsgiserve.files.disk.store import Store
 
 Order = Literal["name", "size", "date"]
 
@@ -27,14 +24,15 @@ def ordered(entries: Iterable[Entry], by: Order = "name", *, descending: bool = 
     return found
 
 
-def walk(store: Store, name: str) -> Iterator[tuple[str, Entry]]:
+def walk(entries: Callable[[str], list[Entry]], name: str) -> Iterator[tuple[str, Entry]]:
     """Yield (path from there, entry) for each entry below the folder ``name``, a folder before its contents.
 
     Folders that are links are left out, so that each file comes once and the walk ends. Entries that are
-    removed meanwhile are left out too. ``FileNotFoundError`` if ``name`` is not a folder.
+    removed meanwhile are left out too. ``entries`` is the method of a store; it raises ``FileNotFoundError``
+    if ``name`` is not a folder.
     """
     # A list instead of recursion: a tree may be deeper than Python's stack.
-    ahead = [("", entry) for entry in reversed(ordered(store.entries(name)))]
+    ahead = [("", entry) for entry in reversed(ordered(entries(name)))]
     while ahead:
         above, entry = ahead.pop()
         path = above + entry.name
@@ -43,7 +41,7 @@ def walk(store: Store, name: str) -> Iterator[tuple[str, Entry]]:
         elif not entry.link:
             yield path, entry
             try:
-                below = ordered(store.entries(join(name, path)))
+                below = ordered(entries(join(name, path)))
             except FileNotFoundError:
                 continue
             ahead += [(f"{path}/", each) for each in reversed(below)]

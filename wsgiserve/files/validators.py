@@ -10,9 +10,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import NamedTuple
+
+from wsgiserve.files.store import Version
 
 _SECOND = 1_000_000_000
 _TICK = 20_000_000
@@ -30,35 +31,26 @@ class Validators(NamedTuple):
     """Whether the date is old enough to be a strong validator (§8.8.2.2)."""
 
 
-class Version(NamedTuple):
-    """A version of a file: its time of change in nanoseconds, and its size in bytes."""
+def validators_of(version: Version, coding: str = "", now_ns: int | None = None) -> Validators:
+    """Return the validators of a version in a coding; '' is the original."""
+    now = time.time_ns() if now_ns is None else now_ns
+    modified, size = version
+    tag = f'"{modified:x}-{size:x}{"-" if coding else ""}{coding}"'
+    weak = "W/" if _unsettled(version, now) > 0 else ""
+    # §8.8.2.1: not later than the Date of the response. §8.8.2.2: strong after a second has passed.
+    date = max(0, min(modified, now) // _SECOND)
+    return Validators(weak + tag, date, settled=now - modified > _COARSE)
 
-    modified_ns: int
-    size: int
 
-    @classmethod
-    def of(cls, status: os.stat_result) -> Version:
-        """Return the version of a file with that ``stat``."""
-        return cls(status.st_mtime_ns, status.st_size)
+def settle(version: Version) -> Version:
+    """Wait for the end of a tick that is soon over, so that the next change makes another version."""
+    wait = _unsettled(version, time.time_ns())
+    if 0 < wait <= _TICK:
+        time.sleep(wait / _SECOND)
+    return version
 
-    def unsettled(self, now_ns: int) -> int:
-        """Return for how many nanoseconds the file can still change and keep its version; 0 or less: none."""
-        resolution = _TICK if self.modified_ns % _SECOND else _COARSE
-        return self.modified_ns + resolution - now_ns
 
-    def settle(self) -> Version:
-        """Wait for the end of a tick that is soon over, so that the next change makes another version."""
-        wait = self.unsettled(time.time_ns())
-        if 0 < wait <= _TICK:
-            time.sleep(wait / _SECOND)
-        return self
-
-    def validators(self, coding: str = "", now_ns: int | None = None) -> Validators:
-        """Return the validators of the file in a coding; '' is the original."""
-        now = time.time_ns() if now_ns is None else now_ns
-        modified, size = self
-        tag = f'"{modified:x}-{size:x}{"-" if coding else ""}{coding}"'
-        weak = "W/" if self.unsettled(now) > 0 else ""
-        # §8.8.2.1: not later than the Date of the response. §8.8.2.2: strong after a second has passed.
-        date = max(0, min(modified, now) // _SECOND)
-        return Validators(weak + tag, date, settled=now - modified > _COARSE)
+def _unsettled(version: Version, now_ns: int) -> int:
+    """Return for how many nanoseconds the file can still change and keep its version; 0 or less: none."""
+    resolution = _TICK if version.modified_ns % _SECOND else _COARSE
+    return version.modified_ns + resolution - now_ns

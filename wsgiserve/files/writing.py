@@ -17,14 +17,14 @@ from typing import IO, TYPE_CHECKING
 from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.conditional import CONDITIONS, evaluate
 from wsgiserve.files.digests import announced
-from wsgiserve.files.store import Check, NotStored
+from wsgiserve.files.store import Check, NotStored, Version
+from wsgiserve.files.validators import settle, validators_of
 from wsgiserve.web.paths import requested_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
     from wsgiserve.files.disk.store import Store
-    from wsgiserve.files.validators import Version
 
 
 class Writing:
@@ -70,7 +70,7 @@ class Writing:
         )
         # RFC 9110 §9.3.4: a tag is allowed, because the body was stored unchanged. It is strong at once,
         # because the store gives each version a time of its own.
-        fields = [("ETag", saved.version.validators().etag.removeprefix("W/"))]
+        fields = [("ETag", validators_of(saved.version).etag.removeprefix("W/"))]
         if not saved.created:
             return text(200, "Replaced", fields)
         return text(201, "Created", [("Location", requested_path(environ)), *fields])
@@ -112,7 +112,7 @@ def _condition(environ: WSGIEnvironment) -> Check:
     """Return the check of a request's conditions (RFC 9110 §13.1)."""
 
     def check(version: Version | None) -> None:
-        current = version.settle().validators() if version is not None else None
+        current = validators_of(settle(version)) if version is not None else None
         if evaluate(environ["REQUEST_METHOD"], environ, current) != "proceed":
             raise NotStored("The file is not the version that the request is for.", 412)
 

@@ -21,11 +21,13 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
 from wsgiserve.web import background
-from wsgiserve.web.errors import ErrorHandlers
+from wsgiserve.web.errors import answer_error
 from wsgiserve.web.groups import Group, handlers_of
+from wsgiserve.web.handlers import ErrorHandlers
+from wsgiserve.web.head import Rendered
 from wsgiserve.web.hooks import Hooks, hooks_of, respond
 from wsgiserve.web.paths import decode_path
-from wsgiserve.web.replies import Rendered, render, to_response, without_body
+from wsgiserve.web.replies import render, to_response, without_body
 from wsgiserve.web.routing import Route, RouteTable
 from wsgiserve.web.views import View
 
@@ -181,8 +183,7 @@ class Dispatcher:
 def _answer(plan: Plan, request: Request, error: Exception) -> Rendered | Response:
     if getattr(error, "client_fault", False):  # raised by wsgi.input: the server answers it
         raise error
-    nearest, *farther = plan.handlers
-    return nearest.answer(request, error, farther)
+    return answer_error(request, error, plan.handlers)
 
 
 def _enter(

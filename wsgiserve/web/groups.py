@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from wsgiserve.web.errors import ErrorHandlers
+from wsgiserve.web.handlers import ErrorHandlers
 from wsgiserve.web.views import View, check
 
 V = TypeVar("V", bound=Callable[..., object])

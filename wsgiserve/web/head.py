@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from werkzeug.http import HTTP_STATUS_CODES, dump_options_header
 
 Fields = list[tuple[str, str]]
 """Header fields in the order they are sent, as PEP 3333 passes them to ``start_response``."""
+
+Rendered = tuple[str, Fields, Iterable[bytes]]
+"""Status line, header fields and body for PEP 3333; the body may have ``close()``."""
 
 # In the spelling of the IANA registry: werkzeug's own responses write the phrase in capitals.
 _STATUS_LINES = {code: f"{code} {phrase}" for code, phrase in HTTP_STATUS_CODES.items()}

@@ -11,16 +11,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from werkzeug.wrappers import Response
 
-from wsgiserve.web.replies import Rendered, close_items, make_response, to_response
+from wsgiserve.web.groups import Chain
+from wsgiserve.web.head import Rendered
+from wsgiserve.web.replies import close_items, make_response, to_response
+from wsgiserve.web.requests import Request
 from wsgiserve.web.views import View, describe
-
-if TYPE_CHECKING:
-    from wsgiserve.web.groups import Chain
-    from wsgiserve.web.requests import Request
 
 logger = logging.getLogger("wsgiserve.app")
 

@@ -7,13 +7,11 @@ ignored, because clients send ``application/json; charset=utf-8``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import NotAcceptable
 from werkzeug.http import parse_accept_header
 
-if TYPE_CHECKING:
-    from wsgiserve.web.requests import Request
+from wsgiserve.web.requests import Request
 
 
 def negotiate(request: Request, *types: str) -> str:

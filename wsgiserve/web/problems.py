@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from wsgiserve.web.encoding import encode_json
-from wsgiserve.web.head import Fields, status_line
+from wsgiserve.web.head import Fields, Rendered, status_line
 from wsgiserve.web.media_types import TEXT
 from wsgiserve.web.negotiation import media_ranges, quality
-
-if TYPE_CHECKING:
-    from wsgiserve.web.replies import Rendered
-    from wsgiserve.web.requests import Request
+from wsgiserve.web.requests import Request
 
 Format = Literal["json", "html", "text"]
 

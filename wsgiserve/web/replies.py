@@ -22,12 +22,9 @@ from werkzeug.utils import redirect as _redirect
 from werkzeug.wrappers import Response
 
 from wsgiserve.web.encoding import encode_json
-from wsgiserve.web.head import Fields, status_line
+from wsgiserve.web.head import Fields, Rendered, status_line
 from wsgiserve.web.media_types import BYTES, JSON, TEXT
 from wsgiserve.web.views import View, describe
-
-Rendered = tuple[str, Fields, Iterable[bytes]]
-"""Status line, header fields and body for PEP 3333; the body may have ``close()``."""
 
 _MAY_RETURN = (
     "a view returns str, bytes, dict, list, a dataclass, None, an iterator of bytes or str, a Response, "

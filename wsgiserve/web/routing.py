@@ -27,7 +27,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
@@ -38,12 +38,10 @@ from werkzeug.routing.rules import parse_converter_args
 
 from wsgiserve.web.annotations import UNRESOLVED
 from wsgiserve.web.converters import CONVERTERS, PURE_CONVERTERS, PURE_PATH, for_annotation
+from wsgiserve.web.groups import Chain
 from wsgiserve.web.rules import Parameter, fill, parse
 from wsgiserve.web.shortcuts import Candidate, Shortcuts
 from wsgiserve.web.views import View, annotation, check, describe, takes_request
-
-if TYPE_CHECKING:
-    from wsgiserve.web.groups import Chain
 
 logger = logging.getLogger("wsgiserve.app")
 

@@ -26,8 +26,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from wsgiserve.files.store import HIDDEN
-from wsgiserve.files.validators import Version
+from wsgiserve.files.store import HIDDEN, Version
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead

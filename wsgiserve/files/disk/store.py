@@ -26,8 +26,7 @@ from wsgiserve.files.disk.beneath import open_beneath, open_beneath_stepwise
 from wsgiserve.files.disk.draft import Draft, locked
 from wsgiserve.files.disk.errors import REFUSALS, SERVER_FAULTS, not_found, one_outcome, refusals
 from wsgiserve.files.disk.stored_file import Span, StoredFile
-from wsgiserve.files.store import Check, Entry, InvalidName, NotStored, Saved, Upload, check_name
-from wsgiserve.files.validators import Version
+from wsgiserve.files.store import Check, Entry, InvalidName, NotStored, Saved, Upload, Version, check_name
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wsgiserve.files.validators import Version
+from wsgiserve.files.store import Version
 
 BLOCK = 256 * 1024
 
