@@ -143,9 +143,9 @@ class Representation:
         if environ["REQUEST_METHOD"] == "HEAD":
             self.close()
             return []
-        start, stop = bounds or (0, self.status.st_size)
         if self.content is not None:
-            return [self.content[start:stop]]
+            return [self.content if bounds is None else self.content[bounds[0] : bounds[1]]]
+        start, stop = bounds or (0, self.status.st_size)
         body: Iterable[bytes] = environ.get("wsgi.file_wrapper", _Blocks)(
             self.stored.part(start, stop), BLOCK
         )

@@ -23,7 +23,6 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from wsgiserve.files.store import HIDDEN, Version
@@ -54,12 +53,7 @@ class Draft:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         try:
             # On a full disk closing fails like the write before it, whose error is the one to raise.
             with contextlib.suppress(OSError):

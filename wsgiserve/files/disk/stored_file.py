@@ -136,7 +136,7 @@ class _SharedFile(StoredFile):
     __slots__ = ()
 
     def part(self, start: int, stop: int) -> Part:
-        if (start, stop) == (0, self.status.st_size):
+        if start == 0 and stop == self.status.st_size:
             return _Whole(self.file, stop)
         return Span(_reopened(self.file.fileno())).narrow(start, stop)
 
