@@ -300,10 +300,11 @@ def test_what_was_produced_arrives_before_the_next_block_is_made(serving):
 # -- what an exchange leaves behind
 
 
-def test_file_that_the_app_closes_while_it_is_sent(serving, tmp_path):
+def test_number_of_a_file_that_is_closed_while_it_is_sent_may_become_another_file_s(serving, tmp_path):
     (tmp_path / "public").write_bytes(b"public" * LARGE)
     (tmp_path / "secret").write_bytes(b"secret" * LARGE)
-    file = open(tmp_path / "public", "rb")  # noqa: SIM115 - closed by whom and when is what is tested
+    file = open(tmp_path / "public", "rb")  # noqa: SIM115 - the server closes it
+    descriptor = file.fileno()
 
     def app(environ, start_response):
         start_response("200 OK", [TEXT])
@@ -316,8 +317,7 @@ def test_file_that_the_app_closes_while_it_is_sent(serving, tmp_path):
     ):
         client.send(get())
         wait_until(lambda: client.unread.count(b"public") or _read_some(client))
-        descriptor = file.fileno()
-        file.close()
+        assert file.closed
         with open(tmp_path / "secret", "rb") as secret:
             if secret.fileno() != descriptor:
                 os.dup2(secret.fileno(), descriptor)

@@ -63,7 +63,7 @@ def test_responses_share_one_descriptor_until_the_last_is_closed(stored: StoredF
     assert second.fileno() == descriptor
     assert first.read(10) + first.read(10) == CONTENT[:20]
     assert second.read(5) == CONTENT[:5]
-    assert second.segment() == (descriptor, 5, 1019)
+    assert second.wsgiserve_segment() == (descriptor, 5, 1019)
     shared.close()
     first.close()
     with pytest.raises(ValueError, match="closed"):

@@ -32,6 +32,11 @@ class Span(io.FileIO):
         self.left = stop - start
         return self
 
+    def wsgiserve_segment(self) -> tuple[int, int, int]:
+        """Return (descriptor, offset, bytes to the end of the part): our server sends these."""
+        start = self.tell()
+        return self.fileno(), start, max(0, min(self.left, os.fstat(self.fileno()).st_size - start))
+
     def read(self, size: int | None = -1, /) -> bytes:
         """Read as any file does, up to the end of the part."""
         if size is None or size < 0:
@@ -72,7 +77,7 @@ class _Whole:
         self._position += len(data)
         return data
 
-    def segment(self) -> tuple[int, int, int]:
+    def wsgiserve_segment(self) -> tuple[int, int, int]:
         """Return (descriptor, offset, bytes to the end), the arguments of ``sendfile``."""
         position = self._position
         return self.fileno(), position, self._size - position

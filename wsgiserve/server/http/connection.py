@@ -18,22 +18,22 @@ reset   as cut, with a reset: a regular end of the connection would look like a 
 
 from __future__ import annotations
 
+import logging
 import math
-import os
 import select
 import socket
 import struct
 import sys
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from wsgiserve.config import Config
 from wsgiserve.protocol.fields import FieldBlock
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
-from wsgiserve.server.http.file_wrapper import FileSegment, FileWrapper
+from wsgiserve.server.http.file_wrapper import FileError, FileSegment
 from wsgiserve.server.http.pace import Pace
 from wsgiserve.server.sockets.poller import Poller
 
@@ -51,6 +51,8 @@ FILE_BURST = 1 << 21
 FIRST_BURST = 1 << 18
 # More data follows at once, and may leave in one packet with this.
 MSG_MORE: int = getattr(socket, "MSG_MORE", 0)
+
+logger = logging.getLogger("wsgiserve")
 
 Ending = Literal["", "close", "linger", "cut", "reset"]
 Environ = dict[str, Any]
@@ -329,27 +331,48 @@ class Connection:
             self.outgoing.append(memoryview(data)[sent:])
             self.unsent += len(data) - sent
 
-    def send_file(self, head: bytes, wrapper: FileWrapper, descriptor: int, offset: int, count: int) -> bool:
+    def send_parts(self, parts: list[bytes]) -> None:
+        """Send large blocks as ``send`` does, but never copy them: several clients may get the same bytes."""
+        views = [memoryview(part) for part in parts]
+        if not self.outgoing:
+            try:
+                sent = self.sock.sendmsg(views)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                self.cut()
+                raise ClientDisconnected("the client closed the connection") from error
+            while views and sent >= len(views[0]):
+                sent -= len(views.pop(0))
+            if sent:
+                views[0] = views[0][sent:]
+        self.outgoing += views
+        self.unsent += sum(map(len, views))
+
+    def send_file(self, head: bytes, segment: FileSegment) -> bool:
         """Send a head and a part of a file behind unsent bytes.
 
-        Return False if all has left: then ``wrapper`` is the caller's to close, else it is closed here.
+        Return False if the rest of the file cannot be kept, for want of a descriptor: then it is the
+        caller's.
         """
-        sent = 0
-        if count and not self.outgoing:
+        if not self.outgoing:
             try:
                 head = head[self.sock.send(head, MSG_MORE) :]
-                if not head:
-                    sent = os.sendfile(self.fd, descriptor, offset, min(count, FIRST_BURST))
-            except OSError:
-                pass  # As the first thing below, it says so again.
-            if sent == count:
-                return False
+                if not head and segment.count:
+                    segment.send(self.sock, FIRST_BURST)
+            except (OSError, FileError):
+                pass  # It fails once more when the loop tries, which then says so.
+            if not head and not segment.count:
+                return True
         if head:
             self.outgoing.append(memoryview(head))
             self.unsent += len(head)
-        self.outgoing.append(FileSegment(wrapper, descriptor, offset + sent, count - sent))
-        if not sent:
-            self.flush()
+        if segment.count:
+            try:
+                segment.keep()
+            except OSError:
+                return False
+            self.outgoing.append(segment)
         return True
 
     def flush(self) -> None:
@@ -372,6 +395,8 @@ class Connection:
                 del outgoing[0]
         except (BlockingIOError, InterruptedError):
             return
+        except FileError as error:
+            self._give_up(str(error))
         except OSError as error:
             self.cut()
             raise ClientDisconnected("the client closed the connection") from error
@@ -413,13 +438,17 @@ class Connection:
         """Send from a file; True when its part has left, False to come back later."""
         burst = FILE_BURST
         while segment.count and burst > 0:
-            sent = os.sendfile(self.fd, segment.descriptor, segment.offset, min(segment.count, burst))
-            if sent == 0:  # The file shrank: the announced length cannot be kept.
-                self.cut()
-                raise ClientDisconnected("the file became shorter while it was sent")
-            segment.advance(sent)
+            sent = segment.send(self.sock, burst)
+            if sent == 0:
+                self._give_up("a file became shorter while it was sent")
             burst -= sent
         return segment.count == 0
+
+    def _give_up(self, reason: str) -> NoReturn:
+        """Cut the connection: the announced length cannot be kept, and that is not the client's fault."""
+        logger.error("%s: %s; the connection was cut", self.peer, reason)
+        self.cut()
+        raise ClientDisconnected(reason)
 
     # -- waiting, on an exchange's own thread
 

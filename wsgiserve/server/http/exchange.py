@@ -86,7 +86,7 @@ class Exchange(Response):
             elif type(result) is not FileWrapper or not self._send_file(result):
                 self._send_blocks(result)
         finally:
-            if hasattr(result, "close") and not self.deferred_close:
+            if hasattr(result, "close"):
                 result.close()
 
     def _send_blocks(self, result: Iterable[bytes]) -> None:

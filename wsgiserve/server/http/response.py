@@ -25,7 +25,7 @@ from wsgiserve.protocol.response import (
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http.connection import Connection, Environ
 from wsgiserve.server.http.environ import block_environ
-from wsgiserve.server.http.file_wrapper import FileWrapper
+from wsgiserve.server.http.file_wrapper import FileSegment, FileWrapper
 from wsgiserve.server.http.gateway import Gateway, Start
 from wsgiserve.server.http.pace import Pace
 
@@ -34,6 +34,8 @@ logger = logging.getLogger("wsgiserve")
 # An unread rest of a request body up to this size is read and discarded. Behind a longer rest, or one of
 # unknown length, the connection closes.
 MAX_DISCARD = 65536
+# A larger body is sent from the app's own bytes; joining a smaller one with its head costs less.
+LARGE = 65536
 
 
 class Response:
@@ -53,7 +55,6 @@ class Response:
     trailers = b""
     streamed = 0  # bytes given to ``send``
     pace: Pace | None = None  # of the client's reading, once ``send`` has waited
-    deferred_close = False  # the connection closes the app's result, once the file has left
 
     def __init__(self, gateway: Gateway, connection: Connection, request: RequestHead) -> None:
         self.gateway = gateway
@@ -140,31 +141,44 @@ class Response:
             if length == self.remaining and self.framing == "length":
                 self.sent = length
                 self.complete = True
-                self.connection.send(start + data)
+                if length > LARGE:
+                    self.connection.send_parts([start, data])
+                else:
+                    self.connection.send(start + data)
                 return
             self.connection.send(start + self._fit(data))
         self._end_body()
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Send a regular file from the disk to the socket; False if the wrapper holds anything else."""
-        segment = None if self.head_sent else wrapper.segment()
-        if segment is None:
+        part = None if self.head_sent else wrapper.segment()
+        if part is None:
             return False
-        descriptor, offset, count = segment
+        descriptor, offset, count = part
         start = self._start(count)
         if self.framing == "length":
             if count < self.remaining:
                 self._complain(f"a file of {count} bytes for a Content-Length of {self.remaining}")
                 self.keep_alive = False
-            count = min(count, self.remaining)
+            segment = FileSegment(descriptor, offset, min(count, self.remaining))
+            self.sent += segment.count
+            if not self.connection.send_file(start, segment):
+                self._read_and_send(wrapper, segment)
             self.remaining = 0
-            self.sent += count
-            self.deferred_close = True
-            self.deferred_close = self.connection.send_file(start, wrapper, descriptor, offset, count)
         else:
             self.connection.send(start)
         self.complete = True
         return True
+
+    def _read_and_send(self, wrapper: FileWrapper, segment: FileSegment) -> None:
+        """Send the rest of a file from this thread, as there is no descriptor with which the loop could."""
+        self.remaining = segment.count
+        self.sent -= segment.count
+        wrapper.file.seek(segment.offset)
+        for block in wrapper:
+            self._send_block(block[: self.remaining])
+            if not self.remaining:
+                break
 
     def _send_block(self, data: bytes) -> None:
         start = b"" if self.head_sent else self._start(None)
