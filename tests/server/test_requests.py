@@ -599,12 +599,32 @@ def test_environ_of_fields(serving, fields, expected):
     assert {key: environ.get(key) for key in expected} == expected
 
 
-def test_environ_invents_no_length_for_chunks(serving):
+def test_environ_of_chunks_that_are_all_here_has_their_length(serving):
     request = get("/", CHUNKED, method="POST") + chunked(b"x", trailer=b"X-Trailer: 1\r\nHost: evil\r\n")
     environ = environ_of(serving, request)
-    assert "CONTENT_LENGTH" not in environ
+    assert environ["CONTENT_LENGTH"] == "1"
+    assert "HTTP_TRANSFER_ENCODING" not in environ
+    assert environ["wsgi.input_terminated"]
     assert "HTTP_X_TRAILER" not in environ
     assert environ["HTTP_HOST"] == "test"
+
+
+def test_environ_of_chunks_that_still_arrive_invents_no_length(serving):
+    environs = []
+
+    def app(environ, start_response):
+        environs.append(environ.copy())
+        start_response("200 OK", [TEXT])
+        return [environ["wsgi.input"].read(-1)]
+
+    with serving(checked(app)) as server, Client(server) as client:
+        client.send(get("/", CHUNKED, "Expect: 100-continue", method="POST"))
+        assert client.response().status == 100
+        client.send(chunked(b"x"))
+        assert client.response().body == b"x"
+    [environ] = environs
+    assert "CONTENT_LENGTH" not in environ
+    assert environ["HTTP_TRANSFER_ENCODING"] == "chunked"
 
 
 def test_environ_of_http_1_0(serving):

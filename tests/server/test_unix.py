@@ -142,7 +142,7 @@ def test_an_upgrade_when_the_name_is_ours_no_more(folder, taken):
     assert os.path.lexists(path) == taken
 
 
-def test_the_program_announces_it_and_logs_a_dash_for_the_client(folder):
+def test_the_program_announces_it_and_logs_no_address_for_the_client(folder):
     path = str(folder / "s")
     with Program(folder, "app", "--bind", f"unix:{path}", "--socket-mode", "620") as program:
         assert program.announcement() == f"Serving on unix:{path} (Ctrl+C to stop)\n"
@@ -151,8 +151,8 @@ def test_the_program_announces_it_and_logs_a_dash_for_the_client(folder):
         assert ask(path).endswith(b"\r\n\r\nhello")
         code, out, err = program.stop()
     assert code == 0
-    assert re.fullmatch(r'- - - \[[^]]+\] "GET / HTTP/1.0" 200 5 "-" "-" \d+\n', out), out
-    assert re.search(r"^\S+ \S+ \w+ -: 400, ", err), err
+    assert re.fullmatch(r'unix - - \[[^]]+\] "GET / HTTP/1.0" 200 5 "-" "-" \d+\n', out), out
+    assert re.search(r"^\S+ \S+ \w+ unix: 400, ", err), err
     assert not os.path.exists(path)
 
 

@@ -1,14 +1,22 @@
 """The access log: one line for each answer, in the combined format that every log tool reads.
 
 ``host - user [time] "request line" status bytes "referer" "user agent" microseconds``. Nothing that a client
-sent can forge a line or reach a terminal's controls.
+sent can forge a line or reach a terminal's controls. ``host`` is ``unix`` for a client on a Unix socket.
 
-Lines are collected, and written before the loop sleeps, or once they are many or have waited for long. The
-part of a line that a repeated request shares with the one before is kept per connection, as heads are.
+Rules
+- Lines are collected, and written before the loop sleeps, or once they are many or have waited for long. The
+  part of a line that a repeated request shares with the one before is kept per connection, as heads are.
+- A write has whole lines, and not more bytes than a pipe takes at once (PIPE_BUF), so that lines of several
+  workers do not mix.
+- Lines that cannot be written are counted and dropped. The count is logged once writing works again.
+- Standard output is looked up once, at the start: an app may redirect it for itself.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import select
 import sys
 import threading
 import time
@@ -17,8 +25,15 @@ from typing import TextIO
 
 from wsgiserve.protocol.request import RequestHead
 
+logger = logging.getLogger("wsgiserve")
+
 MAX_LINES = 512
 MAX_SECONDS = 0.1
+MAX_WRITE: int = getattr(select, "PIPE_BUF", 512)  # bytes that are written to a pipe as a whole
+MAX_TEXT = 700  # characters of a field in a line that would be longer than a write
+
+# The app may change the locale: names are written out here.
+MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905
 
 # Control characters do not come this far through the parser. The quote and the backslash would end a field,
 # and the log's encoding may lack characters that are not ASCII.
@@ -26,24 +41,29 @@ _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {c: f"\\x{c:02x}" for c in [*r
 
 
 class AccessLog:
-    """Write to ``stream``, standard output by default; a stream that fails ends the log, not the server."""
+    """Write to ``stream``, standard output by default."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
+        self._stream = sys.stdout if stream is None else stream
+        self._descriptor = _descriptor(self._stream)
         self._lines: list[str] = []
+        self._rest = b""  # of a write that was cut short
+        self._lost = 0
         self._written = 0.0
         self._lock = threading.Lock()
         self._time = ""
-        self._failed = False
 
-    def add(self, peer: str, text: str, started: float) -> None:
+    def add(self, peer: str, user: str, text: str, started: float) -> None:
         """Add the line of an exchange that is over; it ``started`` at this ``time.time()``."""
         microseconds = int((time.time() - started) * 1e6)
-        self._lines.append(f"{peer}{self._time}{text}{microseconds}\n")
+        if user != "-":
+            user = user.translate(_ESCAPES).replace(" ", "\\x20")
+        self._lines.append(f"{peer} - {user}{self._time}{text}{microseconds}\n")
 
     def tick(self, now: float) -> None:
         """Set the clock, once a second; lines say when their exchange began or ended, or a time between."""
-        self._time = time.strftime(" - - [%d/%b/%Y:%H:%M:%S %z] ", time.localtime(now))
+        local = time.localtime(now)
+        self._time = time.strftime(f" [%d/{MONTHS[local.tm_mon - 1]}/%Y:%H:%M:%S %z] ", local)
 
     def is_due(self) -> bool:
         """Tell whether lines should be written although there is other work."""
@@ -56,21 +76,53 @@ class AccessLog:
 
     def flush(self) -> None:
         """Write the collected lines."""
-        with self._lock:  # Whoever holds it may be about to write lines that are taken out already.
+        with self._lock:  # Its holder may be about to write lines that it has taken out already.
             if not self._lines:
                 return
             self._written = time.monotonic()
             count = len(self._lines)  # Other threads may add more meanwhile.
             lines = self._lines[:count]
             del self._lines[:count]
-            if self._failed:
-                return
+            lost = self._lost
             try:
-                stream = self._stream or sys.stdout
-                stream.write("".join(lines))
-                stream.flush()
-            except (AttributeError, OSError, ValueError):
-                self._failed = True  # Nobody reads it; standard output that was closed at the start is None.
+                self._write(lines)
+            except (AttributeError, OSError, ValueError):  # No standard output, no reader, a full disk.
+                self._lost += len(lines)
+                return
+            self._lost = 0
+        if lost:
+            logger.warning("%d lines of the access log could not be written", lost)
+
+    def _write(self, lines: list[str]) -> None:
+        """Write lines, and take out of the list those that were written."""
+        if self._descriptor is None:
+            self._stream.write("".join(lines))
+            self._stream.flush()
+            return
+        self._write_rest()
+        while lines:
+            count, size = 0, 0
+            while count < len(lines) and size + len(lines[count]) <= MAX_WRITE:
+                size += len(lines[count])
+                count += 1
+            self._rest = "".join(lines[: count or 1]).encode("ascii", "replace")
+            del lines[: count or 1]
+            self._write_rest()
+
+    def _write_rest(self) -> None:
+        while self._rest:
+            assert self._descriptor is not None
+            self._rest = self._rest[os.write(self._descriptor, self._rest) :]
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    """Return the descriptor behind a stream, after writing what is in the stream; None if there is none."""
+    try:
+        assert stream is not None
+        stream.flush()
+        return stream.fileno()
+    except (AssertionError, AttributeError, OSError, ValueError):
+        return None
 
 
 def line_text(head: RequestHead, fields: Mapping[str, str], status: int, size: int) -> str:
@@ -78,7 +130,16 @@ def line_text(head: RequestHead, fields: Mapping[str, str], status: int, size: i
 
     ``fields`` is an environ with the request's header fields.
     """
-    request_line = f"{head.method} {head.target} HTTP/1.{head.minor}".translate(_ESCAPES)
-    referer = fields.get("HTTP_REFERER", "-").translate(_ESCAPES)
-    agent = fields.get("HTTP_USER_AGENT", "-").translate(_ESCAPES)
-    return f'"{request_line}" {status} {size} "{referer}" "{agent}" '
+    texts = [
+        f"{head.method} {head.target} HTTP/1.{head.minor}",
+        fields.get("HTTP_REFERER", "-"),
+        fields.get("HTTP_USER_AGENT", "-"),
+    ]
+    line, referer, agent = (text.translate(_ESCAPES) for text in texts)
+    if len(line) + len(referer) + len(agent) > 3 * MAX_TEXT:
+        line, referer, agent = (_shortened(text) for text in (line, referer, agent))
+    return f'"{line}" {status} {size} "{referer}" "{agent}" '
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT].rstrip("\\") + "..."

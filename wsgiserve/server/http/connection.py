@@ -124,7 +124,7 @@ class Connection:
         # the connection's lifetime
         self.sock = sock
         self.fd = sock.fileno()
-        self.peer = peer or "-"  # for the logs
+        self.peer = peer or "unix"  # for the logs
         self.config = config
         self.receiver = receiver
         self.ending: Ending = ""

@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.protocol.errors import LocalProtocolError, RemoteProtocolError
 from wsgiserve.protocol.response import CONTINUE, error_response
 from wsgiserve.server.access_log import line_text
 from wsgiserve.server.errors import ClientDisconnected
-from wsgiserve.server.http.connection import Connection
+from wsgiserve.server.http.connection import Connection, Environ
 from wsgiserve.server.http.environ import request_environ
 from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.input import BodyStream
@@ -36,11 +38,15 @@ logger = logging.getLogger("wsgiserve")
 
 # The access log's status where the client left before there was a response; other servers use it too.
 CLIENT_CLOSED_REQUEST = 499
+LOOK_SECONDS = 1.0  # between two looks for the client of a stream of empty blocks
 
 
 class Exchange(Response):
     """One call of the app, and the response to it."""
 
+    user = "-"  # REMOTE_USER, for the access log
+    look_at = math.inf  # when to look whether the client of a stream of empty blocks is still there
+    logged = False  # its line is in the access log
     over = False  # the connection belongs to somebody else
     written_off = False  # its thread is given up, and nothing that the thread does reaches the client
 
@@ -48,14 +54,14 @@ class Exchange(Response):
 
     def run(self) -> None:
         """Call the app and send its answer; the connection is left ready for the next request."""
+        request = self.request
+        block, connection = request.block, self.connection
+        # As in ``layer``, without the call.
+        layer = connection.block_layer if block is connection.last_block else self.layer()
+        environ = request_environ(layer, request)
         try:
-            request = self.request
-            block, connection = request.block, self.connection
-            # As in ``layer``, without the call.
-            layer = connection.block_layer if block is connection.last_block else self.layer()
-            environ = request_environ(layer, request)
             if block.has_body:
-                environ["wsgi.input"] = self._open_body()
+                self._open_body(environ)
             result = self.gateway.app(environ, self.start_response)
             if type(result) is list or type(result) is tuple:
                 self._send_whole(result)
@@ -69,6 +75,7 @@ class Exchange(Response):
         if not self.keep_alive or self.reader is not None:
             self._finish()
         if self.gateway.access_log is not None:
+            self.user = environ.get("REMOTE_USER") or "-"
             self._log()
 
     def shed(self, detail: str) -> None:
@@ -98,17 +105,38 @@ class Exchange(Response):
                 self._send_block(block)
                 if self.framing == "none" or self.framing == "head":
                     break  # Nobody will see more of it.
+            else:
+                self._look_for_client()
         if not self.head_sent:
             self.connection.send(self._start(0))
         self._end_body()
 
-    def _open_body(self) -> io.BufferedIOBase:
-        """Return ``wsgi.input`` for a body that is here, or one that is still arriving."""
+    def _look_for_client(self) -> None:
+        """Stop a stream of empty blocks whose client has left: sending nothing never fails.
+
+        A system call a second tells. A client that ended only its sending side looks the same.
+        """
+        now = monotonic()
+        if now >= self.look_at and self.connection.closed_by_client():
+            raise ClientDisconnected("the client closed the connection")
+        if self.look_at == math.inf or now >= self.look_at:
+            self.look_at = now + LOOK_SECONDS
+
+    def _open_body(self, environ: Environ) -> None:
+        """Set ``wsgi.input`` for a body that is here, or one that is still arriving.
+
+        A chunked body that is here has a length: most apps read no other (RFC 9112 §7.1.3, RFC 3875 §4.1.2).
+        """
         connection = self.connection
         if self.reader is not None:
             stream = BodyStream(connection, self.reader, self._continue, self._before_wait)
-            return io.BufferedReader(stream, 65536)
-        return io.BytesIO(connection.receiver.take_body())
+            environ["wsgi.input"] = io.BufferedReader(stream, 65536)
+            return
+        body = connection.receiver.take_body()
+        environ["wsgi.input"] = io.BytesIO(body)
+        if self.request.block.chunked:
+            environ["CONTENT_LENGTH"] = str(len(body))
+            del environ["HTTP_TRANSFER_ENCODING"]
 
     def _continue(self) -> None:
         """RFC 9110 §10.1.1: only when the app wants the body, and not once an answer has left."""
@@ -218,13 +246,14 @@ class Exchange(Response):
 
     def _add_line(self, size: int) -> None:
         log, connection = self.gateway.access_log, self.connection
-        if log is None:
+        if log is None or self.logged:
             return
+        self.logged = True  # A call may be given up just as it ends.
         request, status, last_size, text = connection.logged
         if request is not self.request or size != last_size or status != self.status:
             text = line_text(self.request, self.layer(), self.status, size)
             connection.remember_line(self.request, self.status, size, text)
-        log.add(connection.peer, text, self.started)
+        log.add(connection.peer, self.user, text, self.started)
 
     # -- between threads
 
@@ -256,8 +285,12 @@ class Exchange(Response):
         self._log = _log_nothing  # type: ignore[method-assign]  # Costs the other exchanges nothing.
 
     def answer_overdue(self, successor: Connection) -> None:
-        """Answer 504 on the connection that replaces this one; cut a response that has begun."""
-        if self.complete:  # The app hangs in ``close()``.
+        """Answer 504 on the connection that replaces this one; cut a response that has begun.
+
+        A response is complete once it was sent. Until then it may be on its way, in whole or in part, or may
+        go where the descriptor leads by now, which is nowhere: the client must see that it is cut.
+        """
+        if self.complete:  # The app hangs in ``close()``, or the call was over just now.
             successor.inherit(self.connection)
         elif self.head_sent:
             successor.cut(reset=True)

@@ -42,7 +42,8 @@ class Gateway:
         self.environ = server_environ(multithread=multithread, multiprocess=not alone)
         self.refusals = RefusalLog()
         self.access_log = AccessLog() if config.access_log else None
-        self.parting = False  # no connection persists behind a response that begins from now on
+        # Whether no connection persists behind a response that begins from now on.
+        self.parting = config.keep_alive == 0
         self.before_wait: Callable[[Any], None] = _go_on
         self._heads: dict[tuple[object, ...], ResponseHead] = {}
         self._last_head: tuple[object, object, ResponseHead | None] = (None, None, None)

@@ -140,11 +140,11 @@ class Response:
             start = self._start(length)
             if length == self.remaining and self.framing == "length":
                 self.sent = length
-                self.complete = True
                 if length > LARGE:
                     self.connection.send_parts([start, data])
                 else:
                     self.connection.send(start + data)
+                self.complete = True  # Only now: see ``answer_overdue``.
                 return
             self.connection.send(start + self._fit(data))
         self._end_body()
@@ -233,13 +233,13 @@ class Response:
         return data[: self.remaining]
 
     def _end_body(self) -> None:
-        self.complete = True
         if self.framing == "chunked":
             wanted = self.trailers and "trailers" in self.layer().get("HTTP_TE", "").lower()
             self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
         elif self.framing == "length" and self.remaining:
             self._complain(f"{self.remaining} bytes fewer than its Content-Length; the connection was cut")
             self.connection.cut()
+        self.complete = True
 
     def set_trailers(self, lines: bytes) -> None:
         """Set the trailer lines to send behind a chunked body."""
