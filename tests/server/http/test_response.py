@@ -171,6 +171,13 @@ def test_response_is_exactly(log, app, request_bytes, expected):
     assert not log.records
 
 
+@pytest.mark.parametrize(("app", "request_bytes", "expected"), [WHOLE[0], WHOLE[2], WHOLE[-1]])
+def test_response_over_the_network_is_exactly(serving, app, request_bytes, expected):
+    with serving(checked(app)) as server, Client(server) as client:
+        for _ in range(2):
+            assert client.ask(request_bytes).raw == expected
+
+
 # -- close()
 
 
