@@ -9,15 +9,12 @@ or stop behind a request and we do not, in ``oracles.OTHER_PERSISTENCE``. There 
 
 from __future__ import annotations
 
-import ipaddress
 import random
 import re
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-
-from wsgiserve.protocol import grammar
 
 from . import fuzz
 from .driver import random_split, read, single_bytes
@@ -153,6 +150,7 @@ def test_written_requests_are_read_the_same_by_others(name, request):
         assert len(theirs) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ORACLES)
 @given(data=damaged)
 def test_damaged_requests_are_read_the_same_by_others_or_refused(name, data):
@@ -164,6 +162,7 @@ def test_damaged_requests_are_read_the_same_by_others_or_refused(name, data):
         assert any(excuse(data, request) for excuse in STRICTER[name])
 
 
+@pytest.mark.slow
 @given(data=damaged, source=sources)
 def test_verdict_does_not_depend_on_the_split(data, source):
     whole = read([data]).verdict
@@ -171,6 +170,7 @@ def test_verdict_does_not_depend_on_the_split(data, source):
     assert read(random_split(data, source)).verdict == whole
 
 
+@pytest.mark.slow
 @given(data=damaged, source=sources)
 def test_verdict_at_small_limits_does_not_depend_on_the_split(data, source):
     whole = read([data], **fuzz.SMALL_LIMITS).verdict
@@ -178,6 +178,7 @@ def test_verdict_at_small_limits_does_not_depend_on_the_split(data, source):
     assert read(random_split(data, source), **fuzz.SMALL_LIMITS).verdict == whole
 
 
+@pytest.mark.slow
 @given(data=damaged | st.binary(max_size=200), behind=written())
 def test_nothing_is_read_behind_a_refusal(data, behind):
     stream = read([data])
@@ -188,21 +189,7 @@ def test_nothing_is_read_behind_a_refusal(data, behind):
     assert read([data + behind[0]]).verdict == before
 
 
-@given(st.ip_addresses(v=6), st.sampled_from(["compressed", "exploded"]))
-def test_every_ipv6_address_is_a_host(address, form):
-    assert grammar.HOST.fullmatch(f"[{getattr(address, form)}]:80")
-
-
-@given(st.text("0123456789abF:.", max_size=20) | st.from_regex(r"\A[0-9a-f:]{2,39}\Z"))
-def test_nothing_else_in_brackets_is_a_host(text):
-    try:
-        ipaddress.IPv6Address(text)
-        valid = True
-    except ValueError:
-        valid = False
-    assert bool(grammar.HOST.fullmatch(f"[{text}]")) == valid
-
-
+@pytest.mark.slow
 def test_fuzzer_finds_nothing():
     tried, data, broken = fuzz.fuzz(seconds=60, seed=9112, count=6000)
     assert broken is None, data

@@ -107,6 +107,24 @@ def test_user_whom_the_app_has_authenticated_is_in_the_log(serving, monkeypatch)
     assert ' - ann\\x20\\"b\\" [' in stream.getvalue()
 
 
+def test_environ_of_chunks_that_still_arrive_invents_no_length(serving):
+    environs = []
+
+    def app(environ, start_response):
+        environs.append(environ.copy())
+        start_response("200 OK", [TEXT])
+        return [environ["wsgi.input"].read(-1)]
+
+    with serving(checked(app)) as server, Client(server) as client:
+        client.send(get("/", "Transfer-Encoding: chunked", "Expect: 100-continue", method="POST"))
+        assert client.response().status == 100
+        client.send(b"1\r\nx\r\n0\r\n\r\n")
+        assert client.response().body == b"x"
+    [environ] = environs
+    assert "CONTENT_LENGTH" not in environ
+    assert environ["HTTP_TRANSFER_ENCODING"] == "chunked"
+
+
 # -- the access log and its sink
 
 

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from tests.server.test_extensions import replying
+from tests.server.http.test_extensions import replying
 from wsgiserve import Server
 from wsgiserve.server.refusals import LINES_A_SECOND
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.server.apps import answer, checked, connections
 from tests.server.client import SECONDS, Client, get, wait_until
+from tests.server.http.lone import Lone
+from wsgiserve.server.http.pace import Pace
 
 LIMITS = {"max_line": 200, "max_head": 1024, "max_fields": 10, "max_body": 1_000_000}
 CHUNKED = "Transfer-Encoding: chunked"
@@ -68,18 +70,18 @@ def assert_logged_once(log, status):
 
 
 @pytest.mark.parametrize(("status", "request_bytes"), REFUSED.values(), ids=REFUSED)
-def test_request_is_refused(serving, log, status, request_bytes):
-    with serving(HELLO, **LIMITS) as server:
-        with Client(server) as client:
-            assert client.ask(get()).body == b"hello"
-            client.send(request_bytes)
-            assert_refused(client, status)
+def test_request_is_refused(log, status, request_bytes):
+    with Lone(HELLO, **LIMITS) as client:
+        assert client.ask(get()).body == b"hello"
+        client.send(request_bytes)
+        client.half_close()
+        assert_refused(client, status)
         assert_logged_once(log, status)
-        wait_until(lambda: not connections(server))
+        assert not client.is_open
 
 
-def test_refusal_of_head_has_no_body(serving):
-    with serving(HELLO) as server, Client(server) as client:
+def test_refusal_of_head_has_no_body():
+    with Lone(HELLO) as client:
         client.send(b"HEAD / HTTP/1.1\r\n\r\n")
         response = client.response("HEAD")
         assert (response.status, client.rest()) == (400, b"")
@@ -90,21 +92,41 @@ def test_refusal_of_head_has_no_body(serving):
     [(414, b"GET /" + b"a" * 300), (400, b"\r\n" * 5), (408, b"GET / HT")],
     ids=["line without end", "empty lines", "late"],
 )
-def test_refusal_of_an_unread_line_behind_head_has_a_body(serving, status, unread):
-    with serving(HELLO, head_timeout=1, **LIMITS) as server, Client(server) as client:
+def test_refusal_of_an_unread_line_behind_head_has_a_body(status, unread):
+    with Lone(HELLO, **LIMITS) as client:
         client.send(get(method="HEAD"))
         assert client.response("HEAD").status == 200
         client.send(unread)
+        client.unread = client.serve()
+        if status == 408:
+            client.connections.expire(client.connection)
         assert_refused(client, status)
 
 
-def test_nothing_is_answered_behind_a_refusal(serving):
-    with serving(HELLO) as server, Client(server) as client:
+@pytest.mark.parametrize(
+    "beginning",
+    [b"GET / HTTP", get()[:-2], get("/", "Content-Length: 5", method="POST") + b"hel"],
+    ids=["line", "fields", "body"],
+)
+def test_request_whose_deadline_has_passed_is_408(log, beginning):
+    with Lone(HELLO) as client:
+        client.send(beginning)
+        assert client.serve() == b""
+        if client.connection.pace is not None:
+            client.connection.pace = Pace(0, 0, client.connection.progress())
+        client.connections.expire(client.connection)
+        assert_refused(client, 408)
+    assert_logged_once(log, 408)
+
+
+def test_nothing_is_answered_behind_a_refusal():
+    with Lone(HELLO) as client:
         client.send(get() + b"GET / HTTP/1.1\r\n\r\n" + get())
         assert client.response().status == 200
         assert_refused(client, 400)
 
 
+@pytest.mark.slow
 def test_request_that_does_not_arrive_is_408(serving, log):
     beginnings = [b"GET / HTTP", get()[:-2], get("/", "Content-Length: 5", method="POST") + b"hel"]
     with serving(HELLO, head_timeout=1, stall_timeout=1) as server:
@@ -121,6 +143,7 @@ def test_request_that_does_not_arrive_is_408(serving, log):
     assert len(log.records) == 3
 
 
+@pytest.mark.slow
 def test_head_deadline_is_absolute(serving):
     """A byte now and then does not buy time."""
     with serving(HELLO, head_timeout=1) as server, Client(server) as client:
@@ -135,12 +158,14 @@ def test_head_deadline_is_absolute(serving):
         assert received.startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.slow
 def test_silent_connection_is_closed_without_a_word(serving, log):
     with serving(HELLO, head_timeout=1) as server, Client(server) as client:
         assert client.rest() == b""
     assert not log.records
 
 
+@pytest.mark.slow
 def test_idle_connection_is_closed_without_a_word(serving, log):
     with serving(HELLO, keep_alive=0.2) as server, Client(server) as client:
         assert client.ask(get()).body == b"hello"
@@ -148,6 +173,7 @@ def test_idle_connection_is_closed_without_a_word(serving, log):
     assert not log.records
 
 
+@pytest.mark.slow
 def test_streamed_body_that_stops_arriving_is_408(serving, log):
     @checked
     def app(environ, start_response):
@@ -180,6 +206,7 @@ def test_answer_arrives_although_a_large_body_is_being_sent(serving, log, status
         wait_until(lambda: not connections(server))
 
 
+@pytest.mark.slow
 def test_client_that_never_stops_sending_is_cut_off(serving):
     with serving(HELLO, **LIMITS) as server, Client(server) as client:
         client.send(b"GET / HTTP/1.1\r\n\r\n")
@@ -227,15 +254,16 @@ def test_client_that_leaves_at_any_byte_leaves_nothing_behind(serving):
             assert client.ask(get()).body == b"hello"
 
 
-def test_tls_handshake_is_told_apart(serving, log):
+def test_tls_handshake_is_told_apart(log):
     """A browser that was given https:// by mistake: whoever reads the log should not have to guess."""
-    with serving(answer()) as server, Client(server) as client:
+    with Lone(answer()) as client:
         client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         assert client.response().status == 400
         assert client.rest() == b""
     assert "plain HTTP" in log.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1000, 2_000_000], ids=["in-memory", "streamed"])
 def test_body_that_drips_is_given_up(serving, log, length):
     """Each byte comes in time, but a call of the app would wait for them for hours."""

@@ -19,8 +19,8 @@ import pytest
 
 from tests.server.apps import answer, checked
 from tests.server.client import SECONDS, Client, get, wait_until
+from tests.server.sockets.test_unix import ask
 from tests.server.test_lifecycle import APP, Program, serving_program
-from tests.server.test_unix import ask
 from wsgiserve.server.sockets.systemd import Manager, inherited_descriptors, watchdog_seconds
 
 ROOT = Path(__file__).parents[2]

@@ -5,25 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.validate import validator
 
 import pytest
 
+from tests.server.http.lone import ask
 from wsgiserve import Server
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-
-
-def talk(app: WSGIApplication, request: bytes, *, validated: bool = True, **options: Any) -> bytes:
-    """Serve ``app``, send one request, read to the end of the connection."""
-    with (
-        Server(validator(app) if validated else app, port=0, **options) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock,
-    ):
-        sock.sendall(request)
-        return b"".join(iter(lambda: sock.recv(65536), b""))
 
 
 def replying(act: Callable[[WSGIEnvironment], object]) -> WSGIApplication:
@@ -39,7 +29,7 @@ def replying(act: Callable[[WSGIEnvironment], object]) -> WSGIApplication:
 
 def test_early_hints_leave_before_the_response() -> None:
     hint = ("Link", "</style.css>; rel=preload")
-    answer = talk(replying(lambda environ: environ["wsgi.early_hints"]([hint])), REQUEST)
+    answer = ask(REQUEST, replying(lambda environ: environ["wsgi.early_hints"]([hint])))
     assert answer.startswith(
         b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n"
     )
@@ -47,7 +37,7 @@ def test_early_hints_leave_before_the_response() -> None:
 
 def test_a_client_of_http_1_0_gets_no_early_hints() -> None:
     app = replying(lambda environ: environ["wsgi.early_hints"]([("Link", "</a>")]))
-    assert talk(app, b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
+    assert ask(b"GET / HTTP/1.0\r\n\r\n", app).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +52,7 @@ def test_a_client_of_http_1_0_gets_no_early_hints() -> None:
     ids=["splitting", "hop-by-hop", "no-list", "framing-in-trailers", "not-asked"],
 )
 def test_a_wrong_use_is_a_500(call: Callable[[WSGIEnvironment], object]) -> None:
-    assert talk(replying(call), REQUEST).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert ask(REQUEST, replying(call)).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
 
 
 def test_early_hints_behind_the_head_are_refused(caplog: pytest.LogCaptureFixture) -> None:
@@ -71,7 +61,7 @@ def test_early_hints_behind_the_head_are_refused(caplog: pytest.LogCaptureFixtur
         yield b"first"
         environ["wsgi.early_hints"]([("Link", "</a>")])
 
-    answer = talk(app, REQUEST)
+    answer = ask(REQUEST, app)
     assert not answer.endswith(b"0\r\n\r\n")
     assert "too late" in caplog.text
 
@@ -89,7 +79,7 @@ TRAILERS = [("X-Checksum", "abc"), ("X-Count", "1")]
 )
 def test_trailers_are_sent_to_a_client_that_takes_them(te: bytes, end: bytes) -> None:
     app = replying(lambda environ: environ["wsgiserve.send_trailers"](TRAILERS))
-    assert talk(app, REQUEST[:-2] + te + b"\r\n").endswith(end)
+    assert ask(REQUEST[:-2] + te + b"\r\n", app).endswith(end)
 
 
 @pytest.mark.parametrize("size", [3, 2 << 20], ids=["in-memory", "streamed"])
@@ -104,7 +94,7 @@ def test_request_trailers_can_be_read_behind_the_body(size: int) -> None:
 
     body = b"%x\r\n%b\r\n0\r\nX-Checksum: abc\r\nX-Count: 1\r\n\r\n" % (size, b"x" * size)
     head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert b"done" in talk(replying(act), head + body)
+    assert b"done" in ask(head + body, replying(act))
     assert seen == [TRAILERS]
 
 
@@ -112,7 +102,7 @@ def test_a_request_without_trailers_has_none_of_the_one_before() -> None:
     seen = []
     app = replying(lambda environ: seen.append(environ["wsgiserve.request_trailers"]()))
     first = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: 1\r\n\r\n"
-    talk(app, first + REQUEST)
+    ask(first + REQUEST, app)
     assert seen == [[("X-A", "1")], []]
 
 
@@ -155,10 +145,10 @@ def test_an_upgrade_hands_the_socket_over_and_holds_no_slot(slow: bool) -> None:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"ordinary"]
 
-    ask = b"GET /up HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: shout\r\n\r\n"
+    switch = b"GET /up HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: shout\r\n\r\n"
     with Server(app, port=0, threads=1) as server:  # The validator wants start_response to be called.
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
-            sock.sendall(ask + b"hello")
+            sock.sendall(switch + b"hello")
             expected = (
                 b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
                 b"Upgrade: shout\r\nX-Mode: loud\r\n\r\n"
@@ -180,5 +170,5 @@ def test_an_upgrade_that_fails_behind_is_a_500() -> None:
         environ["wsgiserve.upgrade"]("shout", print)
         raise RuntimeError("changed my mind")
 
-    ask = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: shout\r\n\r\n"
-    assert talk(app, ask).startswith(b"HTTP/1.1 500 ")
+    switch = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: shout\r\n\r\n"
+    assert ask(switch, app).startswith(b"HTTP/1.1 500 ")

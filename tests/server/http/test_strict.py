@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.server.test_extensions import REQUEST, talk
+from tests.server.http.lone import ask
+from tests.server.http.test_extensions import REQUEST
 from wsgiserve.web import App
 
 TEXT = ("Content-Type", "text/plain")
@@ -68,7 +69,7 @@ WRONG = {
 def test_a_wrong_use_is_a_500_that_says_what_to_change(
     app: Any, advice: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert talk(app, REQUEST, validated=False, strict=True).startswith(b"HTTP/1.1 500 ")
+    assert ask(REQUEST, app, bare=True, strict=True).startswith(b"HTTP/1.1 500 ")
     assert advice in caplog.text
 
 
@@ -90,7 +91,7 @@ def test_reading_and_writing_after_the_end_is_refused() -> None:
         ]
         return [b"x"]
 
-    talk(app, REQUEST.replace(b"close", b"keep-alive") + REQUEST, validated=False, strict=True)
+    ask(REQUEST.replace(b"close", b"keep-alive") + REQUEST, app, bare=True, strict=True)
     assert len(raised) == 3
     assert all("after the response was over" in text for text in raised)
 
@@ -103,6 +104,6 @@ def test_what_is_right_passes() -> None:
         return (line for line in [name, *request.stream.read(100).decode().splitlines()])
 
     request = b"POST /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nb\nc\nd"
-    answer = talk(app, request, strict=True)
+    answer = ask(request, app, strict=True)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert answer.endswith(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n1\r\nd\r\n0\r\n\r\n")

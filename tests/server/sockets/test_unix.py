@@ -20,9 +20,13 @@ import wsgiserve
 from tests.server.apps import TEXT, answer, checked
 from tests.server.client import SECONDS, get, wait_until
 from tests.server.test_lifecycle import Program
-from wsgiserve.config import ConfigError
+from wsgiserve.cli.entry import enter
+from wsgiserve.config import ConfigError, make_config
 from wsgiserve.server import ListenError
+from wsgiserve.server.sockets import unix
+from wsgiserve.server.sockets.listener import open_listeners
 
+ROOT = Path(__file__).parents[3]
 HELLO = checked(answer(b"hello"))
 KEYS = ("SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT")
 APP = """
@@ -117,6 +121,7 @@ def test_large_bodies_pass_both_ways(tmp_path):
     assert received.endswith(b"\r\n\r\n" + body)
 
 
+@pytest.mark.slow
 def test_a_name_is_there_as_long_as_clients_may_come(folder):
     path = str(folder / "s")
     with Program(folder, "app", "--bind", f"unix:{path}", "--drain-delay", "1") as program:
@@ -128,8 +133,9 @@ def test_a_name_is_there_as_long_as_clients_may_come(folder):
     assert not os.path.lexists(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taken", [False, True], ids=["gone", "taken"])
-def test_an_upgrade_when_the_name_is_ours_no_more(folder, taken):
+def test_a_re_exec_when_the_name_is_ours_no_more(folder, taken):
     path = str(folder / "s")
     with Program(folder, "app", "--bind", f"unix:{path}") as program:
         program.announcement()
@@ -175,6 +181,28 @@ def test_it_can_be_given_to_another_user(tmp_path):
     with wsgiserve.Server(HELLO, bind=f"unix:{path}", socket_owner="12345:12346"):
         status = os.stat(path)
         assert (status.st_uid, status.st_gid) == (12345, 12346)
+
+
+def test_only_the_process_that_made_the_socket_removes_it(tmp_path, monkeypatch):
+    path = str(tmp_path / "s")
+    sock, file = unix.listen(path, 5, "600", "")
+    with sock:
+        monkeypatch.setattr("os.getpid", lambda: 1)
+        file.remove()
+        assert os.path.exists(path)
+        monkeypatch.undo()
+        file.remove()
+        assert not os.path.lexists(path)
+
+
+def test_a_socket_whose_mode_cannot_be_set_is_not_left_behind(tmp_path, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.chmod", refuse)
+    with pytest.raises(PermissionError):
+        unix.listen(str(tmp_path / "s"), 5, "600", "")
+    assert not (tmp_path / "s").exists()
 
 
 # -- what is in the way
@@ -236,10 +264,11 @@ if os.fork() == 0:
 os.wait()
 print(os.path.exists({path!r}))
 """
-    shown = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True)
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
     assert shown.stdout == b"True\n", shown.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_server_leaves_what_the_next_one_replaces(folder):
     path = str(folder / "s")
     for _ in range(2):
@@ -283,36 +312,59 @@ def test_an_inherited_unix_socket_is_served_and_not_removed(folder):
 LONG = "x" * 200
 NO_SOCKET = "names no socket; write unix:/path or unix:@name."
 BAD_BINDS = [
-    (2, ["unix:"], f"--bind: 'unix:' {NO_SOCKET}"),
-    (2, ["unix:@"], f"--bind: 'unix:@' {NO_SOCKET}"),
-    (2, ["fd://x"], "--bind: 'fd://x' names no descriptor; write fd://3."),
-    (2, ["fd://"], "--bind: 'fd://' names no descriptor; write fd://3."),
-    (2, ["unix:s", "--socket-mode", "9"], "--socket-mode: '9' is not a mode in octal digits, such as 660."),
-    (2, ["unix:s", "--socket-mode", "77"], "--socket-mode: '77' is not a mode in octal digits"),
-    (2, ["unix:s", "--socket-owner", "not-here"], "--socket-owner: there is no user 'not-here' here."),
-    (2, ["unix:s", "--socket-owner", ":not-here"], "--socket-owner: there is no group 'not-here' here."),
-    (2, [":0", "--socket-mode", "600"], "--socket-mode: there is no socket to set it for; name one"),
-    (4, [f"unix:{LONG}"], f"cannot listen on unix:{LONG}: the path is too long for a socket"),
-    (4, [f"unix:@{LONG}"], f"cannot listen on unix:@{LONG}: the path is too long for a socket"),
-    (4, ["unix:no/where"], "cannot listen on unix:no/where: there is no folder "),
-    (4, ["unix:app.py/s"], "cannot listen on unix:app.py/s: there is no folder "),
-    (
-        4,
-        ["fd://99"],
-        "cannot listen on fd://99: no such descriptor; whoever starts the server has to leave it",
-    ),
-    (4, ["fd://0"], "cannot listen on fd://0: this descriptor is no socket"),
+    (["unix:"], f"--bind: 'unix:' {NO_SOCKET}"),
+    (["unix:@"], f"--bind: 'unix:@' {NO_SOCKET}"),
+    (["fd://x"], "--bind: 'fd://x' names no descriptor; write fd://3."),
+    (["fd://"], "--bind: 'fd://' names no descriptor; write fd://3."),
+    (["unix:s", "--socket-mode", "9"], "--socket-mode: '9' is not a mode in octal digits, such as 660."),
+    (["unix:s", "--socket-mode", "77"], "--socket-mode: '77' is not a mode in octal digits"),
+    (["unix:s", "--socket-owner", "not-here"], "--socket-owner: there is no user 'not-here' here."),
+    (["unix:s", "--socket-owner", ":not-here"], "--socket-owner: there is no group 'not-here' here."),
+    ([":0", "--socket-mode", "600"], "--socket-mode: there is no socket to set it for; name one"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("code", "arguments", "line"), BAD_BINDS, ids=[" ".join(r[1])[:40] for r in BAD_BINDS]
-)
-def test_bad_binds_are_one_plain_line(folder, code, arguments, line):
-    with Program(folder, "app", "--bind", *arguments, stdin=subprocess.DEVNULL) as program:
-        exit_code, out, err = program.end()
-    assert (exit_code, out, err.count("\n")) == (code, "", 1)
+@pytest.mark.parametrize(("arguments", "line"), BAD_BINDS, ids=[" ".join(row[0]) for row in BAD_BINDS])
+def test_bad_binds_are_one_plain_line(monkeypatch, capsys, arguments, line):
+    monkeypatch.setattr("sys.argv", ["wsgiserve", "app", "--bind", *arguments])
+    with pytest.raises(SystemExit) as end:
+        enter()
+    out, err = capsys.readouterr()
+    assert (end.value.code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"wsgiserve: {line}"), err
+
+
+NO_PLACES = [
+    (f"unix:{LONG}", "the path is too long for a socket"),
+    (f"unix:@{LONG}", "the path is too long for a socket"),
+    ("unix:no/where", "there is no folder "),
+    ("unix:app.py/s", "there is no folder "),
+    ("fd://99", "no such descriptor; whoever starts the server has to leave it"),
+]
+
+
+@pytest.mark.parametrize(("bind", "reason"), NO_PLACES, ids=[bind[:20] for bind, _ in NO_PLACES])
+def test_where_nobody_can_listen(folder, monkeypatch, bind, reason):
+    monkeypatch.chdir(folder)
+    with pytest.raises(ListenError) as refusal:
+        open_listeners(make_config(bind=bind))
+    assert str(refusal.value).startswith(f"cannot listen on {bind}: {reason}")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_descriptor_that_is_no_socket(folder):
+    with open(folder / "app.py") as file:
+        bind = f"fd://{file.fileno()}"
+        with pytest.raises(ListenError, match=f"cannot listen on {bind}: this descriptor is no socket"):
+            open_listeners(make_config(bind=bind))
+        assert file.read() == APP, "it is left open"
+
+
+def test_the_program_ends_with_4_where_it_cannot_listen(folder):
+    with Program(folder, "app", "--bind", "unix:no/where") as program:
+        exit_code, out, err = program.end()
+    assert (exit_code, out, err.count("\n")) == (4, "", 1)
+    assert err.startswith("wsgiserve: cannot listen on unix:no/where: there is no folder "), err
 
 
 def test_a_folder_that_may_not_be_written_is_one_plain_line():
@@ -330,7 +382,7 @@ except OSError as error:
     print(error)
 """
         command = [sys.executable, "-c", code]
-        shown = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     said = f"not permitted; the folder {folder} has to be writable for the user that the server runs as\n"
     assert shown.stdout == f"cannot listen on unix:{folder}/s: {said}", shown.stderr
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 import pytest
 
-from wsgiserve.server.sockets.poller import READ, WRITE, EpollPoller, SelectorsPoller
+from wsgiserve.server.sockets.poller import READ, WRITE, EpollPoller, SelectorsPoller, make_poller
 
 
 @pytest.fixture(params=[EpollPoller, SelectorsPoller], ids=["epoll", "selectors"])
@@ -52,3 +53,41 @@ def test_descriptor_used_again_is_the_new_socket(poller):
         assert number in (left.fileno(), right.fileno())
         poller.watch(number, 0, WRITE)
         assert poller.poll(5) == [(number, WRITE)]
+
+
+def test_a_ring_is_reported_until_it_is_silenced(poller):
+    assert poller.poll(0) == []
+    for _ in range(2):
+        poller.bell.ring()
+    assert poller.poll(5) == [(poller.bell.fileno(), READ)]
+    poller.bell.silence()
+    assert poller.poll(0) == []
+    poller.bell.silence()
+
+
+def test_a_bell_that_nobody_hears_can_be_rung_for_ever(poller):
+    for _ in range(5000):
+        poller.bell.ring()
+    assert poller.poll(5) == [(poller.bell.fileno(), READ)]
+
+
+def test_a_shared_descriptor_is_reported(poller):
+    left, right = socket.socketpair()
+    with left, right:
+        poller.share(left.fileno())
+        assert poller.poll(0) == []
+        right.send(b"x")
+        assert poller.poll(5) == [(left.fileno(), READ)]
+
+
+def test_a_descriptor_that_is_not_watched_may_be_forgotten(poller):
+    left, right = socket.socketpair()
+    with left, right:
+        poller.forget(left.fileno())
+        assert poller.poll(0) == []
+
+
+def test_the_platform_s_poller_is_chosen():
+    poller = make_poller()
+    assert type(poller) is (EpollPoller if hasattr(select, "epoll") else SelectorsPoller)
+    poller.close()

@@ -1,4 +1,7 @@
-"""Slow clients: who is served however slowly it reads, and who is given up although it moves a little."""
+"""Slow clients: which are served however slowly they read, and which are given up although they move bytes.
+
+``Pace`` is tested with a clock of the test's own. The live tests below wait for deadlines of a second.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,64 @@ import pytest
 
 from tests.server.apps import TEXT, checked, connections
 from tests.server.client import SECONDS, Client, get, wait_until
+from wsgiserve.server.http.pace import Pace
 
 BLOCK = bytes(range(256)) * 256
 PACE = 0.1  # seconds between two small steps of a slow client
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a list whose one item is the time."""
+    clock = [1000.0]
+    monkeypatch.setattr("wsgiserve.server.http.pace.monotonic", lambda: clock[0])
+    return clock
+
+
+def never():
+    raise AssertionError("it is too early to look")
+
+
+def test_nobody_looks_before_the_interval_is_over(clock):
+    pace = Pace(30, 240, 0)
+    clock[0] += 29.9
+    assert not pace.too_slow(never)
+    assert pace.resume() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "steps", "given_up"),
+    [
+        (240, [1], False),
+        (240, [0], True),
+        (240, [7200, 7200, 7200], False),
+        (240, [7200, 7199], False),
+        (240, [1, 1], True),
+        (240, [100_000, 1, 1], False),
+        (240, [100_000, 1, 0], True),
+        (0, [1, 1, 1, 1], False),
+        (0, [1, 1, 0], True),
+    ],
+)
+def test_a_client_has_to_move_bytes_in_each_interval_and_keep_the_rate(clock, rate, steps, given_up):
+    """240 bytes a second are 7200 in an interval of 30 s; the first interval is not counted."""
+    pace, moved, verdicts = Pace(30, rate, 500), 500, []
+    for step in steps:
+        clock[0] += 30
+        moved += step
+        verdicts.append(pace.too_slow(lambda: moved))  # noqa: B023 - called at once
+    assert verdicts == [False] * (len(steps) - 1) + [given_up]
+
+
+def test_time_that_the_app_takes_does_not_count(clock):
+    pace = Pace(30, 240, 0)
+    for _ in range(10):
+        clock[0] += 1000
+        pace.resume()
+        clock[0] += 2
+        assert not pace.too_slow(never)
+    clock[0] += 1000
+    assert pace.resume() == pytest.approx(10)
 
 
 def sending(blocks, folder):
@@ -67,6 +125,7 @@ def sips(client, size):
 SHAPES = ("/list", "/generator", "/file")
 
 
+@pytest.mark.slow
 def test_slow_readers_are_served(serving, tmp_path):
     """The system takes megabytes at once, so for seconds nothing more leaves; yet the clients read on."""
     with (
@@ -79,6 +138,7 @@ def test_slow_readers_are_served(serving, tmp_path):
         assert all(response.body == BLOCK * 200 for response in responses)
 
 
+@pytest.mark.slow
 def test_readers_below_the_rate_are_given_up(serving, tmp_path):
     app = sending(1000, tmp_path)
     with (
@@ -90,6 +150,7 @@ def test_readers_below_the_rate_are_given_up(serving, tmp_path):
         wait_until(lambda: not connections(server))
 
 
+@pytest.mark.slow
 def test_response_that_was_given_up_looks_cut(serving, tmp_path):
     """Without a length, even an end that comes late would look regular to HTTP/1.0."""
     with (
@@ -103,12 +164,14 @@ def test_response_that_was_given_up_looks_cut(serving, tmp_path):
                 client.rest()
 
 
+@pytest.mark.slow
 def test_no_rate_is_demanded_where_it_is_zero(serving, tmp_path):
     app = sending(1000, tmp_path)
     with serving(app, stall_timeout=1, min_rate=0) as server, readers(server, *SHAPES) as clients:
         assert sip(clients, 200_000, 3) == clients
 
 
+@pytest.mark.slow
 def test_reader_is_not_blamed_for_a_slow_app(serving):
     blocks = 5
 
@@ -123,6 +186,7 @@ def test_reader_is_not_blamed_for_a_slow_app(serving):
         assert client.ask(get()).body == BLOCK * 100 * blocks
 
 
+@pytest.mark.slow
 def test_readers_where_the_system_does_not_tell_what_was_taken(serving, tmp_path, monkeypatch):
     monkeypatch.setattr("wsgiserve.server.http.connection.queued", lambda fd: 0)
     with serving(sending(1000, tmp_path), stall_timeout=1) as server:
@@ -133,6 +197,7 @@ def test_readers_where_the_system_does_not_tell_what_was_taken(serving, tmp_path
             wait_until(lambda: not connections(server))
 
 
+@pytest.mark.slow
 def test_stream_is_not_kept_for_a_client_that_does_not_read(serving):
     """200 MB: a block is made once the one before has left."""
     made, blocks = [], 3200
@@ -172,6 +237,7 @@ def resident():
 # -- senders
 
 
+@pytest.mark.slow
 def test_rest_of_a_body_that_drips_is_given_up(serving):
     """The answer has left, and no thread waits; yet the connection is not kept for ever."""
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.server.apps import TEXT, checked
 from tests.server.client import STANDING, Client, get, masked, wait_until, whole
+from tests.server.http.lone import Lone
 
 OK = ("HTTP/1.1 200 OK", "Content-Type: text/plain")
 DIGITS = b"0123456789"
@@ -70,15 +71,15 @@ def path(tmp_path):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """50 MB in which no two blocks are alike."""
+    """20 MB in which no two blocks are alike."""
     path = tmp_path_factory.mktemp("files") / "large"
-    path.write_bytes(random.Random(1).randbytes(50_000_000))
+    path.write_bytes(random.Random(1).randbytes(20_000_000))
     return path
 
 
-def test_file_whole(serving, log, path):
+def test_file_whole(log, path):
     app = Files(lambda: CountedFile(path))
-    with serving(checked(app)) as server, Client(server) as client:
+    with Lone(app) as client:
         for _ in range(2):
             expected = whole(*OK, "Content-Length: 10", STANDING, body=DIGITS)
             assert client.ask(get()).raw == expected
@@ -89,63 +90,63 @@ def test_file_whole(serving, log, path):
     assert not log.records
 
 
-def test_large_file_byte_for_byte(serving, large):
-    with serving(checked(Files(lambda: open(large, "rb")))) as server, Client(server) as client:
+def test_large_file_byte_for_byte(large):
+    with Lone(Files(lambda: open(large, "rb"))) as client:
         assert client.ask(get()).body == large.read_bytes()
         assert client.ask(get("/hello")).body == b"hello"
 
 
-def test_pipelined_files_in_order(serving, path):
-    with serving(checked(Files(lambda: open(path, "rb")))) as server, Client(server) as client:
+def test_pipelined_files_in_order(path):
+    with Lone(Files(lambda: open(path, "rb"))) as client:
         client.send((get() + get("/hello")) * 30)
         assert [client.response().body for _ in range(60)] == [DIGITS, b"hello"] * 30
 
 
-def test_file_from_where_it_was_read_to(serving, path):
+def test_file_from_where_it_was_read_to(path):
     def open_file():
         file = open(path, "rb")  # noqa: SIM115 - the server closes it
         assert file.read(3) == b"012"  # Buffered: the descriptor is further on.
         return file
 
-    with serving(checked(Files(open_file))) as server, Client(server) as client:
+    with Lone(Files(open_file)) as client:
         assert client.ask(get()).body == b"3456789"
 
 
 @pytest.mark.parametrize("position", [0, 4, 10, 20])
-def test_file_from_an_offset(serving, path, position):
+def test_file_from_an_offset(path, position):
     def open_file():
         file = CountedFile(path)
         file.seek(position)
         return file
 
     app = Files(open_file)
-    with serving(checked(app)) as server, Client(server) as client:
+    with Lone(app) as client:
         for _ in range(2):
             assert client.ask(get()).body == DIGITS[position:]
         assert app.closed_once()
 
 
-def test_empty_file(serving, tmp_path):
+def test_empty_file(tmp_path):
     (tmp_path / "empty").touch()
     app = Files(lambda: CountedFile(tmp_path / "empty"))
-    with serving(checked(app)) as server, Client(server) as client:
+    with Lone(app) as client:
         for _ in range(2):
             assert client.ask(get()).raw == whole(*OK, "Content-Length: 0", STANDING)
         assert app.closed_once()
 
 
 @pytest.mark.parametrize("kind", [CountedFile, Counted], ids=["file", "memory"])
-def test_file_longer_than_its_length_is_cut(serving, path, kind):
+def test_file_longer_than_its_length_is_cut(path, kind):
     app = Files(lambda: kind(path) if kind is CountedFile else kind(DIGITS), ("Content-Length", "4"))
-    with serving(checked(app)) as server, Client(server) as client:
+    with Lone(app) as client:
         assert client.ask(get()).raw.startswith(whole(*OK, "Content-Length: 4", STANDING, body=b"0123"))
         assert app.closed_once()
 
 
 @pytest.mark.parametrize("kind", [CountedFile, Counted], ids=["file", "memory"])
-def test_file_shorter_than_its_length_ends_the_connection(serving, log, path, kind):
+def test_file_shorter_than_its_length_ends_the_connection(log, path, kind):
     app = Files(lambda: kind(path) if kind is CountedFile else kind(DIGITS), ("Content-Length", "20"))
-    with serving(checked(app)) as server, Client(server) as client:
+    with Lone(app) as client:
         client.send(get() + get())
         assert masked(client.rest()) == whole(*OK, "Content-Length: 20", STANDING, body=DIGITS)
         assert app.closed_once()
@@ -187,9 +188,9 @@ def test_file_that_grows_keeps_its_length(serving, tmp_path):
 # -- what is no regular file is iterated
 
 
-def test_bytes_in_memory(serving):
+def test_bytes_in_memory():
     app = Files(lambda: Counted(DIGITS * 500))
-    with serving(checked(app)) as server, Client(server) as client:
+    with Lone(app) as client:
         for _ in range(2):
             response = client.ask(get())
             assert response.body == DIGITS * 500
@@ -197,7 +198,7 @@ def test_bytes_in_memory(serving):
         assert app.closed_once()
 
 
-def test_pipe(serving):
+def test_pipe():
     def open_file():
         reading, writing = os.pipe()
         os.write(writing, DIGITS)
@@ -205,14 +206,14 @@ def test_pipe(serving):
         return CountedFile(reading)
 
     app = Files(open_file)
-    with serving(checked(app)) as server, Client(server) as client:
+    with Lone(app) as client:
         for _ in range(2):
             assert client.ask(get()).body == DIGITS
         assert app.closed_once()
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_compressed_file_is_sent_as_it_reads(serving, tmp_path, layers):
+def test_compressed_file_is_sent_as_it_reads(tmp_path, layers):
     """Its descriptor is that of the compressed bytes."""
     path = tmp_path / "digits.gz"
     path.write_bytes(gzip.compress(DIGITS * 500))
@@ -221,24 +222,24 @@ def test_compressed_file_is_sent_as_it_reads(serving, tmp_path, layers):
         file = gzip.open(path)  # noqa: SIM115 - the server closes it
         return file if layers == 1 else io.BufferedReader(file)
 
-    with serving(checked(Files(open_file))) as server, Client(server) as client:
+    with Lone(Files(open_file)) as client:
         assert client.ask(get()).body == DIGITS * 500
 
 
 @pytest.mark.parametrize("make", [tempfile.TemporaryFile, tempfile.NamedTemporaryFile])
-def test_temporary_file(serving, make):
+def test_temporary_file(make):
     def open_file():
         file = make()
         file.write(DIGITS)
         file.seek(0)
         return file
 
-    with serving(checked(Files(open_file))) as server, Client(server) as client:
+    with Lone(Files(open_file)) as client:
         response = client.ask(get())
         assert (response.body, response.headers.get("content-length")) == (DIGITS, "10")
 
 
-def test_object_that_has_only_read(serving):
+def test_object_that_has_only_read():
     class Reader:
         def __init__(self):
             self.blocks = [b"01234", b"56789", b""]
@@ -246,17 +247,16 @@ def test_object_that_has_only_read(serving):
         def read(self, size):
             return self.blocks.pop(0)
 
-    with serving(checked(Files(Reader))) as server, Client(server) as client:
+    with Lone(Files(Reader)) as client:
         assert client.ask(get()).body == DIGITS
 
 
-def test_wrapper_inside_another_iterable(serving, path):
-    @checked
+def test_wrapper_inside_another_iterable(path):
     def app(environ, start_response):
         start_response("200 OK", [TEXT])
         return iter(environ["wsgi.file_wrapper"](opened, 4))
 
-    with CountedFile(path) as opened, serving(app) as server, Client(server) as client:
+    with CountedFile(path) as opened, Lone(app) as client:
         assert client.ask(get()).body == DIGITS
 
 
@@ -264,9 +264,9 @@ def test_wrapper_inside_another_iterable(serving, path):
 
 
 @pytest.mark.parametrize("kind", [CountedFile, Counted], ids=["file", "memory"])
-def test_head_closes_the_file_unsent(serving, path, kind):
+def test_head_closes_the_file_unsent(path, kind):
     app = Files(lambda: kind(path) if kind is CountedFile else kind(DIGITS))
-    with serving(checked(app)) as server, Client(server) as client:
+    with Lone(app) as client:
         length = ["Content-Length: 10"] if kind is CountedFile else []
         for _ in range(2):
             assert client.ask(get(method="HEAD")).raw == whole(*OK, *length, STANDING)
@@ -304,6 +304,7 @@ def test_file_is_closed_once_when_the_client_leaves(serving, log, large, leave):
     assert not log.records
 
 
+@pytest.mark.slow
 def test_reader_of_a_file_that_stalls_is_given_up(serving, large):
     app = Files(lambda: CountedFile(large))
     with serving(checked(app), stall_timeout=1) as server, Client(server, receive_buffer=4096) as client:
@@ -326,14 +327,14 @@ def test_stop_sends_the_rest_of_a_file(serving, large):
         assert bodies == [large.read_bytes()]
 
 
-def test_error_in_closing_a_sent_file_is_logged(serving, log, path):
+def test_error_in_closing_a_sent_file_is_logged(log, path):
     class Faulty(CountedFile):
         def close(self):
             super().close()
             raise RuntimeError("cannot close")
 
     app = Files(lambda: Faulty(path))
-    with serving(checked(app)) as server, Client(server) as client:
+    with Lone(app) as client:
         assert client.ask(get()).body == DIGITS
         assert client.ask(get("/hello")).body == b"hello"
     assert [record.exc_info[0] for record in log.records] == [RuntimeError]

@@ -1,0 +1,133 @@
+"""Listening sockets: their URLs, all addresses or none, and why an address cannot be listened on."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from wsgiserve.config import make_config
+from wsgiserve.server.errors import ListenError
+from wsgiserve.server.sockets.listener import Listener, adopt, open_listeners
+
+
+@pytest.fixture
+def opening():
+    """Return ``opening(*binds)``, which listens; whatever it opened is closed at the end."""
+    opened = []
+
+    def opening(*binds, before=()):
+        listeners = open_listeners(make_config(bind=binds), before)
+        opened.extend(listeners)
+        return listeners
+
+    yield opening
+    for listener in opened:
+        listener.close()
+
+
+def connects(port, host="127.0.0.1"):
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_a_free_port_is_in_the_url(opening):
+    (listener,) = opening("127.0.0.1:0")
+    assert listener.port > 0
+    assert listener.url == listener.where == f"http://127.0.0.1:{listener.port}"
+    assert connects(listener.port)
+
+
+@pytest.mark.parametrize("bind", [":0", "0.0.0.0:0"])
+def test_a_wildcard_has_an_address_that_a_browser_can_open(opening, bind):
+    (listener,) = opening(bind)
+    assert listener.url == f"http://127.0.0.1:{listener.port}"
+    assert listener.where == f"{listener.url} and every other address of this machine"
+    assert connects(listener.port)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("::", "http://[::1]:80"), ("fe80::1", "http://[fe80::1]:80"), ("a.example", "http://a.example:80")],
+)
+def test_the_url_of_a_host(opening, host, url):
+    with socket.socket() as sock:
+        listener = Listener(sock, host)
+        listener.port = 80
+        assert listener.url == url
+
+
+def test_a_socket_sends_at_once_and_never_blocks(opening):
+    (listener,) = opening("127.0.0.1:0")
+    assert listener.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert not listener.sock.getblocking()
+
+
+def test_all_addresses_or_none(opening):
+    (taken,) = opening("127.0.0.1:0")
+    (free,) = opening("127.0.0.1:0")
+    free.close()
+    with pytest.raises(ListenError, match="address already in use; stop the other server"):
+        opening(f"127.0.0.1:{free.port}", f"127.0.0.1:{taken.port}")
+    assert not connects(free.port)
+    assert connects(taken.port)
+
+
+@pytest.mark.parametrize(
+    ("bind", "reason", "other_port"),
+    [
+        ("host.invalid:0", "no such host; write an address of this machine", False),
+        ("192.0.2.1:0", "not an address of this machine; 127.0.0.1 is itself", False),
+        (f"{'x' * 64}.example:0", "no such host; write an address of this machine", False),
+    ],
+    ids=["no-host", "not-ours", "long-label"],
+)
+def test_why_an_address_cannot_be_listened_on(opening, bind, reason, other_port):
+    with pytest.raises(ListenError) as refusal:
+        opening(bind)
+    assert str(refusal.value).startswith(f"cannot listen on {bind}: {reason}")
+    assert refusal.value.other_port == other_port
+
+
+def test_another_port_helps_where_the_port_is_taken(opening):
+    (taken,) = opening("127.0.0.1:0")
+    with pytest.raises(ListenError) as refusal:
+        opening(f"127.0.0.1:{taken.port}")
+    assert refusal.value.other_port
+
+
+def test_open_listeners_are_kept_and_those_no_longer_named_are_closed(opening):
+    one, two = opening("127.0.0.1:0", "127.0.0.1:0")
+    binds = [(f"127.0.0.1:{listener.port}", listener) for listener in (one, two)]
+    kept, new = opening(binds[1][0], "127.0.0.2:0", before=binds)
+    assert kept is two
+    assert new is not one
+    assert not connects(one.port)
+    assert connects(two.port)
+
+
+def test_open_listeners_stay_open_where_a_new_one_fails(opening):
+    (one,) = opening("127.0.0.1:0")
+    with pytest.raises(ListenError):
+        opening("192.0.2.1:0", before=[(f"127.0.0.1:{one.port}", one)])
+    assert connects(one.port)
+
+
+def test_a_descriptor_is_adopted(opening):
+    (before,) = opening("127.0.0.1:0")
+    after = adopt(before.sock.detach(), before.host, None)
+    assert (after.url, after.fd) == (before.url, before.fd)
+    assert connects(after.port)
+    after.close()
+    assert not connects(after.port)
+
+
+def test_the_port_stays_open_for_others_when_one_process_leaves(opening):
+    (listener,) = opening("127.0.0.1:0")
+    with listener.sock.dup():
+        listener.leave()
+        assert connects(listener.port)
+    assert not connects(listener.port)
