@@ -57,6 +57,7 @@ class Connections:
         self._limits = limits(config)
         self._own_paths = own_paths(config.health_path)
         self._giving_back = threading.Lock()
+        self._arrived: list[Connection] = []
         self._dead_end: socket.socket | None = None  # takes the place of a connection that was taken over
 
     def __len__(self) -> int:
@@ -256,28 +257,44 @@ class Connections:
         """Close the connections that have been idle longest; True if there were any."""
         idle = [connection for connection in self.watched() if connection.is_idle]
         idle.sort(key=lambda connection: connection.deadline)
-        for connection in idle[: len(idle) // EVICTED_PART + 1]:
-            self.drop(connection)
-        return bool(idle)
+        wanted = len(idle) // EVICTED_PART + 1
+        dropped = 0
+        for connection in idle:
+            dropped += self._drop_unless_arrived(connection)
+            if dropped == wanted:
+                break
+        return dropped > 0
 
-    def close_idle(self) -> list[Connection]:
-        """Close idle connections, as the server stops; return those on which a request has just arrived."""
-        arrived = []
+    def _drop_unless_arrived(self, connection: Connection) -> bool:
+        """Close an idle connection; False if a request has arrived since the poll: this is the last look."""
+        data = connection.receive()
+        if data:
+            connection.receiver.receive_data(data)
+            self._arrived.append(connection)
+        else:
+            self.drop(connection)
+        return not data
+
+    def take_arrived(self) -> list[Connection]:
+        """Return the connections that were to be closed, but have a request to be served."""
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def put_off(self, seconds: float) -> None:
+        """Put all deadlines off."""
+        for connection in self.watched():
+            connection.put_off(seconds)
+
+    def close_idle(self) -> None:
+        """Close idle connections, as the server stops."""
         for connection in self.watched():
             receiver = connection.receiver
             if not connection.has_deadline or connection.outgoing or connection.ending == "linger":
                 continue
             if receiver.phase != "head":
                 continue
-            if not receiver.buffer:
-                data = connection.receive()  # It may have come since the poll: the last moment for it.
-                if not data:
-                    self.drop(connection)
-                    continue
-                receiver.receive_data(data)
-                arrived.append(connection)
-            connection.hasten(self._shutdown.head_deadline)
-        return arrived
+            if receiver.buffer or not self._drop_unless_arrived(connection):
+                connection.hasten(self._shutdown.head_deadline)
 
     def running(self) -> int:
         """Count the requests that an app is working on, or that wait for it; from any thread."""

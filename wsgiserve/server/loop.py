@@ -40,6 +40,7 @@ logger = logging.getLogger("wsgiserve")
 
 PIPELINE_BURST = 16  # pipelined requests of one connection served before others are looked after
 SWEEP_SECONDS = 1.0
+PAUSE_SECONDS = 0.25  # a turn that comes later than this was kept from coming
 CUT_SECONDS = 0.2  # for the last answers, once running requests are to be cut
 
 
@@ -112,6 +113,8 @@ class EventLoop:
         events = self._poll()
         self.gateway.tick()
         now = monotonic()
+        if now >= self._due:
+            self._forgive_pause(now)
         self._idle_until = now + self.config.keep_alive
         for fd, _ in events:
             connection = by_fd.get(fd)
@@ -150,6 +153,8 @@ class EventLoop:
         listener = self.acceptor.listeners.get(fd)
         if listener is not None:
             self.acceptor.accept(listener)
+            for connection in self.connections.take_arrived():
+                self._unserved[connection] = None
         else:
             self.poller.bell.silence()
             self.acceptor.resume()
@@ -231,6 +236,18 @@ class EventLoop:
 
     # -- deadlines
 
+    def _forgive_pause(self, now: float) -> None:
+        """Put deadlines off by a time in which this process could not look at its sockets.
+
+        It was frozen or stopped, or a call held the interpreter; bytes that arrived meanwhile count as in
+        time.
+        """
+        last_turn = self._idle_until - self.config.keep_alive
+        late = now - max(self._due, last_turn)
+        if late > PAUSE_SECONDS:
+            self.connections.put_off(late)
+            self.leadership.put_off(late)
+
     def _look_around(self, now: float, *, told_everything: bool) -> None:
         """Accept again after a pause, sweep, or close idle connections as the server stops, if it is time."""
         self.acceptor.resume_if_due(now)
@@ -300,7 +317,8 @@ class EventLoop:
 
     def _close_idle(self) -> None:
         self._emptied = True
-        for connection in self.connections.close_idle():
+        self.connections.close_idle()
+        for connection in self.connections.take_arrived():
             self._unserved[connection] = None
 
     def _on_close(self) -> None:

@@ -226,6 +226,12 @@ class Connection:
         """Bring the deadline forward."""
         self.deadline = min(self.deadline, moment)
 
+    def put_off(self, seconds: float) -> None:
+        """Put the deadline off: for so long nobody could look at the socket."""
+        self.deadline += seconds
+        if self.pace is not None:
+            self.pace.put_off(seconds)
+
     # -- the end
 
     def close_when_sent(self) -> None:

@@ -30,6 +30,10 @@ class Pace:
         self._since = monotonic()
         return self._look_at - self._waited
 
+    def put_off(self, seconds: float) -> None:
+        """Leave out of the wait a time in which nobody could look."""
+        self._since += seconds
+
     def too_slow(self, progress: Callable[[], int]) -> bool:
         """Count the time since the last call as waited; at the end of an interval, judge the client by it.
 

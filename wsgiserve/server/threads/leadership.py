@@ -218,6 +218,12 @@ class Leadership(Generic[E]):
                 self._shed(exchange, "the server stops")
         return waiting
 
+    def put_off(self, seconds: float) -> None:
+        """Let those that wait do so for longer: for so long nobody could serve them."""
+        with self.mutex:
+            for exchange in self.queue.exchanges:
+                exchange.wait(exchange.waits_until + seconds)
+
     def _shed(self, exchange: E, detail: str) -> None:
         """Answer in place of the app; for the leader."""
         try:
