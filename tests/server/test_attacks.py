@@ -317,7 +317,7 @@ def test_number_of_a_file_that_is_closed_while_it_is_sent_may_become_another_fil
     ):
         client.send(get())
         wait_until(lambda: client.unread.count(b"public") or _read_some(client))
-        assert file.closed
+        wait_until(lambda: file.closed)
         with open(tmp_path / "secret", "rb") as secret:
             if secret.fileno() != descriptor:
                 os.dup2(secret.fileno(), descriptor)
