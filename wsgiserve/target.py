@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-import traceback
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from wsgiserve import tracebacks
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -48,20 +49,20 @@ def _import(name: str, target: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name != missing and not name.startswith(f"{missing}."):
-            raise UserCodeError(_their_traceback(error)) from error  # Something that their module imports.
+            raise UserCodeError(tracebacks.text(error)) from error  # Something that their module imports.
         raise TargetError(
             f"no module named {missing!r} here; looked in this folder and in sys.path"
         ) from error
     except (ValueError, TypeError) as error:
-        if _frames_of_theirs(error) is not None:
-            raise UserCodeError(_their_traceback(error)) from error
+        if tracebacks.theirs(error.__traceback__) is not None:
+            raise UserCodeError(tracebacks.text(error)) from error
         raise TargetError(
             f"{target!r} names no app; write it as module:name, such as app:application"
         ) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise UserCodeError(_their_traceback(error)) from error
+        raise UserCodeError(tracebacks.text(error)) from error
 
 
 def _default(module: ModuleType) -> Any:
@@ -109,21 +110,6 @@ def _attribute(module: ModuleType, name: str, target: str) -> Any:
     try:
         return value()
     except Exception as error:
-        if _frames_of_theirs(error) is None:  # Calling it failed, not what it does.
+        if tracebacks.theirs(error.__traceback__) is None:  # The call failed, not the code in it.
             raise TargetError(f"{target!r}: {type(error).__name__}: {error}") from error
-        raise UserCodeError(_their_traceback(error)) from error
-
-
-def _frames_of_theirs(error: BaseException) -> Any:
-    """Return the traceback from the first frame that is neither ours nor the import system's."""
-    frame = error.__traceback__
-    while frame is not None:
-        name = frame.tb_frame.f_code.co_filename
-        if name != __file__ and not name.startswith("<frozen importlib") and name != importlib.__file__:
-            return frame
-        frame = frame.tb_next
-    return None
-
-
-def _their_traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(type(error), error, _frames_of_theirs(error))).rstrip("\n")
+        raise UserCodeError(tracebacks.text(error)) from error
