@@ -419,7 +419,7 @@ def test_an_upgrade_that_would_not_start_changes_nothing(folder):
         (folder / "wsgiserve" / "config" / "options.py").write_text("this is no program\n")
         program.process.send_signal(signal.SIGUSR2)
         for line in program.process.stderr:
-            if "upgrade failed, everything goes on as it was" in line:
+            if "re-exec failed, everything goes on as it was" in line:
                 break
         assert who(port) == before
         assert program.stop()[0] == 0

@@ -15,12 +15,9 @@ import click
 from click.core import ParameterSource
 
 from wsgiserve.cli.commands import COMMANDS
-from wsgiserve.processes.reexec import INHERITANCE_VARIABLE, TRIAL_VARIABLE
-from wsgiserve.processes.spawn import WORKER_VARIABLE
+from wsgiserve.processes import VARIABLES
 
 PREFIX = "WSGISERVE_"
-# What our own processes tell each other; the first is that of ``wsgiserve.dev``, which serving does not load.
-OWN = ("WSGISERVE_DEV_CHILD", WORKER_VARIABLE, TRIAL_VARIABLE, INHERITANCE_VARIABLE)
 
 # What other servers call it, which is no near miss of what we do.
 _ELSEWHERE = {
@@ -72,8 +69,8 @@ def _variables(param: click.Parameter) -> Iterator[str]:
 
 def misspelt_variables(command: click.Command) -> Iterator[str]:
     """Name the variables that look like options of ``command``, in words each, and are none."""
-    if any(name in os.environ for name in OWN):
-        return  # The process before us has said it.
+    if any(name in os.environ for name in VARIABLES):
+        return  # The process that started this one has reported them.
     known = [param.name.upper() for param in command.params if param.expose_value and param.name]
     others = tuple(f"{PREFIX}{name.upper()}_" for name in COMMANDS)
     for name in sorted(os.environ):

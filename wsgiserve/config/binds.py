@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 import sys
@@ -60,6 +61,14 @@ def _parse_unix(text: str, path: str) -> Bind:
     if kind == "abstract" and sys.platform != "linux":
         raise ConfigError("bind", f"{text!r}: only Linux has abstract names; write unix:/path")
     return Bind(kind, name, text=text)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address; a name other than ``localhost`` counts as no."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def check_rights(mode: str, owner: str) -> None:

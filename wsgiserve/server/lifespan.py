@@ -30,7 +30,7 @@ def _has_both(app: Any) -> bool:
     return callable(getattr(app, "startup", None)) and callable(getattr(app, "shutdown", None))
 
 
-def started(app: Any) -> None:
+def checked_startup(app: Any) -> None:
     """Run the app's start-up hooks; StartError with their traceback if one raises."""
     try:
         startup(app)
