@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from wsgiserve.cli import main
-from wsgiserve.cli.files import EXAMPLES, _is_loopback, _urls, command
+from wsgiserve.cli.addresses import urls
+from wsgiserve.cli.files import EXAMPLES, command
 from wsgiserve.config import Config
+from wsgiserve.config.binds import is_loopback
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-X", "dev", "-m", "wsgiserve", "files"]
@@ -293,11 +295,11 @@ def test_a_port_that_is_taken_is_one_plain_line(folder: Path) -> None:
     ],
 )
 def test_urls_can_be_clicked(bind: str, first: str) -> None:
-    found = _urls(bind, 8000)
+    found = urls(bind, 8000)
     assert found[0] == first
     for url in found[1:]:
         assert "0.0.0.0" not in url
-        assert not _is_loopback(url[len("http://") : -len(":8000/")].strip("[]"))
+        assert not is_loopback(url[len("http://") : -len(":8000/")].strip("[]"))
 
 
 def test_the_examples_are_of_options_that_are_there(folder: Path) -> None:
