@@ -370,7 +370,7 @@ def test_only_loopback(tmp_path, bind):
 def test_only_one_worker(tmp_path, arguments, env, name):
     (tmp_path / "app.py").write_text("")
     with Program(tmp_path, "app", "--dev", *arguments, env=env) as program:
-        said = "with --dev there is one, whose frames the debugger knows. See wsgiserve --help."
+        said = "--dev has one worker, whose frames its debugger knows. See wsgiserve --help."
         assert program.end() == (2, "", f"wsgiserve: {name}: {said}\n")
 
 

@@ -487,7 +487,7 @@ def test_no_workers_is_this_process(folder):
 
 
 def test_a_server_in_a_program_has_no_workers():
-    with pytest.raises(ConfigError, match=r"workers: is the command's: wsgiserve MODULE:NAME"):
+    with pytest.raises(ConfigError, match=r"workers: is for the command wsgiserve MODULE:NAME alone"):
         wsgiserve.Server(lambda environ, start_response: [], workers=2)
 
 

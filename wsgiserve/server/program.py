@@ -53,7 +53,7 @@ def run(
     except ConfigError as error:
         console.fail_for_option(error)
     serve_here(app, config, announcement, port_option)
-    restore_handlers()  # The caller goes on.
+    restore_handlers()  # The caller's program goes on.
 
 
 def serve_here(
