@@ -94,5 +94,5 @@ def read_status(path: str) -> dict[str, Any]:
     try:
         with open(path + SUFFIX) as file:
             return dict(json.load(file))
-    except (OSError, ValueError):
+    except (OSError, TypeError, ValueError):
         return {}

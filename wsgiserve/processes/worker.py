@@ -108,10 +108,10 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
     server.on_worn_out(lambda lost: worn("request-timeout"))
 
     def ready() -> None:
-        channel.send(event="serving")
         signal.signal(signal.SIGINT, signals.ignore)
         signal.signal(signal.SIGTERM, lambda number, frame: worn("SIGTERM"))
         threading.Thread(target=_obey, args=(channel, server), name="wsgiserve-channel", daemon=True).start()
+        channel.send(event="serving")
 
     return server.serve(ready=ready, last=True)
 
