@@ -55,16 +55,10 @@ def _usage(param: click.Parameter, context: click.Context | None) -> str:
 def _as_given(context: click.Context | None, param: click.Parameter) -> str:
     """Name a parameter as the user gave it: by its flag, or by the variable that is set."""
     if context is not None and context.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT:
-        return next((name for name in _variables(param) if os.environ.get(name)), param.opts[0])
+        declared = (param.envvar,) if isinstance(param.envvar, str) else param.envvar or ()
+        names = (*declared, f"{context.auto_envvar_prefix}_{(param.name or '').upper()}")
+        return next((name for name in names if os.environ.get(name)), param.opts[0])
     return max(param.opts, key=len)
-
-
-def _variables(param: click.Parameter) -> Iterator[str]:
-    if isinstance(param.envvar, str):
-        yield param.envvar
-    elif param.envvar is not None:
-        yield from param.envvar
-    yield f"{PREFIX}{(param.name or '').upper()}"
 
 
 def misspelt_variables(command: click.Command) -> Iterator[str]:
