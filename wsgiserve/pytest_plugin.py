@@ -1,11 +1,11 @@
-"""Fixtures for pytest: a client and a live server for the WSGI app that a test suite is about.
+"""Fixtures for pytest: a client and a live server for the WSGI app that a test suite tests.
 
-``wsgi_app`` is the value of the suite's own fixture ``app`` or ``application``, or what the suite says
-instead by a fixture ``wsgi_app`` of its own. It may be of any framework.
+``wsgi_app`` is the value of the suite's fixture ``app`` or ``application``. A suite can override ``wsgi_app``
+instead. The app may be of any framework.
 
-pytest loads this wherever wsgiserve is installed, also for a Django project that is only served by it. So
-every name begins with ``wsgi_``: ``client`` and ``live_server`` are those of pytest-django and pytest-flask.
-And so nothing is imported before a fixture is asked for.
+pytest loads this module wherever wsgiserve is installed, for example in a Django project that is only served
+by it. So every name begins with ``wsgi_``, because pytest-django and pytest-flask have ``client`` and
+``live_server``. And so the server and the framework are imported only when a fixture is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from wsgiserve.server import Server
 
-GRACEFUL_TIMEOUT = 5.0  # seconds that a test's end waits for a call that still runs
+GRACEFUL_TIMEOUT = 5.0  # seconds for a call that still runs at the end of a test
 
 _NAMES = ("app", "application")
 
@@ -31,18 +31,18 @@ def wsgi_app(request: pytest.FixtureRequest) -> WSGIApplication:
     """Give the app under test: the fixture ``app`` or ``application``."""
     for name in _NAMES:
         try:
-            return request.getfixturevalue(name)  # type: ignore[no-any-return]  # the suite's word for it
+            return request.getfixturevalue(name)  # type: ignore[no-any-return]  # fixtures have no types
         except pytest.FixtureLookupError as error:
-            if error.argname != name:  # theirs is there, and asks for one that is not
+            if error.argname != name:  # The suite's fixture exists, and needs one that does not.
                 raise
     pytest.fail(f"wsgi_app: write a fixture {' or '.join(_NAMES)} that returns the WSGI app", pytrace=False)
 
 
 @pytest.fixture
 def wsgi_client(wsgi_app: WSGIApplication) -> Iterator[TestApp]:
-    """Give a WebTest ``TestApp`` that calls the app directly, and checks each answer against PEP 3333.
+    """Give a WebTest ``TestApp``, which calls the app directly and checks each response against PEP 3333.
 
-    An ``App`` is shut down at the test's end, as it is with a server.
+    An ``App`` is shut down at the end of the test, as by a server.
     """
     from wsgiserve.server import lifespan
     from wsgiserve.web.client import make_client
@@ -53,9 +53,10 @@ def wsgi_client(wsgi_app: WSGIApplication) -> Iterator[TestApp]:
 
 @pytest.fixture
 def wsgi_server(wsgi_app: WSGIApplication) -> Iterator[Server]:
-    """Serve the app on a port of the system's choice, in threads of this process, to the test's end.
+    """Serve the app on a free port, in threads of this process, until the end of the test.
 
-    ``wsgi_server.url`` is ``http://127.0.0.1:PORT``. The server is strict: what it lets pass, others do too.
+    ``wsgi_server.url`` is ``http://127.0.0.1:PORT``. The server is strict: it refuses an app that breaks
+    PEP 3333, even where this server could go on.
     """
     from wsgiserve.server import Server
 

@@ -1,7 +1,7 @@
-"""The app a command line names: ``module:name``, ``module:factory()`` or ``module`` alone.
+"""Import the app that a command line names: ``module:name``, ``module:factory()`` or ``module`` alone.
 
-Whose fault a failure is decides what a person sees. A name that leads nowhere is one plain line. An error
-that the user's own code raises while it is imported is *their* traceback, without the frames of the import.
+A wrong name is reported in one line. An error in the user's code is reported with their traceback, without
+the frames of the import.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-import traceback
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from wsgiserve import tracebacks
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -20,15 +21,15 @@ DEFAULT_NAMES = ("application", "app")
 
 
 class TargetError(Exception):
-    """No app is where the target points; the text is one plain line."""
+    """The target names no app; the text is one line."""
 
 
 class UserCodeError(TargetError):
-    """The user's own code raised; the text is their traceback."""
+    """The user's code raised an error; the text is their traceback."""
 
 
 def load_app(target: str) -> WSGIApplication:
-    """Import the WSGI application that ``target`` names; TargetError says why it cannot be had."""
+    """Import the WSGI application that ``target`` names; TargetError says why that fails."""
     module_name, _, name = target.partition(":")
     if module_name.endswith(".py"):
         stem = module_name[:-3].removeprefix("./").replace("/", ".")
@@ -39,7 +40,7 @@ def load_app(target: str) -> WSGIApplication:
         kind = type(app).__name__
         raise TargetError(f"{target!r} is of type {kind} and cannot be called; a WSGI app is a callable")
     _check_signature(app, target)
-    return app  # type: ignore[no-any-return]  # callable is all that can be known before a request
+    return app  # type: ignore[no-any-return]  # No more than callable is known before a request.
 
 
 def _import(name: str, target: str) -> ModuleType:
@@ -48,20 +49,20 @@ def _import(name: str, target: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name != missing and not name.startswith(f"{missing}."):
-            raise UserCodeError(_their_traceback(error)) from error  # Something that their module imports.
+            raise UserCodeError(tracebacks.text(error)) from error  # Their module imports a missing one.
         raise TargetError(
             f"no module named {missing!r} here; looked in this folder and in sys.path"
         ) from error
     except (ValueError, TypeError) as error:
-        if _frames_of_theirs(error) is not None:
-            raise UserCodeError(_their_traceback(error)) from error
+        if tracebacks.theirs(error.__traceback__) is not None:
+            raise UserCodeError(tracebacks.text(error)) from error
         raise TargetError(
             f"{target!r} names no app; write it as module:name, such as app:application"
         ) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise UserCodeError(_their_traceback(error)) from error
+        raise UserCodeError(tracebacks.text(error)) from error
 
 
 def _default(module: ModuleType) -> Any:
@@ -76,10 +77,10 @@ def _default(module: ModuleType) -> Any:
 
 
 def _check_signature(app: Any, target: str) -> None:
-    """Tell a factory, a view or an ASGI app from a WSGI app, before every request is a 500."""
+    """Refuse a factory, a view or an ASGI app, which would answer every request with a 500."""
     try:
         signature = inspect.signature(app)
-    except (TypeError, ValueError):  # Not every callable has one to look at.
+    except (TypeError, ValueError):  # Some callables have no signature.
         return
     try:
         signature.bind("environ", "start_response")
@@ -109,21 +110,6 @@ def _attribute(module: ModuleType, name: str, target: str) -> Any:
     try:
         return value()
     except Exception as error:
-        if _frames_of_theirs(error) is None:  # Calling it failed, not what it does.
+        if tracebacks.theirs(error.__traceback__) is None:  # The call failed, not the code in it.
             raise TargetError(f"{target!r}: {type(error).__name__}: {error}") from error
-        raise UserCodeError(_their_traceback(error)) from error
-
-
-def _frames_of_theirs(error: BaseException) -> Any:
-    """Return the traceback from the first frame that is neither ours nor the import system's."""
-    frame = error.__traceback__
-    while frame is not None:
-        name = frame.tb_frame.f_code.co_filename
-        if name != __file__ and not name.startswith("<frozen importlib") and name != importlib.__file__:
-            return frame
-        frame = frame.tb_next
-    return None
-
-
-def _their_traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(type(error), error, _frames_of_theirs(error))).rstrip("\n")
+        raise UserCodeError(tracebacks.text(error)) from error

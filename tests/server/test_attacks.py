@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
+from tests.program import Program
 from tests.server.apps import TEXT, Gate, answer, checked, connections, generator
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
-from tests.server.test_lifecycle import Program
 from wsgiserve import Server
 from wsgiserve.protocol import LocalProtocolError
 from wsgiserve.server.sockets.poller import WRITE, EpollPoller

@@ -13,6 +13,7 @@ from functools import partial
 
 import pytest
 
+from tests.program import LOG_LINE, serving_program
 from tests.server.apps import TEXT, Blocks, answer, checked, connections, generator
 from tests.server.client import SECONDS, STANDING, Client, get, wait_until, whole
 from tests.server.test_leadership import (
@@ -25,7 +26,6 @@ from tests.server.test_leadership import (
     stay,
     threads,
 )
-from tests.server.test_lifecycle import LOG_LINE, serving_program
 from wsgiserve.server.errors import ClientDisconnected, RequestTimeout
 from wsgiserve.server.threads.calls import Calls
 from wsgiserve.server.threads.leadership import Leadership

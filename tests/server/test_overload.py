@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from tests.program import LOG_LINE
 from tests.server.apps import TEXT, Gate, checked, connections
 from tests.server.client import SECONDS, STANDING, Client, get, refuses, wait_until, whole
 from tests.server.test_concurrency import depose
-from tests.server.test_lifecycle import LOG_LINE
 from wsgiserve import Server
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.protocol import receiver

@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from tests.program import APP, CUT, Program, serving_program
 from tests.server.apps import TEXT, answer, checked, connections
 from tests.server.client import SECONDS, STANDING, Client, get, refuses, wait_until, whole
-from tests.server.test_lifecycle import CUT, Program, folder, serving_program  # noqa: F401 - a fixture
 from wsgiserve import Server
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.server.shutdown import FAREWELL_SECONDS
@@ -328,9 +328,10 @@ def _visit(port, failures, count):
 # -- the program
 
 
-def test_program_says_what_runs_and_what_was_cut(folder):  # noqa: F811
+def test_program_says_what_runs_and_what_was_cut(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
     arguments = ["--graceful-timeout", "0.2", "--drain-delay", "0.1"]
-    with serving_program(folder, "app", *arguments) as (program, port), Client(port=port) as client:
+    with serving_program(tmp_path, "app", *arguments) as (program, port), Client(port=port) as client:
         client.send(get("/slow"))
         wait_until(program.entered)
         with Client(port=port) as other:  # Once it is answered, somebody else leads.

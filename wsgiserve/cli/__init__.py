@@ -1,24 +1,46 @@
-"""The command line: ``wsgiserve MODULE:NAME`` serves, ``wsgiserve COMMAND`` does something else.
+"""The command line: ``wsgiserve MODULE:NAME`` serves an app, ``wsgiserve COMMAND`` runs another command.
 
-A first argument that is a command's name is that command; everything else is for serving. So a module of
-such a name is served with its colon: ``wsgiserve routes:app``.
+A first argument that is a command's name is that command; everything else is for serving. A module with such
+a name is served with its colon: ``wsgiserve routes:app``.
 
-To add a command, write the module of its name in this folder, with a click command ``command`` in it, and
-put the name into ``COMMANDS``. Each module imports what it works with when it is called, so that
-``wsgiserve --help`` can show them all, and serving an app never loads the framework half.
+To add a command, write a module of its name in this folder with a click command ``command``, and add the name
+to ``COMMANDS``. Each command imports the modules that it needs when it is called. So ``wsgiserve --help`` can
+show all commands, and serving an app never loads the framework half.
 
-An option ``--name`` can also be given as an environment variable, ``WSGISERVE_NAME``, or
-``WSGISERVE_COMMAND_NAME`` for a command's own. Exit codes are in ``wsgiserve.server.console``.
+An option ``--name`` can also be set by an environment variable: ``WSGISERVE_NAME``, or
+``WSGISERVE_COMMAND_NAME`` for the option of another command. Exit codes are in ``wsgiserve.server.console``.
 """
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
-    """Run a command; Ctrl+C before anything is served, also while we are imported, ends it without a word."""
+    """Run a command. Ctrl+C before it serves, also during our imports, ends the program silently."""
     try:
-        from wsgiserve.cli.entry import enter
-
-        enter()
+        _run()
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # EXIT_INTERRUPTED, which may not be imported yet
+
+
+def _run() -> None:
+    """Run the command that the arguments name; an error in them is one line on standard error."""
+    import click
+
+    from wsgiserve.cli import serve
+    from wsgiserve.cli.commands import COMMANDS, load
+    from wsgiserve.cli.faults import in_words
+    from wsgiserve.server.console import fail
+
+    name, arguments = "wsgiserve", sys.argv[1:]
+    command: click.Command = serve.command
+    if arguments and arguments[0] in COMMANDS:
+        name, command, arguments = f"wsgiserve {arguments[0]}", load(arguments[0]), arguments[1:]
+    variables = name.upper().replace(" ", "_")
+    try:
+        command.main(arguments, name, standalone_mode=False, auto_envvar_prefix=variables)
+    except click.Abort:  # how click passes Ctrl+C on
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        fail(f"{in_words(error)} See {name} --help.", error.exit_code)

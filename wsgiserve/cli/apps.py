@@ -1,4 +1,4 @@
-"""The app that a command was asked for."""
+"""Import the app for a command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def find_app(target: str) -> WSGIApplication:
-    """Import the app; StartError has the text for whoever started us."""
+    """Import the app; StartError has the text for the terminal."""
     try:
         return load_app(target)
     except UserCodeError as error:
@@ -25,7 +25,7 @@ def find_app(target: str) -> WSGIApplication:
 
 
 def app_or_exit(target: str) -> WSGIApplication:
-    """Import the app from the current folder or ``sys.path``; what is wrong with it ends the program."""
+    """Import the app from the current folder or ``sys.path``; an error ends the program."""
     sys.path.insert(0, working_folder())
     try:
         return find_app(target)
@@ -35,9 +35,9 @@ def app_or_exit(target: str) -> WSGIApplication:
 
 
 def working_folder() -> str:
-    """Return the current folder, by the name that the shell has for it.
+    """Return the current folder by the shell's name for it.
 
-    Where that is a symbolic link to a release, a reload finds what the link points to by then.
+    That may be a symbolic link to a release, which a reload then follows anew.
     """
     folder = os.environ.get("PWD", "")
     try:

@@ -1,4 +1,4 @@
-"""Which commands there are besides serving; each is a module of this folder."""
+"""The commands other than serving; each is a module in this folder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What is wrong with a command line or with the environment: one plain line that names what the user wrote.
+"""Errors in the command line and the environment, each in one line that names the user's own words.
 
-click finds some faults, ``Config`` others; they read alike. A value that came from an environment variable is
-reported with the variable's name: the flag is not what there is to correct.
+click finds some errors, ``Config`` others; they read alike. For a value from an environment variable the line
+names the variable, because that is the place to correct.
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ import click
 from click.core import ParameterSource
 
 from wsgiserve.cli.commands import COMMANDS
-from wsgiserve.processes.reexec import INHERITANCE_VARIABLE, TRIAL_VARIABLE
-from wsgiserve.processes.spawn import WORKER_VARIABLE
+from wsgiserve.processes import VARIABLES
 
 PREFIX = "WSGISERVE_"
-# What our own processes tell each other; the first is that of ``wsgiserve.dev``, which serving does not load.
-OWN = ("WSGISERVE_DEV_CHILD", WORKER_VARIABLE, TRIAL_VARIABLE, INHERITANCE_VARIABLE)
 
-# What other servers call it, which is no near miss of what we do.
+# Options of other servers, whose names are too different from ours for a near match.
 _ELSEWHERE = {
     **dict.fromkeys([("wsgiserve", option) for option in ("-b", "--host", "--port")], "--bind HOST:PORT"),
     **dict.fromkeys([("wsgiserve", option) for option in ("--debug", "--reload")], "--dev"),
@@ -34,7 +31,7 @@ _ELSEWHERE = {
 
 
 def in_words(error: click.ClickException) -> str:
-    """Say it in a sentence, beginning with what is wrong."""
+    """Return the error as a sentence that begins with the wrong word."""
     if isinstance(error, click.NoSuchOption):
         command = (error.ctx and error.ctx.info_name) or ""
         meant = _ELSEWHERE.get((command, error.option_name)) or next(iter(error.possibilities or ()), None)
@@ -50,30 +47,24 @@ def in_words(error: click.ClickException) -> str:
 
 
 def _usage(param: click.Parameter, context: click.Context | None) -> str:
-    """Write a parameter as the help does: ``MODULE:NAME``, or ``--pid-file PATH``."""
+    """Name a parameter as the help does: ``MODULE:NAME`` or ``--pid-file PATH``."""
     metavar = param.make_metavar(context) if context else param.name or ""
     return metavar if isinstance(param, click.Argument) else f"{max(param.opts, key=len)} {metavar}"
 
 
 def _as_given(context: click.Context | None, param: click.Parameter) -> str:
-    """Name a parameter as the user did."""
+    """Name a parameter as the user gave it: by its flag, or by the variable that is set."""
     if context is not None and context.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT:
-        return next((name for name in _variables(param) if os.environ.get(name)), param.opts[0])
+        declared = (param.envvar,) if isinstance(param.envvar, str) else param.envvar or ()
+        names = (*declared, f"{context.auto_envvar_prefix}_{(param.name or '').upper()}")
+        return next((name for name in names if os.environ.get(name)), param.opts[0])
     return max(param.opts, key=len)
 
 
-def _variables(param: click.Parameter) -> Iterator[str]:
-    if isinstance(param.envvar, str):
-        yield param.envvar
-    elif param.envvar is not None:
-        yield from param.envvar
-    yield f"{PREFIX}{(param.name or '').upper()}"
-
-
 def misspelt_variables(command: click.Command) -> Iterator[str]:
-    """Name the variables that look like options of ``command``, in words each, and are none."""
-    if any(name in os.environ for name in OWN):
-        return  # The process before us has said it.
+    """Yield a sentence for each environment variable that looks like an option of ``command`` but is none."""
+    if any(name in os.environ for name in VARIABLES):
+        return  # The process that started this one has reported them.
     known = [param.name.upper() for param in command.params if param.expose_value and param.name]
     others = tuple(f"{PREFIX}{name.upper()}_" for name in COMMANDS)
     for name in sorted(os.environ):

@@ -1,18 +1,15 @@
-"""``wsgiserve files [PORT]``: what ``python -m http.server`` does, by the production server.
+"""``wsgiserve files [PORT]``: share a folder as ``python -m http.server`` does, with the production server.
 
-Its arguments are taken as they are. It serves every address of the machine, as that does: sharing a folder
-with somebody is what it is for, and it only reads. Once anybody could write, without a password, it serves
-this machine alone, unless an address is named.
+It takes the same arguments. It serves all addresses of the machine, because files can only be read. With
+``--upload`` or ``--delete`` and no password it serves this machine alone, unless an address is given.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-import ipaddress
 import os
 import re
-import socket
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,8 +17,10 @@ from wsgiref.util import is_hop_by_hop
 
 import click
 
+from wsgiserve.cli.addresses import choose_address, host_port, note, urls
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import server_options
+from wsgiserve.config.binds import is_loopback
 from wsgiserve.server.console import EXIT_USAGE, fail
 from wsgiserve.server.program import run
 
@@ -46,7 +45,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # §5.5
 
 
 class _Port(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5
-    """A port; a folder in its place is a frequent mistake."""
+    """A port. A folder in its place is a frequent mistake, and gets its own hint."""
 
     name = "port"
 
@@ -59,7 +58,7 @@ class _Port(click.ParamType):  # type: ignore[type-arg]  # generic only since cl
 
 
 class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5
-    """A number of bytes, also as ``500k``, ``20M``, ``2G``, ``1T``."""
+    """A number of bytes, such as ``1048576``, ``500k``, ``20M``, ``2G`` or ``1T``."""
 
     name = "size"
 
@@ -178,28 +177,30 @@ def command(
     )
     writable = upload or delete
     app = _guarded(app, auth, writable=writable)
-    bind = _address(bind, auth, writable=writable)
+    bind = choose_address(bind, auth, writable=writable)
     if protocol == "HTTP/1.0":
         options["keep_alive"] = 0
     if upload:
         options["max_body"] = 0  # --max-size counts, for each file
     show_qr = _qr_printer() if qr else None
-    if show_qr is not None and _is_loopback(bind):
-        _note("--qr: only this machine is served, so there is no code; no phone could follow it")
+    if show_qr is not None and is_loopback(bind):
+        note("--qr: only this machine is served, so there is no code; no phone could follow it")
         show_qr = None
 
     def announcement(listeners: list[Listener]) -> str:
         port = listeners[0].port
-        urls = _urls(bind, port)
-        lines = [f"Serving HTTP on {bind or '::'} port {port} ({urls[0]}) ..."]
-        lines += [f"From other devices: {url}" for url in urls[1:]]
-        return "\n".join([*lines, *([show_qr(urls[-1])] if show_qr else [])])
+        here, *elsewhere = urls(bind, port)
+        lines = [f"Serving HTTP on {bind or '::'} port {port} ({here}) ..."]
+        lines += [f"From other devices: {url}" for url in elsewhere]
+        if show_qr is not None:
+            lines.append(show_qr(elsewhere[-1] if elsewhere else here))
+        return "\n".join(lines)
 
     run(
         app,
         announcement=announcement,
         port_option="wsgiserve files PORT",
-        bind=_host_port(bind, port),
+        bind=host_port(bind, port),
         **options,
     )
 
@@ -216,26 +217,6 @@ def _guarded(app: WSGIApplication, auth: str | None, *, writable: bool) -> WSGIA
         fail("--auth: this is not USER:HASH; make it with: wsgiserve files --hash USER", EXIT_USAGE)
 
 
-def _address(bind: str | None, auth: str | None, *, writable: bool) -> str:
-    """Choose the address to listen on, "" for every one, and say what is risky about it."""
-    with_port = re.fullmatch(r"([^:]*|\[.*\]):([0-9]+)", bind or "")
-    if with_port is not None:
-        address = with_port[1].strip("[]")
-        arguments = f"{with_port[2]} --bind {address}" if address else with_port[2]
-        fail(f"--bind: {bind!r} is an address and a port; write wsgiserve files {arguments}", EXIT_USAGE)
-    if bind is None:
-        bind = "127.0.0.1" if writable and not auth else ""
-        if bind:
-            _note(
-                "only this machine is served, as anybody could write; let others in by --auth or --bind ADDR"
-            )
-    elif writable and not auth and not _is_loopback(bind):
-        _note("warning: whoever can reach this address may write here; --auth asks for a password")
-    if auth and not _is_loopback(bind):
-        _note("warning: without TLS the password can be read on its way; put a proxy with TLS in front")
-    return bind
-
-
 def _check_header(name: str, value: str) -> None:
     if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
         fail(
@@ -244,44 +225,6 @@ def _check_header(name: str, value: str) -> None:
         )
     if is_hop_by_hop(name) or name.lower() == "content-length":
         fail(f"--header: {name} is the server's own", EXIT_USAGE)
-
-
-def _host_port(bind: str, port: int) -> str:
-    if bind == "::":  # both kinds of addresses, as http.server does it
-        return f":{port}"
-    return f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
-
-
-def _is_loopback(bind: str) -> bool:
-    try:
-        return ipaddress.ip_address(bind).is_loopback
-    except ValueError:
-        return bind == "localhost"
-
-
-def _urls(bind: str, port: int) -> list[str]:
-    """Return what to click: the URL for this machine, and behind it those for others, if they are others."""
-    if bind in ("", "::", "0.0.0.0"):
-        hosts = ["localhost", *_own_addresses(only_ipv4=bind == "0.0.0.0")]
-    else:
-        hosts = [bind]
-    return [f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/" for host in hosts]
-
-
-def _own_addresses(*, only_ipv4: bool) -> list[str]:
-    """Return the addresses that others reach this machine by, the IPv4 one last: the easiest to type."""
-    found = []
-    # Nothing is sent: the system only looks which address it would send from (RFC 5737, RFC 3849).
-    for family, somewhere in ((socket.AF_INET6, "2001:db8::1"), (socket.AF_INET, "192.0.2.1")):
-        if only_ipv4 and family == socket.AF_INET6:
-            continue
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((somewhere, 9))
-                found.append(probe.getsockname()[0])
-        except OSError:
-            continue
-    return [address for address in found if not _is_loopback(address)]
 
 
 def _qr_printer() -> Callable[[str], str]:
@@ -296,7 +239,3 @@ def _qr_printer() -> Callable[[str], str]:
         return drawn.getvalue().rstrip("\n")
 
     return draw
-
-
-def _note(text: str) -> None:
-    sys.stderr.write(f"wsgiserve: {text}\n")

@@ -1,4 +1,4 @@
-"""``wsgiserve reload --pid-file PATH``: have new code served, and learn whether it is."""
+"""``wsgiserve reload --pid-file PATH``: reload a running server and wait for the outcome."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def command(pid_file: str, wait: float) -> None:
 
 
 def _outcome(pid_file: str, before: int, until: float) -> dict[str, object]:
-    """Return the status once a later generation than ``before`` has an outcome, or as it is in the end."""
+    """Wait until a generation after ``before`` has an outcome; return the status, without one if too late."""
     while True:
         status = read_status(pid_file)
         if status.get("latest", 0) > before and status.get("outcome"):

@@ -1,4 +1,4 @@
-"""``wsgiserve routes MODULE:NAME``: what an App answers, and where each answer is written."""
+"""``wsgiserve routes MODULE:NAME``: the routes of an App and where their views are defined."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def _find_app(target: str) -> App:
 
     found = app_or_exit(target)
     if not isinstance(found, App):
-        fail(f"{target!r} is {_what_it_is(found, App)}", EXIT_NO_APP)
+        fail(f"{target!r} is {_describe(found, App)}", EXIT_NO_APP)
     return found
 
 
-def _what_it_is(found: object, wanted: type) -> str:
+def _describe(found: object, wanted: type) -> str:
     kind = type(found).__name__
     for name, inner in getattr(found, "__dict__", {}).items():
         if isinstance(inner, wanted):
@@ -76,6 +76,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _short(file: str) -> str:
-    """Name a file below the current folder as a person there would."""
+    """Return a path relative to the current folder, if the file is below it."""
     relative = os.path.relpath(file)
     return file if relative.startswith(os.pardir) else relative

@@ -1,6 +1,6 @@
-"""The command without a name: ``wsgiserve app:application`` serves.
+"""``wsgiserve MODULE:NAME``: serve an app.
 
-Options are made from the fields of :class:`wsgiserve.config.Config`.
+The options are made from the fields of :class:`wsgiserve.config.Config`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Examples:
 def server_options(
     command: Callable[..., None], *, without: Collection[str] = (), workers: bool = True
 ) -> Callable[..., None]:
-    """Declare an option for each field of the configuration, except those named, or those of workers."""
+    """Declare an option for each field of ``Config``, except ``without`` and perhaps those of workers."""
     for field in reversed(dataclasses.fields(Config)):
         if field.name not in without and (workers or not field.metadata["command"]):
             command = _option(field)(command)
@@ -65,7 +65,7 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Ca
 
 
 class _Number(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions of click
-    """A number; what is none is left for ``Config`` to refuse, in the same words as a wrong number."""
+    """A number. Other text is passed on: ``Config`` refuses it in the same words as a wrong number."""
 
     name = "number"
 
@@ -80,7 +80,7 @@ class _Number(click.ParamType):  # type: ignore[type-arg]  # generic only in lat
 
 
 class _Command(click.Command):
-    """A command whose help names the other commands too."""
+    """The command, whose help also lists the other commands."""
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_usage(ctx, formatter)
@@ -101,12 +101,12 @@ class _Command(click.Command):
 def command(context: click.Context, /, app: str, dev: bool, **options: Any) -> None:
     """Serve the WSGI application MODULE:NAME until Ctrl+C or SIGTERM."""
     if context.get_parameter_source("bind") is ParameterSource.DEFAULT:
-        del options["bind"]  # A service manager may have a better place for us.
+        del options["bind"]  # The service manager may have opened sockets to use in its place.
     listen_where_passed(options)
     config = _config(context, options)
     if dev and options["workers"] not in (0, 1):
         param = next(param for param in context.command.params if param.name == "workers")
-        raise click.BadParameter("with --dev there is one, whose frames the debugger knows", context, param)
+        raise click.BadParameter("--dev has one worker, whose frames its debugger knows", context, param)
     for line in misspelt_variables(context.command):
         sys.stderr.write(f"wsgiserve: {line}\n")
     sys.path.insert(0, working_folder())
@@ -117,7 +117,7 @@ def command(context: click.Context, /, app: str, dev: bool, **options: Any) -> N
 
 
 def _develop(app: str, config: Config) -> None:
-    """Be the parent of the development mode, or a child that it has started; imports werkzeug."""
+    """Be the parent of the development mode, or a child that it started. Imports werkzeug."""
     from wsgiserve.dev import child, parent
 
     orders = child.orders()
@@ -128,7 +128,7 @@ def _develop(app: str, config: Config) -> None:
 
 
 def _config(context: click.Context, options: dict[str, Any]) -> Config:
-    """Make the configuration here, where it is known how each option was given."""
+    """Make the configuration; an error names the flag or the variable that was given."""
     try:
         return make_config(**options)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Every option of the server: declared once, checked once, and then passed on as one value."""
+"""The options of the server: each is declared once and checked once; ``Config`` is the value passed on."""
 
 from wsgiserve.config.binds import Bind, parse_bind
 from wsgiserve.config.errors import ConfigError

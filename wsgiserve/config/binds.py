@@ -1,15 +1,16 @@
-"""Where to listen: from a text such as ``127.0.0.1:8000`` to a checked value, and the rights of Unix sockets.
+"""Binds: the text ``127.0.0.1:8000`` becomes a checked value. Also the rights of Unix sockets.
 
 | text | listens on |
 |---|---|
 | ``HOST:PORT``, ``[IPv6]:PORT`` | TCP; ``[::]:8000`` is IPv6 alone, ``0.0.0.0:8000`` can stand beside it |
 | ``:PORT``, ``*:PORT`` | every address of the machine, IPv4 and IPv6 |
 | ``unix:PATH``, ``unix:@NAME`` | a Unix socket in the file system, or with an abstract name |
-| ``fd://N`` | a descriptor that listens already, opened by the process that started us |
+| ``fd://N`` | a socket that listens already; the process that started this one passed its descriptor |
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 import sys
@@ -19,7 +20,7 @@ from wsgiserve.config.errors import ConfigError
 
 
 class Bind(NamedTuple):
-    """Where to listen: ``name`` is a host ("": every address) or a path, ``number`` a port or descriptor."""
+    """An address to listen on: ``name`` is a host ("" for all) or a path, ``number`` a port or descriptor."""
 
     kind: Literal["tcp", "unix", "abstract", "fd"]
     name: str
@@ -31,7 +32,7 @@ class Bind(NamedTuple):
 
 
 def parse_bind(text: str) -> Bind:
-    """Read one of the forms above; ConfigError for what is none."""
+    """Parse one of the forms above; ConfigError if ``text`` has another form."""
     scheme, _, rest = text.partition(":")
     if scheme == "unix":
         return _parse_unix(text, rest)
@@ -62,8 +63,16 @@ def _parse_unix(text: str, path: str) -> Bind:
     return Bind(kind, name, text=text)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address; names other than ``localhost`` are not looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def check_rights(mode: str, owner: str) -> None:
-    """Raise ConfigError for what cannot be a mode, or a user and a group."""
+    """Check a mode, and an owner as in ``user_and_group``; ConfigError if one is wrong."""
     if mode and not re.fullmatch("0?[0-7]{3}", mode):
         raise ConfigError("socket_mode", f"{mode!r} is not a mode in octal digits, such as 660")
     if owner:
@@ -71,7 +80,7 @@ def check_rights(mode: str, owner: str) -> None:
 
 
 def user_and_group(owner: str) -> tuple[int, int]:
-    """Look up USER, USER:GROUP or :GROUP, as names or numbers; -1 leaves one as it is."""
+    """Look up USER, USER:GROUP or :GROUP, names or numbers; return ids for ``os.chown``, -1 for no change."""
     import grp
     import pwd
 

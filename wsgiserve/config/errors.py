@@ -1,12 +1,12 @@
-"""What is wrong with an option."""
+"""The error for a wrong option."""
 
 from __future__ import annotations
 
 
 class ConfigError(ValueError):
-    """An option that does not exist or has a value that cannot be; the text is one plain line.
+    """An unknown option, or a value that is not allowed; the text is one line.
 
-    ``option`` is its name, "" for one that does not exist.
+    ``option`` is the option's name, "" if it is unknown.
     """
 
     def __init__(self, option: str, text: str) -> None:

@@ -1,7 +1,7 @@
-"""Every option of the server, declared once: type, default, help, least value.
+"""The options of the server, each declared once with type, default, help and least value.
 
-The command line, the environment variables ``WSGISERVE_*``, ``serve(app, **options)`` and the reference in
-the docs derive from the fields of :class:`Config`, or are tested against them.
+The command line, the environment variables ``WSGISERVE_*`` and ``serve(app, **options)`` are made from the
+fields of :class:`Config`; tests compare the reference with them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ def _option(
 ) -> Any:
     """Declare an option.
 
-    ``least`` is the least value of a number; ``word`` may stand in place of one. ``command`` is for what only
-    the command does, not ``Server``. ``variable`` is an environment variable besides our own.
+    ``least`` is the least value of a number, ``word`` a word allowed in its place, such as "auto". A
+    ``command`` option is for the command alone, not for ``Server``. ``variable`` is a second environment
+    variable, such as WEB_CONCURRENCY.
     """
     facts = {"help": text, "metavar": metavar, "least": least, "word": word}
     return dataclasses.field(default=default, metadata={**facts, "command": command, "variable": variable})
@@ -199,7 +200,7 @@ def _check_number(name: str, value: object, kind: type, least: int, word: str) -
 
 
 def make_config(**options: Any) -> Config:
-    """Check the options and return the :class:`Config`; ConfigError names the option that is wrong.
+    """Return the :class:`Config` of these options; ConfigError names an option that is wrong.
 
     ``bind`` may be one string or several, such as ``"127.0.0.1:8000"``.
     """
@@ -222,9 +223,10 @@ def _parse_binds(bind: Any) -> tuple[Bind, ...]:
 
 
 def refuse_command_options(options: Iterable[str]) -> None:
-    """Raise ConfigError for an option that only the command has, such as ``workers``."""
+    """Raise ConfigError if an option is for the command alone, such as ``workers``."""
     for field in dataclasses.fields(Config):
         if field.metadata["command"] and field.name in options:
             raise ConfigError(
-                field.name, "is the command's: wsgiserve MODULE:NAME; a server in a program is one process"
+                field.name,
+                "is for the command wsgiserve MODULE:NAME alone; a server in a program is one process",
             )

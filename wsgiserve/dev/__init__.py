@@ -1,9 +1,7 @@
-"""Development mode, ``wsgiserve --dev``: the code on the disk is what answers, and says so while it cannot.
+"""Development mode, ``wsgiserve --dev``: saved code is served at once, and broken code is shown.
 
-``parent`` holds the sockets and watches files (``watch``). It never imports the app; that is what a process
-of its own is for, ``child``, one for each version of the code. When files change the parent starts the next
-child, and only once that has imported the app does it end the one before. ``page`` is what a child puts
-around the app. Imported for ``--dev`` only; the server half knows nothing of it.
+``parent`` holds the listeners, and ``watch`` tells it when files change. It never imports the app. Each
+version of the code has a process of its own, ``child``: after a change the parent starts the next child, and
+ends the one before only when the new one has imported the app. ``page`` is the child's middleware around the
+app. Only ``--dev`` imports this package.
 """
-
-VARIABLE = "WSGISERVE_DEV_CHILD"  # in the environment of a child: what its parent tells it

@@ -1,9 +1,8 @@
-"""The process that has one version of the code: imports the app, says so, serves until it is told to end."""
+"""The process for one version of the code: it imports the app, serves, and tells the parent of errors."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import signal
 import site
@@ -16,31 +15,32 @@ from collections.abc import Iterator
 from typing import Any
 
 from wsgiserve.config import Config, parse_bind
-from wsgiserve.dev import VARIABLE
 from wsgiserve.dev.page import Development
-from wsgiserve.processes import signals
+from wsgiserve.processes import DEV_CHILD_VARIABLE, signals
 from wsgiserve.processes.channel import Channel
-from wsgiserve.server import Server, lifespan
+from wsgiserve.processes.spawn import passed
+from wsgiserve.server import lifespan
 from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED, log_to_stderr
 from wsgiserve.server.errors import StartError
+from wsgiserve.server.server import Server
 from wsgiserve.target import TargetError, load_app
 
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def orders() -> dict[str, Any] | None:
-    """Return what the parent tells this process, None if no parent has started it."""
-    text = os.environ.pop(VARIABLE, None)
-    return None if text is None else dict(json.loads(text))
+    """Return the keyword arguments for ``work``; None if no parent started this process."""
+    facts: dict[str, Any] | None = passed(DEV_CHILD_VARIABLE)
+    return facts
 
 
 def work(
     target: str, config: Config, *, channel: int, listeners: list[int], version: str, broken: str
 ) -> None:
-    """Serve the app, or only the page that says ``broken``; the numbers are descriptors."""
-    signal.signal(signal.SIGINT, signals.ignore)  # Ctrl+C reaches us too, and is our parent's to heed.
+    """Serve the app, or only the page with the text ``broken``. Channel and listeners are descriptors."""
+    signal.signal(signal.SIGINT, signals.ignore)  # The parent acts on Ctrl+C, which reaches this process too.
     signals.unblock()
-    os.environ.setdefault("FLASK_DEBUG", "1")  # Else Flask shows exceptions to nobody.
+    os.environ.setdefault("FLASK_DEBUG", "1")  # Or Flask would answer exceptions itself.
     sock = socket.socket(fileno=channel)
     sock.set_inheritable(False)
     parent = Channel(sock)
@@ -48,13 +48,12 @@ def work(
     if not broken:
         try:
             app = load_app(target)
-            lifespan.started(app)
+            lifespan.checked_startup(app)
         except (TargetError, StartError) as error:
-            parent.send(event="failed", reason=str(error), folders=sorted(set(_folders(error))))
+            parent.send(event="failed", reason=str(error), folders=_folders(error))
             raise SystemExit(EXIT_NO_APP) from None
     log_to_stderr()
-    development = Development(app, version, lambda: _report(parent))
-    development.broken = broken
+    development = Development(app, version, broken, lambda: parent.send(event="grown", folders=_folders()))
     config = dataclasses.replace(
         config,
         bind=tuple(parse_bind(f"fd://{number}") for number in listeners),
@@ -66,27 +65,29 @@ def work(
 
     def ready() -> None:
         signal.signal(signal.SIGINT, signals.ignore)
-        threading.Thread(target=_listen_to, args=(parent, development, server), daemon=True).start()
-        parent.send(event="ready", pin=development.pin, folders=sorted(set(_folders())))
+        threading.Thread(target=_obey, args=(parent, development, server), daemon=True).start()
+        parent.send(event="ready", pin=development.pin, folders=_folders())
 
     finished = server.serve(ready=ready, last=True)
     lifespan.shutdown(app)
     raise SystemExit(EXIT_STOPPED if finished else EXIT_CUT)
 
 
-def _listen_to(parent: Channel, development: Development, server: Server) -> None:
+def _obey(parent: Channel, development: Development, server: Server) -> None:
+    """Show what the parent reports about newer code, until the parent ends."""
     while (message := parent.wait()) is not None:
-        development.version, development.broken = message["version"], message["broken"]
-    server.stop()  # Nobody is there to end us.
+        development.show(message["version"], message["broken"])
+    server.stop()
 
 
-def _report(parent: Channel) -> None:
-    parent.send(event="grown", folders=sorted(set(_folders())))
+def _folders(error: BaseException | None = None) -> list[str]:
+    """Return the folders of the developer's own modules, and of the files in the traceback of ``error``."""
+    return sorted({os.path.dirname(path) for path in _files(error)})
 
 
-def _folders(error: BaseException | None = None) -> Iterator[str]:
-    """Name the folders of the developer's own modules, and of what ``error`` came from."""
-    library = (*sysconfig.get_paths().values(), site.getusersitepackages(), _HERE)
+def _files(error: BaseException | None) -> Iterator[str]:
+    library = (*sysconfig.get_paths().values(), site.getusersitepackages(), _PACKAGE)
+    not_theirs = tuple(root + os.sep for root in library)
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     while error is not None:
         files += [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -94,6 +95,6 @@ def _folders(error: BaseException | None = None) -> Iterator[str]:
         error = error.__cause__ or error.__context__
     for file in files:
         if isinstance(file, str) and os.path.isfile(file):
-            folder = os.path.dirname(os.path.abspath(file))
-            if not any(folder == root or folder.startswith(root + os.sep) for root in library):
-                yield folder
+            path = os.path.abspath(file)
+            if not path.startswith(not_theirs):
+                yield path

@@ -1,11 +1,11 @@
-"""What a developer sees in the browser: werkzeug's debugger, and a page while the newest code is broken.
+"""The middleware of development mode: werkzeug's debugger, and a page while the newest code is broken.
 
-While it is, a browser that goes somewhere gets the page: who has just saved a file wants to know about that
-file. Everything else is answered by the code before, so that a page that is open keeps working, and the
-answer says in a header that it is old. The page goes away by itself once the code can be imported.
+While it is broken, a visit to any page shows this page instead, because a person who just saved a file looks
+for its effect. Other requests, such as those of scripts and forms, are answered by the older code, so that an
+open page keeps working; a header says that the answer is old. The page reloads once the code can be imported.
 
-Code and tracebacks are for this machine alone. The server listens on loopback only; the Host field is checked
-too, since any web page can have a browser ask a name that leads to loopback (DNS rebinding).
+Code and tracebacks must not leave this machine. The server listens on loopback only. The Host field is
+checked too: any web page can have a browser resolve its own name to loopback (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TRUSTED_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 VERSION_PATH = "/.wsgiserve/version"
 HEADER = ("Wsgiserve-Dev", "old; the new code is broken, see the terminal")
-# In the environ: with the first our App shows what nobody handles, with the second we remember that it does.
+# Keys of the environ: a function by which our App shows an unhandled error, and the error to show.
 DEBUGGER = "wsgiserve.debugger"
 _ERROR = "wsgiserve.shown_error"
 
@@ -50,20 +50,22 @@ setInterval(async () => {{
 }}, 500);
 </script>
 """
-_OLD = "Until then the code before it answers what is not a visit of a page, such as scripts and forms."
+_OLD = "Until then the earlier code answers scripts and forms."
 _NONE = "There is no earlier code that could answer."
 
 
 class Development:
-    """The app in its debugger, or the page; ``app`` is None where nothing but the page can be served.
+    """The app in its debugger, or only the page if ``app`` is None.
 
-    ``broken`` says what is wrong with newer code, "" if nothing is; ``version`` changes with it. ``grown`` is
-    called after requests that imported modules.
+    ``broken`` is the error of newer code, "" if it is sound; ``version`` changes with it. ``grown`` is called
+    after a request that imported modules.
     """
 
-    def __init__(self, app: WSGIApplication | None, version: str, grown: Callable[[], None]) -> None:
-        self.broken = ""
+    def __init__(
+        self, app: WSGIApplication | None, version: str, broken: str, grown: Callable[[], object]
+    ) -> None:
         self.version = version
+        self.broken = broken
         self._grown = grown
         self._modules = len(sys.modules)
         self._app = app
@@ -74,22 +76,26 @@ class Development:
             self.pin = self._debugged.pin
             self._app = self._debugged
 
+    def show(self, version: str, broken: str) -> None:
+        """Show that newer code is broken, or sound again."""
+        self.version, self.broken = version, broken
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == VERSION_PATH:
             return _answer(environ, start_response, "200 OK", "text/plain", self.version)
-        environ[DEBUGGER] = self._show
+        environ[DEBUGGER] = self._debug
         if self._app is None or (self.broken and _visits(environ)):
             return self._page(environ, start_response)
         if self.broken:
             start_response = _marking(start_response)
-        return ClosingIterator(self._app(environ, start_response), self._look_at_modules)
+        return ClosingIterator(self._app(environ, start_response), self._check_modules)
 
-    def _show(self, request: Request, error: Exception) -> Response:
-        """Make the debugger's page of an error that the app answers itself, and has logged."""
+    def _debug(self, request: Request, error: Exception) -> Response:
+        """Return the debugger's page for an error that the app caught and logged."""
         environ = {**request.environ, _ERROR: error, "wsgi.errors": io.StringIO()}
         return Response.from_app(self._debugged, environ, buffered=True)
 
-    def _look_at_modules(self) -> None:
+    def _check_modules(self) -> None:
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._grown()
@@ -106,7 +112,7 @@ class Development:
 
 
 def _raising(app: WSGIApplication) -> WSGIApplication:
-    """Raise an error that is to be shown, in the place of the app."""
+    """Call the app, or raise the error to show in its place."""
 
     def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         __traceback_hide__ = True
@@ -119,7 +125,7 @@ def _raising(app: WSGIApplication) -> WSGIApplication:
 
 
 def _visits(environ: WSGIEnvironment) -> bool:
-    """Whether a person goes to a page with this, as far as the browser tells."""
+    """Whether a browser asks for a page, and not for a part of one or for data."""
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return False
     mode = environ.get("HTTP_SEC_FETCH_MODE")

@@ -1,8 +1,8 @@
-"""Which files have changed: what is on the disk is compared with what was there before.
+"""Watch for changed files: compare modification times and sizes with those of the last look.
 
-Only files that are code, templates or configuration count, so that an app that keeps a database or a log
-beside its code is not started again by itself. A hint says when to compare: one of the system by way of
-watchfiles, if that is installed, else a clock.
+Only code, templates and configuration count, so that an app that writes a database or a log beside its code
+is not restarted by its own writing. A hint says when to look: from the operating system if watchfiles is
+installed, otherwise from a clock.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterable, Iterator
 SUFFIXES = frozenset(
     ".py .html .htm .jinja .jinja2 .j2 .mako .toml .ini .cfg .conf .yaml .yml .env".split()  # noqa: SIM905
 )
-POLL_SECONDS = 0.3  # between two looks, where nobody gives a hint
-HINT_SECONDS = 1.0  # between two looks, where hints come: some file systems give none
+POLL_SECONDS = 0.3  # between two looks without watchfiles
+HINT_SECONDS = 1.0  # between two looks with watchfiles: some file systems report no changes
 SETTLE_SECONDS = 0.05  # editors write a file in several steps, and several files at once
-MOST_WAITS = 20  # for that
+MOST_WAITS = 20  # times SETTLE_SECONDS
 
 Stamps = dict[str, tuple[int, int]]
 
 
 def stamps(folders: Iterable[str]) -> Stamps:
-    """Return modification time and size of the files right in ``folders`` that count."""
+    """Return modification time and size of the watched files in ``folders``, without folders below."""
     found = {}
     for folder in folders:
         try:
@@ -34,14 +34,15 @@ def stamps(folders: Iterable[str]) -> Stamps:
                         status = entry.stat()
                         found[entry.path] = (status.st_mtime_ns, status.st_size)
         except OSError:
-            continue  # It is gone, or a file in it went meanwhile: seen the next time.
+            continue  # The folder or a file in it was just removed: the next look will show it.
     return found
 
 
 class Watcher:
-    """Call ``tell`` with the changed files, on a thread of its own, from ``start`` on.
+    """Calls ``tell`` with the changed files, on its own thread, from ``start`` on.
 
-    ``hints`` makes the iterator that waits for the next look; it is made anew when folders are added.
+    ``hints(folders, added)`` returns an iterator; each of its steps waits until it is time to look. It is
+    made anew when folders are added.
     """
 
     def __init__(self, tell: Callable[[list[str]], None], hints: Callable[..., Iterator[object]]) -> None:
@@ -53,7 +54,7 @@ class Watcher:
         self._added = threading.Event()
 
     def add(self, folders: Iterable[str]) -> None:
-        """Watch these folders too, without those below them."""
+        """Watch these folders too, without the folders below them."""
         with self._lock:
             new = set(folders) - self._folders
             self._folders |= new
@@ -76,7 +77,7 @@ class Watcher:
                     break
 
     def _look(self) -> list[str]:
-        """Return what has changed since the last look, once nothing more changes."""
+        """Return the files that changed since the last look, once no more of them change."""
         with self._lock:
             before, now = self._known, stamps(self._folders)
             for _ in range(MOST_WAITS if before != now else 0):
@@ -89,14 +90,14 @@ class Watcher:
 
 
 def clock(folders: list[str], added: threading.Event) -> Iterator[object]:
-    """Give a hint now and then."""
+    """Give a hint at regular intervals."""
     while True:
         added.wait(POLL_SECONDS)
         yield None
 
 
 def system(folders: list[str], added: threading.Event) -> Iterator[object]:
-    """Give a hint when the system tells of a change; ImportError where watchfiles is not installed."""
+    """Give a hint when the system reports a change; ImportError if watchfiles is not installed."""
     from watchfiles import watch
 
     existing = [folder for folder in folders if os.path.isdir(folder)]
@@ -113,7 +114,7 @@ def system(folders: list[str], added: threading.Event) -> Iterator[object]:
 
 
 def best_hints() -> Callable[..., Iterator[object]]:
-    """Choose what this machine has."""
+    """Return ``system`` if watchfiles is installed, otherwise ``clock``."""
     try:
         import watchfiles  # noqa: F401
     except ImportError:

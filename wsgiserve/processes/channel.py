@@ -1,8 +1,7 @@
-"""What a supervisor and its processes say to each other: lines of JSON over a socket pair.
+"""Messages between the supervisor and its processes: lines of JSON over a socket pair.
 
-The end of a channel is the end of the process behind it, or of its wish to talk: whoever reads b"" acts on
-that. So no other process may hold an end. What is executed does not inherit it, and what an app forks closes
-it.
+A process that ends, or hangs up, ends its channel, and the other side acts on that. So a third process must
+never hold an end: a program that is executed does not inherit it, and a child that the app forks closes it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _open_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
 
 
 class Channel:
-    """One end; the supervisor's ends do not block."""
+    """One end of a socket pair; the supervisor's ends do not block."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -28,11 +27,11 @@ class Channel:
         _open_channels.add(self)
 
     def fileno(self) -> int:
-        """Return the descriptor, for a selector."""
+        """Return the descriptor, for a selector; -1 once it is closed."""
         return self.sock.fileno()
 
     def send(self, /, descriptor: int | None = None, **message: Any) -> bool:
-        """Send a message, with an open descriptor if there is one; False if nobody listens."""
+        """Send a message, perhaps with an open descriptor; return False if the other end is closed."""
         data = json.dumps(message).encode() + b"\n"
         try:
             if descriptor is None:
@@ -44,7 +43,7 @@ class Channel:
         return True
 
     def receive(self) -> list[dict[str, Any]] | None:
-        """Return the messages that have arrived, perhaps none; None at the end."""
+        """Return the messages that have arrived, perhaps none; None at the end of the channel."""
         try:
             data = self.sock.recv(MESSAGE_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -54,17 +53,17 @@ class Channel:
         return self._messages(data) if data else None
 
     def rest(self) -> list[dict[str, Any]]:
-        """Return all messages of a process that is gone."""
+        """Return all messages that a process left when it ended."""
         data = b""
         try:
             while piece := self.sock.recv(MESSAGE_SIZE):
                 data += piece
         except OSError:
-            pass  # It was cut off; or somebody else holds its end, and will say nothing.
+            pass  # It was cut off, or another process still holds its end and will send nothing.
         return self._messages(data)
 
     def wait(self) -> dict[str, Any] | None:
-        """Return the next message, waiting for it; None at the end. For an end that blocks."""
+        """Wait for the next message; None at the end of the channel. For an end that blocks."""
         while not self._waiting:
             messages = self.receive()
             if messages is None:
@@ -73,7 +72,7 @@ class Channel:
         return self._waiting.pop(0)
 
     def receive_with_descriptors(self) -> tuple[list[dict[str, Any]] | None, list[int]]:
-        """As ``receive``, and the descriptors that came with the messages."""
+        """Receive messages like ``receive``, and the descriptors that came with them."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self.sock, MESSAGE_SIZE, 64)
         except OSError:
@@ -85,7 +84,7 @@ class Channel:
         return [json.loads(line) for line in lines]
 
     def close(self) -> None:
-        """Say no more."""
+        """Hang up."""
         self.sock.close()
 
 

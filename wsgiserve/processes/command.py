@@ -1,8 +1,8 @@
-"""``wsgiserve MODULE:NAME``: worker processes serve, below a supervisor; ``--workers 0`` is one process.
+"""``wsgiserve MODULE:NAME``: workers serve below a supervisor; with ``--workers 0`` this process serves.
 
-The same code runs in every process of the program. The first one becomes the supervisor. A worker or a
-template that was forked comes back up the stack by ``Born``; one that was started anew finds its birth in the
-environment. Both continue here.
+This code runs in every process of the program. The first one becomes the supervisor. A forked worker or
+template comes back up the stack by ``Forked``; a worker that was started where the system has no fork finds
+its birth in the environment. Both go on here.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from wsgiserve.config import Config
 from wsgiserve.processes.preload import be_template
 from wsgiserve.processes.reexec import is_trial
-from wsgiserve.processes.spawn import Born, spawned
-from wsgiserve.processes.supervisor import Supervisor
+from wsgiserve.processes.spawn import Forked, spawned
+from wsgiserve.processes.supervisor import CAN_FORK, Supervisor
 from wsgiserve.processes.worker import work
 from wsgiserve.server import console
 from wsgiserve.server.errors import ListenError
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 
 def run_command(load: Load, config: Config) -> None:
-    """Serve what ``load`` returns, in worker processes below a supervisor.
+    """Serve the app that ``load`` imports, in workers below a supervisor.
 
-    As ``wsgiserve.server.program.run``, but end with SystemExit in any case.
+    Like ``wsgiserve.server.program.run``, but it always ends with SystemExit.
     """
     workers = processors() if config.workers == "auto" else int(config.workers)
-    if workers > 1 or (workers and hasattr(os, "fork")):
+    if workers > 1 or (workers and CAN_FORK):
         raise SystemExit(_supervised(load, config, workers))
     serve_here(console.exit_without_app(load), config)
 
 
 def _supervised(load: Load, config: Config, workers: int) -> int:
-    """Be the supervisor, or what it has forked: a template or a worker; return the exit code."""
+    """Be the supervisor, a template or a worker; return the exit code."""
     raise_descriptor_limit()
     birth = spawned()
     if birth is None:
@@ -55,17 +55,17 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
         handler = console.log_to_stderr()
         try:
             return _supervise(supervisor, config)
-        except Born as born:
-            birth = born.birth
+        except Forked as child:
+            birth = child.birth
         supervisor.leave()
         if handler is not None:  # The app may configure logging its own way.
             logging.getLogger("wsgiserve").removeHandler(handler)
     if birth.is_template:
-        child = be_template(birth, load, console.log_to_stderr)
-        if child is None:
+        child_birth = be_template(birth, load, console.log_to_stderr)
+        if child_birth is None:
             return console.EXIT_STOPPED
-        birth = child
-    return work(birth, load, config, lambda: _prepare(config))
+        birth = child_birth
+    return work(birth, load, config, partial(_prepare, config))
 
 
 def _supervise(supervisor: Supervisor, config: Config) -> int:
@@ -91,7 +91,7 @@ def _prepare(config: Config) -> None:
 
 
 def processors() -> int:
-    """Count the processors that this process may use, as its affinity and its control group say."""
+    """Count the processors that this process may use, by its affinity and its control group."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         with open("/sys/fs/cgroup/cpu.max") as file:

@@ -1,9 +1,8 @@
-"""The files of ``--pid-file PATH``: PATH has the process id and nothing else, PATH.status how it stands.
+"""The files of ``--pid-file PATH``: PATH contains the process id and nothing else, PATH.status the state.
 
-The status is JSON, replaced as a whole whenever it changes: ``state`` (starting, serving, reloading,
-stopping), the ``generation`` that serves, the ``latest`` that was tried and its ``outcome`` (serving, failed,
-superseded, or empty while it starts) with the ``reason``, and the ``workers``. Nothing is written that was
-not asked for.
+The status file is JSON and is replaced as a whole whenever it changes: ``state`` (starting, serving,
+reloading, stopping), the ``generation`` that serves, the ``latest`` one that was tried, its ``outcome``
+(serving, failed, or empty while it starts) and the ``reason`` for a failure, and the ``workers``.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ logger = logging.getLogger("wsgiserve")
 SUFFIX = ".status"
 
 
-class Standing:
-    """Write the two files; what cannot be written is logged once."""
+class StatusFiles:
+    """Writes the two files; a status that cannot be written is logged."""
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)
@@ -27,9 +26,9 @@ class Standing:
         self._written: dict[str, Any] = {}
 
     def begin(self) -> None:
-        """Write the process id; OSError if that cannot be.
+        """Write the process id; OSError if that fails.
 
-        Whose it was before is only logged: a process with that id may have nothing to do with us.
+        If the file names another running process, this is only logged: process ids are used again.
         """
         other = _running(self.path)
         if other not in (None, self._pid):
@@ -38,7 +37,7 @@ class Standing:
             )
         _replace(self.path, f"{self._pid}\n")
 
-    def tell(self, status: dict[str, Any]) -> None:
+    def write(self, status: dict[str, Any]) -> None:
         """Write the status if it has changed."""
         if status == self._written:
             return
@@ -49,12 +48,12 @@ class Standing:
             logger.error("cannot write the status: %s", error)
 
     def end(self) -> None:
-        """Remove them, unless another has written them since."""
+        """Remove the files, unless another server has written them since."""
         try:
             if read_pid(self.path) == self._pid:
                 os.unlink(self.path)
         except (OSError, ValueError):
-            pass  # Somebody else has removed it.
+            pass  # It was removed, or overwritten.
         try:
             if read_status(self.path).get("pid") == self._pid:
                 os.unlink(self.path + SUFFIX)
@@ -70,11 +69,11 @@ def _replace(path: str, text: str) -> None:
 
 
 def _running(path: str) -> int | None:
-    """Return the process that a pid file names, if there is one."""
+    """Return the process that a pid file names, if it runs."""
     try:
         pid = read_pid(path)
         os.kill(pid, 0)
-    except PermissionError:  # It runs, as another user.
+    except PermissionError:  # It runs as another user.
         return pid
     except (OSError, ValueError, OverflowError):
         return None
@@ -82,7 +81,7 @@ def _running(path: str) -> int | None:
 
 
 def read_pid(path: str) -> int:
-    """Return the process id that a pid file names; OSError or ValueError if it names none."""
+    """Return the process id in a pid file; OSError or ValueError if there is none."""
     with open(path) as file:
         pid = int(file.read())
     if pid <= 0:
@@ -91,9 +90,9 @@ def read_pid(path: str) -> int:
 
 
 def read_status(path: str) -> dict[str, Any]:
-    """Return the status beside a pid file, {} if there is none."""
+    """Return the content of the status file beside a pid file, {} if there is none."""
     try:
         with open(path + SUFFIX) as file:
             return dict(json.load(file))
-    except (OSError, ValueError):
+    except (OSError, TypeError, ValueError):
         return {}

@@ -1,10 +1,11 @@
-"""The template of ``--preload``: it has imported the app, and workers are forked from it.
+"""The template process of ``--preload``: it imports the app, and workers are forked from it.
 
-So they share the memory of the app as long as nobody writes to it. There is one template for each generation,
-which is why a reload works: a new one imports the new code. It runs no hooks and starts no thread.
+Workers share the memory of the imported app as long as they do not write to it. Each generation has its own
+template, so that a reload imports the new code. A template runs no hooks and starts no thread.
 
-It says ``ready``, or ``failed`` with a reason; then it forks a worker for each descriptor that comes with the
-order ``fork``, says ``born``, and later ``gone``. The end of its channel is its end; its workers live on.
+It sends ``ready``, or ``failed`` with a reason. Then each order ``fork`` comes with a descriptor, the new
+worker's end of a channel; the template answers ``born`` or ``refused``, and sends ``gone`` when the worker
+ends. The end of its own channel ends the template, not its workers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from wsgiserve.processes import signals
 from wsgiserve.processes.channel import Channel
+from wsgiserve.processes.children import reap
 from wsgiserve.processes.spawn import Birth, imported
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.sockets.listener import inherited
@@ -34,7 +36,7 @@ logger = logging.getLogger("wsgiserve")
 def be_template(
     birth: Birth, load: Callable[[], WSGIApplication], prepare: Callable[[], object]
 ) -> Birth | None:
-    """Be a template to the end, then return None; in each child that is forked, return its birth."""
+    """Be a template, and return None at the end; in each worker that is forked, return its birth."""
     channel = Channel(birth.sock)
     signals.restore(("SIGTERM",))
     reader = signals.SignalReader(("SIGCHLD",))
@@ -47,9 +49,9 @@ def be_template(
         prepare()
         _warn_of_threads()
         gc.collect()
-        gc.freeze()  # Or the collector would write to what could be shared.
+        gc.freeze()  # Or the collector would write to the objects, and their memory could not be shared.
         channel.send(event="ready")
-        child = _fork_when_told(channel, reader, birth._replace(app=app, is_template=False))
+        child = _fork_on_order(channel, reader, birth._replace(app=app, is_template=False))
     reader.close()
     channel.close()
     if child is None:
@@ -65,8 +67,8 @@ def _warn_of_threads() -> None:
         logger.warning(text, ", ".join(names))
 
 
-def _fork_when_told(channel: Channel, reader: signals.SignalReader, pattern: Birth) -> Birth | None:
-    """Fork children to the end, then return None; in each of them, return its birth, made after a pattern."""
+def _fork_on_order(channel: Channel, reader: signals.SignalReader, pattern: Birth) -> Birth | None:
+    """Fork workers, and return None at the end; in each worker, return its birth, made after a pattern."""
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
         selector.register(reader, selectors.EVENT_READ)
@@ -74,19 +76,20 @@ def _fork_when_told(channel: Channel, reader: signals.SignalReader, pattern: Bir
             for key, _ in selector.select():
                 if key.fileobj is reader:
                     if signal.SIGCHLD in reader.take():
-                        _tell_of_the_dead(channel)
+                        for pid, code in reap():
+                            channel.send(event="gone", pid=pid, code=code)
                     continue
                 messages, descriptors = channel.receive_with_descriptors()
                 if messages is None:
                     return None
                 for message, descriptor in zip(messages, descriptors, strict=True):
-                    child = _bear(message["number"], descriptor, channel, pattern)
+                    child = _fork(message["number"], descriptor, channel, pattern)
                     if child is not None:
                         return child
 
 
-def _bear(number: int, descriptor: int, channel: Channel, pattern: Birth) -> Birth | None:
-    """Fork; return the child's birth in the child, None here."""
+def _fork(number: int, descriptor: int, channel: Channel, pattern: Birth) -> Birth | None:
+    """Fork a worker; return its birth in the worker, None here."""
     with socket.socket(fileno=descriptor) as sock:
         try:
             with signals.blocked(), inherited():
@@ -98,14 +101,3 @@ def _bear(number: int, descriptor: int, channel: Channel, pattern: Birth) -> Bir
             return pattern._replace(sock=socket.socket(fileno=sock.detach()), number=number)
         channel.send(event="born", number=number, pid=pid)
         return None
-
-
-def _tell_of_the_dead(channel: Channel) -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        channel.send(event="gone", pid=pid, status=status)

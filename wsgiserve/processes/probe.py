@@ -1,6 +1,6 @@
-"""The warm-up request: one exchange with the app, from bytes to bytes, before a worker serves.
+"""The warm-up request of ``--probe``: one exchange with the app before a worker serves.
 
-It goes the way of any other request but for the loop: over a connection of its own to the same process.
+It is a real request over a socket pair inside the process. Only the event loop is left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BAD_STATUS = 400
 
 
 def probe(app: WSGIApplication, config: Config) -> None:
-    """Ask the app for ``config.probe``; StartError unless its answer is complete, in time and below 400."""
+    """Request ``config.probe``; StartError unless the response is complete, in time and below 400."""
     ours, theirs = socket.socketpair()
     with ours:
         ours.settimeout(PROBE_SECONDS)
@@ -51,7 +51,7 @@ def _status(sock: socket.socket) -> int:
     with sock.makefile("rb") as answer:
         words = answer.readline().split()
         while answer.read(65536):
-            pass  # To the end: what the app makes while it is read belongs to the request.
+            pass  # To the end: the app may still run while its response is read.
     if len(words) < 2 or not words[1].isdigit():
         raise ConnectionResetError("no answer")
     return int(words[1])

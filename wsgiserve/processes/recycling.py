@@ -1,7 +1,7 @@
-"""When a worker has served enough: after so many requests, or when it has become too large.
+"""The limits of a worker: how many requests it serves, and how much memory it takes.
 
-Both are looked at where the app is called, and only if they are asked for: a server without limits pays
-nothing, and one without work does not wake.
+Both are checked when the app is called, and only if they are set: no limit costs nothing, and an idle worker
+does not wake up.
 """
 
 from __future__ import annotations
@@ -15,26 +15,30 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Config
-from wsgiserve.processes.fleet import JITTER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+JITTER = 0.1
 RSS_SECONDS = 1.0  # between two looks at the memory
 
 
+def jittered(limit: float) -> float:
+    """Return the limit or up to a tenth more, so that workers that started together do not end together."""
+    return limit * (1 + JITTER * random.random())
+
+
 def recycled(app: WSGIApplication, config: Config, tell: Callable[[str], object]) -> WSGIApplication:
-    """Return ``app``, with ``tell(limit)`` called once for each limit of ``config`` that is passed."""
+    """Wrap ``app``: call ``tell`` once with the name of each limit that the worker passes."""
     if config.max_requests:
-        app = _counted(app, config.max_requests, tell)
+        app = _counted(app, int(jittered(config.max_requests)), tell)
     if config.max_rss:
         app = _weighed(app, config.max_rss, tell)
     return app
 
 
-def _counted(app: WSGIApplication, limit: int, tell: Callable[[str], object]) -> WSGIApplication:
-    last = limit + int(limit * JITTER * random.random())
-    count = itertools.count(1)  # Its next() is one step for all threads.
+def _counted(app: WSGIApplication, last: int, tell: Callable[[str], object]) -> WSGIApplication:
+    count = itertools.count(1)  # next() is atomic among threads.
 
     def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if next(count) == last:
@@ -46,15 +50,14 @@ def _counted(app: WSGIApplication, limit: int, tell: Callable[[str], object]) ->
 
 def _weighed(app: WSGIApplication, limit: int, tell: Callable[[str], object]) -> WSGIApplication:
     next_look = 0.0
-    told = False
 
     def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        nonlocal next_look, told
+        nonlocal next_look
         now = monotonic()
-        if now >= next_look and not told:
+        if now >= next_look:
             next_look = now + RSS_SECONDS
             if resident_bytes() > limit:
-                told = True
+                next_look = float("inf")
                 tell("max-rss")
         return app(environ, start_response)
 
@@ -62,7 +65,7 @@ def _weighed(app: WSGIApplication, limit: int, tell: Callable[[str], object]) ->
 
 
 def resident_bytes() -> int:
-    """Return this process's resident memory; where the system does not tell, the most that it ever was."""
+    """Return this process's resident memory, or its peak where the system tells no more."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

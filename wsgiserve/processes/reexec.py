@@ -1,12 +1,12 @@
-"""SIGUSR2: the supervisor becomes a newer program, of the same process id, without losing a connection.
+"""SIGUSR2: the supervisor executes a newer program in its own process, without losing a connection.
 
-First the command is started once on trial: it does everything but serve, and says by its exit code whether
-it would. Then the supervisor executes it in its own place. The sockets stay open over that, and so do the
-channels to the workers, which go on serving; the new program adopts them as the generation before its own,
-starts workers, and retires those only when the new ones are ready. So the same rules hold as for a reload,
-and more is read anew: this package and the interpreter. Command line and environment stay.
+First the command runs on trial: it does everything but serve, and its exit code says whether it could. Then
+the supervisor executes it in its own place. The listeners and the channels to the workers stay open. The
+workers go on serving. The new program adopts them as the generation before its own, starts new workers, and
+retires the adopted ones when the new ones are ready. So the rules of a reload hold, and this package and the
+interpreter are loaded anew too. Command line and environment stay.
 
-Signals are kept back from before the exec until the new program heeds them.
+Signals are blocked from before the exec until the new program is ready for them.
 """
 
 from __future__ import annotations
@@ -16,26 +16,23 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from wsgiserve.config import Bind
-from wsgiserve.processes import signals
+from wsgiserve.processes import INHERITANCE_VARIABLE, TRIAL_VARIABLE, signals
 from wsgiserve.processes.channel import Channel
-from wsgiserve.processes.fleet import Worker
-from wsgiserve.processes.spawn import command, folder
+from wsgiserve.processes.facts import Worker
+from wsgiserve.processes.spawn import command, folder, passed, run_again
 from wsgiserve.server.sockets.listener import Listener, adopt
 from wsgiserve.server.sockets.unix import SocketFile
 
 logger = logging.getLogger("wsgiserve")
 
-TRIAL_VARIABLE = "WSGISERVE_TRIAL"
-INHERITANCE_VARIABLE = "WSGISERVE_INHERITANCE"
-
 
 def start_trial() -> subprocess.Popen[bytes]:
-    """Start the command on trial; its exit code is 0 if it would serve."""
-    environment = os.environ | {TRIAL_VARIABLE: "1"}
-    return subprocess.Popen(command(), cwd=folder(), env=environment, stdin=subprocess.DEVNULL)
+    """Run the command on trial; its exit code is 0 if it could serve."""
+    return run_again(TRIAL_VARIABLE, 1, stdin=subprocess.DEVNULL)
 
 
 def is_trial() -> bool:
@@ -43,19 +40,20 @@ def is_trial() -> bool:
     return TRIAL_VARIABLE in os.environ
 
 
-def become(binds: tuple[Bind, ...], listeners: list[Listener], workers: dict[Worker, Channel]) -> None:
+def heir(worker: Worker, channel: Channel, foreign: bool) -> dict[str, Any]:
+    """Describe a worker for the new program; ``foreign`` if it is not a child of this process."""
+    return {
+        "number": worker.number,
+        "generation": worker.generation,
+        "pid": worker.pid,
+        "serving": worker.state == "serving",
+        "foreign": foreign,
+        "channel": channel.fileno(),
+    }
+
+
+def execute(binds: tuple[Bind, ...], listeners: list[Listener], heirs: list[dict[str, Any]]) -> None:
     """Execute the command in place of this program; return only if the system refuses."""
-    heirs: list[dict[str, Any]] = [
-        {
-            "number": worker.number,
-            "generation": worker.generation,
-            "pid": worker.pid,
-            "serving": worker.state == "serving",
-            "foreign": worker.foreign,
-            "channel": channel.fileno(),
-        }
-        for worker, channel in workers.items()
-    ]
     sockets = [
         {
             "bind": bind.text,
@@ -71,31 +69,31 @@ def become(binds: tuple[Bind, ...], listeners: list[Listener], workers: dict[Wor
         if stream is not None:
             stream.flush()
     signals.block()
-    _pass_on(descriptors, True)
+    _set_inheritable(descriptors, True)
     try:
         os.chdir(folder() or ".")
         os.execve(sys.executable, command(), os.environ | {INHERITANCE_VARIABLE: inheritance})
     except OSError as error:
-        _pass_on(descriptors, False)
+        _set_inheritable(descriptors, False)
         signals.unblock()
-        logger.error("upgrade failed, everything goes on as it was: %s", error)
+        logger.error("re-exec failed, everything goes on as it was: %s", error)
 
 
-def _pass_on(descriptors: list[int], inheritable: bool) -> None:
+def _set_inheritable(descriptors: list[int], inheritable: bool) -> None:
     for descriptor in descriptors:
         os.set_inheritable(descriptor, inheritable)
 
 
 def inheritance() -> dict[str, Any]:
-    """Return what the program before this one has left; {} if it was started, not upgraded."""
-    left: dict[str, Any] = json.loads(os.environ.pop(INHERITANCE_VARIABLE, "{}"))
-    _pass_on([sock["descriptor"] for sock in left.get("listeners", ())], False)
-    _pass_on([heir["channel"] for heir in left.get("workers", ())], False)
+    """Take over the open descriptors of the program before a re-exec; {} if there was none."""
+    left: dict[str, Any] = passed(INHERITANCE_VARIABLE) or {}
+    _set_inheritable([sock["descriptor"] for sock in left.get("listeners", ())], False)
+    _set_inheritable([heir["channel"] for heir in left.get("workers", ())], False)
     return left
 
 
-def listeners(left: dict[str, Any]) -> list[tuple[str, Listener]]:
-    """Return the open listeners of an inheritance, each with what it was bound as."""
+def listeners(left: Mapping[str, Any]) -> list[tuple[str, Listener]]:
+    """Return the open listeners of an inheritance, each with the text of its bind."""
     return [
         (sock["bind"], adopt(sock["descriptor"], sock["host"], sock["file"] and SocketFile(*sock["file"])))
         for sock in left.get("listeners", ())

@@ -1,7 +1,7 @@
-"""Signals as something to read, for a process whose only thread waits in a selector.
+"""Signals that are read from a socket, for a process whose only thread waits in a selector.
 
-A handler that runs between any two lines of a program cannot be reasoned about. So the handlers do nothing;
-the system's note of each signal is read from a socket, in order, when the program is ready for it.
+A handler can run between any two lines of a program. So ours do nothing. Python writes the number of each
+signal to a socket, and the program reads it when it is ready for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def existing(names: Iterable[str] = NAMES) -> list[signal.Signals]:
 
 
 class SignalReader:
-    """Heed ``names`` from now on, for as long as the process lives; readable when there are any."""
+    """Receives the signals ``names`` from now on; readable when one has come."""
 
     def __init__(self, names: Iterable[str] = NAMES) -> None:
         self.sock, self._writer = socket.socketpair()
@@ -30,55 +30,55 @@ class SignalReader:
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in existing(names):
             signal.signal(number, ignore)
-        unblock()  # Whoever started us may have kept them back until now; see ``blocked``.
+        unblock()  # The process that started this one may have blocked them; see ``blocked``.
 
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
         return self.sock.fileno()
 
     def take(self) -> list[signal.Signals]:
-        """Return the signals that came."""
+        """Return the signals that have come, oldest first."""
         try:
             return [signal.Signals(number) for number in self.sock.recv(4096)]
         except BlockingIOError:
             return []
 
     def close(self) -> None:
-        """Read no more; for a child, which has its own signals."""
+        """Stop reading, as a forked child does, which has signals of its own."""
         signal.set_wakeup_fd(-1)
         self.sock.close()
         self._writer.close()
 
 
 def ignore(number: int, frame: object) -> None:
-    """Heed a signal by doing nothing. Unlike SIG_IGN it is not passed on to what the process executes."""
+    """Do nothing on a signal. Unlike SIG_IGN, programs that this process executes do not inherit it."""
 
 
 def restore(names: Iterable[str] = NAMES) -> None:
-    """Let signals mean what they always mean."""
+    """Give signals back their default meaning."""
     for number in existing(names):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def unblock() -> None:
-    """Let come what was kept back."""
+    """Let blocked signals arrive."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, existing())
 
 
 def block() -> None:
-    """Keep signals back, also over ``exec``: those that come meanwhile are not lost and do no harm."""
+    """Keep signals pending until ``unblock``, also across ``exec``; none is lost."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, existing())
 
 
 @contextmanager
 def blocked() -> Iterator[None]:
-    """Keep signals back while a process is forked; the child unblocks them when it is ready for them."""
+    """Block signals while a process is forked; the child unblocks them once it is ready for them."""
     block()
-    me = os.getpid()
+    parent = os.getpid()
     try:
         yield
     finally:
-        if os.getpid() == me:
+        if os.getpid() == parent:
             unblock()

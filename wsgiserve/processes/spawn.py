@@ -1,7 +1,7 @@
-"""How a worker process comes to be: forked by the supervisor, forked by a template, or started anew.
+"""How a process starts: forked by the supervisor, forked by a template, or by running the command again.
 
-A fork happens in a process that has one thread, with signals kept back. The child leaves the code of its
-parent by an exception, ``Born``, and begins in ``program`` with an empty stack.
+A fork happens in a process with one thread, with signals blocked. The child leaves its parent's call stack by
+the exception ``Forked``, and goes on in ``command`` with an empty stack.
 """
 
 from __future__ import annotations
@@ -12,26 +12,21 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wsgiserve.processes import signals
+from wsgiserve.processes import WORKER_VARIABLE, signals
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import Listener, inherited
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-WORKER_VARIABLE = "WSGISERVE_WORKER"
-
 
 class Birth(NamedTuple):
-    """What a new process starts with: its end of the channel, where to listen, and what it shares.
+    """What a new process starts with. ``number`` is the worker's; a template has imported ``app``."""
 
-    ``number`` is the worker's. ``app`` is there if a template has imported it.
-    """
-
-    sock: socket.socket
+    sock: socket.socket  # its end of the channel
     listeners: list[Listener]
     scoreboard: Scoreboard
     number: int = 0
@@ -39,8 +34,8 @@ class Birth(NamedTuple):
     is_template: bool = False
 
 
-class Born(BaseException):
-    """Raised in a child that was just forked; ``birth`` is what it starts with."""
+class Forked(BaseException):
+    """Raised in a child that was just forked."""
 
     def __init__(self, birth: Birth) -> None:
         super().__init__()
@@ -48,60 +43,70 @@ class Born(BaseException):
 
 
 def fork(ours: Iterable[socket.socket], birth: Birth) -> int:
-    """Fork; return the child's process id, and in the child close ``ours`` and raise ``Born``."""
+    """Fork; return the child's process id. In the child close ``ours`` and raise ``Forked``."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()  # Or the child would write it once more.
+            stream.flush()  # Or the child would write it again.
     with signals.blocked(), inherited():
         pid = os.fork()
     if pid == 0:
         for sock in ours:
             sock.close()
-        raise Born(birth)
+        raise Forked(birth)
     return pid
 
 
 def command() -> list[str]:
-    """Return the command that this program was started with, for the same interpreter."""
+    """Return the command that started this program, for the same interpreter."""
     return [sys.executable, *sys.orig_argv[1:]]
 
 
 def folder() -> str | None:
-    """Return the folder that the app is imported from, which may be a link to another release by now."""
+    """Return the folder that the app is imported from; a link may lead to another release by now."""
     return sys.path[0] if os.path.isdir(sys.path[0]) else None
 
 
 def imported(load: Callable[[], WSGIApplication]) -> WSGIApplication:
-    """Import the app as it is on the disk now; StartError if it cannot be had."""
+    """Import the app as it is on the disk now; StartError if that fails."""
     importlib.invalidate_caches()
-    if os.path.isdir(sys.path[0]):
-        os.chdir(sys.path[0])  # It may be a link that leads to another release by now.
+    home = folder()
+    if home is not None:
+        os.chdir(home)
     return load()
 
 
-def spawn(birth: Birth) -> subprocess.Popen[bytes]:
-    """Start the program anew, for where there is no fork; it finds its birth in the environment."""
-    handles = [birth.sock.fileno(), *(listener.fd for listener in birth.listeners)]
-    facts = {
-        "channel": birth.sock.fileno(),
-        "listeners": [[listener.fd, listener.host] for listener in birth.listeners],
-    }
-    environment = os.environ | {WORKER_VARIABLE: json.dumps(facts)}
+def run_again(
+    variable: str, facts: object, descriptors: Sequence[int] = (), stdin: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Run this program's command in a child, with facts in the environment and these descriptors open."""
+    environment = os.environ | {variable: json.dumps(facts)}
     if os.name == "posix":
-        return subprocess.Popen(command(), cwd=folder(), env=environment, pass_fds=handles)
-    for handle in handles:
+        return subprocess.Popen(command(), cwd=folder(), env=environment, stdin=stdin, pass_fds=descriptors)
+    for handle in descriptors:
         os.set_handle_inheritable(handle, True)  # type: ignore[attr-defined,unused-ignore]  # Windows
-    return subprocess.Popen(command(), cwd=folder(), env=environment, close_fds=False)
+    return subprocess.Popen(command(), cwd=folder(), env=environment, stdin=stdin, close_fds=False)
+
+
+def passed(variable: str) -> Any:
+    """Take the facts that another process put into this process's environment; None if there are none."""
+    text = os.environ.pop(variable, None)
+    return None if text is None else json.loads(text)
+
+
+def spawn(birth: Birth) -> subprocess.Popen[bytes]:
+    """Start a worker where the system has no fork."""
+    channel = birth.sock.fileno()
+    facts = {"channel": channel, "listeners": [[listener.fd, listener.host] for listener in birth.listeners]}
+    return run_again(WORKER_VARIABLE, facts, [channel, *(listener.fd for listener in birth.listeners)])
 
 
 def spawned() -> Birth | None:
     """Return the birth of this process if ``spawn`` started it."""
-    facts = os.environ.pop(WORKER_VARIABLE, None)
+    facts = passed(WORKER_VARIABLE)
     if facts is None:
         return None
-    found = json.loads(facts)
-    sock = socket.socket(fileno=found["channel"])
-    listeners = [Listener(socket.socket(fileno=fd), host) for fd, host in found["listeners"]]
-    for sole in (sock, *(listener.sock for listener in listeners)):
-        sole.set_inheritable(False)  # What the app executes has no part in them.
-    return Birth(sock, listeners, Scoreboard())  # It sees no others: nobody is ahead of anybody.
+    sock = socket.socket(fileno=facts["channel"])
+    listeners = [Listener(socket.socket(fileno=fd), host) for fd, host in facts["listeners"]]
+    for own in (sock, *(listener.sock for listener in listeners)):
+        own.set_inheritable(False)  # Programs that the app executes must not keep them open.
+    return Birth(sock, listeners, Scoreboard())  # A scoreboard of its own: it cannot see other workers.

@@ -1,21 +1,22 @@
-"""What a worker process does: it gets the app ready, says so, waits to be told, serves, and says goodbye.
+"""A worker process: it prepares the app, waits for the order to serve, serves, and ends.
 
-====================================== ==================================================
-it says                                and is told
-====================================== ==================================================
-``ready``, or ``failed`` with a reason ``serve``, once its whole generation is ready
-``serving``: it accepts
-``worn``, which limit it has passed    ``retire``: finish, others take new connections
-``retiring``: it accepts no more       ``stop``: finish, and what the system has accepted
-``stopping``, and what still runs      ``hurry``: end now
-====================================== ==================================================
+========================================== =======================================================
+message                                    order
+========================================== =======================================================
+``ready``, or ``failed`` with a reason     ``serve``, once all workers of its generation are ready
+``serving``: it accepts connections
+``turns``: its loop runs, for the watchdog
+``worn``, and which limit it passed        ``retire``: finish; others take new connections
+``retiring``: it accepts no more           ``stop``: finish, and answer the backlog too
+``stopping``, and how many requests run    ``hurry``: end now
+========================================== =======================================================
 
 Rules
-- The end of the channel is the end of the supervisor: whoever serves then stops in good order.
-- Until it serves, SIGTERM ends it at once. Then it asks for a replacement first. Ctrl+C on a terminal
-  reaches all processes; it is the supervisor's to heed.
-- What goes wrong before it serves is told, not written: the supervisor knows whether it is the end, or
-  whether an earlier generation goes on.
+- The channel ends with the supervisor. A worker that serves then stops as if it had been ordered to.
+- Until a worker serves, SIGTERM ends it at once; afterwards it asks for a replacement first. Ctrl+C on a
+  terminal reaches all processes, and only the supervisor acts on it.
+- An error before it serves is sent to the supervisor and not printed: only the supervisor knows whether the
+  program ends or an earlier generation goes on serving.
 """
 
 from __future__ import annotations
@@ -44,19 +45,19 @@ from wsgiserve.server.sockets.systemd import watchdog_seconds
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    Load = Callable[[], WSGIApplication]
-
 logger = logging.getLogger("wsgiserve")
 
 
-def work(birth: Birth, load: Load, config: Config, prepare: Callable[[], object]) -> int:
-    """Be a worker; return the exit code. ``prepare`` is called once the app is there."""
+def work(
+    birth: Birth, load: Callable[[], WSGIApplication], config: Config, prepare: Callable[[], object]
+) -> int:
+    """Be a worker; return the exit code. ``prepare`` is called after the import of the app."""
     channel = Channel(birth.sock)
-    _heed_no_signals()
+    _ignore_signals()
     try:
         app = imported(load) if birth.app is None else birth.app
         prepare()
-        lifespan.started(app)
+        lifespan.checked_startup(app)
         if config.probe:
             probe(app, config)
     except StartError as error:
@@ -65,7 +66,7 @@ def work(birth: Birth, load: Load, config: Config, prepare: Callable[[], object]
         return EXIT_NO_APP
     channel.send(event="ready")
     finished = True
-    if _told_to_serve(channel):
+    if _is_to_serve(channel):
         finished = _serve(app, config, birth, channel)
     else:
         _close(channel, birth.listeners)
@@ -79,8 +80,8 @@ def _close(channel: Channel, listeners: list[Listener]) -> None:
         listener.close()
 
 
-def _heed_no_signals() -> None:
-    """Leave to the supervisor what is meant for it, whoever else gets it; in what the app forks, nothing."""
+def _ignore_signals() -> None:
+    """Ignore the signals that the supervisor acts on; programs that the app forks get the defaults."""
     signals.restore()
     for number in signals.existing(("SIGINT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGTTOU")):
         signal.signal(number, signals.ignore)
@@ -89,8 +90,8 @@ def _heed_no_signals() -> None:
     signals.unblock()
 
 
-def _told_to_serve(channel: Channel) -> bool:
-    """Wait for the word; False if it does not come."""
+def _is_to_serve(channel: Channel) -> bool:
+    """Wait for the first order; False if it is another one, or the channel ends."""
     message = channel.wait()
     return message is not None and message["order"] == "serve"
 
@@ -107,23 +108,23 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
     server.on_worn_out(lambda lost: worn("request-timeout"))
 
     def ready() -> None:
-        channel.send(event="serving")
         signal.signal(signal.SIGINT, signals.ignore)
         signal.signal(signal.SIGTERM, lambda number, frame: worn("SIGTERM"))
         threading.Thread(target=_obey, args=(channel, server), name="wsgiserve-channel", daemon=True).start()
+        channel.send(event="serving")
 
     return server.serve(ready=ready, last=True)
 
 
 def _obey(channel: Channel, server: Server) -> None:
-    """Do what the supervisor says, until it says no more."""
+    """Follow the orders of the supervisor until its end."""
     while (message := channel.wait()) is not None:
-        _follow_order(message["order"], channel, server)
+        _follow(message["order"], channel, server)
     logger.warning("the supervisor is gone; worker %d stops", os.getpid())
     server.stop()
 
 
-def _follow_order(order: Any, channel: Channel, server: Server) -> None:
+def _follow(order: Any, channel: Channel, server: Server) -> None:
     if order == "retire":
         server.retire()
         channel.send(event="retiring")

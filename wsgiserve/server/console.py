@@ -1,8 +1,8 @@
 """The terminal of a serving program: announcements, errors in one line, exit codes.
 
 Rules
-- A closed or full standard output or error never stops the server: the exit code still tells how it ended.
-- An error that prevents serving is one line with a remedy, then SystemExit with a code from this page.
+- A closed or full standard output or error never stops the server, and the exit code still tells the outcome.
+- An error that prevents serving is one line with a remedy, then SystemExit with one of the codes below.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wsgiserve.server.sockets.listener import Listener
 
 T = TypeVar("T")
 
-# Exit codes. 2 and 3 are also those of the command line for wrong options and for an app that is not there.
+# Exit codes. The command line also ends with 2 for wrong options, and with 3 for an app that is not found.
 EXIT_STOPPED = 0
 EXIT_CUT = 1
 EXIT_USAGE = 2
@@ -37,7 +37,7 @@ def where(listeners: list[Listener]) -> str:
 
 
 def exit_without_app(get: Callable[[], T]) -> T:
-    """Return what ``get`` returns; end the program where it raises StartError."""
+    """Call ``get`` and return its result; end the program if it raises StartError."""
     try:
         return get()
     except StartError as error:
@@ -52,13 +52,13 @@ def fail_for_option(error: ConfigError) -> NoReturn:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Say on standard error why the program ends, and end it."""
+    """Write a message to standard error and end the program."""
     complain(f"wsgiserve: {message}")
     raise SystemExit(code)
 
 
 def fail_to_listen(error: ListenError, port_option: str = BIND_OPTION) -> NoReturn:
-    """End the program, with the way to choose another port, if one would do."""
+    """End the program; if another port would help, say how to choose one."""
     fail(f"{error} with {port_option}" if error.other_port else str(error), EXIT_CANNOT_LISTEN)
 
 
@@ -95,7 +95,7 @@ def say_what_runs(config: Config, running: int) -> None:
 
 
 def log_to_stderr() -> logging.Handler | None:
-    """Have log lines seen, unless the app has configured logging its own way; return the handler for it."""
+    """Write log lines to standard error, unless the app configured logging; return the handler, if any."""
     logger = logging.getLogger("wsgiserve")
     if logger.hasHandlers():
         return None

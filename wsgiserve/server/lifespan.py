@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import traceback
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wsgiserve import tracebacks
 from wsgiserve.server.errors import StartError
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
 logger = logging.getLogger("wsgiserve")
-
-OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def startup(app: Any) -> None:
@@ -36,16 +30,9 @@ def _has_both(app: Any) -> bool:
     return callable(getattr(app, "startup", None)) and callable(getattr(app, "shutdown", None))
 
 
-def started(app: Any) -> None:
+def checked_startup(app: Any) -> None:
     """Run the app's start-up hooks; StartError with their traceback if one raises."""
     try:
         startup(app)
     except BaseException as error:  # noqa: BLE001 - SystemExit is a reason like any other
-        raise StartError(_their_traceback(error)) from None
-
-
-def _their_traceback(error: BaseException) -> str:
-    frames: TracebackType | None = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(OURS + os.sep):
-        frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames)).rstrip("\n")
+        raise StartError(tracebacks.text(error)) from None

@@ -53,7 +53,7 @@ def run(
     except ConfigError as error:
         console.fail_for_option(error)
     serve_here(app, config, announcement, port_option)
-    restore_handlers()  # The caller goes on.
+    restore_handlers()  # The caller's program goes on.
 
 
 def serve_here(
@@ -74,7 +74,7 @@ def serve_here(
     switch_threads_often(config.threads)
     if manager.beat_seconds < math.inf:
         server.beat(manager.alive, manager.beat_seconds)
-    console.exit_without_app(partial(lifespan.started, app))
+    console.exit_without_app(partial(lifespan.checked_startup, app))
 
     def ready() -> None:
         console.announce(announcement(server.listeners))

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 import wsgiserve
+from tests.program import Program
 from tests.server.apps import TEXT, answer, checked
 from tests.server.client import SECONDS, get, wait_until
-from tests.server.test_lifecycle import Program
-from wsgiserve.cli.entry import enter
+from wsgiserve.cli import main
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.server import ListenError
 from wsgiserve.server.sockets import unix
@@ -328,7 +328,7 @@ BAD_BINDS = [
 def test_bad_binds_are_one_plain_line(monkeypatch, capsys, arguments, line):
     monkeypatch.setattr("sys.argv", ["wsgiserve", "app", "--bind", *arguments])
     with pytest.raises(SystemExit) as end:
-        enter()
+        main()
     out, err = capsys.readouterr()
     assert (end.value.code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"wsgiserve: {line}"), err

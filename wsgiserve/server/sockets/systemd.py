@@ -30,10 +30,10 @@ def inherited_descriptors(environ: Mapping[str, str], pid: int) -> list[int]:
 
 
 def watchdog_seconds(environ: Mapping[str, str], pid: int | None = None) -> float:
-    """Return how often the manager wants a sign of life of the process ``pid``, in seconds; inf for never.
+    """Return the seconds between two notifications to the watchdog; inf if it watches no process ``pid``.
 
-    Half of the time after which it gives up, as sd_watchdog_enabled(3) recommends. ``pid`` None skips the
-    check of WATCHDOG_PID: a worker tells its supervisor, which is that process.
+    Half of the watchdog's timeout, as sd_watchdog_enabled(3) recommends. ``pid`` None skips the check of
+    WATCHDOG_PID: a worker tells its supervisor, which is that process.
     """
     text = environ.get("WATCHDOG_USEC", "")
     ours = pid is None or environ.get("WATCHDOG_PID", str(pid)) == str(pid)
@@ -67,7 +67,7 @@ class Manager:
             self.stopping()
 
     def reloading(self) -> None:
-        """A reload has begun; ``ready`` ends it. The time is for ``Type=notify-reload``."""
+        """Say that a reload has begun; ``ready`` ends it. ``Type=notify-reload`` needs the time."""
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._tell("RELOADING=1", f"MONOTONIC_USEC={microseconds}", "STATUS=Reloading")
 

@@ -1,4 +1,4 @@
-"""The service manager's protocols, with one of our own: a datagram socket, and sockets that it opens."""
+"""The protocols of the service manager, with a fake one: a datagram socket, and sockets that it opens."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.program import APP, ROOT, Program, serving_program
 from tests.server.apps import answer, checked
 from tests.server.client import SECONDS, Client, get, wait_until
 from tests.server.sockets.test_unix import ask
-from tests.server.test_lifecycle import APP, Program, serving_program
 from wsgiserve.server.sockets.systemd import Manager, inherited_descriptors, watchdog_seconds
 
-ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy" / "systemd"
 HELLO = checked(answer(b"hello"))
 
@@ -108,7 +106,8 @@ def test_a_reload_is_told_and_what_came_of_it(folder, manager):
         assert program.stop()[0] == 0
 
 
-def test_an_upgraded_program_goes_on_with_what_was_passed(folder, manager):
+@pytest.mark.slow
+def test_a_program_after_a_re_exec_keeps_the_passed_sockets(folder, manager):
     """Of the same process id, it finds the manager's sockets and a Unix socket of its own again."""
     path = str(folder / "s")
     with socket.create_server(("127.0.0.1", 0)) as tcp:
@@ -136,8 +135,14 @@ def test_a_bad_start_is_never_ready(folder, manager):
 
 
 @pytest.mark.parametrize("address", ["/no/such/socket", "@nobody", "relative", "vsock:2:1"])
-def test_a_manager_that_is_not_there_is_no_harm(folder, address):
-    with serving_program(folder, "app", env={"NOTIFY_SOCKET": address}) as (program, port):
+def test_a_manager_that_is_not_there_is_no_harm(address):
+    manager = Manager({"NOTIFY_SOCKET": address})
+    assert manager.ready("Serving") is None
+    assert manager.alive() is None
+
+
+def test_a_service_without_its_manager_serves(folder):
+    with serving_program(folder, "app", env={"NOTIFY_SOCKET": "/no/such/socket"}) as (program, port):
         with Client(port=port) as client:
             assert client.ask(get()).body == b"hello"
         assert program.stop()[0] == 0
@@ -174,6 +179,7 @@ def test_how_often_the_watchdog_wants_to_hear(environ, seconds):
     assert watchdog_seconds(environ, 7) == seconds
 
 
+@pytest.mark.slow
 def test_a_server_without_work_is_alive(folder, manager):
     with serving_program(folder, "app", env={**manager.env, "WATCHDOG_USEC": "200000"}) as (program, _):
         manager.until("READY=1")
@@ -185,6 +191,7 @@ def test_a_server_without_work_is_alive(folder, manager):
         assert program.stop()[0] == 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_missed(folder, manager):
     """Stopped by a signal, its loop does not turn; the supervisor, which is well, does not speak for it."""
     env = {**manager.env, "WATCHDOG_USEC": "400000"}
@@ -281,6 +288,7 @@ def test_the_services_are_hardened(analyze, tmp_path):
         assert re.search(r"Overall exposure level for .*: [01]\.\d OK", said), said
 
 
+@pytest.mark.slow
 def test_the_units_use_options_that_there_are(folder):
     """The command lines of the units, without the paths that only a server's machine has."""
     for unit in UNITS.glob("*.service"):
@@ -324,7 +332,7 @@ def test_passed_sockets_take_the_place_of_the_default_address(folder):
         port = tcp.getsockname()[1]
         with Client(port=port) as early:  # before the service is started
             early.send(get())
-            with activated(folder, [tcp, unix], "app") as program:
+            with activated(folder, [tcp, unix], "app", "--no-access-log") as program:
                 where = f"http://127.0.0.1:{port}, unix:{path}"
                 assert program.announcement() == f"Serving on {where} (Ctrl+C to stop)\n"
                 assert early.response().body == b"hello"

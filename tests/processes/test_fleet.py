@@ -23,8 +23,8 @@ GRACE = 30.0
 class Case:
     """A fleet with a clock of its own; deeds come as "serve 1 2"."""
 
-    def __init__(self, size=2, lifetime=0):
-        self.fleet = Fleet(size, GRACE, lifetime, jitter=lambda: 0.5)
+    def __init__(self, size=2, lifetime=math.inf):
+        self.fleet = Fleet(size, GRACE, lambda: lifetime)
         self.now = 100.0
         self.obedient = True  # who is called serves at once
         self.fleet.reload(self.now)
@@ -33,7 +33,7 @@ class Case:
         deeds = {}
         while steps := self.fleet.plan(self.now):
             for deed, worker in steps:
-                worker.pid = worker.number
+                worker.born(worker.number)
                 deeds.setdefault(deed, []).append(str(worker.number))
                 if deed == "serve" and self.obedient:
                     self.fleet.serving(worker, self.now)
@@ -44,7 +44,7 @@ class Case:
 
     def ready(self, *numbers):
         for number in numbers:
-            self.fleet.ready(self.worker(number), self.now)
+            self.worker(number).ready(self.now)
         return self.plan()
 
     def gone(self, number, how="was killed by SIGKILL"):
@@ -60,7 +60,7 @@ class Case:
         return self.plan()
 
     def acknowledged(self, number):
-        self.worker(number).acknowledged = True
+        self.worker(number).acknowledge()
         return self.plan()
 
     def reload(self):
@@ -214,8 +214,8 @@ def test_starts_after_a_strike_come_one_at_a_time():
 
 
 def test_a_worn_worker_serves_until_another_is_ready(serving):
-    serving.fleet.worn(serving.worker(1), "max-requests")
-    serving.fleet.worn(serving.worker(2), "max-requests")
+    serving.worker(1).wear("max-requests")
+    serving.worker(2).wear("max-requests")
     assert serving.plan() == "start 3"
     assert serving.failed(3) == ""
     assert serving.states()[1] == "serving"
@@ -226,7 +226,7 @@ def test_a_worn_worker_serves_until_another_is_ready(serving):
 
 def test_worn_workers_are_replaced_one_after_the_other(serving):
     for number in (1, 2):
-        serving.fleet.worn(serving.worker(number), "max-rss")
+        serving.worker(number).wear("max-rss")
     serving.plan()
     assert serving.ready(3) == "serve 3 retire 1 start 4"
     assert serving.ready(4) == "serve 4"
@@ -234,7 +234,7 @@ def test_worn_workers_are_replaced_one_after_the_other(serving):
 
 
 def test_lifetimes_end_with_a_jitter():
-    case = Case(1, lifetime=100)
+    case = Case(1, lifetime=105)
     case.plan()
     case.ready(1)
     assert case.fleet.next_at(case.now) == case.now + 105
@@ -296,13 +296,13 @@ def test_a_stop_reaches_those_that_retire(serving):
 
 
 def test_adopted_workers_retire_behind_the_new():
-    fleet = Fleet(1, GRACE)
+    fleet = Fleet(1, GRACE, lambda: math.inf)
     old = fleet.adopt(7, 3, 1007, True, 0.0)
     fleet.adopt(6, 2, 1006, False, 0.0)
     fleet.reload(0.0)
     ((deed, new),) = fleet.plan(0.0)
     assert (deed, new.number, new.generation) == ("start", 8, 4)
-    fleet.ready(new, 1.0)
+    new.ready(1.0)
     assert fleet.plan(1.0) == [("serve", new)]
     fleet.serving(new, 1.0)
     assert fleet.plan(1.0) == [("retire", old)]

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from wsgiserve.cli import main
-from wsgiserve.cli.files import EXAMPLES, _is_loopback, _urls, command
+from tests.cli.conftest import CommandLine
+from tests.program import ROOT, run
+from wsgiserve.cli.files import EXAMPLES, command
 from wsgiserve.config import Config
 
-ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-X", "dev", "-m", "wsgiserve", "files"]
 ENVIRON = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
@@ -70,20 +70,6 @@ def running(folder: Path, *arguments: str, environ: dict[str, str] = ENVIRON) ->
         assert process.returncode == 0
 
 
-def run(folder: Path, *arguments: str, given: str | None = None) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env=ENVIRON,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "public" / "css").mkdir(parents=True)
@@ -110,6 +96,7 @@ def test_it_serves_this_folder_to_everybody_and_only_to_be_read(folder: Path) ->
     assert (folder / "notes.txt").read_text() == "notes"
 
 
+@pytest.mark.slow
 def test_the_arguments_of_http_server_are_taken_as_they_are(folder: Path) -> None:
     with running(folder, "--bind", "127.0.0.1", "--directory", "public", "-p", "HTTP/1.0", "0") as server:
         assert (
@@ -145,6 +132,7 @@ def test_headers_cors_clean_urls_and_spa(folder: Path) -> None:
         assert server.request("GET", "/missing.js")[0] == 404
 
 
+@pytest.mark.slow
 def test_who_can_write_without_a_password_is_this_machine_alone(folder: Path) -> None:
     with running(folder, "0", "--upload", "--delete", "--max-size", "1k") as server:
         assert server.address == "127.0.0.1"
@@ -179,8 +167,9 @@ def test_archives_are_offered_when_asked_for(folder: Path) -> None:
         assert (status, headers["content-type"], body[:2]) == (200, "application/zip", b"PK")
 
 
+@pytest.mark.slow
 def test_a_password_opens_it_to_others(folder: Path) -> None:
-    code, credentials, _ = run(folder, "--hash", "ann", given="sécret\n")
+    code, credentials, _ = run(folder, "files", "--hash", "ann", given="sécret\n")
     assert code == 0
     assert credentials.startswith("ann:scrypt:")
     environ = ENVIRON | {"WSGISERVE_FILES_AUTH": credentials.strip()}
@@ -210,9 +199,11 @@ def test_there_is_no_qr_code_where_no_phone_gets_to(folder: Path) -> None:
     assert "--qr: only this machine is served" in server.errors
 
 
-def test_without_segno_it_says_what_to_install(folder: Path) -> None:
-    (folder / "segno.py").write_text("raise ImportError('not here')\n")
-    code, out, err = run(folder, "--qr", "0")
+def test_without_segno_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
+) -> None:
+    monkeypatch.setitem(sys.modules, "segno", None)  # So an import of it fails as if it were not there.
+    code, out, err = command_line("files", "--qr", "0")
     assert (code, out) == (2, "")
     assert err == "wsgiserve: --qr needs the package segno: pip install segno, or install wsgiserve[qr]\n"
 
@@ -248,31 +239,27 @@ def test_a_wrong_argument_is_one_plain_line(
     folder: Path,
     arguments: list[str],
     line: str,
+    command_line: CommandLine,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In this process, as it ends before anything is served."""
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["wsgiserve", "files", *arguments])
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    with pytest.raises(SystemExit) as ended:
-        main()
-    out, err = capsys.readouterr()
-    assert (ended.value.code, out) == (2, "")
+    code, out, err = command_line("files", *arguments)
+    assert (code, out) == (2, "")
     assert err.startswith("wsgiserve: ")
     assert line in err
     assert err.count("\n") == 1
 
 
-def test_a_wrong_option_of_the_server_is_one_plain_line(folder: Path) -> None:
-    code, out, err = run(folder, "--threads", "0")
+def test_a_wrong_option_of_the_server_is_one_plain_line(command_line: CommandLine) -> None:
+    code, out, err = command_line("files", "--threads", "0")
     assert (code, out) == (2, "")
     assert re.fullmatch(r"wsgiserve: --threads: 0 is not a whole number of at least 1\. .*\n", err)
 
 
-def test_a_port_that_is_taken_is_one_plain_line(folder: Path) -> None:
+def test_a_port_that_is_taken_is_one_plain_line(command_line: CommandLine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        code, out, err = run(folder, "-b", "127.0.0.1", str(other.getsockname()[1]))
+        code, out, err = command_line("files", "-b", "127.0.0.1", str(other.getsockname()[1]))
     assert (code, out) == (4, "")
     assert re.fullmatch(
         r"wsgiserve: cannot listen on 127\.0\.0\.1:[0-9]+: address already in use; stop the other server or "
@@ -281,27 +268,8 @@ def test_a_port_that_is_taken_is_one_plain_line(folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("bind", "first"),
-    [
-        ("", "http://localhost:8000/"),
-        ("::", "http://localhost:8000/"),
-        ("0.0.0.0", "http://localhost:8000/"),
-        ("127.0.0.1", "http://127.0.0.1:8000/"),
-        ("::1", "http://[::1]:8000/"),
-        ("nas.local", "http://nas.local:8000/"),
-    ],
-)
-def test_urls_can_be_clicked(bind: str, first: str) -> None:
-    found = _urls(bind, 8000)
-    assert found[0] == first
-    for url in found[1:]:
-        assert "0.0.0.0" not in url
-        assert not _is_loopback(url[len("http://") : -len(":8000/")].strip("[]"))
-
-
-def test_the_examples_are_of_options_that_are_there(folder: Path) -> None:
-    _, out, _ = run(folder, "--help")
+def test_the_examples_are_of_options_that_are_there(command_line: CommandLine) -> None:
+    _, out, _ = command_line("files", "--help")
     for option in re.findall(r"--[a-z-]+", EXAMPLES):
         assert f"{option} " in out or f"{option}\n" in out
 

@@ -7,122 +7,21 @@ import re
 import signal
 import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.dev.project import APP, LOCAL, VISIT
+from tests.program import ROOT, Program
 from tests.server.client import SECONDS, Client, get, wait_until
-from tests.server.test_lifecycle import Program
-from wsgiserve.dev.watch import Watcher, clock, stamps, system
-
-VISIT = ("Accept: text/html", "Sec-Fetch-Mode: navigate")
-LOCAL = "Host: localhost"
-
-APP = """
-import time, threading
-from helper import greeting
-TEXT = "{text}"
-
-def application(environ, start_response):
-    path = environ["PATH_INFO"]
-    if path == "/fault":
-        raise ValueError("their <fault>")
-    if path == "/slow":
-        open("entered", "w").close()
-        import os
-        while not os.path.exists("go"):
-            time.sleep(0.005)
-    if path == "/die":
-        import os
-        os._exit(7)
-    if path == "/lazy":
-        import package.lazy
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [f"{{TEXT}} {{greeting}}".encode()]
-"""
-
-
-class Project:
-    """A folder with an app, developed with ``--dev``."""
-
-    def __init__(self, folder: Path, *arguments: str, polling: bool = False, **env: str) -> None:
-        self.folder = folder
-        self.save("app.py", APP.format(text="one"))
-        self.save("helper.py", "greeting = 'hello'\n")
-        self.save("package/__init__.py", "")
-        self.save("package/lazy.py", "")
-        self.save("blocker/watchfiles.py", "raise ImportError\n")
-        self.err: list[str] = []
-        paths = [str(folder / "blocker")] if polling else []
-        env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent.parent), *paths])
-        if polling:  # before what is installed
-            env["PYTHONPATH"] = os.pathsep.join([*paths, str(Path(__file__).parent.parent)])
-        self.program = Program(folder, "app", "--dev", "--bind", "127.0.0.1:0", *arguments, env=env)
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-        self.first_line = self.program.announcement()
-        self.port = int(re.search(r"http://127\.0\.0\.1:(\d+)", self.first_line)[1])
-
-    def _read(self) -> None:
-        for line in self.program.process.stderr:
-            self.err.append(line)
-
-    def save(self, name: str, text: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        new = path.with_suffix(".tmp")
-        new.write_text(text)
-        new.replace(path)
-
-    def ask(self, path: str = "/", *fields: str, method: str = "GET"):
-        with Client(port=self.port) as client:
-            return client.ask(
-                f"{method} {path} HTTP/1.1\r\n{LOCAL}:{self.port}\r\n"
-                f"{''.join(f'{field}{chr(13)}{chr(10)}' for field in fields)}\r\n".encode()
-            )
-
-    def body(self) -> bytes:
-        return self.ask().body
-
-    def said(self, text: str) -> bool:
-        return text in "".join(self.err)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        self.program.process.send_signal(number)
-        code = self.program.process.wait(SECONDS)
-        self.reader.join(SECONDS)
-        return code
-
-
-@pytest.fixture
-def develop(tmp_path: Path) -> Iterator[Callable[..., Project]]:
-    projects = []
-
-    def develop(*arguments: str, **options: object) -> Project:
-        project = Project(tmp_path, *arguments, **options)
-        projects.append(project)
-        return project
-
-    yield develop
-    for project in projects:
-        project.program.process.terminate()
-        try:
-            project.program.process.wait(SECONDS)
-        finally:
-            project.program.process.kill()
-            project.reader.join(SECONDS)
-            project.program.process.stdout.close()
-            project.program.process.stderr.close()
-
 
 # -- from code to code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("polling", [False, True], ids=["watchfiles", "polling"])
 def test_saved_code_answers(develop, polling):
     project = develop(polling=polling)
@@ -138,6 +37,7 @@ def test_saved_code_answers(develop, polling):
     assert project.stop() == 0
 
 
+@pytest.mark.slow
 def test_broken_code_is_shown_while_the_old_answers(develop):
     project = develop()
     project.save("helper.py", "greeting = 1 / 0\n")
@@ -148,7 +48,7 @@ def test_broken_code_is_shown_while_the_old_answers(develop):
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert b"helper.py" in page.body
     assert b"ZeroDivisionError: division by zero" in page.body
-    assert str(Path(__file__).parent.parent / "wsgiserve").encode() not in page.body
+    assert str(ROOT / "wsgiserve").encode() not in page.body
     other = project.ask("/", "Accept: */*", "Sec-Fetch-Mode: cors")
     assert (other.status, other.body) == (200, b"one hello")
     assert other.headers["wsgiserve-dev"] == "old; the new code is broken, see the terminal"
@@ -164,6 +64,7 @@ def test_broken_code_is_shown_while_the_old_answers(develop):
     assert project.stop() == 0
 
 
+@pytest.mark.slow
 def test_the_page_comes_and_goes_in_a_browser(browser, develop):
     project = develop()
     browser.get(f"http://127.0.0.1:{project.port}/")
@@ -178,6 +79,7 @@ def test_the_page_comes_and_goes_in_a_browser(browser, develop):
     WebDriverWait(browser, SECONDS).until(lambda browser: "one mended" in browser.page_source)
 
 
+@pytest.mark.slow
 def test_the_start_may_be_broken_too(tmp_path, develop):
     project = develop(APP_IS="ignored")
     project.stop()
@@ -202,6 +104,7 @@ def test_the_start_may_be_broken_too(tmp_path, develop):
     assert "ERROR the code is broken; it is looked at again when a file changes:\n" in err
 
 
+@pytest.mark.slow
 def test_a_rebound_name_sees_no_code(develop):
     """A page of another site may have the browser ask its own name, which leads to loopback by then."""
     project = develop()
@@ -214,6 +117,7 @@ def test_a_rebound_name_sees_no_code(develop):
     assert b"ask for localhost to read it here" in page.body
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_by_itself_is_told_and_started_on_the_next_change(develop):
     project = develop()
     with Client(port=project.port) as client, pytest.raises((EOFError, ConnectionResetError)):
@@ -227,6 +131,7 @@ def test_a_process_that_ends_by_itself_is_told_and_started_on_the_next_change(de
     wait_until(lambda: project.body() == b"two hello")
 
 
+@pytest.mark.slow
 def test_running_requests_finish_with_the_code_they_began_with(develop, tmp_path):
     project = develop()
     with Client(port=project.port) as client:
@@ -239,6 +144,7 @@ def test_running_requests_finish_with_the_code_they_began_with(develop, tmp_path
     assert project.stop() == 0
 
 
+@pytest.mark.slow
 def test_what_is_imported_later_is_watched_too(develop):
     project = develop()
     assert project.ask("/lazy").status == 200
@@ -327,6 +233,7 @@ def test_ctrl_c_reaches_all_and_is_heeded_once(tmp_path, develop):
     assert project.program.process.wait(SECONDS) == 0
 
 
+@pytest.mark.slow
 def test_a_second_signal_cuts(develop, tmp_path):
     project = develop()
     with Client(port=project.port) as client:
@@ -370,36 +277,8 @@ def test_only_loopback(tmp_path, bind):
 def test_only_one_worker(tmp_path, arguments, env, name):
     (tmp_path / "app.py").write_text("")
     with Program(tmp_path, "app", "--dev", *arguments, env=env) as program:
-        said = "with --dev there is one, whose frames the debugger knows. See wsgiserve --help."
+        said = "--dev has one worker, whose frames its debugger knows. See wsgiserve --help."
         assert program.end() == (2, "", f"wsgiserve: {name}: {said}\n")
-
-
-# -- watching
-
-
-@pytest.mark.parametrize("hints", [clock, system])
-def test_a_watcher_tells_of_what_counts(tmp_path, hints):
-    told: list[str] = []
-    first, second = tmp_path / "first", tmp_path / "second"
-    for folder in (first, second):
-        folder.mkdir()
-        (folder / "old.py").touch()
-    watcher = Watcher(told.extend, hints)
-    watcher.add([str(first)])
-    watcher.start()
-    (first / "data.sqlite3").touch()
-    (first / "new.html").touch()
-    wait_until(lambda: told == [str(first / "new.html")])
-    watcher.add([str(second), str(tmp_path / "missing")])
-    (second / "old.py").unlink()
-    wait_until(lambda: told[1:] == [str(second / "old.py")])
-
-
-def test_stamps_are_of_code_templates_and_configuration(tmp_path):
-    for name in ("a.py", "b.html", ".env", "c.toml", "d.log", "e.db", "f.json", "g.pyc"):
-        (tmp_path / name).touch()
-    names = sorted(os.path.basename(path) for path in stamps([str(tmp_path)]))
-    assert names == [".env", "a.py", "b.html", "c.toml"]
 
 
 if sys.platform != "linux":

@@ -1,0 +1,115 @@
+"""Errors in the command line and in the environment: one line each."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.program import APP, serving_program
+from tests.server.client import Client, get
+from wsgiserve.cli import serve
+from wsgiserve.cli.faults import misspelt_variables
+from wsgiserve.processes import VARIABLES
+
+WRONG = [
+    (["app", "--wat"], "--wat: no such option. See wsgiserve --help."),
+    (["app", "--thread", "5"], "--thread: no such option; did you mean --threads? See wsgiserve --help."),
+    (["app", "--port", "80"], "--port: no such option; did you mean --bind HOST:PORT? See wsgiserve --help."),
+    (["app", "--reload"], "--reload: no such option; did you mean --dev? See wsgiserve --help."),
+    (["app", "-w", "2"], "-w: no such option; did you mean --workers? See wsgiserve --help."),
+    (["reload"], "--pid-file PATH is missing. See wsgiserve reload --help."),
+    (["app", "--bind"], "--bind: requires an argument. See wsgiserve --help."),
+    (["app", "more"], "got unexpected extra argument (more). See wsgiserve --help."),
+    ([], "MODULE:NAME is missing. See wsgiserve --help."),
+    (["app", "--threads", "0"], "--threads: 0 is not a whole number of at least 1. See wsgiserve --help."),
+    (["app", "--threads", "x"], "--threads: 'x' is not a whole number of at least 1. See wsgiserve --help."),
+    (["app", "--keep-alive", "-1"], "--keep-alive: -1.0 is not a number of at least 0"),
+    (["app", "--head-timeout", "nan"], "--head-timeout: nan is not a number of at least 1"),
+    (["app", "--bind", "8000"], "--bind: '8000' is not HOST:PORT, such as 127.0.0.1:8000."),
+    (["app", "--bind", "127.0.0.1:70000"], "--bind: '127.0.0.1:70000' is not HOST:PORT"),
+    (
+        ["app", "--bind", "::1:8000"],
+        "--bind: write the IPv6 address of '::1:8000' in brackets, as [::1]:8000.",
+    ),
+    (["app", "--workers", "few"], "--workers: 'few' is not a whole number of at least 0, nor 'auto'."),
+    (["app", "--workers", "-1"], "--workers: -1 is not a whole number of at least 0, nor 'auto'."),
+    (["app", "--probe", "health"], "--probe: 'health' is not a path, such as /health."),
+    (
+        ["app", "--dev", "--workers", "2"],
+        "--workers: --dev has one worker, whose frames its debugger knows. See wsgiserve --help.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "line"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])
+def test_a_wrong_argument_is_one_plain_line(command_line, arguments, line):
+    code, out, err = command_line(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"wsgiserve: {line}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("WSGISERVE_THREADS", "many", "'many' is not a whole number of at least 1."),
+        ("WSGISERVE_THREADS", "0", "0 is not a whole number of at least 1."),
+        ("WSGISERVE_BIND", "nowhere", "'nowhere' is not HOST:PORT, such as 127.0.0.1:8000."),
+        ("WSGISERVE_STRICT", "perhaps", "'perhaps' is not a valid boolean."),
+        ("WEB_CONCURRENCY", "few", "'few' is not a whole number of at least 0, nor 'auto'."),
+    ],
+)
+def test_a_bad_value_in_the_environment_is_told_by_the_variable_s_name(
+    command_line, monkeypatch, variable, value, text
+):
+    monkeypatch.setenv(variable, value)
+    code, out, err = command_line("app")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"wsgiserve: {variable}: {text} ")
+    assert err.endswith(" See wsgiserve --help.\n")
+
+
+def test_a_bad_option_beside_a_variable_is_told_by_its_own_name(command_line, monkeypatch):
+    monkeypatch.setenv("WSGISERVE_THREADS", "5")
+    assert command_line("app", "--threads", "0")[2].startswith("wsgiserve: --threads: 0 is not")
+
+
+def test_of_two_variables_for_one_option_the_one_that_is_set_is_named(command_line, monkeypatch):
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    code, out, err = command_line("app", "--dev")
+    said = "WEB_CONCURRENCY: --dev has one worker, whose frames its debugger knows. See wsgiserve --help."
+    assert (code, out, err) == (2, "", f"wsgiserve: {said}\n")
+
+
+# -- variables that are no options
+
+STRANGE = {
+    "WSGISERVE_THREAD": "5",
+    "WSGISERVE_ROUTES_JSON": "1",  # of the command ``routes``
+    "WSGISERVE_THREADS": "5",
+    "WSGISERVE_QUITE_ELSE": "",
+}
+SAID = [
+    "WSGISERVE_QUITE_ELSE is no option, and ignored",
+    "WSGISERVE_THREAD is no option, and ignored; did you mean WSGISERVE_THREADS?",
+]
+
+
+def test_a_misspelt_variable_is_told(monkeypatch):
+    for name, value in STRANGE.items():
+        monkeypatch.setenv(name, value)
+    assert list(misspelt_variables(serve.command)) == SAID
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_process_that_another_has_started_does_not_tell_it_again(monkeypatch, name):
+    monkeypatch.setenv("WSGISERVE_THREAD", "5")
+    monkeypatch.setenv(name, "{}")
+    assert list(misspelt_variables(serve.command)) == []
+
+
+def test_a_misspelt_variable_is_told_and_ignored(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    with serving_program(tmp_path, "app", env=STRANGE) as (program, port):
+        with Client(port=port) as client:
+            assert client.ask(get()).body == b"hello"
+        code, _, err = program.stop()
+    assert (code, err.splitlines()) == (0, [f"wsgiserve: {line}" for line in SAID])

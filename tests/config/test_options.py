@@ -1,0 +1,114 @@
+"""The options: defaults, checks, and the value that they become."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+import wsgiserve
+from wsgiserve.config import Bind, Config, ConfigError, make_config, refuse_command_options
+from wsgiserve.config.options import Config as Declared
+
+
+def wrong(**options):
+    """Return the option that is wrong and the text."""
+    with pytest.raises(ConfigError) as caught:
+        make_config(**options)
+    return caught.value.option, caught.value.text
+
+
+def test_without_options_all_are_at_their_defaults():
+    assert make_config() == Config() == Declared()
+    assert list(map(str, make_config().bind)) == ["127.0.0.1:8000"]
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make_config().threads = 5
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda field: field.name)
+def test_an_option_is_declared_with_all_that_is_derived_from_it(field):
+    assert field.metadata["help"].endswith(".")
+    number = isinstance(field.default, int | float) and not isinstance(field.default, bool)
+    assert number == (field.metadata["least"] is not None)
+    if number:
+        assert field.default >= field.metadata["least"]
+    if field.metadata["metavar"]:
+        assert re.fullmatch(r"[A-Z:\[\]]+", field.metadata["metavar"])
+
+
+@pytest.mark.parametrize(
+    ("given", "binds"),
+    [
+        ("127.0.0.1:0", ["127.0.0.1:0"]),
+        (["127.0.0.1:0", "unix:/s"], ["127.0.0.1:0", "unix:/s"]),
+        ((":80",), [":80"]),
+    ],
+)
+def test_binds_are_one_text_or_several(given, binds):
+    config = make_config(bind=given)
+    assert [str(bind) for bind in config.bind] == binds
+    assert all(isinstance(bind, Bind) for bind in config.bind)
+
+
+@pytest.mark.parametrize("bind", [8000, None, [8000], [None, ":80"]])
+def test_a_bind_that_is_no_text(bind):
+    assert wrong(bind=bind) == ("bind", f"{bind!r} is not HOST:PORT, such as 127.0.0.1:8000")
+
+
+def test_at_least_one_bind():
+    assert wrong(bind=[]) == ("bind", "name at least one HOST:PORT")
+
+
+def test_an_unknown_option_is_told_with_those_that_there_are():
+    option, text = wrong(thread=5)
+    assert option == ""
+    assert text.startswith("unknown option thread; the options are access_log, backlog")
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, True, float("inf"), "4", None])
+def test_a_whole_number_is_one(value):
+    assert wrong(threads=value) == ("threads", f"{value!r} is not a whole number of at least 1")
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), "soon", False])
+def test_a_number_is_finite_and_not_too_small(value):
+    assert wrong(keep_alive=value) == ("keep_alive", f"{value!r} is not a number of at least 0")
+
+
+@pytest.mark.parametrize("value", [0, 5, 2.5])
+def test_numbers_of_seconds_may_be_whole(value):
+    assert make_config(keep_alive=value).keep_alive == value
+
+
+def test_workers_are_a_number_or_auto():
+    assert [make_config(workers=value).workers for value in (0, 3, "auto")] == [0, 3, "auto"]
+    assert wrong(workers="few") == ("workers", "'few' is not a whole number of at least 0, nor 'auto'")
+    assert wrong(workers=-1) == ("workers", "-1 is not a whole number of at least 0, nor 'auto'")
+
+
+@pytest.mark.parametrize("name", ["probe", "health_path"])
+def test_paths_begin_with_a_slash(name):
+    assert getattr(make_config(**{name: "/health"}), name) == "/health"
+    assert wrong(**{name: "health"}) == (name, "'health' is not a path, such as /health")
+
+
+@pytest.mark.parametrize("option", [{"socket_mode": "660"}, {"socket_owner": ":0"}])
+def test_rights_are_for_a_unix_socket(option):
+    (name,) = option
+    assert wrong(**option) == (name, "there is no socket to set it for; name one with --bind unix:/path")
+    assert wrong(bind="unix:@name", **option)[0] == name
+    assert getattr(make_config(bind="unix:/s", **option), name) == option[name]
+    assert wrong(bind="unix:/s", socket_mode="rw")[0] == "socket_mode"
+
+
+def test_a_server_in_a_program_has_no_options_of_the_command():
+    assert refuse_command_options({"threads": 5, "bind": ":0"}) is None
+    for name in ("workers", "preload", "probe", "pid_file"):
+        with pytest.raises(ConfigError, match=rf"{name}: is for the command wsgiserve MODULE:NAME alone"):
+            refuse_command_options({name: 1})
+    with pytest.raises(ConfigError, match="workers: is for the command wsgiserve MODULE:NAME alone"):
+        wsgiserve.Server(lambda environ, start_response: [], workers=2)

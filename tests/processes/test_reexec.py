@@ -1,0 +1,135 @@
+"""SIGUSR2: what is passed on to the new program, and the new program in place of the old one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+
+import pytest
+
+from bench.servers.load import load
+from tests.processes.programs import serving, who
+from tests.program import ROOT
+from tests.server.client import SECONDS, wait_until
+from wsgiserve.config import make_config
+from wsgiserve.processes import INHERITANCE_VARIABLE, TRIAL_VARIABLE, reexec
+from wsgiserve.processes.facts import Worker
+from wsgiserve.server.sockets.listener import open_listeners
+
+
+@pytest.fixture
+def config(tmp_path):
+    return make_config(bind=["127.0.0.1:0", f"unix:{tmp_path}/s"])
+
+
+@pytest.fixture
+def left(config, ends, monkeypatch):
+    """What the program after a re-exec finds in its environment; and the program before is gone."""
+    listeners = open_listeners(config)
+    worker = Worker(7, 3, "serving", 1.0, 1007, served=True)
+    executed = {}
+
+    def execve(path, command, environ):
+        sockets = [ends[0].sock, *(listener.sock for listener in listeners)]
+        assert all(sock.get_inheritable() for sock in sockets)
+        executed.update(environ)
+        raise PermissionError("not here")  # As the system may refuse; so the test goes on.
+
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setattr(reexec, "folder", lambda: None)
+    reexec.execute(config.bind, listeners, [reexec.heir(worker, ends[0], foreign=True)])
+    assert not listeners[0].sock.get_inheritable()
+    descriptors = [sock.detach() for sock in (ends[0].sock, *(listener.sock for listener in listeners))]
+    monkeypatch.setenv(INHERITANCE_VARIABLE, executed[INHERITANCE_VARIABLE])
+    yield reexec.inheritance()
+    for descriptor in descriptors:
+        try:
+            os.close(descriptor)
+        except OSError:
+            pass  # The test has adopted and closed it.
+
+
+def test_workers_are_passed_on(left, ends):
+    (heir,) = left["workers"]
+    channel = heir.pop("channel")
+    assert heir == {"number": 7, "generation": 3, "pid": 1007, "serving": True, "foreign": True}
+    assert not os.get_inheritable(channel)
+    ends[1].send(event="worn")
+    with socket.socket(fileno=channel) as sock:
+        assert json.loads(sock.recv(100)) == {"event": "worn"}
+
+
+def test_listeners_are_passed_on_with_their_names(left, config, tmp_path):
+    opened = reexec.listeners(left)
+    assert [bind for bind, _ in opened] == [bind.text for bind in config.bind]
+    listeners = open_listeners(config, opened)
+    assert [listener for _, listener in opened] == listeners
+    with socket.create_connection(("127.0.0.1", listeners[0].port), timeout=SECONDS):
+        pass
+    for listener in listeners:
+        listener.close()
+    assert not (tmp_path / "s").exists(), "a Unix socket is removed by the process that made it"
+
+
+def test_a_listener_that_is_configured_no_more_is_closed(left, config):
+    opened = reexec.listeners(left)
+    (kept,) = open_listeners(make_config(bind=config.bind[0].text), opened)
+    assert kept is opened[0][1]
+    assert opened[1][1].sock.fileno() == -1
+    kept.close()
+
+
+def test_a_refused_exec_is_logged(left, log):
+    (record,) = log.get_records("setup")
+    assert record.getMessage() == "re-exec failed, everything goes on as it was: not here"
+    assert signal.SIGUSR2 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_program_that_was_started_inherits_nothing(monkeypatch):
+    monkeypatch.delenv(INHERITANCE_VARIABLE, raising=False)
+    assert reexec.inheritance() == {}
+    assert reexec.listeners({}) == []
+
+
+def test_a_trial_knows_that_it_is_one(monkeypatch):
+    monkeypatch.setattr("sys.orig_argv", ["python", "-S", "-c", f"import os; os.environ[{TRIAL_VARIABLE!r}]"])
+    assert reexec.start_trial().wait(SECONDS) == 0
+    assert not reexec.is_trial()
+    monkeypatch.setenv(TRIAL_VARIABLE, "1")
+    assert reexec.is_trial()
+
+
+@pytest.mark.slow
+def test_a_new_program_takes_over_without_losing_a_connection(service):
+    its = service("--workers", "2")
+    its.new_version()
+    with its.running() as process, load(its.port, 8, 2) as tally:
+        before = its.workers()
+        for _ in range(2):
+            version = its.new_version()
+            process.send_signal(signal.SIGUSR2)
+            wait_until(lambda version=version: tally.versions[version])
+            wait_until(lambda: its.status()["state"] == "serving" and len(its.workers()) == 2)
+        assert not set(before) & set(its.workers())
+        assert its.status()["pid"] == process.pid
+        os.kill(its.workers()[0], signal.SIGKILL)
+        wait_until(lambda: "was killed by SIGKILL" in its.words())
+    assert {failure.pid for failure in tally.failures} <= {0, *tally.answers}
+    assert all(failure.kind in ("reset", "end") for failure in tally.failures)
+    assert len(tally.failures) <= 10  # of the worker that was killed
+
+
+def test_a_new_program_that_would_not_start_changes_nothing(folder):
+    shutil.copytree(ROOT / "wsgiserve", folder / "wsgiserve", ignore=shutil.ignore_patterns("__pycache__"))
+    with serving(folder, "app", env={"PYTHONPATH": str(folder)}) as (program, port):
+        before = who(port)
+        (folder / "wsgiserve" / "config" / "options.py").write_text("this is no program\n")
+        program.process.send_signal(signal.SIGUSR2)
+        for line in program.process.stderr:
+            if "re-exec failed, everything goes on as it was" in line:
+                break
+        assert who(port) == before
+        assert program.stop()[0] == 0

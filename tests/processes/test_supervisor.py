@@ -1,0 +1,218 @@
+"""The supervisor and its workers as real processes: crashes, signals, how they stop."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import socket
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from bench.servers import deploys
+from tests.processes.programs import APP, is_alive, serving, who, workers
+from tests.program import FREE_PORT, ROOT, Program
+from tests.server.client import Client, get, refuses, wait_until
+from wsgiserve.config import make_config
+from wsgiserve.processes import supervisor as supervisor_module
+from wsgiserve.processes import templates
+from wsgiserve.processes.signals import existing
+from wsgiserve.processes.supervisor import Supervisor
+from wsgiserve.server.console import EXIT_NO_APP
+
+
+@pytest.fixture
+def supervise(tmp_path):
+    """Return ``supervise(**options)``: a supervisor in this process, whose signals are given back."""
+    before = {number: signal.getsignal(number) for number in existing()}
+
+    def supervise(**options):
+        config = make_config(bind="127.0.0.1:0", pid_file=str(tmp_path / "pid"), **options)
+        return Supervisor(config, 2, announced.append, announced.append)
+
+    announced = []
+    yield supervise
+    assert announced == []
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("preload", [False, True], ids=["fork", "preload"])
+def test_a_system_without_room_for_processes_is_the_end_of_the_start(
+    supervise, monkeypatch, tmp_path, preload
+):
+    def refuse(ours, birth):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(supervisor_module, "fork", refuse)
+    monkeypatch.setattr(templates, "fork", refuse)
+    supervisor = supervise(preload=preload)
+    supervisor.open()
+    port = supervisor.listeners[0].port
+    assert supervisor.run() == EXIT_NO_APP
+    assert supervisor.fleet.reason.startswith("wsgiserve: the system refuses another process: [Errno 11]")
+    assert refuses(port)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_its_pid_file_it_does_not_listen(supervise, tmp_path):
+    (tmp_path / "pid").mkdir()
+    supervisor = supervise()
+    with pytest.raises(IsADirectoryError):
+        supervisor.open()
+    assert supervisor.listeners[0].sock.fileno() == -1
+    supervisor.leave()
+
+
+# -- crashes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
+def test_a_killed_worker_costs_what_was_in_it(service, options):
+    tally, seconds, killed = deploys.kills(service("--workers", "2", *options), 2, 8, 2)
+    assert {failure.pid for failure in tally.failures} <= {0, *killed}
+    assert max(seconds) < 2
+
+
+@pytest.mark.slow
+def test_what_crashes_is_replaced(folder):
+    with serving(folder, "app") as (program, port):
+        first = who(port)[0]
+        with Client(port=port) as client, pytest.raises((EOFError, ConnectionResetError)):
+            client.ask(get("/crash"))
+        wait_until(lambda: who(port)[0] != first)
+        code, _, err = program.stop()
+    assert code == 0
+    assert f"worker {first} ended with exit code 7; another starts" in err
+
+
+@pytest.mark.slow
+def test_a_crash_loop_does_not_spin(folder):
+    looping = "import os, threading; note('start'); threading.Timer(0.05, os._exit, (9,)).start()\n"
+    with serving(folder, "app") as (program, port):
+        first = who(port)[0]
+        (folder / "app.py").write_text(APP + looping)
+        os.kill(first, signal.SIGKILL)
+        killed = time.monotonic()
+        for line in program.process.stderr:
+            if "another starts in 1 s" in line:
+                break
+            assert "another starts in 0.5 s" in line
+        assert time.monotonic() - killed > 0.5
+        assert (folder / "notes").read_text().count("start ") <= 2
+        assert program.stop()[0] == 0
+
+
+def test_workers_stop_in_good_order_when_the_supervisor_is_killed(folder):
+    with serving(folder, "app", "--workers", "2") as (program, port):
+        alive = workers(port)
+        assert len(alive) == 2
+        with Client(port=port) as client:
+            client.send(get("/slow"))
+            wait_until(program.entered)
+            program.process.kill()
+            wait_until(lambda: refuses(port))
+            program.let_go()
+            assert client.response().headers["connection"] == "close"
+        wait_until(lambda: not any(map(is_alive, alive)))
+
+
+def test_a_worker_that_is_told_to_end_is_replaced_first(folder):
+    with serving(folder, "app") as (program, port):
+        with Client(port=port) as client:
+            first = int(client.ask(get()).body.split()[0])
+            os.kill(first, signal.SIGTERM)
+            wait_until(lambda: who(port)[0] != first)
+            assert client.ask(get()).headers["connection"] == "close"
+        assert program.stop()[0] == 0
+
+
+SUBREAPER = """
+import ctypes, runpy
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: as process 1, orphans come to us
+runpy.run_module("wsgiserve", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+def test_orphans_are_reaped(folder):
+    orphan = "import subprocess; subprocess.run(['sh', '-c', 'sleep 0.1 & echo $! >orphan'])\n"
+    (folder / "app.py").write_text(APP + orphan)
+    with serving(folder, "app", command=("-c", SUBREAPER)) as (program, port):
+        pid = int((folder / "orphan").read_text())
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+        assert who(port)[1] == program.process.pid
+        assert program.stop()[0] == 0
+
+
+# -- how many
+
+
+def test_workers_are_added_and_removed(folder):
+    with serving(folder, "app") as (program, port):
+        assert len(workers(port)) == 1
+        program.process.send_signal(signal.SIGTTIN)
+        wait_until(lambda: len(workers(port)) == 2)
+        program.process.send_signal(signal.SIGTTOU)
+        wait_until(lambda: len(workers(port)) == 1)
+        assert program.stop()[0] == 0
+
+
+def test_connections_are_spread(service):
+    one_by_one, at_once = deploys.balance(service("--workers", "2"), 32)
+    assert sum(one_by_one.values()) == sum(at_once.values()) == 32
+    assert min(one_by_one.values()) >= 12
+    assert len(at_once) == 2
+
+
+# -- signals at bad moments
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_stop_while_the_app_is_imported(folder, number, expected, options):
+    (folder / "app.py").write_text(
+        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(1000)\n"
+    )
+    with Program(folder, "app", *options, env=FREE_PORT) as program:
+        wait_until(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
+        code, out, err = program.stop(number)
+    assert (code, out, err) == (expected, "", "")
+    wait_until(lambda: not is_alive(int((folder / "pid").read_text())))
+
+
+def test_ctrl_c_reaches_all_and_a_running_request_is_finished(folder):
+    with serving(folder, "app", "--workers", "2", start_new_session=True) as (program, port):
+        with Client(port=port) as client:
+            client.send(get("/slow"))
+            wait_until(program.entered)
+            os.killpg(program.process.pid, signal.SIGINT)
+            wait_until(lambda: refuses(port))
+            program.let_go()
+            assert client.response().headers["connection"] == "close"
+        code, _, err = program.end()
+    assert code == 0
+    assert "Traceback" not in err
+
+
+def test_a_terminal_that_is_closed_stops_the_server(folder):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "wsgiserve", "app", "--bind", f"127.0.0.1:{port}"]
+        os.execve(sys.executable, command, environment)
+    with closing(os.fdopen(terminal, "rb", buffering=0)) as screen:
+        assert b"Serving on" in screen.read(1000)
+        worker = who(port)[0]
+        os.kill(pid, signal.SIGHUP)
+        wait_until(lambda: who(port)[0] != worker)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert refuses(port)

@@ -1,0 +1,118 @@
+"""``python -m wsgiserve`` as a process, for tests that need its signals, output and exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.server.client import SECONDS
+
+ROOT = Path(__file__).parent.parent
+FREE_PORT = {"WSGISERVE_BIND": "127.0.0.1:0"}
+
+# How a program ends that had to cut ``GET /slow``.
+CUT = (
+    " ERROR stopped; 1 unfinished request was cut: GET /slow\n"
+    "wsgiserve: stopped with requests still running; they were cut\n"
+)
+
+LOG_LINE = re.compile(
+    r"127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
+    r'"(?P<request>.*)" (?P<status>\d{3}) (?P<size>\d+) "(?P<referer>.*)" "(?P<agent>.*)" \d+\n'
+)
+
+APP = """
+import os, sys, time
+from wsgiref.validate import validator
+
+@validator
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        open("entered", "w").close()
+        while not os.path.exists("go"):
+            time.sleep(0.005)
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    return [b"hello"]
+
+def create_app():
+    return application
+
+def broken():
+    raise RuntimeError("no database")
+
+class namespace:
+    app = application
+
+number = 5
+"""
+
+
+class Program:
+    """``python -m wsgiserve ARGUMENTS`` in ``folder``."""
+
+    def __init__(self, folder, *arguments, env=(), command=("-m", "wsgiserve"), **popen):
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-X", "dev", *command, *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **dict(env)},
+            text=True,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **popen},
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.communicate()
+
+    def announcement(self):
+        line = self.process.stdout.readline()
+        assert line, self.process.communicate()[1]
+        return line
+
+    def port(self):
+        return int(re.search(r"http://\S+:(\d+)", self.announcement())[1])
+
+    def end(self):
+        """Wait for the end; return (exit code, the rest of stdout, stderr)."""
+        out, err = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, out, err
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.end()
+
+    def entered(self):
+        """Whether ``/slow`` is in the app."""
+        return (self.folder / "entered").exists()
+
+    def let_go(self):
+        (self.folder / "go").touch()
+
+
+@contextmanager
+def serving_program(folder, *arguments, **options):
+    with Program(folder, "--bind", "127.0.0.1:0", *arguments, **options) as program:
+        yield program, program.port()
+
+
+def run(folder, *arguments, env=(), given=None):
+    """Run a command that ends by itself; return (exit code, stdout, stderr)."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-m", "wsgiserve", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **dict(env)},
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr

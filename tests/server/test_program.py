@@ -1,0 +1,265 @@
+"""Serving as a program: what it listens on, its standard output, how it ends. One worker or none."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from tests.program import APP, CUT, LOG_LINE, ROOT, Program, serving_program
+from tests.server.client import SECONDS, Client, get, refuses, wait_until
+from wsgiserve.server.program import listen_where_passed
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    return tmp_path
+
+
+# -- where it listens
+
+
+def test_several_binds(folder):
+    binds = ["--bind", "127.0.0.1:0", "--bind", "127.0.0.2:0", "--bind", "localhost:0"]
+    with Program(folder, "app", *binds) as program:
+        urls = re.findall(r"http://([\w.]+):(\d+)", program.announcement())
+        assert [host for host, _ in urls] == ["127.0.0.1", "127.0.0.2", "localhost"]
+        for host, port in urls:
+            with socket.create_connection((host, int(port)), timeout=SECONDS) as sock:
+                sock.sendall(get(minor=0))
+                assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        assert program.stop()[0] == 0
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("bind", ["[::1]:0", "[::]:0", ":0"])
+def test_ipv6(folder, bind):
+    with Program(folder, "app", "--bind", bind) as program:
+        line = program.announcement()
+        port = int(re.search(r":(\d+) ", line)[1])
+        assert line.startswith("Serving on http://127.0.0.1:" if bind == ":0" else "Serving on http://[::1]:")
+        assert line.endswith(" and every other address of this machine (Ctrl+C to stop)\n") == (
+            bind != "[::1]:0"
+        )
+        with socket.create_connection(("::1", port), timeout=SECONDS) as sock:
+            sock.sendall(get(minor=0))
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        assert program.stop()[0] == 0
+
+
+def test_port_in_use(folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        with Program(folder, "app", "--bind", bind) as program:
+            code, out, err = program.end()
+    said = "address already in use; stop the other server or choose another port with --bind HOST:PORT"
+    assert (code, out, err) == (4, "", f"wsgiserve: cannot listen on {bind}: {said}\n")
+
+
+def test_port_in_use_by_a_program_is_told_in_the_words_of_a_program(folder):
+    (folder / "own.py").write_text("import sys, wsgiserve\nwsgiserve.App().run(bind=sys.argv[1])\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = [sys.executable, "own.py", bind]
+        env = {"PYTHONPATH": str(ROOT)}
+        ended = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 4
+    assert ended.stderr.endswith('choose another port with bind="HOST:PORT"\n')
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["fd://3", "fd://4"]),
+        ({"bind": "127.0.0.1:0"}, ["fd://3", "fd://4", "127.0.0.1:0"]),
+        ({"bind": ("127.0.0.1:0", "fd://4")}, ["fd://3", "127.0.0.1:0", "fd://4"]),
+    ],
+    ids=["default", "another", "one of them"],
+)
+def test_passed_sockets_come_before_those_asked_for(monkeypatch, given, expected):
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "2")
+    listen_where_passed(given)
+    assert given == {"bind": expected}
+
+
+def test_without_passed_sockets_the_options_stay(monkeypatch):
+    monkeypatch.delenv("LISTEN_PID", raising=False)
+    options = {"bind": "127.0.0.1:0"}
+    listen_where_passed(options)
+    assert options == {"bind": "127.0.0.1:0"}
+
+
+# -- the end
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_lets_a_running_request_finish(folder, number):
+    with serving_program(folder, "app") as (program, port):
+        with Client(port=port) as client:
+            client.send(get("/slow"))
+            wait_until(program.entered)
+            program.process.send_signal(number)
+            wait_until(lambda: refuses(port))
+            assert program.process.poll() is None
+            program.let_go()
+            response = client.response()
+            assert (response.body, response.headers["connection"]) == (b"hello", "close")
+        code, _, err = program.end()
+        assert code == 0
+        said = "Stopping: 1 request is running; there are 30 s to finish (the same signal again "
+        assert err in ("", f"{said}cuts what runs)\n")
+
+
+def test_idle_server_ends_at_once(folder):
+    with serving_program(folder, "app") as (program, port), Client(port=port) as idle:
+        assert idle.ask(get()).body == b"hello"
+        started = time.monotonic()
+        assert program.stop(signal.SIGINT)[0] == 0
+        assert time.monotonic() - started < 3
+        assert idle.rest() == b""
+
+
+def test_second_signal_ends_at_once(folder):
+    with serving_program(folder, "app") as (program, port), Client(port=port) as client:
+        client.send(get("/slow"))
+        wait_until(program.entered)
+        program.process.send_signal(signal.SIGINT)
+        wait_until(lambda: refuses(port))
+        started = time.monotonic()
+        code, _, err = program.stop(signal.SIGINT)
+        assert time.monotonic() - started < 5
+        assert code == 1
+        assert err.endswith(CUT)
+
+
+@pytest.mark.slow
+def test_graceful_timeout(folder):
+    with (
+        serving_program(folder, "app", "--graceful-timeout", "0.3") as (program, port),
+        Client(port=port) as client,
+    ):
+        client.send(get("/slow"))
+        wait_until(program.entered)
+        code, _, err = program.stop()
+        assert code == 1
+        assert err.endswith(CUT)
+
+
+@pytest.mark.parametrize("count", ["0", "1"])
+def test_stop_in_good_order_though_nobody_reads_what_is_said(folder, count):
+    options = ("--workers", count, "--drain-delay", "0.1", "--no-access-log")
+    with serving_program(folder, "app", *options) as (program, port):
+        with Client(port=port) as client:
+            client.send(get("/slow"))
+            wait_until(program.entered)
+            program.process.stderr.close()
+            program.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: refuses(port))
+            program.let_go()
+            assert client.response().headers["connection"] == "close"
+        assert program.process.wait(SECONDS) == 0
+
+
+# -- standard output
+
+
+def test_access_log(folder):
+    with serving_program(folder, "app") as (program, port), Client(port=port) as client:
+        client.ask(get())
+        client.ask(get('/a?b="c"\\', 'User-Agent: a "b" \\ \xe9', "Referer: http://x/"))
+        client.ask(get("/head", method="HEAD"))
+        client.ask(get("/old", minor=0))
+        lines = [LOG_LINE.fullmatch(program.process.stdout.readline()) for _ in range(4)]
+        assert program.stop() == (0, "", "")
+    assert [match.groups() for match in lines] == [
+        ("GET / HTTP/1.1", "200", "5", "-", "-"),
+        (r"GET /a?b=\"c\"\\ HTTP/1.1", "200", "5", "http://x/", r"a \"b\" \\ \xe9"),
+        ("HEAD /head HTTP/1.1", "200", "0", "-", "-"),
+        ("GET /old HTTP/1.0", "200", "5", "-", "-"),
+    ]
+
+
+def test_no_access_log(folder):
+    with serving_program(folder, "app", "--no-access-log") as (program, port):
+        with Client(port=port) as client:
+            client.ask(get())
+        assert program.stop() == (0, "", "")
+
+
+def test_reader_of_standard_output_leaves(folder):
+    with serving_program(folder, "app") as (program, port), Client(port=port) as client:
+        program.process.stdout.close()
+        for _ in range(10):
+            assert client.ask(get()).body == b"hello"
+        program.process.stdout = None
+        assert program.stop() == (0, None, "")
+
+
+def test_standard_output_is_closed_from_the_start(folder):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = f"exec {sys.executable} -m wsgiserve app --bind 127.0.0.1:{port} >&-"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(["sh", "-c", command], cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: process.poll() is not None or not refuses(port))
+        with Client(port=port) as client:
+            for _ in range(5):
+                assert client.ask(get()).body == b"hello"
+        process.terminate()
+        assert process.communicate(timeout=SECONDS)[1] == ""
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# -- limits of the process
+
+
+@pytest.mark.parametrize(
+    ("statement", "interval"), [("", b"0.0005"), ("sys.setswitchinterval(0.02)", b"0.02")]
+)
+def test_program_shortens_the_switch_interval_unless_the_app_has_its_own(folder, statement, interval):
+    (folder / "tells.py").write_text(
+        f"import sys\n{statement}\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(sys.getswitchinterval()).encode()]\n"
+    )
+    with serving_program(folder, "tells:application") as (_, port), Client(port=port) as client:
+        assert client.ask(get()).body == interval
+
+
+@pytest.mark.slow
+def test_out_of_descriptors_the_longest_idle_make_room(folder):
+    """A new client does not wait for others to give up connections that they do not use."""
+    limited = "import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48)); "
+    command = ("-c", limited + "runpy.run_module('wsgiserve', run_name='__main__')")
+    with Program(folder, "app", "--bind", "127.0.0.1:0", command=command) as program:
+        port = program.port()
+        with ExitStack() as idle:
+            for _ in range(80):
+                client = idle.enter_context(Client(port=port))
+                assert client.ask(get()).status == 200
+            code, _, err = program.stop()
+    assert (code, err) == (0, "")

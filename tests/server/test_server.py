@@ -1,0 +1,184 @@
+"""``Server`` and ``serve`` as a library, in this process."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import wsgiserve
+from tests.program import LOG_LINE, ROOT
+from tests.server.apps import TEXT, Gate, answer, checked
+from tests.server.client import SECONDS, Client, get, refuses, wait_until
+from wsgiserve.config import ConfigError
+from wsgiserve.server import ListenError
+
+HELLO = checked(answer(b"hello"))
+
+
+def test_context_manager(serving):
+    with serving(HELLO) as server:
+        port = server.port
+        assert server.url == f"http://127.0.0.1:{port}"
+        assert server.urls == [server.url]
+        with Client(port=port) as client:
+            assert client.ask(get()).body == b"hello"
+    assert server.urls == []
+    assert refuses(port)
+
+
+def test_server_can_serve_again(serving):
+    server = serving(HELLO)
+    for _ in range(3):
+        with server, Client(server) as client:
+            assert client.ask(get()).body == b"hello"
+
+
+def test_several_addresses(serving):
+    class Environ:
+        def __call__(self, environ, start_response):
+            start_response("200 OK", [TEXT])
+            return [f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}".encode()]
+
+    server = wsgiserve.Server(checked(Environ()), bind=["127.0.0.1:0", "localhost:0"])
+    with server:
+        names = ["127.0.0.1", "localhost"]
+        ports = [int(url.rpartition(":")[2]) for url in server.urls]
+        for name, port in zip(names, ports, strict=True):
+            with Client(port=port) as client:
+                assert client.ask(get()).body == f"{name}:{port}".encode()
+
+
+def test_serve_outside_the_main_thread():
+    server = wsgiserve.Server(HELLO, port=0)
+    outcome = []
+    ready = threading.Event()
+    thread = threading.Thread(target=lambda: outcome.append(server.serve(ready=ready.set)))
+    thread.start()
+    assert ready.wait(SECONDS)
+    with Client(server) as client:
+        assert client.ask(get()).body == b"hello"
+    server.stop()
+    thread.join(SECONDS)
+    assert outcome == [True]
+
+
+def test_serve_on_the_main_thread_heeds_signals_and_puts_them_back():
+    """SIGTERM of this very process, sent by the app's client."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    server = wsgiserve.Server(HELLO, port=0)
+    server.open()
+    port = server.port
+    bodies = []
+
+    def visit():
+        with Client(port=port) as client:
+            bodies.append(client.ask(get()).body)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=visit)
+    assert server.serve(ready=thread.start) is True
+    thread.join(SECONDS)
+    assert bodies == [b"hello"]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_requests_that_had_to_be_cut_are_told():
+    gate = Gate()
+    server = wsgiserve.Server(checked(gate), port=0, graceful_timeout=0)
+    outcome = []
+    ready = threading.Event()
+    thread = threading.Thread(target=lambda: outcome.append(server.serve(ready=ready.set)))
+    thread.start()
+    assert ready.wait(SECONDS)
+    with Client(server) as client:
+        client.send(get("/slow"))
+        wait_until(lambda: gate.inside)
+        server.stop()
+        thread.join(SECONDS)
+        assert outcome == [False]
+        gate.opened.set()
+        assert client.response().body == b"/slow"  # The thread in the app is still its client's.
+        assert client.rest() == b""
+
+
+def test_wrong_options():
+    with pytest.raises(ConfigError, match=r"bind: 8000 is not HOST:PORT"):
+        wsgiserve.Server(HELLO, bind=8000)
+    with pytest.raises(ConfigError, match="unknown option thread; the options are access_log, backlog"):
+        wsgiserve.Server(HELLO, thread=5)
+    with pytest.raises(ConfigError, match="threads: 0 is not a whole number of at least 1"):
+        wsgiserve.Server(HELLO, threads=0)
+    for value in (2.5, True, float("inf"), "4"):
+        with pytest.raises(ConfigError, match="is not a whole number"):
+            wsgiserve.Server(HELLO, threads=value)
+    with pytest.raises(ConfigError, match="name at least one"):
+        wsgiserve.Server(HELLO, bind=[])
+    with pytest.raises(ConfigError, match="'nowhere' is not HOST:PORT"):
+        wsgiserve.Server(HELLO, bind="nowhere")
+    with pytest.raises(TypeError, match="a WSGI app is a callable"):
+        wsgiserve.Server("app")
+    with pytest.raises(RuntimeError, match="the server does not listen"):
+        _ = wsgiserve.Server(HELLO).url
+
+
+def test_all_addresses_or_none():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        binds = ["127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}"]
+        server = wsgiserve.Server(HELLO, bind=binds)
+        with pytest.raises(ListenError, match="address already in use"):
+            server.open()
+    assert server.urls == []
+
+
+def test_library_is_silent(serving, capsys, caplog):
+    caplog.set_level(logging.INFO)
+    with serving(HELLO) as server, Client(server) as client:
+        client.ask(get())
+    assert capsys.readouterr() == ("", "")
+    assert not caplog.records
+
+
+def test_access_log_of_the_library_goes_to_standard_output(serving, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with serving(HELLO, access_log=True) as server, Client(server) as client:
+        for number in range(5):
+            client.ask(get(f"/{number}"))
+    matches = [LOG_LINE.fullmatch(line) for line in stream.getvalue().splitlines(keepends=True)]
+    assert [match["request"] for match in matches] == [f"GET /{number} HTTP/1.1" for number in range(5)]
+
+
+FORKING = """
+import os, socket, sys
+from wsgiserve import Server
+server = Server(lambda environ, start_response: [], port=0)
+server.open()
+port = server.port
+begun, begin = os.pipe()
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.close(writer)
+    os.write(begin, b".")
+    os.read(reader, 1)
+    os._exit(0)
+os.read(begun, 1)
+server.listeners[0].close()
+again = Server(server.app, port=port)
+again.open()
+print(again.port == port)
+"""
+
+
+def test_child_does_not_keep_the_port():
+    shown = subprocess.run(
+        [sys.executable, "-c", FORKING], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert shown.stdout == "True\n", shown.stderr

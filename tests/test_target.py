@@ -1,0 +1,131 @@
+"""From ``module:name`` to an app, and in words why not."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from wsgiserve.target import TargetError, UserCodeError, load_app
+
+MODULES = {
+    "shop": """
+import sys
+def application(environ, start_response):
+    return []
+
+def create_app():
+    return application
+
+def broken():
+    raise RuntimeError("no database")
+
+def with_argument(name):
+    return application
+
+class namespace:
+    app = application
+
+number = 5
+made_by_c = dict.get
+""",
+    "only_app": "from shop import application as app\n",
+    "neither": "from shop import create_app\n_hidden = create_app\n",
+    "empty": "",
+    "syntax": "def application(:\n",
+    "needs": "import does_not_exist_anywhere\n",
+    "raises": "def inner():\n    raise ValueError('their bug')\n\ninner()\n",
+    "exits": "import sys\nsys.exit('goodbye')\n",
+    "interrupted": "raise KeyboardInterrupt\n",
+}
+
+
+@pytest.fixture(autouse=True)
+def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, code in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    "target", ["shop:application", "shop", "only_app", "shop:create_app()", "shop:namespace.app"]
+)
+def test_an_app_is_found(target: str):
+    assert load_app(target) is importlib.import_module("shop").application
+
+
+def test_a_callable_without_a_signature_is_taken_for_an_app():
+    assert load_app("shop:made_by_c") is dict.get
+
+
+NO_APP = [
+    ("missing:app", "no module named 'missing' here; looked in this folder and in sys.path"),
+    ("shop.sub:app", "no module named 'shop.sub' here; looked in this folder and in sys.path"),
+    ("missing.sub:app", "no module named 'missing' here; looked in this folder and in sys.path"),
+    ("shop:missing", "the module 'shop' has no 'missing'"),
+    ("shop:aplication", "the module 'shop' has no 'aplication'; did you mean 'application'?"),
+    ("shop:application.nope", "'application' has no 'nope'"),
+    ("shop:number", "'shop:number' is of type int and cannot be called; a WSGI app is a callable"),
+    ("shop:number()", "'shop:number()': 'number' cannot be called, so it is no factory"),
+    ("shop.py", "'shop.py' is a file; name the module: shop:application"),
+    ("./in/shop.py:app", "'./in/shop.py:app' is a file; name the module: in.shop:app"),
+    (":app", "':app' names no app; write it as module:name, such as app:application"),
+    ("..shop:app", "'..shop:app' names no app; write it as module:name, such as app:application"),
+    (
+        "neither",
+        "the module 'neither' has neither application nor app; "
+        "name the app as neither:NAME, where NAME may be create_app",
+    ),
+    (
+        "empty",
+        "the module 'empty' has neither application nor app; "
+        "name the app as empty:NAME, where NAME may be (nothing in it is callable)",
+    ),
+    (
+        "shop:create_app",
+        "'shop:create_app' cannot be called as app(environ, start_response), so it is no WSGI app; "
+        "if it makes one, write shop:create_app()",
+    ),
+    (
+        "shop:with_argument()",
+        "'shop:with_argument()': TypeError: with_argument() missing 1 required positional argument: 'name'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("target", "line"), NO_APP, ids=[target for target, _ in NO_APP])
+def test_a_name_that_leads_nowhere_is_one_line(target: str, line: str):
+    with pytest.raises(TargetError) as caught:
+        load_app(target)
+    assert not isinstance(caught.value, UserCodeError)
+    assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(
+    ("target", "place", "error"),
+    [
+        ("needs", "needs.py", "ModuleNotFoundError: No module named 'does_not_exist_anywhere'"),
+        ("raises", "raises.py", "ValueError: their bug"),
+        ("syntax", "syntax.py", "SyntaxError: "),
+        ("shop:broken()", "shop.py", "RuntimeError: no database"),
+        ("exits", "exits.py", "SystemExit: goodbye"),
+    ],
+)
+def test_an_error_in_their_code_is_their_traceback(target: str, place: str, error: str, tmp_path: Path):
+    with pytest.raises(UserCodeError) as caught:
+        load_app(target)
+    lines = str(caught.value).splitlines()
+    assert lines[-1].startswith(error)
+    first = next(line for line in lines if line.startswith("  File "))
+    assert first.startswith(f'  File "{tmp_path / place}"')
+    assert "importlib" not in str(caught.value)
+
+
+def test_ctrl_c_during_an_import_is_no_error_of_theirs():
+    with pytest.raises(KeyboardInterrupt):
+        load_app("interrupted")

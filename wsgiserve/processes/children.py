@@ -1,0 +1,141 @@
+"""Child processes behind channels, and the selector that waits for their messages and for signals.
+
+The supervisor and the parent of ``--dev`` have one thread each, which waits here. Whatever arrives is handed
+to a callback on that thread.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from wsgiserve.processes import signals
+from wsgiserve.processes.channel import Channel
+
+if TYPE_CHECKING:
+    from _typeshed import HasFileno
+
+    Hear = Callable[[dict[str, Any]], object]
+
+CAN_REAP = hasattr(os, "WNOHANG")
+
+
+class Children:
+    """The channels to all children, and the signals that this process gets."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._signals: signals.SignalReader | None = None
+        self._commands: dict[int, subprocess.Popen[bytes]] = {}
+
+    def heed(self, on_signal: Callable[[str], object], names: Iterable[str] = signals.NAMES) -> None:
+        """Call ``on_signal`` with the name of each signal that comes from now on."""
+        reader = self._signals = signals.SignalReader(names)
+        self.watch(reader, lambda: [on_signal(number.name) for number in reader.take()])
+
+    def watch(self, source: HasFileno, on_event: Callable[[], object]) -> None:
+        """Call ``on_event`` whenever ``source`` is readable."""
+        self._selector.register(source, selectors.EVENT_READ, on_event)
+
+    def wait(self, until: float) -> None:
+        """Wait for events until a time of the monotonic clock at most, and call back for each."""
+        timeout = None if until == math.inf else max(0.0, until - time.monotonic())
+        for key, _ in self._selector.select(timeout):
+            key.data()
+
+    def connect(
+        self, start: Callable[[socket.socket, socket.socket], object], hear: Hear, ended: Callable[[], object]
+    ) -> Channel:
+        """Start a child by ``start(ours, theirs)`` and talk to it over this socket pair.
+
+        OSError if the system refuses another process.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            start(ours, theirs)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
+        theirs.close()  # Not in a finally: a child that ``start`` forks leaves by ``Forked`` and needs it.
+        return self.talk(ours, hear, ended)
+
+    def talk(self, sock: socket.socket, hear: Hear, ended: Callable[[], object]) -> Channel:
+        """Call ``hear`` with each message of a child, and ``ended`` once its channel has ended."""
+        sock.setblocking(False)
+        channel = Channel(sock)
+
+        def on_event() -> None:
+            if channel.fileno() < 0:
+                return  # Hung up by an event of the same batch.
+            messages = channel.receive()
+            for message in messages or ():
+                hear(message)
+            if messages is None:
+                self.hang_up(channel)
+                ended()
+
+        self.watch(channel, on_event)
+        return channel
+
+    def hang_up(self, channel: Channel) -> None:
+        """Stop talking to a child."""
+        if channel.fileno() >= 0:
+            self._selector.unregister(channel)
+            channel.close()
+
+    def last_messages(self, channel: Channel) -> list[dict[str, Any]]:
+        """Return the messages that a child left when it ended, and stop talking to it."""
+        left = channel.rest()
+        self.hang_up(channel)
+        return left
+
+    def keep(self, process: subprocess.Popen[bytes]) -> int:
+        """Have ``reap`` wait for a command; return its process id."""
+        self._commands[process.pid] = process
+        return process.pid
+
+    def reap(self) -> Iterator[tuple[int, int]]:
+        """Yield process id and exit code of all children that have ended, also of those that we adopted."""
+        for pid, code in reap():
+            process = self._commands.pop(pid, None)
+            if process is not None:
+                process.poll()  # It learns that its process is gone.
+            yield pid, code
+
+    def close(self) -> None:
+        """Stop waiting, at the end or in a forked child; the channels stay open."""
+        if self._signals is not None:
+            self._signals.close()
+        self._selector.close()
+
+
+def reap() -> Iterator[tuple[int, int]]:
+    """Yield process id and exit code of all children that have ended."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, os.waitstatus_to_exitcode(status)
+
+
+def how_it_ended(code: int | None) -> str:
+    """Put an exit code of ``subprocess`` into words, such as "was killed by SIGKILL"."""
+    if code is None:
+        return "ended"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

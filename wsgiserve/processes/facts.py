@@ -1,0 +1,61 @@
+"""The facts that the supervisor keeps about one worker process; ``fleet`` decides by them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["starting", "ready", "called", "serving", "retiring"]
+
+
+@dataclass(eq=False)
+class Worker:
+    """One worker process as the supervisor knows it; times are those of the monotonic clock."""
+
+    number: int
+    generation: int
+    state: State = "starting"
+    since: float = 0.0  # in this state
+    pid: int = 0
+    served: bool = False  # it is or was in the state serving
+    worn: str = ""  # the first limit that it passed
+    worn_at: float = math.inf  # the end of its lifetime
+    turned_at: float = 0.0  # the last time that its loop told of itself
+    quiet_at: float = 0.0  # retiring: from then on the next worker may retire
+    kill_at: float = math.inf
+
+    def born(self, pid: int) -> None:
+        """Its process exists."""
+        self.pid = pid
+
+    def become(self, state: State, now: float) -> None:
+        """Change its state."""
+        self.state, self.since = state, now
+
+    def ready(self, now: float) -> None:
+        """It imported the app, ran the hooks and answered the probe."""
+        if self.state == "starting":
+            self.become("ready", now)
+
+    def serve(self, now: float, lifetime: float) -> None:
+        """It accepts connections; it is worn ``lifetime`` seconds later."""
+        self.become("serving", now)
+        self.served, self.worn_at = True, now + lifetime
+
+    def turned(self, now: float) -> None:
+        """Its event loop runs."""
+        self.turned_at = now
+
+    def wear(self, limit: str) -> None:
+        """It passed a limit, such as "max-requests"."""
+        self.worn = self.worn or limit
+
+    def end(self, now: float, seconds: float, quiet_at: float = 0.0) -> None:
+        """It is told to end within so many seconds."""
+        self.become("retiring", now)
+        self.kill_at, self.quiet_at = now + seconds, quiet_at
+
+    def acknowledge(self) -> None:
+        """It stopped accepting connections."""
+        self.quiet_at = 0.0
