@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from tests.program import serving_program
 from tests.server.client import Client, get
-from tests.server.test_lifecycle import serving_program
 
 APP = """
 def app(environ, start_response):
