@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from wsgiserve.protocol import (
+from wsgiserve.protocol.errors import LocalProtocolError
+from wsgiserve.protocol.response import (
     CONTINUE,
     REASONS,
-    LocalProtocolError,
     error_response,
     render_head,
     response_framing,

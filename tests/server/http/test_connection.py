@@ -12,6 +12,7 @@ from tests.server.client import SECONDS, Client, get
 from tests.server.http.bodies import CHUNKED, MEBIBYTE, Recorder, chunked, echo, ignore
 from tests.server.http.lone import Lone
 from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.http.connection import Connection, queued
 
 
 @pytest.mark.parametrize(
@@ -246,3 +247,14 @@ def test_a_connection_that_replaces_another_inherits_its_unsent_bytes():
         assert (before.outgoing, after.ending, after.peer) == ([], "close", before.peer)
         assert after.left() + len(client.sock.recv(len(data))) == len(data)
         after.close()
+
+
+def test_the_system_counts_the_bytes_that_the_client_has_not_taken():
+    with Lone(HELLO) as client:
+        connection = client.connection
+        assert isinstance(connection, Connection)
+        before = queued(connection.fd)
+        connection.send(b"x" * 1000)
+        assert queued(connection.fd) > before
+        client.serve()
+        assert queued(connection.fd) == before

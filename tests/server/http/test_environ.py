@@ -11,6 +11,8 @@ from tests.server.apps import TEXT
 from tests.server.client import get
 from tests.server.http.bodies import CHUNKED, Recorder, chunked, ignore
 from tests.server.http.lone import PORTS, Lone
+from wsgiserve.protocol.fields import FieldBlock
+from wsgiserve.server.http.environ import block_environ, connection_environ
 
 
 def environ_of(request_bytes, **options):
@@ -172,3 +174,33 @@ def test_input_without_a_body_is_not_spoilt_for_the_next():
 
     with Lone(app, bare=True) as client:
         assert [client.ask(get()).body for _ in range(3)] == [b"."] * 3
+
+
+@pytest.mark.parametrize(
+    ("peer", "address", "port"),
+    [
+        (("10.0.0.1", 5), "10.0.0.1", "5"),
+        (("::ffff:10.0.0.1", 5, 0, 0), "10.0.0.1", "5"),
+        (("::1", 5, 0, 0), "::1", "5"),
+        (("::ffff:1", 5, 0, 0), "::ffff:1", "5"),
+        ("", "", None),
+        (b"\0name", "", None),
+    ],
+    ids=["IPv4", "IPv4 in IPv6", "IPv6", "no IPv4 in it", "Unix", "abstract"],
+)
+def test_layer_of_a_connection(peer, address, port):
+    layer = connection_environ("", 80, peer)
+    assert (layer["SERVER_NAME"], layer["SERVER_PORT"]) == ("localhost", "80")
+    assert (layer["REMOTE_ADDR"], layer.get("REMOTE_PORT")) == (address, port)
+
+
+def test_a_field_never_replaces_a_key_of_the_layers_before_it():
+    layers = {"wsgi.version": (1, 0)}, {"REMOTE_ADDR": "10.0.0.1"}
+    block = FieldBlock([("Remote-Addr", "evil"), ("Wsgi.Version", "2"), ("Host", "a")])
+    environ = block_environ(*layers, block)
+    assert (environ["wsgi.version"], environ["REMOTE_ADDR"], environ["HTTP_HOST"]) == (
+        (1, 0),
+        "10.0.0.1",
+        "a",
+    )
+    assert layers == ({"wsgi.version": (1, 0)}, {"REMOTE_ADDR": "10.0.0.1"})

@@ -24,10 +24,12 @@ from tests.server.http.test_response import (
     GET_1_0,
     GET_1_0_KEPT,
     HEAD,
+    HELLO,
     INTERNAL_ERROR,
     LENGTH_5,
     with_length,
 )
+from wsgiserve.server.http.exchange import CLIENT_CLOSED_REQUEST, Exchange
 
 
 @pytest.mark.parametrize(
@@ -353,3 +355,48 @@ def test_app_sees_in_write_that_the_client_is_gone(serving):
         wait_until(lambda: seen)
     assert seen[0].client_fault is True
     assert not isinstance(seen[0], socket.timeout)
+
+
+# -- without a call of the app
+
+
+def exchange_of(client, request_bytes):
+    """Return the exchange of a request that has arrived, not run yet."""
+    exchange = client.connections.next_exchange(client.connection, request_bytes)
+    assert isinstance(exchange, Exchange)
+    return exchange
+
+
+def test_an_exchange_that_is_shed_is_503_and_forgets_its_body():
+    with Lone(HELLO) as client:
+        exchange_of(client, get(method="POST", body=b"hello")).shed("too many requests wait")
+        response = client.response()
+        assert (response.status, response.body) == (
+            503,
+            b"503 Service Unavailable: too many requests wait\n",
+        )
+        assert client.connection.receiver.body == b""
+        assert client.ask(get()).body == b"hello"
+
+
+def test_an_exchange_that_is_written_off_reaches_nobody(log):
+    with Lone(answer(b"hello", fail, kind=generator)) as client:
+        exchange = exchange_of(client, get())
+        exchange.write_off()
+        client.connection.sock.shutdown(socket.SHUT_WR)
+        exchange.run()
+        assert client.rest() == b""
+    assert not log.records
+
+
+def test_a_client_that_left_before_the_answer_is_logged_as_499():
+    def app(environ, start_response):
+        environ["wsgi.input"].read(-1)
+        raise AssertionError("the body is incomplete")
+
+    with Lone(app, bare=True) as client:
+        exchange = exchange_of(client, get("/", "Content-Length: 5", "Expect: 100-continue", method="PUT"))
+        client.sock.close()
+        exchange.run()
+        assert exchange.status == CLIENT_CLOSED_REQUEST
+        assert exchange.client_has_left()

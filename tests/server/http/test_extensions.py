@@ -10,8 +10,12 @@ from wsgiref.validate import validator
 
 import pytest
 
-from tests.server.http.lone import ask
+from tests.server.http.lone import Lone, ask
 from wsgiserve import Server
+from wsgiserve.config import make_config
+from wsgiserve.protocol.errors import LocalProtocolError
+from wsgiserve.protocol.limits import Limits
+from wsgiserve.server.http.extensions import limits
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -172,3 +176,18 @@ def test_an_upgrade_that_fails_behind_is_a_500() -> None:
 
     switch = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: shout\r\n\r\n"
     assert ask(switch, app).startswith(b"HTTP/1.1 500 ")
+
+
+def test_the_limits_of_a_configuration() -> None:
+    assert limits(make_config()) == Limits()
+    config = make_config(max_line=100, max_head=2000, max_fields=3, max_body=4)
+    assert limits(config) == Limits(100, 2000, 3, 4)
+
+
+def test_an_extension_that_is_called_after_the_end_is_refused() -> None:
+    kept: list[Callable[[], object]] = []
+    app = replying(lambda environ: kept.append(lambda: environ["wsgi.early_hints"]([("Link", "</a>")])))
+    with Lone(app) as client:
+        assert client.ask(REQUEST).status == 200
+        with pytest.raises(LocalProtocolError, match="too late"):
+            kept[0]()

@@ -15,6 +15,7 @@ import pytest
 from tests.server.apps import TEXT, checked
 from tests.server.client import STANDING, Client, get, masked, wait_until, whole
 from tests.server.http.lone import Lone
+from wsgiserve.server.http.file_wrapper import FileWrapper
 
 OK = ("HTTP/1.1 200 OK", "Content-Type: text/plain")
 DIGITS = b"0123456789"
@@ -338,3 +339,31 @@ def test_error_in_closing_a_sent_file_is_logged(log, path):
         assert client.ask(get()).body == DIGITS
         assert client.ask(get("/hello")).body == b"hello"
     assert [record.exc_info[0] for record in log.records] == [RuntimeError]
+
+
+def test_a_wrapper_is_iterated_in_blocks_and_closes_its_file():
+    file = Counted(DIGITS)
+    wrapper = FileWrapper(file, 4)
+    assert list(wrapper) == [b"0123", b"4567", b"89"]
+    wrapper.close()
+    assert file.closings == 1
+
+
+def test_a_wrapper_of_an_object_that_cannot_be_closed():
+    class Reader:
+        def read(self, size):
+            return b""
+
+    wrapper = FileWrapper(Reader())
+    assert list(wrapper) == []
+    wrapper.close()
+    assert wrapper.segment() is None
+
+
+def test_the_segment_of_a_file_is_the_rest_behind_its_position(path):
+    with open(path, "rb") as file:
+        file.read(3)
+        assert FileWrapper(file).segment() == (file.fileno(), 3, 7)
+        file.seek(20)
+        assert FileWrapper(file).segment() == (file.fileno(), 20, 0)
+    assert FileWrapper(file).segment() is None, "it is closed"

@@ -12,6 +12,8 @@ from tests.server.apps import TEXT, checked
 from tests.server.client import SECONDS, Client, get, wait_until
 from tests.server.http.bodies import CHUNKED, MEBIBYTE, Recorder, chunked, echo, ignore, pattern
 from tests.server.http.lone import Lone
+from wsgiserve.protocol.body import LengthReader
+from wsgiserve.server.http.input import BodyStream
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -309,3 +311,39 @@ def test_no_continue_where_nobody_waits_for_it(request_bytes):
 
 
 # -- the environ
+
+
+# -- the stream below ``wsgi.input``
+
+
+def test_the_first_read_is_told_once_before_any_byte_is_read():
+    told = []
+    with Lone(ignore) as client:
+        stream = BodyStream(client.connection, LengthReader(0), lambda: told.append("read"), told.append)
+        assert stream.readable()
+        assert told == []
+        assert [stream.read(1), stream.read(1)] == [b"", b""]
+        assert told == ["read"]
+
+
+def test_a_read_of_one_byte_leaves_the_others():
+    with Lone(ignore) as client:
+        client.connection.receiver.body = b"abc"
+        stream = BodyStream(client.connection, LengthReader(0), lambda: None, lambda: None)
+        assert [stream.read(1), stream.read(5), stream.read(5)] == [b"a", b"bc", b""]
+
+
+@pytest.mark.parametrize("reading", READINGS.values(), ids=READINGS)
+def test_a_small_body_that_the_client_holds_back_reads_the_same(reading):
+    """With Expect the app is called at once, and the body is received while it reads."""
+    body, seen = b"".join(LINES), []
+
+    def app(environ, start_response):
+        seen.append(reading(environ["wsgi.input"]))
+        return ignore(environ, start_response)
+
+    with Lone(app, bare=True) as client:
+        client.send(get("/", EXPECT, f"Content-Length: {len(body)}", method="PUT") + body)
+        assert client.response().raw == CONTINUE
+        assert client.response().status == 200
+    assert seen == [reading(io.BytesIO(body))]

@@ -11,6 +11,7 @@ import pytest
 from tests.server.apps import TEXT, Blocks, answer, checked, generator
 from tests.server.client import STANDING, Client, get, masked, whole
 from tests.server.http.lone import Lone
+from wsgiserve.server.http.response import LARGE, MAX_DISCARD
 
 OK = ("HTTP/1.1 200 OK", "Content-Type: text/plain")
 LENGTH_5 = (*OK, "Content-Length: 5", STANDING)
@@ -284,3 +285,29 @@ def test_head_is_refused_whole(log, status, headers, named):
 
 
 # -- apps that break the rules, all before the head: a clean 500 whose log line says what to do
+
+
+# -- what an unread body and a large response mean for the connection
+
+
+@pytest.mark.parametrize(
+    ("rest", "persists"), [(1, True), (MAX_DISCARD, True), (MAX_DISCARD + 1, False)], ids=str
+)
+def test_a_connection_persists_where_the_rest_of_the_body_is_small(rest, persists):
+    size = 2_000_000
+
+    def app(environ, start_response):
+        environ["wsgi.input"].read(size)
+        return HELLO(environ, start_response)
+
+    with Lone(app) as client:
+        client.send(get("/", f"Content-Length: {size + rest}", method="POST") + b"x" * size)
+        assert client.response().headers.get("connection") == (None if persists else "close")
+
+
+@pytest.mark.parametrize("size", [LARGE, LARGE + 1, 3_000_000])
+def test_a_large_body_is_sent_without_a_copy_and_arrives_whole(size):
+    body = bytes(range(256)) * (size // 256 + 1)
+    with Lone(answer(body[:size])) as client:
+        for _ in range(2):
+            assert client.ask(get()).body == body[:size]

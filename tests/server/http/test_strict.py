@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from tests.server.http.lone import ask
 from tests.server.http.test_extensions import REQUEST
+from wsgiserve.protocol.errors import LocalProtocolError
+from wsgiserve.server.http.strict import strict
 from wsgiserve.web import App
 
 TEXT = ("Content-Type", "text/plain")
@@ -107,3 +110,10 @@ def test_what_is_right_passes() -> None:
     answer = ask(request, app, strict=True)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert answer.endswith(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n1\r\nd\r\n0\r\n\r\n")
+
+
+def test_a_call_without_a_server_is_checked_too() -> None:
+    app = strict(answering("200 OK", [TEXT], "text"))
+    environ = {"REQUEST_METHOD": "GET", "wsgi.input": io.BytesIO()}
+    with pytest.raises(LocalProtocolError, match=r"return \[data\]"):
+        app(environ, lambda *arguments: lambda data: None)  # type: ignore[arg-type, return-value]
