@@ -1,4 +1,4 @@
-"""Requests as bytes, each with what must become of it.
+"""Requests as bytes, each with the verdict: accepted, refused or incomplete.
 
 An id names the document and section, then the case: ``9112-3-two-spaces``; so ``pytest -k 9112-6`` runs one
 section. ``pep`` is PEP 3333, ``house`` a rule or limit of our own, ``found`` a case from the fuzzer.
@@ -62,12 +62,12 @@ TE = (*HOST, ("Transfer-Encoding", "chunked"))
 
 
 def posted(body: bytes = b"", fields: tuple[tuple[str, str], ...] = TE, **rest: object) -> Accepted:
-    """What is read of a POST."""
+    """The parts of a POST."""
     return Accepted("POST", "/", fields, body, **rest)  # type: ignore[arg-type]
 
 
 def got(name: str, value: str, **also: object) -> Accepted:
-    """What is read of a GET with one field more than Host."""
+    """The parts of a GET with one field more than Host."""
     return Accepted(fields=(*HOST, (name, value)), also=also)
 
 

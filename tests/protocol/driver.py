@@ -28,7 +28,7 @@ class Request:
 
     @property
     def plain(self) -> tuple[str, str, tuple[tuple[str, str], ...], bytes]:
-        """What every parser can say about a request."""
+        """The parts that every parser returns."""
         return self.method, self.target, self.fields, self.body
 
 

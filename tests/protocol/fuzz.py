@@ -1,8 +1,8 @@
-"""A mutation fuzzer: requests from the table of cases, damaged at random, and what must hold of any bytes.
+"""A mutation fuzzer: requests from the table of cases, damaged at random, and rules for any bytes.
 
 Run ``python -m tests.protocol.fuzz --seconds 60``; a failure prints its bytes and the seed of the run.
 
-What must hold
+The rules
 - Nothing is raised but RemoteProtocolError, and nothing takes seconds.
 - The verdict is that of the bytes, however they are split.
 - Behind a refusal nothing is read; before it, no more is kept than the limits allow.
@@ -30,7 +30,7 @@ CORPUS = sorted({case.data for case in CASES if len(case.data) <= 1000})
 GOOD = sorted({case.data for case in CASES if isinstance(case.expected, Accepted) and len(case.data) <= 1000})
 SMALL_LIMITS = {"max_line": 40, "max_head": 90, "max_fields": 3, "max_body": 9}
 
-# What is put in: each a byte or word with a meaning somewhere in the grammar.
+# Insertions: each a byte or word with a meaning somewhere in the grammar.
 WORDS = [
     *(
         b"\r\n",
@@ -130,7 +130,7 @@ def inputs(source: random.Random) -> Iterator[tuple[bytes, dict[str, int]]]:
 
 
 def check(data: bytes, limits: dict[str, int], source: random.Random, tried: Counter[str]) -> str | None:
-    """Say what does not hold of ``data``, or None."""
+    """Name the rule that ``data`` breaks, or None."""
     whole = read([data], **limits)
     for pieces in (single_bytes(data), random_split(data, source)):
         if read(pieces, **limits).verdict != whole.verdict:
@@ -161,7 +161,7 @@ def _hang(signum: int, frame: FrameType | None) -> None:
 
 
 def fuzz(seconds: float, seed: int, count: int | None = None) -> tuple[Counter[str], bytes, str | None]:
-    """Try inputs for a time, or ``count`` of them: (what was tried, the last input, what it broke)."""
+    """Try inputs for a time, or ``count`` of them: (counts, last input, rule that it broke)."""
     source = random.Random(seed)
     tried: Counter[str] = Counter()
     end = time.monotonic() + seconds

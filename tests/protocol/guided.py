@@ -1,8 +1,8 @@
 """The fuzzer led by coverage: atheris grows inputs that reach new lines of ``wsgiserve.protocol``.
 
-Run ``python -m tests.protocol.guided --seconds 60``, with atheris installed (``pip install atheris``). What
-must hold of an input is what the mutation fuzzer checks; it begins with the same corpus. A failure is
-reported by atheris, with the input in a file of the current folder.
+Run ``python -m tests.protocol.guided --seconds 60``, with atheris installed (``pip install atheris``). The
+rules and the corpus are those of the mutation fuzzer. atheris reports a failure and writes the input to a file
+in the current folder.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def normal(request: Plain) -> Plain:
 
 
 def disagreement(name: str, data: bytes, stream: Stream) -> str | None:
-    """Compare what an oracle reads in ``data`` with what we did; None if nobody could be led astray."""
+    """Compare an oracle's reading of ``data`` with ours: describe the difference, or return None."""
     theirs, refused = ORACLES[name](data)
     for ours, other in zip(stream.requests, theirs, strict=False):
         if normal(ours.plain) != normal(other):

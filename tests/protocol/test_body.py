@@ -62,7 +62,7 @@ def outcome(pieces, limit):
 
 
 def test_chunk_lines_are_held_one_at_a_time():
-    """What a chunked reader keeps between two calls is at most the line it has not seen the end of."""
+    """Between two calls, a chunked reader keeps at most one line whose end has not arrived."""
     reader = ChunkedReader()
     for piece in single_bytes(b"1;a\r\nx\r\n" * 1000):
         reader.receive_data(piece)

@@ -1,4 +1,4 @@
-"""Each limit of a request to the byte: what has the size of the limit passes, one more is refused."""
+"""Each limit of a request, to the byte: a part of that size passes, one byte more is refused."""
 
 from __future__ import annotations
 

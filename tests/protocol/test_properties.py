@@ -1,10 +1,11 @@
-"""What holds of every request, not only of those in the table.
+"""Properties of every request, not only of those in the table.
 
-``written`` is this test's own writer of requests: whatever it writes is within the grammar of RFC 9112 and
-our limits. ``damaged`` are such bytes, broken at random.
+``written`` makes requests within the grammar of RFC 9112 and within our limits. ``damaged`` are such bytes,
+broken at random.
 
-What h11 and httptools refuse though we accept it, and why we do, is listed in ``STRICTER``; where they go on
-or stop behind a request and we do not, in ``oracles.OTHER_PERSISTENCE``. There is no third kind.
+``STRICTER`` lists requests that h11 or httptools refuse and we accept, with the reason. Where only one side
+closes the connection behind a request, ``oracles.OTHER_PERSISTENCE`` has the reason. No other difference is
+allowed.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ STRICTER = {
         lambda data, request: re.search(rb"\r\n[0-9A-Fa-f]+[ \t]+;", data),
     ],
     "httptools": [
-        # llhttp knows a list of methods; RFC 9110 §9.1: what a method means is not the parser's to say.
+        # llhttp knows a list of methods; RFC 9110 §9.1: a parser need not know a method.
         lambda data, request: request.method not in LLHTTP_METHODS,
         # It knows 1.0 and 1.1; RFC 9110 §2.5: a higher minor version is to be read as the highest known.
         lambda data, request: re.search(rb"HTTP/1\.[2-9]\r\n", data),
-        # It reads inside chunk extensions, and allows no BWS; we look only for what could end the line.
+        # It reads inside chunk extensions, and allows no BWS; we look only for bytes that could end the line.
         lambda data, request: re.search(rb"\r\n[0-9A-Fa-f]+[ \t]*;", data),
         # It frames by trailers too; RFC 9110 §6.5.1 wants framing fields in them ignored.
         lambda data, request: request.trailers,
@@ -74,7 +75,7 @@ extensions = st.sampled_from(["", ";a", ";a=b", '; a = "b;c"', " ;a", "\t;"])
 
 @st.composite
 def written(draw):
-    """Bytes of one request, and what must be read of them: (data, method, target, fields, body, trailers)."""
+    """Bytes of one request, and its parts: (data, method, target, fields, body, trailers)."""
     method, target, fields = draw(methods), draw(targets), draw(field_lists)
     own = [("Host", draw(st.sampled_from(["a", "a.example:80", "[::1]:8000", "1.2.3.4"])))]
     blocks = draw(st.lists(st.binary(min_size=1, max_size=60), max_size=4))

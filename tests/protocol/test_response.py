@@ -1,4 +1,4 @@
-"""What goes out: framing as a table, heads as whole bytes, every head that is refused and its reason."""
+"""Responses: framing as a table, heads as whole bytes, and the heads that are refused, with the reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STATUSES = [200, 201, 204, 205, 206, 304, 404, 500, 999]
 
 
 def expected_framing(method, status, minor, length):
-    """RFC 9112 §6.3 and RFC 9110 §8.6, §15.3.5, §15.3.6, §15.4.5, said once more, in another order."""
+    """RFC 9112 §6.3 and RFC 9110 §8.6, §15.3.5, §15.3.6, §15.4.5, written once more, in another order."""
     rules = [
         (status == 204, ("none", None)),
         (method == "HEAD", ("head", length)),

@@ -1,4 +1,4 @@
-"""What holds of every response head: h11 reads what we render, and no text adds a line."""
+"""Properties of every response head: h11 reads it back, and no text adds a line."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ TRICKY = st.text("X-: \t\r\n\0\x0b\x85\xe9\u010a\u2028", max_size=6) | st.text(m
 
 @given(st.lists(st.tuples(TRICKY, TRICKY), max_size=4), TRICKY)
 def test_a_head_is_refused_or_has_as_many_lines_as_headers(headers, phrase):
-    """No text whatever, as a name, value or phrase, makes a line more."""
+    """No text, as a name, value or phrase, adds a line."""
     try:
         block = response_head(f"200 {phrase}", headers).block
     except LocalProtocolError:

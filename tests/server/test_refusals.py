@@ -255,7 +255,7 @@ def test_client_that_leaves_at_any_byte_leaves_nothing_behind(serving):
 
 
 def test_tls_handshake_is_told_apart(log):
-    """A browser that was given https:// by mistake: whoever reads the log should not have to guess."""
+    """A browser that was given https:// by mistake: the log names the cause."""
     with Lone(answer()) as client:
         client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         assert client.response().status == 400

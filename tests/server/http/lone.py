@@ -22,7 +22,7 @@ PORTS = (8000, 50000)  # the server's and the client's, as the environ names the
 
 
 class NoPoller:
-    """Watch nothing: the connection's own note of what it waits for is enough."""
+    """Watch nothing: nobody polls here."""
 
     def watch(self, fd, before, events):
         pass
@@ -108,7 +108,7 @@ class Lone(Client):
             pass
 
     def _turn(self):
-        """Do what the loop does at an event; return whether there was one."""
+        """Handle one event as the loop does; return False if there is none."""
         connections, connection = self.connections, self.connection
         if not self.is_open:
             return False

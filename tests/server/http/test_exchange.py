@@ -114,7 +114,7 @@ def test_result_is_closed_once_when_the_client_is_gone(serving, log, size):
 
 
 def test_error_in_close_is_logged_and_takes_nothing_from_the_response(log):
-    """The body was whole before: whoever asks as HTTP/1.0 must not take it for cut."""
+    """The body was sent whole before, so a client of HTTP/1.0 must not see a reset."""
     results = []
 
     def app(environ, start_response):
@@ -181,7 +181,7 @@ def test_start_response_may_come_with_the_first_block():
 
 
 def with_exc_info(environ, start_response):
-    """Announce success, fail, and say so; before or behind the first block."""
+    """Announce success, fail, and pass exc_info; before or behind the first block."""
     write = start_response("200 OK", [TEXT])
     try:
         if environ["PATH_INFO"] == "/late":

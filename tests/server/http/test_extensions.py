@@ -1,4 +1,4 @@
-"""What the environ offers beyond PEP 3333."""
+"""The callables that the environ has beyond PEP 3333."""
 
 from __future__ import annotations
 

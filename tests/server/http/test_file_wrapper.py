@@ -32,7 +32,7 @@ class CountedFile(io.FileIO):
 
 
 class Counted(io.BytesIO):
-    """A file in memory that counts likewise."""
+    """A file in memory that counts how often it is closed."""
 
     closings = 0
 
@@ -42,7 +42,7 @@ class Counted(io.BytesIO):
 
 
 class Files:
-    """Send what ``open_file()`` returns; ``/hello`` is no file."""
+    """Send the file that ``open_file()`` returns; ``/hello`` is answered without a file."""
 
     def __init__(self, open_file, *headers):
         self.open_file = open_file
@@ -186,7 +186,7 @@ def test_file_that_grows_keeps_its_length(serving, tmp_path):
         assert client.response().body == b"hello"
 
 
-# -- what is no regular file is iterated
+# -- objects that are not regular files are iterated
 
 
 def test_bytes_in_memory():

@@ -124,7 +124,7 @@ def test_streamed_body_is_read_as_it_arrives(serving):
 
 
 def test_body_of_tiny_chunks_is_read_by_the_app(serving):
-    """The loop does not collect a megabyte of them: their framing costs more than what is in them."""
+    """The loop does not collect a megabyte of tiny chunks: the framing costs more than the data."""
     tiny = bytes(range(256)) * 256
     called, bodies = threading.Event(), []
 
@@ -239,9 +239,6 @@ def test_streamed_chunked_body_that_goes_wrong_is_400(log):
     assert "Traceback" not in log.text
 
 
-# -- bodies that the app does not read
-
-
 # -- Expect: 100-continue
 
 
@@ -305,12 +302,6 @@ def test_no_continue_where_nobody_waits_for_it(request_bytes):
     with Lone(echo) as client:
         for _ in range(2):
             assert client.ask(request_bytes).status == 200
-
-
-# -- one connection, many requests
-
-
-# -- the environ
 
 
 # -- the stream below ``wsgi.input``

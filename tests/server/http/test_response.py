@@ -1,4 +1,4 @@
-"""What leaves for what an app does: responses compared whole, and what happens when an app breaks the rules.
+"""Responses as whole bytes: their framing, lengths that the app does not keep, and heads that are refused.
 
 Apps are checked by the validator. Where a test is about something that the validator forbids, the app is
 served bare, and the test says so.
@@ -133,7 +133,7 @@ WHOLE = [
         "Content-Length: 5",
         STANDING,
     ),
-    # what the app says itself
+    # fields of the app in place of ours
     case(
         "own Server",
         answer(b"hello", headers=[TEXT, ("Server", "mine")]),
@@ -179,10 +179,7 @@ def test_response_over_the_network_is_exactly(serving, app, request_bytes, expec
             assert client.ask(request_bytes).raw == expected
 
 
-# -- close()
-
-
-# -- when it leaves
+# -- a client that reads slowly
 
 
 def test_large_list_arrives_whole(serving):
@@ -281,13 +278,7 @@ def test_head_is_refused_whole(log, status, headers, named):
     assert "Traceback" not in log.text
 
 
-# -- exc_info
-
-
-# -- apps that break the rules, all before the head: a clean 500 whose log line says what to do
-
-
-# -- what an unread body and a large response mean for the connection
+# -- unread bodies and large responses
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``--strict``: each wrong use is a 500 whose log line says what to change, and right use passes."""
+"""``--strict``: each violation is a 500 whose log line says how to correct it, and a correct app passes."""
 
 from __future__ import annotations
 

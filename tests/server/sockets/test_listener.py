@@ -13,7 +13,7 @@ from wsgiserve.server.sockets.listener import Listener, adopt, open_listeners
 
 @pytest.fixture
 def opening():
-    """Return ``opening(*binds)``, which listens; whatever it opened is closed at the end."""
+    """Return ``opening(*binds)``, which listens; the listeners are closed at the end."""
     opened = []
 
     def opening(*binds, before=()):

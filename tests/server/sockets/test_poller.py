@@ -1,4 +1,4 @@
-"""The two pollers by themselves, where a race would have to be won to see it from outside."""
+"""The two pollers by themselves: from outside, some cases would need a race."""
 
 from __future__ import annotations
 

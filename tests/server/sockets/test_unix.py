@@ -1,4 +1,4 @@
-"""Unix sockets and inherited descriptors: making them, what is in the way, what apps see, the end."""
+"""Unix sockets and inherited descriptors: creating, serving and removing them, and files in the way."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_a_socket_whose_mode_cannot_be_set_is_not_left_behind(tmp_path, monkeypa
     assert not (tmp_path / "s").exists()
 
 
-# -- what is in the way
+# -- files in the way
 
 
 def test_a_socket_that_nobody_answers_on_is_replaced(tmp_path):
@@ -368,7 +368,7 @@ def test_the_program_ends_with_4_where_it_cannot_listen(folder):
 
 
 def test_a_folder_that_may_not_be_written_is_one_plain_line():
-    """Root may write everywhere, so the process gives that up."""
+    """Root may write everywhere, so the process becomes another user."""
     with tempfile.TemporaryDirectory() as folder:  # not below pytest's own, which are for their owner alone
         os.chmod(folder, 0o555)
         code = f"""
