@@ -1,8 +1,8 @@
 """The fuzzer led by coverage: atheris grows inputs that reach new lines of ``wsgiserve.protocol``.
 
 Run ``python -m tests.protocol.guided --seconds 60``, with atheris installed (``pip install atheris``). The
-rules and the corpus are those of the mutation fuzzer. atheris reports a failure and writes the input to a file
-in the current folder.
+rules and the corpus are those of the mutation fuzzer. atheris reports a failure, and writes the input to a
+file in the current folder.
 """
 
 from __future__ import annotations

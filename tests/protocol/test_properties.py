@@ -139,6 +139,7 @@ def test_written_requests_are_read_back(requests, source):
         assert not stream.waiting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ORACLES)
 @given(request=written())
 def test_written_requests_are_read_the_same_by_others(name, request):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -37,12 +38,12 @@ def expected_framing(method, status, minor, length):
     return next(result for applies, result in rules if applies)
 
 
-@pytest.mark.parametrize("length", [None, 0, 7], ids=["unknown", "empty", "known"])
-@pytest.mark.parametrize("minor", [0, 1], ids=["1.0", "1.1"])
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("method", METHODS)
-def test_framing_table(method, status, minor, length):
-    assert response_framing(method, status, minor, length) == expected_framing(method, status, minor, length)
+def test_framing_table(method, status):
+    for minor, length in itertools.product([0, 1], [None, 0, 7]):
+        row = method, status, minor, length
+        assert response_framing(*row) == expected_framing(*row)
 
 
 @pytest.mark.parametrize(
@@ -300,12 +301,12 @@ def test_refused_hop_by_hop(name, write):
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_refused_name(name, place):
-    headers = [("A", "b"), ("C", "d")]
-    headers.insert(place, (name, "v"))
-    with pytest.raises(LocalProtocolError, match=re.escape(repr(name))):
-        response_head("200 OK", headers)
+def test_refused_name(name):
+    for place in range(3):
+        headers = [("A", "b"), ("C", "d")]
+        headers.insert(place, (name, "v"))
+        with pytest.raises(LocalProtocolError, match=re.escape(repr(name))):
+            response_head("200 OK", headers)
 
 
 SPLITTING = [
@@ -324,11 +325,11 @@ SPLITTING = [
 ]
 
 
-@pytest.mark.parametrize("name", ["X", "Location", "Content-Type", "Date"])
 @pytest.mark.parametrize("value", SPLITTING, ids=ascii)
-def test_refused_value(name, value):
-    with pytest.raises(LocalProtocolError, match=name):
-        response_head("200 OK", [("A", "b"), (name, value), ("C", "d")])
+def test_refused_value(value):
+    for name in ("X", "Location", "Content-Type", "Date"):
+        with pytest.raises(LocalProtocolError, match=name):
+            response_head("200 OK", [("A", "b"), (name, value), ("C", "d")])
 
 
 @pytest.mark.parametrize(
