@@ -32,7 +32,10 @@ WRONG = [
     ),
     (["app", "--workers", "few"], "--workers: 'few' is not a whole number of at least 0, nor 'auto'."),
     (["app", "--workers", "-1"], "--workers: -1 is not a whole number of at least 0, nor 'auto'."),
-    (["app", "--probe", "health"], "--probe: 'health' is not a path, such as /health."),
+    (
+        ["app", "--probe", "health"],
+        "--probe: 'health' is neither a path, such as /health, nor a URL, such as https://shop.example/health.",
+    ),
     (
         ["app", "--dev", "--workers", "2"],
         "--workers: --dev has one worker, whose frames its debugger knows. See wsgiserve --help.",

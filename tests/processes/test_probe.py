@@ -10,7 +10,7 @@ import pytest
 from tests.processes.programs import APP, serving, who
 from tests.program import FREE_PORT, Program
 from tests.server.apps import TEXT, checked
-from wsgiserve.config import make_config
+from wsgiserve.config import ConfigError, make_config
 from wsgiserve.processes import probe
 from wsgiserve.server.errors import StartError
 
@@ -42,7 +42,7 @@ def test_a_status_below_400_is_sound(status, capsys):
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "503 Service Unavailable"])
 def test_a_status_from_400_on_is_not(status):
-    assert refused(answering(status)) == f"wsgiserve: --probe {PATH} was answered {status[:3]}"
+    assert refused(answering(status)).startswith(f"wsgiserve: --probe {PATH} was answered {status[:3]}")
 
 
 def test_it_is_a_request_like_any_other():
@@ -110,3 +110,92 @@ def test_a_probe_is_answered_before_anybody_else(folder):
         assert program.stop()[0] == 0
     called = re.findall("called (.*) ", (folder / "notes").read_text())
     assert called == ["/health", "/"]
+
+
+def test_an_app_may_send_early_hints_and_trailers():
+    def app(environ, start_response):
+        environ["wsgi.early_hints"]([("Link", "</style.css>")])
+        environ["wsgiserve.send_trailers"]([("X-Sum", "1")])
+        start_response("200 OK", [TEXT])
+        return iter([b"a"])
+
+    assert probe.probe(app, CONFIG) is None
+
+
+# -- a whole URL
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("/health?a=1", ("http", "localhost", "localhost", "80", "/health", "a=1", None)),
+        (
+            "https://shop.example/health",
+            ("https", "shop.example", "shop.example", "443", "/health", "", "on"),
+        ),
+        ("http://shop.example:8080", ("http", "shop.example:8080", "shop.example", "8080", "/", "", None)),
+        ("https://[::1]:8443/?a=1", ("https", "[::1]:8443", "::1", "8443", "/", "a=1", "on")),
+    ],
+)
+def test_a_url_sets_host_scheme_and_path(url, expected):
+    seen = {}
+
+    def app(environ, start_response):
+        seen.update(environ)
+        start_response("200 OK", [TEXT])
+        return [b"."]
+
+    probe.probe(checked(app), make_config(probe=url))
+    names = (
+        "wsgi.url_scheme",
+        "HTTP_HOST",
+        "SERVER_NAME",
+        "SERVER_PORT",
+        "PATH_INFO",
+        "QUERY_STRING",
+        "HTTPS",
+    )
+    assert tuple(seen.get(name) for name in names) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "health",
+        "ftp://a/",
+        "https://",
+        "https:///x",
+        "//a/",
+        "/a b",
+        "/a\r\nX: y",
+        "https://a:b/",
+        "https://a:65536/",
+        "https://u@a/",
+    ],
+)
+def test_what_is_no_url_is_refused(url):
+    with pytest.raises(ConfigError, match="is neither a path"):
+        make_config(probe=url)
+
+
+def test_an_error_behind_early_hints_is_an_error():
+    def app(environ, start_response):
+        environ["wsgi.early_hints"]([("Link", "</style.css>")])
+        start_response("500 Oh", [TEXT])
+        return [b"HTTP/1.1 200 OK\r\n\r\n"]
+
+    assert refused(app).endswith("was answered 500")
+
+
+def test_an_app_that_accepts_its_own_host_only_says_so():
+    assert refused(answering("400 Bad Request")).endswith(
+        "was answered 400; if the app accepts its own host name only, write the whole URL, such as "
+        f"--probe https://shop.example{PATH}"
+    )
+
+
+def test_a_redirect_to_https_is_not_an_answer():
+    app = answering("301 Moved", headers=[TEXT, ("Location", "https://localhost/health?deep=1")])
+    assert "a redirect to https://localhost/health?deep=1; ask as clients do" in refused(app)
+    elsewhere = answering("302 Found", headers=[TEXT, ("Location", "https://localhost/login")])
+    assert probe.probe(elsewhere, CONFIG) is None

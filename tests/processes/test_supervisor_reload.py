@@ -10,8 +10,8 @@ import pytest
 
 from bench.servers import deploys
 from tests.processes.programs import APP, is_alive, new_version, serving, who, workers
-from tests.program import ROOT
-from tests.server.client import Client, get, wait_until
+from tests.program import FREE_PORT, ROOT, Program
+from tests.server.client import SECONDS, Client, get, wait_until
 
 
 @pytest.mark.slow
@@ -116,3 +116,53 @@ def test_a_second_reload_takes_the_place_of_one_that_hangs(folder):
         code, _, err = program.stop()
     assert code == 0
     assert "reload superseded, generation 1 goes on serving" in err
+
+
+def test_a_reload_of_django_without_a_probe_warns_once(folder):
+    settings = "SECRET_KEY='x', ALLOWED_HOSTS=['shop.example'], ROOT_URLCONF='urls', SECURE_SSL_REDIRECT=True"
+    (folder / "site1.py").write_text(
+        f"from django.conf import settings\nsettings.configure({settings})\n"
+        "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+    )
+    (folder / "urls.py").write_text("this is no URLconf\n")
+    with serving(folder, "site1") as (program, _):
+        for _ in range(2):
+            program.process.send_signal(signal.SIGHUP)
+            for line in program.process.stderr:
+                if "serves after" in line:
+                    break
+                assert "this app (Django) imports its URLs with its first request" in line or "starts" in line
+        code, _, err = program.stop()
+    assert "this app" not in err
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("probe", "said"),
+    [
+        ("/", "was answered 400; if the app accepts its own host name only, write the whole URL"),
+        ("http://shop.example/", "a redirect to https://shop.example/; ask as clients do"),
+        ("https://shop.example/", ""),
+    ],
+)
+def test_a_probe_asks_django_as_its_clients_do(folder, probe, said):
+    settings = (
+        "SECRET_KEY='x', ALLOWED_HOSTS=['shop.example'], ROOT_URLCONF='urls', SECURE_SSL_REDIRECT=True, "
+        "MIDDLEWARE=['django.middleware.' + m for m in ('security.SecurityMiddleware', 'common.CommonMiddleware')]"
+    )
+    (folder / "site2.py").write_text(
+        f"from django.conf import settings\nsettings.configure({settings})\n"
+        "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+    )
+    (folder / "urls.py").write_text(
+        "from django.http import HttpResponse\nfrom django.urls import path\n"
+        "urlpatterns = [path('', lambda request: HttpResponse('hello'))]\n"
+    )
+    program = Program(folder, "site2", "--probe", probe, env=FREE_PORT)
+    with program:
+        if said:
+            assert program.process.wait(SECONDS) == 3
+            assert said in program.process.stderr.read()
+        else:
+            assert program.announcement().startswith("Serving on")
+            assert program.stop()[0] == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -122,8 +123,9 @@ class Config:
     )
     probe: str = _option(
         "",
-        "Require an answer below 400 to GET PATH, such as /health, before a new worker serves.",
-        "PATH",
+        "Require an answer below 400 to GET URL, such as https://shop.example/health or /health, before a "
+        "new worker serves.",
+        "URL",
         command=True,
     )
     max_requests: int = _option(
@@ -177,10 +179,11 @@ class Config:
             value, word = getattr(self, field.name), field.metadata["word"]
             if least is not None and not (word and value == word):
                 _check_number(field.name, value, type(field.default), least, word)
-        for name in ("probe", "health_path"):
-            path = getattr(self, name)
-            if path and not path.startswith("/"):
-                raise ConfigError(name, f"{path!r} is not a path, such as /health")
+        if self.health_path and not self.health_path.startswith("/"):
+            raise ConfigError("health_path", f"{self.health_path!r} is not a path, such as /health")
+        if self.probe and not _PROBE.fullmatch(self.probe):
+            text = f"{self.probe!r} is neither a path, such as /health, nor a URL, such as https://shop.example/health"
+            raise ConfigError("probe", text)
         self._check_unix_options()
 
     def _check_unix_options(self) -> None:
@@ -188,6 +191,12 @@ class Config:
             if getattr(self, option) and not any(bind.kind == "unix" for bind in self.bind):
                 raise ConfigError(option, "there is no socket to set it for; name one with --bind unix:/path")
         check_rights(self.socket_mode, self.socket_owner)
+
+
+# A path with a query, or a whole URL; nothing that could end a request line or a field.
+_PROBE = re.compile(
+    r"(https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-5]?[0-9]{1,4})?(?=[/?]|$))?(/(?!/)[!-~]*|\?[!-~]*)?"
+)
 
 
 def _check_number(name: str, value: object, kind: type, least: int, word: str) -> None:

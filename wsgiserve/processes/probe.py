@@ -1,14 +1,17 @@
 """The warm-up request of ``--probe``: one exchange with the app before a worker serves.
 
-It is a real request over a socket pair inside the process. Only the event loop is left out.
+It is a real request over a socket pair inside the process. Only the event loop is left out. A whole URL gives
+the Host field and the scheme too: an app may refuse other hosts, or redirect http to https.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from wsgiserve.config import Config
 from wsgiserve.protocol.receiver import Receiver
@@ -22,20 +25,30 @@ if TYPE_CHECKING:
 
 PROBE_SECONDS = 30.0
 BAD_STATUS = 400
+_FINAL_STATUS = re.compile(rb"^HTTP/1\.1 ([2-9]\d\d)\b.*?\r\n\r\n", re.DOTALL | re.MULTILINE)
+_LOCATION = re.compile(rb"^Location: *(.*?)\r$", re.IGNORECASE | re.MULTILINE)
+
+
+class Answer(NamedTuple):
+    """The status of an answer, and where it redirects to, if it does."""
+
+    status: int
+    location: str = ""
 
 
 def probe(app: WSGIApplication, config: Config) -> None:
-    """Request ``config.probe``; StartError unless the response is complete, in time and below 400."""
+    """Request ``config.probe``; StartError unless the response is complete, in time and below 400.
+
+    A redirect is not followed. One to https is an answer to another question than a client of https asks.
+    """
     ours, theirs = socket.socketpair()
     with ours:
         ours.settimeout(PROBE_SECONDS)
         call = threading.Thread(target=_answer, args=(app, config, theirs), daemon=True)
         call.start()
         try:
-            ours.sendall(
-                f"GET {config.probe} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
-            )
-            status = _status(ours)
+            ours.sendall(_request(config.probe))
+            answer = _read(ours)
         except TimeoutError:
             raise StartError(
                 f"wsgiserve: --probe {config.probe} was not answered in {PROBE_SECONDS:g} s"
@@ -43,29 +56,62 @@ def probe(app: WSGIApplication, config: Config) -> None:
         except OSError as error:
             raise StartError(f"wsgiserve: --probe {config.probe} was not answered: {error}") from None
         call.join(PROBE_SECONDS)
-    if status >= BAD_STATUS:
-        raise StartError(f"wsgiserve: --probe {config.probe} was answered {status}")
+    fault = _fault(config.probe, answer)
+    if fault:
+        raise StartError(f"wsgiserve: --probe {config.probe} was answered {fault}")
 
 
-def _status(sock: socket.socket) -> int:
-    with sock.makefile("rb") as answer:
-        words = answer.readline().split()
-        while answer.read(65536):
-            pass  # To the end: the app may still run while its response is read.
-    if len(words) < 2 or not words[1].isdigit():
+def _request(url: str) -> bytes:
+    parts = urlsplit(url)
+    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    host = parts.netloc or "localhost"
+    return f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+
+
+def _fault(url: str, answer: Answer) -> str:
+    """Say what is wrong with an answer, and how to ask; "" if nothing is."""
+    parts, target = urlsplit(url), urlsplit(answer.location)
+    if target.scheme == "https" and parts.scheme != "https" and target.path == parts.path:
+        return (
+            f"{answer.status}, a redirect to {answer.location}; ask as clients do, with the whole URL: "
+            f"--probe {answer.location}"
+        )
+    if answer.status < BAD_STATUS:
+        return ""
+    if answer.status == 400 and not parts.netloc:
+        return "400; if the app accepts its own host name only, write the whole URL, such as --probe " + (
+            f"https://shop.example{url}"
+        )
+    return str(answer.status)
+
+
+def _read(sock: socket.socket) -> Answer:
+    with sock.makefile("rb") as file:
+        data = file.read()  # To the end: the app may still run while its response is read.
+    head = _FINAL_STATUS.search(data)
+    if head is None:
         raise ConnectionResetError("no answer")
-    return int(words[1])
+    location = _LOCATION.search(head[0])
+    return Answer(int(head[1]), location[1].decode("latin-1") if location else "")
 
 
 def _answer(app: WSGIApplication, config: Config, sock: socket.socket) -> None:
     gateway = Gateway(app, dataclasses.replace(config, access_log=False))
     receiver = Receiver(limits(config))
-    connection = open_connection(sock, "localhost", 80, ("127.0.0.1", 0), config, receiver)
+    url = urlsplit(config.probe)
+    https = url.scheme == "https"
+    port = url.port or (443 if https else 80)
+    connection = open_connection(sock, url.hostname or "localhost", port, ("127.0.0.1", 0), config, receiver)
+    connection.layer["wsgi.url_scheme"] = url.scheme or "http"
+    if https:
+        connection.layer["HTTPS"] = "on"
     connection.wait_readable(PROBE_SECONDS)
     try:
         head = receiver.next_request(connection.receive() or b"")
         if head is not None:
-            Exchange(gateway, connection, head).run()
+            exchange = Exchange(gateway, connection, head)
+            connection.begin(exchange)
+            exchange.run()
         while connection.outgoing and not connection.is_broken and connection.wait_writable(PROBE_SECONDS):
             connection.flush()
     finally:

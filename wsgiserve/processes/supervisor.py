@@ -70,6 +70,7 @@ class Supervisor:
         self._say_what_runs = stopping
         self._running: list[int] = []  # requests, as reported by each worker that was told to stop
         self._interrupted = False  # by Ctrl+C
+        self._warned = False  # of an app that loads its code late
         self._cut = False  # requests still ran at the end
         self._terminal = _terminal()
         self._scoreboard = Scoreboard()
@@ -195,6 +196,8 @@ class Supervisor:
         event, now = message["event"], time.monotonic()
         if event == "ready":
             worker.ready(now)
+            if message.get("lazy") and self.fleet.generation and not self.config.probe:
+                self._warn_of_laziness()
         elif event == "serving":
             self.fleet.serving(worker, now)
         elif event == "failed":
@@ -208,6 +211,15 @@ class Supervisor:
             worker.acknowledge()
         elif event == "stopping":
             self._count_running(message["running"])
+
+    def _warn_of_laziness(self) -> None:
+        """Say once that new code of such an app may be broken although a reload succeeds."""
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "this app (Django) imports its URLs with its first request, so a reload cannot tell whether "
+                "they work; have it ask first, such as with --probe https://shop.example/health"
+            )
 
     def _feed_watchdog(self, now: float) -> None:
         """Report to the service manager if the loops of all serving workers run."""

@@ -25,6 +25,7 @@ import logging
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ def work(
         channel.send(event="failed", reason=str(error))
         _close(channel, birth.listeners)
         return EXIT_NO_APP
-    channel.send(event="ready")
+    channel.send(event="ready", lazy=_loads_lazily())
     finished = True
     if _is_to_serve(channel):
         finished = _serve(app, config, birth, channel)
@@ -72,6 +73,11 @@ def work(
         _close(channel, birth.listeners)
     lifespan.shutdown(app)
     return EXIT_STOPPED if finished else EXIT_CUT
+
+
+def _loads_lazily() -> bool:
+    """Whether the app imports much of its code with its first request, as Django does its URLs and views."""
+    return "django.core.handlers.wsgi" in sys.modules
 
 
 def _close(channel: Channel, listeners: list[Listener]) -> None:
