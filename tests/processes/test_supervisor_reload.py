@@ -148,7 +148,8 @@ def test_a_reload_of_django_without_a_probe_warns_once(folder):
 def test_a_probe_asks_django_as_its_clients_do(folder, probe, said):
     settings = (
         "SECRET_KEY='x', ALLOWED_HOSTS=['shop.example'], ROOT_URLCONF='urls', SECURE_SSL_REDIRECT=True, "
-        "MIDDLEWARE=['django.middleware.' + m for m in ('security.SecurityMiddleware', 'common.CommonMiddleware')]"
+        "MIDDLEWARE=['django.middleware.security.SecurityMiddleware', "
+        "'django.middleware.common.CommonMiddleware']"
     )
     (folder / "site2.py").write_text(
         f"from django.conf import settings\nsettings.configure({settings})\n"
