@@ -196,8 +196,8 @@ class Supervisor:
         event, now = message["event"], time.monotonic()
         if event == "ready":
             worker.ready(now)
-            if message.get("lazy") and self.fleet.generation and not self.config.probe:
-                self._warn_of_laziness()
+        elif event == "lazy":
+            self._warn_of_laziness()
         elif event == "serving":
             self.fleet.serving(worker, now)
         elif event == "failed":
@@ -214,7 +214,7 @@ class Supervisor:
 
     def _warn_of_laziness(self) -> None:
         """Say once that new code of such an app may be broken although a reload succeeds."""
-        if not self._warned:
+        if self.fleet.generation and not self.config.probe and not self._warned:
             self._warned = True
             logger.warning(
                 "this app (Django) imports its URLs with its first request, so a reload cannot tell whether "

@@ -4,6 +4,7 @@
 message                                    order
 ========================================== =======================================================
 ``ready``, or ``failed`` with a reason     ``serve``, once all workers of its generation are ready
+``lazy``: it imports code with its first request
 ``serving``: it accepts connections
 ``turns``: its loop runs, for the watchdog
 ``worn``, and which limit it passed        ``retire``: finish; others take new connections
@@ -65,7 +66,9 @@ def work(
         channel.send(event="failed", reason=str(error))
         _close(channel, birth.listeners)
         return EXIT_NO_APP
-    channel.send(event="ready", lazy=_loads_lazily())
+    if _loads_lazily():
+        channel.send(event="lazy")
+    channel.send(event="ready")
     finished = True
     if _is_to_serve(channel):
         finished = _serve(app, config, birth, channel)
