@@ -10,6 +10,8 @@ import pytest
 from tests.program import ROOT
 from wsgiserve import pytest_plugin
 
+pytest_plugins = ["pytester"]
+
 PLUGIN = pytest_plugin.__name__
 
 CONFTEST = """

@@ -17,6 +17,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.dev.project import APP, LOCAL, VISIT
 from tests.program import ROOT, Program
 from tests.server.client import SECONDS, Client, get, wait_until
+from wsgiserve.config import make_config
+from wsgiserve.dev.parent import Parent
 
 # -- from code to code
 
@@ -258,27 +260,17 @@ def test_children_end_when_their_parent_is_killed(develop):
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0:0", ":0", "unix:s"])
-def test_only_loopback(tmp_path, bind):
-    (tmp_path / "app.py").write_text("")
-    with Program(tmp_path, "app", "--dev", "--bind", bind) as program:
-        code, out, err = program.end()
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert re.fullmatch(
-        rf"wsgiserve: --bind {re.escape(bind)}: --dev shows the code, and runs what is typed into its "
-        r"debugger, so it listens on loopback only, such as 127\.0\.0\.1:8000\n",
-        err,
+def test_only_loopback(monkeypatch, tmp_path, capsys, bind):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        Parent(make_config(bind=["127.0.0.1:0", bind])).run()
+    assert ended.value.code == 2
+    said = (
+        f"wsgiserve: --bind {bind}: --dev shows the code, and runs what is typed into its debugger, so it "
+        "listens on loopback only, such as 127.0.0.1:8000\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "env", "name"),
-    [(["--workers", "2"], {}, "--workers"), ([], {"WEB_CONCURRENCY": "2"}, "WEB_CONCURRENCY")],
-)
-def test_only_one_worker(tmp_path, arguments, env, name):
-    (tmp_path / "app.py").write_text("")
-    with Program(tmp_path, "app", "--dev", *arguments, env=env) as program:
-        said = "--dev has one worker, whose frames its debugger knows. See wsgiserve --help."
-        assert program.end() == (2, "", f"wsgiserve: {name}: {said}\n")
+    assert capsys.readouterr() == ("", said)
+    assert list(tmp_path.iterdir()) == []
 
 
 if sys.platform != "linux":
