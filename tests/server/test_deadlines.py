@@ -82,11 +82,11 @@ def test_slow_request_is_logged_once_with_its_place(serving, app, log):
 
 def test_request_that_waits_for_its_client_is_said_to(serving, log):
     """The app is in none of its own lines: it has returned a generator, whose block nobody takes."""
-    app = checked(answer(*[b"x" * 1_000_000] * 20, kind=generator))
+    app = checked(answer(*[b"x" * 1_000_000] * 8, kind=generator))
     with serving(app, slow_log=0.1) as server, Client(server, receive_buffer=4096) as client:
         client.send(get("/big"))
         wait_until(lambda: messages(log))
-        assert len(client.response().body) == 20_000_000
+        assert len(client.response().body) == 8_000_000
     [line] = messages(log)
     assert re.fullmatch(
         r"GET /big has run for \S+ s; it is at .*(validate\.py.*|sends or receives for it)", line
@@ -302,20 +302,21 @@ def test_given_up_call_learns_that_its_client_is_gone(serving, app):
         assert gone == [False]
 
 
-def test_a_hundred_calls_that_hang_do_not_stop_service(app, serving, log):
+@pytest.mark.parametrize("count", [16, pytest.param(100, marks=pytest.mark.slow)])
+def test_calls_that_hang_do_not_stop_service(app, serving, log, count):
     with (
         serving(checked(app), threads=8, request_timeout=TIMEOUT, max_queue=1000) as server,
         Client(server) as other,
         ExitStack() as stack,
     ):
-        clients = [stack.enter_context(Client(server)) for _ in range(100)]
+        clients = [stack.enter_context(Client(server)) for _ in range(count)]
         for number, client in enumerate(clients):
             client.send(get(f"/hang/{number}"))
         for client in clients:
             assert client.response().status == 504
         for _ in range(20):
             assert other.ask(get("/fast")).body == b"/fast"
-        wait_until(lambda: server.snapshot().lost == 100)
+        wait_until(lambda: server.snapshot().lost == count)
         wait_until(lambda: not server.snapshot().busy)
         app.let_go.set()
         wait_until(lambda: not server.snapshot().lost)
@@ -364,7 +365,8 @@ def test_deadline_is_in_the_environ(serving):
     assert now + 4 < deadline <= now + 5
 
 
-def test_calls_at_random_end_once(serving, log):
+@pytest.mark.parametrize("turns", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_calls_at_random_end_once(serving, log, turns):
     """Some are overdue, some nearly, most are not: each client gets its own answer or 504."""
 
     def app(environ, start_response):
@@ -379,7 +381,7 @@ def test_calls_at_random_end_once(serving, log):
 
     def visit(number):
         chance = random.Random(number)
-        for turn in range(8):
+        for turn in range(turns):
             with Client(server) as client:
                 path = f"/{number}/{turn}"
                 response = client.ask(get(f"{path}?{chance.choice([0, 0.01, 0.05, 0.05, 0.07, 0.2])}"))
@@ -394,7 +396,7 @@ def test_calls_at_random_end_once(serving, log):
             visitor.join(SECONDS)
         wait_until(lambda: not server.snapshot().lost)
         wait_until(lambda: not server.snapshot().busy)
-    assert len(statuses) == 96
+    assert len(statuses) == 12 * turns
     assert set(statuses) == {200, 504}
     assert all("were given up" in line for line in messages(log, level=logging.CRITICAL))
 
@@ -413,6 +415,7 @@ def app(environ, start_response):
 """
 
 
+@pytest.mark.slow
 def test_worker_that_has_lost_too_many_threads_is_replaced(tmp_path):
     (tmp_path / "app.py").write_text(HANGS)
     limits = ["--threads", "1", "--request-timeout", "0.2", "--graceful-timeout", "1"]
