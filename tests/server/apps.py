@@ -6,6 +6,7 @@ import threading
 from wsgiref.validate import validator
 
 TEXT = ("Content-Type", "text/plain")
+LARGE = 1_500_000  # more than a socket takes while its client does not read
 
 
 def checked(app):
@@ -95,6 +96,13 @@ class Gate:
         finally:
             with self.lock:
                 self.inside -= 1
+
+
+class GatedLarge(Gate):
+    """A gate whose answers are large."""
+
+    def __call__(self, environ, start_response):
+        return [block * LARGE for block in super().__call__(environ, start_response)]
 
 
 def connections(server):

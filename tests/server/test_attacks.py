@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
 import signal
 import threading
 import time
 import weakref
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from tests.program import Program
-from tests.server.apps import TEXT, Gate, answer, checked, connections, generator
+from tests.server.apps import LARGE, TEXT, GatedLarge, answer, checked, connections, generator
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from wsgiserve import Server
 from wsgiserve.protocol import LocalProtocolError
-from wsgiserve.server.sockets.poller import WRITE, EpollPoller
-
-LARGE = 1_500_000  # more than a socket takes while its client does not read
-
 
 # -- an app that keeps write()
 
@@ -59,13 +54,6 @@ def test_write_after_the_response_puts_nothing_on_the_wire(serving, place):
 
 
 # -- a close that would destroy the answer
-
-
-class GatedLarge(Gate):
-    """A gate whose slow answers are large."""
-
-    def __call__(self, environ, start_response):
-        return [block * LARGE for block in super().__call__(environ, start_response)]
 
 
 @pytest.mark.parametrize("more", [b"G", get("/more")], ids=["a byte", "a request"])
@@ -162,6 +150,7 @@ def exhaust(process, ports, stack):
     return clients
 
 
+@pytest.mark.slow
 def test_descriptors_run_out_at_two_addresses(tmp_path):
     with program(tmp_path, binds=2) as (running, ports), ExitStack() as stack:
         for client in exhaust(running.process, ports, stack):
@@ -172,6 +161,7 @@ def test_descriptors_run_out_at_two_addresses(tmp_path):
         assert running.stop()[0] == 0
 
 
+@pytest.mark.slow
 def test_stop_while_descriptors_have_run_out(tmp_path):
     with program(tmp_path, binds=2) as (running, ports), ExitStack() as stack:
         exhaust(running.process, ports, stack)
@@ -179,6 +169,7 @@ def test_stop_while_descriptors_have_run_out(tmp_path):
         assert (code, "failed" in err) == (0, False), err
 
 
+@pytest.mark.slow
 def test_child_that_holds_the_sockets_does_not_keep_the_loop_busy(tmp_path):
     with program(tmp_path) as (running, [port]):
         with Client(port=port) as early, Client(port=port) as asking:
@@ -192,6 +183,7 @@ def test_child_that_holds_the_sockets_does_not_keep_the_loop_busy(tmp_path):
         assert running.stop()[0] == 0
 
 
+@pytest.mark.slow
 def test_forked_child_dies_of_sigterm(tmp_path):
     with program(tmp_path) as (running, [port]), Client(port=port) as client:
         child = int(client.ask(get("/fork")).body)
@@ -200,7 +192,9 @@ def test_forked_child_dies_of_sigterm(tmp_path):
         assert running.stop()[0] == 0
 
 
-@pytest.mark.parametrize("microseconds", [0, 500, 2000, 8000])
+@pytest.mark.parametrize(
+    "microseconds", [0, *[pytest.param(later, marks=pytest.mark.slow) for later in (500, 2000, 8000)]]
+)
 def test_two_signals_to_an_idle_server(tmp_path, microseconds):
     with program(tmp_path) as (running, _):
         running.process.send_signal(signal.SIGINT)
@@ -240,7 +234,7 @@ def test_server_that_is_over_as_its_sentinel_falls_asleep(serving, gate):
 
 
 @pytest.mark.parametrize("leave", [Client.reset, Client.close])
-def test_client_that_left_while_it_waited_in_line_is_not_served(serving, gate, leave):
+def test_client_that_left_while_it_waited_in_the_queue_is_not_served(serving, gate, leave):
     served = []
 
     def app(environ, start_response):
@@ -353,56 +347,3 @@ def test_malformed_rest_of_a_body_that_was_answered(serving):
         client.send(b"this is no chunk\r\n\r\n")
         client.half_close()
         assert client.rest() == b""
-
-
-# -- faults of our own
-
-
-class FailingPoller(EpollPoller):
-    """Fail to watch for writability, and to forget for once where ``forgetful`` is cleared."""
-
-    forgetful = True
-
-    def watch(self, fd, before, events):
-        if events == WRITE:
-            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-        super().watch(fd, before, events)
-
-    def forget(self, fd):
-        super().forget(fd)
-        if not self.forgetful:
-            self.forgetful = True
-            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-
-
-class UnluckyServer(Server):
-    make_poller = staticmethod(FailingPoller)
-
-
-def test_error_in_the_loop_costs_one_connection(log, gate):
-    with UnluckyServer(checked(gate), port=0, graceful_timeout=5) as server, Client(server) as other:
-        other.ask(get())
-        with Client(server) as client:
-            server._loop.poller.forgetful = False
-            client.send(get("/", "Expect: 100-continue", "Content-Length: 1", method="POST"))
-            assert client.rest() == b""
-        assert other.ask(get()).body == b"/"
-        assert len(connections(server)) == 1
-    assert [record.levelname for record in log.records] == ["CRITICAL"]
-
-
-def test_connection_that_cannot_be_given_back_is_closed(log):
-    gate = GatedLarge()
-    with UnluckyServer(checked(gate), port=0, graceful_timeout=5) as server, Client(server) as other:
-        with Client(server) as client:
-            client.send(get("/slow"))
-            wait_until(lambda: gate.inside)
-            other.ask(get("/", method="HEAD"))  # Somebody else leads.
-            gate.opened.set()
-            # Nothing is read before: what the socket did not take is then a matter of its size alone.
-            wait_until(lambda: len(connections(server)) == 1)
-            with suppress(ConnectionResetError):
-                assert len(client.rest()) < len("/slow") * LARGE
-        assert other.ask(get("/", method="HEAD")).status == 200
-        wait_until(lambda: len(connections(server)) == 1)
-    assert [record.levelname for record in log.records] == ["CRITICAL"]

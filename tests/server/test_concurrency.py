@@ -11,7 +11,6 @@ import os
 import random
 import resource
 import socket
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,25 +20,8 @@ from wsgiref.validate import validator
 import pytest
 
 from tests.server.apps import TEXT, Blocks, Gate, checked, connections
-from tests.server.client import SECONDS, Client, get, refuses, wait_until
-from wsgiserve import Server
-from wsgiserve.server.sockets.poller import READ, EpollPoller, SelectorsPoller
-
-
-def ask_fast(server, count=3):
-    """Have a few fast requests answered."""
-    with Client(server) as client:
-        for number in range(count):
-            assert client.ask(get(f"/fast/{number}")).body == b"/fast/%d" % number
-
-
-def depose(server, gate, client, path="/slow"):
-    """Send a request that stays in the app; return once somebody else leads."""
-    before = gate.inside
-    client.send(get(path))
-    wait_until(lambda: gate.inside == before + 1)
-    ask_fast(server)
-
+from tests.server.client import Client, get, refuses, wait_until
+from tests.server.deposing import ask_fast, depose
 
 # -- fast and slow
 
@@ -99,8 +81,9 @@ def test_no_more_calls_at_once_than_threads(serving, gate, cap):
     assert gate.most == cap
 
 
+@pytest.mark.parametrize("turns", [4, pytest.param(15, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cap", [1, 3])
-def test_cap_holds_for_calls_of_every_length(serving, cap):
+def test_cap_holds_for_calls_of_every_length(serving, cap, turns):
     """Calls around the length at which the sentinel takes notice, whose promotions come too late or twice."""
     gate = Gate()
 
@@ -122,7 +105,7 @@ def test_cap_holds_for_calls_of_every_length(serving, cap):
     def run(number):
         dice = random.Random(number)
         with Client(server) as client:
-            for turn in range(15):
+            for turn in range(turns):
                 seconds = dice.choice([0, 0.001, 0.004, 0.005, 0.006, 0.01])
                 path = f"/route/{dice.randrange(3)}/{number}/{turn}"
                 assert client.ask(get(f"{path}?{seconds}")).body == b"x" * 10 + path.encode()
@@ -316,54 +299,6 @@ def test_log_handler_that_raises_costs_one_connection(serving, gate, path):
         logger.removeHandler(handler)
 
 
-# -- descriptors
-
-
-@pytest.mark.parametrize("kind", [EpollPoller, SelectorsPoller], ids=["epoll", "selectors"])
-def test_descriptor_that_is_used_again_within_a_batch(log, gate, kind):
-    """A client leaves, the next one gets its number, and then comes an event that was meant for the first."""
-    held, go_on, over = threading.Event(), threading.Event(), threading.Event()
-    batch = []
-
-    class HeldPoller(kind):
-        """Once there is a batch that the test made up, the loop waits for the test, and gets it."""
-
-        def poll(self, timeout):
-            if not batch:
-                if go_on.is_set():
-                    over.set()
-                return super().poll(timeout)
-            held.set()
-            assert go_on.wait(SECONDS)
-            events = list(batch)
-            batch.clear()
-            return events
-
-    class HeldServer(Server):
-        make_poller = HeldPoller
-
-    with HeldServer(checked(gate), port=0, graceful_timeout=5) as server, ExitStack() as stack:
-        first = Client(server)
-        assert first.ask(get("/first")).body == b"/first"
-        [(number, connection)] = connections(server).items()
-        [listener] = server._loop.acceptor.listeners
-        other = stack.enter_context(Client(server))
-        assert other.ask(get("/other")).body == b"/other"
-        batch += [(number, READ), (listener, READ), (number, READ)]
-        other.send(get("/again"))  # Ends the wait that has begun.
-        assert held.wait(SECONDS)
-        first.close()
-        wait_until(lambda: connection.wait_readable(0))
-        second = stack.enter_context(Client(server))
-        go_on.set()
-        assert over.wait(SECONDS)
-        assert second.ask(get("/second")).body == b"/second"
-        assert connections(server)[number] is not connection, "the system gave the number to nobody"
-        assert other.response().body == b"/again"
-        assert len(connections(server)) == 2
-    assert not log.records
-
-
 # -- slow clients
 
 
@@ -388,7 +323,7 @@ def test_slow_reader_of_a_generator_does_not_block_others(serving, threads):
 
 
 def test_slow_readers_of_lists_hold_no_thread(serving):
-    body = bytes(range(256)) * 80_000
+    body = bytes(range(256)) * 20_000
 
     @checked
     def app(environ, start_response):
@@ -406,6 +341,7 @@ def test_slow_readers_of_lists_hold_no_thread(serving):
             assert reader.response().body == body
 
 
+@pytest.mark.slow
 def test_reader_that_stalls_is_given_up(serving):
     result = Blocks([b"x" * 65536] * 1000)
 
@@ -444,25 +380,21 @@ def test_slow_uploader_does_not_block_others(serving):
 
 
 def test_stop_finishes_what_is_in_the_app(serving, gate):
-    with ExitStack() as stack:
-        with serving(checked(gate), threads=4) as server:
-            clients = [stack.enter_context(Client(server)) for _ in range(8)]
-            for number, client in enumerate(clients):
-                client.send(get(f"/slow/{number}"))
-            wait_until(lambda: gate.inside == 4)  # The other four wait for a thread.
-            opener = threading.Thread(target=open_when_stopping, args=(gate, server.port))
-            opener.start()
-        opener.join(SECONDS)
+    with ExitStack() as stack, serving(checked(gate), threads=4) as server:
+        clients = [stack.enter_context(Client(server)) for _ in range(8)]
+        for number, client in enumerate(clients):
+            client.send(get(f"/slow/{number}"))
+        wait_until(lambda: gate.inside == 4)  # The other four wait for a thread.
+        port = server.port
+        server.stop()
+        wait_until(lambda: refuses(port))
+        gate.opened.set()
         for number, client in enumerate(clients):
             response = client.response()
             assert response.body == b"/slow/%d" % number
             assert response.headers["connection"] == "close"
             assert client.rest() == b""
-
-
-def open_when_stopping(gate, port):
-    wait_until(lambda: refuses(port))
-    gate.opened.set()
+            client.close()
 
 
 def test_stop_lets_idle_connections_go(serving, gate):
@@ -477,170 +409,11 @@ def test_stop_lets_idle_connections_go(serving, gate):
 
 
 def test_stop_answers_what_had_arrived(serving, gate):
-    with ExitStack() as stack:
-        with serving(checked(gate)) as server:
-            clients = [stack.enter_context(Client(server)) for _ in range(20)]
-            for client in clients:
-                client.send(get("/fast"))
-        assert [client.response().body for client in clients] == [b"/fast"] * 20
-
-
-# -- everything at once
-
-
-class Work:
-    """An app whose answer is a function of its request; its paces and shapes are as mixed as they come."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.inside = self.most = 0
-
-    def __call__(self, environ, start_response):
-        with self.lock:
-            self.inside += 1
-            self.most = max(self.most, self.inside)
-        try:
-            _, seed, milliseconds, size, shape = environ["PATH_INFO"].split("/")
-            time.sleep(int(milliseconds) / 1000)
-            body = answer_to(int(seed), int(size), environ["wsgi.input"].read(-1))
-            return getattr(self, shape)(body, start_response)
-        finally:
-            with self.lock:
-                self.inside -= 1
-
-    def list(self, body, start_response):
-        start_response("200 OK", [TEXT])
-        return [body]
-
-    def generator(self, body, start_response):
-        start_response("200 OK", [TEXT])
-        return (body[start : start + 5000] for start in range(0, len(body), 5000))
-
-    def write(self, body, start_response):
-        start_response("200 OK", [TEXT])(body[:100])
-        return [body[100:]]
-
-    def error(self, body, start_response):
-        start_response("500 Oh", [TEXT, ("Content-Length", str(len(body)))])
-        return iter([body])
-
-
-def answer_to(seed, size, upload):
-    return hashlib.md5(upload).digest() + random.Random(seed).randbytes(size)
-
-
-class Visitor:
-    """A client that does as it likes for a while, and compares every byte."""
-
-    def __init__(self, server, number, until):
-        self.server = server
-        self.dice = random.Random(number)
-        self.until = until
-        self.answers = 0
-
-    def run(self):
-        while time.monotonic() < self.until:
-            with Client(self.server, receive_buffer=self.dice.choice([0, 4096])) as client:
-                while self.visit(client):
-                    pass
-
-    def visit(self, client):
-        """Send some requests at once, read their answers; False to go, maybe in the middle of it."""
-        dice = self.dice
-        requests = [self.request() for _ in range(dice.choice([1, 1, 1, 2, 5, 20]))]
-        sender = threading.Thread(target=self.send, args=(client, b"".join(r for r, _, _ in requests)))
-        sender.start()
-        leaving = dice.random() < 0.1
-        try:
-            for _, method, expected in requests:
-                if leaving and dice.random() < 0.5:
-                    return False
-                response = client.response(method)
-                assert response.body == (b"" if method == "HEAD" else expected)
-                self.answers += 1
-        finally:
-            if leaving:
-                client.reset() if dice.random() < 0.5 else client.close()
-            sender.join(SECONDS)
-        return time.monotonic() < self.until and not leaving
-
-    def send(self, client, data):
-        cut = self.dice.randrange(len(data))
-        try:
-            client.send(data[:cut])
-            client.send(data[cut:])
-        except OSError:
-            pass  # We left.
-
-    def request(self):
-        dice = self.dice
-        seed = dice.randrange(1 << 30)
-        milliseconds = dice.choice([0] * 12 + [1, 3, 5, 6, 20])
-        size = dice.choice([0, 10, 10, 1000, 70_000, 600_000])
-        shape = dice.choice(["list", "generator", "write", "error"])
-        upload = dice.choice([b"", b"", b"", b"small", b"m" * 80_000, b"l" * 1_200_000])
-        method = "POST" if upload else dice.choice(["GET", "GET", "HEAD"])
-        path = f"/{seed}/{milliseconds}/{size}/{shape}"
-        return get(path, method=method, body=upload), method, answer_to(seed, size, upload)
-
-
-def visit_at_random(server, count, seconds):
-    """Let so many visitors do as they like; return how many answers they compared."""
-    until = time.monotonic() + seconds
-    visitors = [Visitor(server, number, until) for number in range(count)]
-    run_all(lambda number: visitors[number].run(), count)
-    return sum(visitor.answers for visitor in visitors)
-
-
-@pytest.mark.parametrize("threads", [3, 64])
-def test_fifty_clients_at_random(serving, log, threads):
-    work = Work()
-    with serving(checked(work), threads=threads) as server:
-        answers = visit_at_random(server, 50, seconds=2.5)
-        wait_until(lambda: not connections(server))
-        wait_until(lambda: not work.inside)
-        ask = get("/1/0/10/list")
-        with Client(server) as client:
-            assert client.ask(ask).body == answer_to(1, 10, b"")
-    assert answers > 200
-    assert 1 < work.most <= threads
-    assert not log.records
-
-
-@pytest.fixture
-def hasty_switching():
-    """Have Python switch threads as often as it can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("hasty_switching")
-def test_clients_at_random_among_idle_ones(serving, log):
-    """Who walks over the large table of connections meets every thread that changes it."""
-    work, looked = Work(), threading.Event()
-
-    def look():
-        """Do what the leader does once a second, and a signal handler at the end."""
-        count = 0
-        while not looked.is_set():
-            assert server._loop.connections.watched()
-            assert server.running() >= 0
-            count += 1
-        return count
-
-    with serving(checked(work), threads=8) as server, ExitStack() as stack, ThreadPoolExecutor(1) as pool:
-        ask = get("/1/0/10/list")
-        idle = [stack.enter_context(Client(server)) for _ in range(300)]
-        assert all(client.ask(ask).body == answer_to(1, 10, b"") for client in idle)
-        looks = pool.submit(look)
-        try:
-            assert visit_at_random(server, 20, seconds=2) > 50
-        finally:
-            looked.set()
-        assert looks.result() > 20
-        wait_until(lambda: len(connections(server)) == 300)
-        assert all(client.ask(ask).body == answer_to(1, 10, b"") for client in idle)
-    assert 1 < work.most <= 8
-    assert not log.records
+    with ExitStack() as stack, serving(checked(gate)) as server:
+        clients = [stack.enter_context(Client(server)) for _ in range(20)]
+        for client in clients:
+            client.send(get("/fast"))
+        server.stop()
+        for client in clients:
+            assert client.response().body == b"/fast"
+            client.close()

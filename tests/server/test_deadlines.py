@@ -5,31 +5,19 @@ from __future__ import annotations
 import logging
 import random
 import re
-import sys
 import threading
 import time
 from contextlib import ExitStack
-from functools import partial
 
 import pytest
 
 from tests.program import LOG_LINE, serving_program
 from tests.server.apps import TEXT, Blocks, answer, checked, connections, generator
 from tests.server.client import SECONDS, STANDING, Client, get, wait_until, whole
-from tests.server.test_leadership import (
-    App,
-    ContestedLock,
-    FakeExchange,
-    FakeLoop,
-    answered,
-    running,
-    stay,
+from tests.server.threads.fakes import (
     threads,
 )
 from wsgiserve.server.errors import ClientDisconnected, RequestTimeout
-from wsgiserve.server.threads.calls import Calls
-from wsgiserve.server.threads.leadership import Leadership
-from wsgiserve.server.threads.timeouts import Timeouts
 
 TIMEOUT = 0.2
 LATE = b"504 Gateway Timeout: the application took too long\n"
@@ -94,11 +82,11 @@ def test_slow_request_is_logged_once_with_its_place(serving, app, log):
 
 def test_request_that_waits_for_its_client_is_said_to(serving, log):
     """The app is in none of its own lines: it has returned a generator, whose block nobody takes."""
-    app = checked(answer(*[b"x" * 1_000_000] * 20, kind=generator))
+    app = checked(answer(*[b"x" * 1_000_000] * 8, kind=generator))
     with serving(app, slow_log=0.1) as server, Client(server, receive_buffer=4096) as client:
         client.send(get("/big"))
         wait_until(lambda: messages(log))
-        assert len(client.response().body) == 20_000_000
+        assert len(client.response().body) == 8_000_000
     [line] = messages(log)
     assert re.fullmatch(
         r"GET /big has run for \S+ s; it is at .*(validate\.py.*|sends or receives for it)", line
@@ -314,20 +302,21 @@ def test_given_up_call_learns_that_its_client_is_gone(serving, app):
         assert gone == [False]
 
 
-def test_a_hundred_calls_that_hang_do_not_stop_service(app, serving, log):
+@pytest.mark.parametrize("count", [16, pytest.param(100, marks=pytest.mark.slow)])
+def test_calls_that_hang_do_not_stop_service(app, serving, log, count):
     with (
         serving(checked(app), threads=8, request_timeout=TIMEOUT, max_queue=1000) as server,
         Client(server) as other,
         ExitStack() as stack,
     ):
-        clients = [stack.enter_context(Client(server)) for _ in range(100)]
+        clients = [stack.enter_context(Client(server)) for _ in range(count)]
         for number, client in enumerate(clients):
             client.send(get(f"/hang/{number}"))
         for client in clients:
             assert client.response().status == 504
         for _ in range(20):
             assert other.ask(get("/fast")).body == b"/fast"
-        wait_until(lambda: server.snapshot().lost == 100)
+        wait_until(lambda: server.snapshot().lost == count)
         wait_until(lambda: not server.snapshot().busy)
         app.let_go.set()
         wait_until(lambda: not server.snapshot().lost)
@@ -376,7 +365,8 @@ def test_deadline_is_in_the_environ(serving):
     assert now + 4 < deadline <= now + 5
 
 
-def test_calls_at_random_end_once(serving, log):
+@pytest.mark.parametrize("turns", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_calls_at_random_end_once(serving, log, turns):
     """Some are overdue, some nearly, most are not: each client gets its own answer or 504."""
 
     def app(environ, start_response):
@@ -391,7 +381,7 @@ def test_calls_at_random_end_once(serving, log):
 
     def visit(number):
         chance = random.Random(number)
-        for turn in range(8):
+        for turn in range(turns):
             with Client(server) as client:
                 path = f"/{number}/{turn}"
                 response = client.ask(get(f"{path}?{chance.choice([0, 0.01, 0.05, 0.05, 0.07, 0.2])}"))
@@ -406,120 +396,9 @@ def test_calls_at_random_end_once(serving, log):
             visitor.join(SECONDS)
         wait_until(lambda: not server.snapshot().lost)
         wait_until(lambda: not server.snapshot().busy)
-    assert len(statuses) == 96
+    assert len(statuses) == 12 * turns
     assert set(statuses) == {200, 504}
     assert all("were given up" in line for line in messages(log, level=logging.CRITICAL))
-
-
-# -- the leadership by itself
-
-
-class Taking(FakeLoop):
-    """Notes whose connection was taken away, and answered."""
-
-    def __init__(self, cap, calls):
-        super().__init__(cap, lambda turn, owner, cap: Leadership(turn, owner, cap, calls=calls))
-        self.taken, self.given = [], []
-
-    def take_over(self, exchange):
-        self.taken.append(exchange)
-        return lambda: self.given.append(exchange)
-
-
-def test_slot_of_a_call_that_is_written_off_is_passed_on():
-    hanging = App()
-    loop = Taking(1, Calls(timeout=0.05))
-    with running(loop) as leadership:
-        first = stay(loop, hanging)
-        second = FakeExchange()
-        loop.arrived.put(second)
-        wait_until(lambda: second in loop.settled)
-        assert loop.taken == loop.given == [first]
-        hanging.gate.set()
-        wait_until(lambda: not leadership.calls.written_off)
-        assert first not in loop.settled
-        answered(loop)
-
-
-def test_call_is_finished_or_written_off_and_never_both():
-    loop = Taking(4, Calls(timeout=0.02))
-    chance = random.Random(1)
-    exchanges = []
-    with running(loop) as leadership:
-        for number in range(300):
-            seconds = chance.choice([0, 0.001, 0.015, 0.02, 0.021, 0.03])
-            does = partial(time.sleep, seconds)
-            exchange = FakeExchange(does, f"/{number % 5}", reader="body")
-            exchanges.append(exchange)
-            loop.arrived.put(exchange)
-        wait_until(lambda: len(loop.settled) + len(loop.given) == 300)
-        wait_until(lambda: not leadership.calls.written_off)
-    assert sorted(map(id, loop.settled + loop.given)) == sorted(map(id, exchanges))
-    assert loop.given
-    assert loop.settled
-
-
-def test_call_that_is_written_off_as_it_takes_the_lock_back_leaves_it_to_others():
-    """As in ``test_leadership``, but that the new leader, and the sentinel, were that much quicker."""
-    hanging = App()
-    loop = Taking(4, Calls(timeout=0.02))
-    leadership = loop.leadership
-    first, second = FakeExchange(), FakeExchange(hanging)
-
-    def take_over():
-        threading.Thread(target=leadership._follow, args=(None,)).start()
-        assert second.inside.wait(SECONDS)
-        time.sleep(0.03)  # It is overdue.
-        Timeouts(leadership).look()
-
-    leadership.calls._interrupt = None
-    leadership.lock.acquire()
-    leadership._leader = threading.get_ident()
-    leadership.lock = ContestedLock(leadership.lock, take_over)
-    loop.arrived.put(second)
-    with pytest.raises(RequestTimeout):
-        leadership.call(first)
-    wait_until(leadership.lock.locked)  # Somebody else leads.
-    loop.over = True
-    hanging.gate.set()
-    wait_until(leadership.stopped.is_set)
-    assert loop.given[0] is first
-    assert first not in loop.settled
-
-
-def test_sentinel_sleeps_until_a_call_is_due():
-    hanging = App()
-    loop = Taking(2, Calls(slow_log=0.3, timeout=0.6))
-    with running(loop, hanging) as leadership:
-        sleeps = []
-        alarm = leadership.alarm
-        sleep = alarm.sleep
-        alarm.sleep = lambda seconds: (sleeps.append(seconds), sleep(seconds))
-        loop.arrived.put(FakeExchange(hanging, reader="body"))
-        wait_until(lambda: loop.given)
-        assert sum(1 for seconds in sleeps if seconds is not None and seconds > 0.1) >= 2
-        wait_until(lambda: sleeps[-1] is None)
-        assert len(sleeps) < 150
-
-
-def test_answer_that_fails_costs_no_slot(caplog):
-    class Failing(Taking):
-        def take_over(self, exchange):
-            super().take_over(exchange)
-            return lambda: 1 / 0
-
-    hanging = App()
-    loop = Failing(1, Calls(timeout=0.05))
-    with running(loop, hanging):
-        stay(loop, hanging)
-        answered(loop)
-    assert "answering for a request that was given up failed" in caplog.text
-    assert "ZeroDivisionError" in caplog.text
-
-
-def test_interpreter_without_the_means_is_no_failure(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ctypes", None)
-    assert Calls(timeout=1)._interrupt is None
 
 
 # -- the program
@@ -536,6 +415,7 @@ def app(environ, start_response):
 """
 
 
+@pytest.mark.slow
 def test_worker_that_has_lost_too_many_threads_is_replaced(tmp_path):
     (tmp_path / "app.py").write_text(HANGS)
     limits = ["--threads", "1", "--request-timeout", "0.2", "--graceful-timeout", "1"]

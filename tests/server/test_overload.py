@@ -1,10 +1,9 @@
-"""More requests than threads, more clients than connections: who waits, who is told 503, who makes room."""
+"""More requests than threads: which wait in the queue, and which are answered 503."""
 
 from __future__ import annotations
 
 import io
 import logging
-import select
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -13,14 +12,11 @@ import pytest
 
 from tests.program import LOG_LINE
 from tests.server.apps import TEXT, Gate, checked, connections
-from tests.server.client import SECONDS, STANDING, Client, get, refuses, wait_until, whole
-from tests.server.test_concurrency import depose
-from wsgiserve import Server
+from tests.server.client import STANDING, Client, get, refuses, wait_until, whole
+from tests.server.deposing import depose
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.protocol import receiver
 from wsgiserve.protocol.response import RETRY_SECONDS
-from wsgiserve.server import acceptor, loop
-from wsgiserve.server.sockets.poller import EpollPoller
 from wsgiserve.server.threads.leadership import Leadership
 
 BUSY = b"503 Service Unavailable: too many requests wait for the application\n"
@@ -49,10 +45,12 @@ def gate():
 @contextmanager
 def occupied(serving, app, gate, **options):
     """Serve with one thread, in which a call stays; yield the server and that call's client."""
-    with serving(checked(app), **{"threads": 1, **options}) as server, Client(server) as slow:
+    server = serving(checked(app), **{"threads": 1, **options})
+    server.beat(lambda: None, 0.04)  # So it looks at deadlines every 0.02 s.
+    with server, Client(server) as slow:
         slow.send(get("/slow"))
         wait_until(lambda: gate.inside)
-        with Client(server) as other:  # Once it is refused, somebody else leads.
+        with Client(server) as other:  # Once it is refused, another thread leads.
             other.send(b"nonsense\r\n\r\n")
             assert other.response().status == 400
         yield server, slow
@@ -61,6 +59,11 @@ def occupied(serving, app, gate, **options):
 
 def waiting(server):
     return server.snapshot().queued
+
+
+def let_time_pass(server):
+    """Make all requests overdue that wait for a thread now."""
+    server._loop.leadership.put_off(-3600)
 
 
 def has_free_thread(server):
@@ -75,10 +78,10 @@ def assert_shed(response, body=BUSY):
     assert "connection" not in response.headers
 
 
-# -- the line is full
+# -- the queue is full
 
 
-def test_request_that_finds_the_line_full_is_503_and_may_come_again(serving, gate):
+def test_request_that_finds_the_queue_full_is_503_and_may_come_again(serving, gate):
     with (
         occupied(serving, gate, gate, max_queue=1) as (server, slow),
         Client(server) as first,
@@ -95,7 +98,7 @@ def test_request_that_finds_the_line_full_is_503_and_may_come_again(serving, gat
     assert gate.called == ["/slow", "/first", "/again"]
 
 
-def test_with_no_line_nobody_waits(serving, gate):
+def test_with_no_queue_nobody_waits(serving, gate):
     with occupied(serving, gate, gate, max_queue=0) as (server, slow), Client(server) as client:
         response = client.ask(get())
         assert response.raw == whole(
@@ -112,7 +115,7 @@ def test_with_no_line_nobody_waits(serving, gate):
         assert client.ask(get("/again")).body == b"/again"
 
 
-def test_with_no_line_requests_are_served_while_threads_are_free(serving, gate):
+def test_with_no_queue_requests_are_served_while_threads_are_free(serving, gate):
     with serving(checked(gate), threads=3, max_queue=0) as server, ExitStack() as stack:
         clients = [stack.enter_context(Client(server)) for _ in range(3)]
         for number, client in enumerate(clients[:2]):
@@ -216,19 +219,18 @@ def test_the_log_says_what_to_do_but_not_each_time(serving, gate, log):
     ]
 
 
-# -- who waits for too long
+# -- requests that wait for too long
 
 
 def test_request_that_waited_for_too_long_is_503_and_never_called(serving, gate):
-    with occupied(serving, gate, gate, queue_timeout=1) as (server, slow), ExitStack() as stack:
+    with occupied(serving, gate, gate) as (server, slow), ExitStack() as stack:
         clients = [stack.enter_context(Client(server)) for _ in range(5)]
-        began = time.monotonic()
         for client in clients:
             client.send(get("/early") + get("/behind"))
         wait_until(lambda: waiting(server) == 5)
+        let_time_pass(server)
         for client in clients:
             assert_shed(client.response(), LATE)
-        assert 1 <= time.monotonic() - began < 3
         wait_until(lambda: waiting(server) == 5)  # What is pipelined behind waits in its turn.
         gate.opened.set()
         assert slow.response().body == b"/slow"
@@ -237,11 +239,22 @@ def test_request_that_waited_for_too_long_is_503_and_never_called(serving, gate)
     assert gate.called == ["/slow", *["/behind"] * 5, *["/again"] * 5]
 
 
-def test_request_behind_one_that_waited_for_too_long_may_find_the_line_full(serving, gate):
+@pytest.mark.slow
+def test_request_waits_for_the_queue_timeout(serving, gate):
     with occupied(serving, gate, gate, queue_timeout=1) as (server, _), Client(server) as client:
+        began = time.monotonic()
+        client.send(get("/early"))
+        assert_shed(client.response(), LATE)
+        assert 1 <= time.monotonic() - began < 3
+    assert gate.called == ["/slow"]
+
+
+def test_request_behind_one_that_waited_for_too_long_may_find_the_queue_full(serving, gate):
+    with occupied(serving, gate, gate) as (server, _), Client(server) as client:
         client.send(get("/early") + get("/behind"))
         wait_until(lambda: waiting(server) == 1)
         server._loop.leadership.queue._size = 0  # Others fill the queue, at this very moment.
+        let_time_pass(server)
         assert_shed(client.response(), LATE)
         assert_shed(client.response())
         gate.opened.set()
@@ -278,13 +291,14 @@ def test_request_behind_one_that_no_thread_could_be_had_for_leaves_the_connectio
 def test_client_that_left_while_it_waited_is_neither_called_nor_answered(serving, gate, monkeypatch, leave):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
-    with occupied(serving, gate, gate, queue_timeout=1, access_log=True) as (server, slow):
+    with occupied(serving, gate, gate, access_log=True) as (server, slow):
         with Client(server) as there:
             gone = Client(server)
             gone.send(get("/gone"))
             there.send(get("/there"))
             wait_until(lambda: waiting(server) == 2)
             leave(gone)
+            let_time_pass(server)
             assert_shed(there.response(), LATE)
         wait_until(lambda: len(connections(server)) == 1)
         gate.opened.set()
@@ -295,8 +309,10 @@ def test_client_that_left_while_it_waited_is_neither_called_nor_answered(serving
 
 
 def test_expected_body_that_waited_for_too_long_is_never_asked_for(serving, gate):
-    with occupied(serving, gate, gate, queue_timeout=1) as (server, _), Client(server) as client:
+    with occupied(serving, gate, gate) as (server, _), Client(server) as client:
         client.send(get("/upload", "Content-Length: 5", "Expect: 100-continue", method="POST"))
+        wait_until(lambda: waiting(server) == 1)
+        let_time_pass(server)
         response = client.response()
         assert (response.status, response.headers["connection"]) == (503, "close")
         client.half_close()
@@ -305,12 +321,13 @@ def test_expected_body_that_waited_for_too_long_is_never_asked_for(serving, gate
 
 
 def test_who_waits_for_too_long_while_the_server_stops_is_told(serving, gate):
-    with occupied(serving, gate, gate, queue_timeout=1) as (server, slow), Client(server) as client:
+    with occupied(serving, gate, gate) as (server, slow), Client(server) as client:
         client.send(get("/late"))
         wait_until(lambda: waiting(server) == 1)
         port = server.port
         server.stop()
         wait_until(lambda: refuses(port))
+        let_time_pass(server)
         response = client.response()
         assert (response.status, response.headers["connection"]) == (503, "close")
         assert client.rest() == b""
@@ -319,7 +336,10 @@ def test_who_waits_for_too_long_while_the_server_stops_is_told(serving, gate):
     assert gate.called == ["/slow"]
 
 
-def test_a_thousand_clients_at_two_threads(serving):
+@pytest.mark.parametrize(
+    ("visitors", "max_queue"), [(60, 20), pytest.param(1000, 300, marks=pytest.mark.slow)]
+)
+def test_many_clients_at_two_threads(serving, visitors, max_queue):
     """Each request is answered in its place: by the app, which was called once, or by 503 without a call."""
     called = []
 
@@ -330,8 +350,9 @@ def test_a_thousand_clients_at_two_threads(serving):
         return [environ["PATH_INFO"].encode()]
 
     served, shed = [], 0
-    with serving(checked(app), threads=2, max_queue=300, queue_timeout=1) as server, ExitStack() as stack:
-        clients = [stack.enter_context(Client(server)) for _ in range(1000)]
+    limits = {"max_queue": max_queue, "queue_timeout": 1}
+    with serving(checked(app), threads=2, **limits) as server, ExitStack() as stack:
+        clients = [stack.enter_context(Client(server)) for _ in range(visitors)]
         for number, client in enumerate(clients):
             client.send(b"".join(get(f"/slow/call/{number}/{turn}") for turn in range(3)))
         for number, client in enumerate(clients):
@@ -345,196 +366,12 @@ def test_a_thousand_clients_at_two_threads(serving):
                     shed += 1
         assert clients[0].ask(get("/again")).body == b"/again"
     assert sorted([*served, "/again"]) == sorted(called)
-    assert len(served) + shed == 3000
+    assert len(served) + shed == 3 * visitors
     assert served
     assert shed
 
 
 # -- the cap of connections
-
-
-class CountingPoller(EpollPoller):
-    """Counts the turns of its loop."""
-
-    def __init__(self):
-        super().__init__()
-        self.turns = 0
-
-    def poll(self, timeout):
-        self.turns += 1
-        return super().poll(timeout)
-
-
-class CountingServer(Server):
-    make_poller = staticmethod(CountingPoller)
-
-
-@pytest.fixture
-def no_sweep(monkeypatch):
-    """Have nothing happen just because a second has passed."""
-    monkeypatch.setattr(loop, "SWEEP_SECONDS", 600.0)
-    monkeypatch.setattr(acceptor, "PAUSE_SECONDS", 600.0)
-
-
-def fill(server, stack, count):
-    """Have so many clients connect who are not idle; return them."""
-    clients = [stack.enter_context(Client(server)) for _ in range(count)]
-    for number, client in enumerate(clients):
-        client.send(get(f"/{number}")[:-2])
-    wait_until(lambda: len(connections(server)) == count)
-    wait_until(lambda: all(each.receiver.buffer for each in connections(server).values()))
-    return clients
-
-
-def none_is_answered(clients, seconds):
-    """Watch the clients for a while."""
-    return select.select([client.sock for client in clients], [], [], seconds)[0] == []
-
-
-@pytest.mark.usefixtures("no_sweep")
-def test_clients_above_the_cap_wait_until_others_close(serving, gate):
-    with serving(checked(gate), max_connections=8) as server, ExitStack() as stack:
-        clients = fill(server, stack, 8)
-        late = [stack.enter_context(Client(server)) for _ in range(5)]
-        for number, client in enumerate(late):
-            client.send(get(f"/late/{number}", "Connection: close"))
-        assert none_is_answered(late, 0.2)
-        assert len(connections(server)) == 8
-        clients.pop().close()
-        assert [client.response().body for client in late] == [b"/late/%d" % number for number in range(5)]
-        for number, client in enumerate(clients):
-            client.send(b"\r\n")
-            assert client.response().body == b"/%d" % number
-
-
-def test_no_more_than_the_cap_are_accepted_at_once(gate):
-    server = Server(checked(gate), port=0, graceful_timeout=5, max_connections=8)
-    server.open()
-    with ExitStack() as stack:
-        clients = [stack.enter_context(Client(server)) for _ in range(13)]
-        for client in clients:
-            client.send(b"GET")
-        with server:
-            wait_until(lambda: server.snapshot().accepting == "full")
-            assert len(connections(server)) == 8
-
-
-@pytest.mark.usefixtures("no_sweep")
-def test_connection_that_another_thread_closes_makes_room(serving, gate):
-    with serving(checked(gate), max_connections=2) as server, Client(server) as slow:
-        slow.send(get("/slow", "Connection: close"))
-        wait_until(lambda: gate.inside)
-        with Client(server) as busy, Client(server) as late:
-            busy.send(b"GET")
-            late.send(get("/late"))
-            assert none_is_answered([late], 0.2)
-            assert server.snapshot().accepting == "full"
-            gate.opened.set()
-            assert slow.response().body == b"/slow"
-            assert late.response().body == b"/late"
-
-
-@pytest.mark.usefixtures("no_sweep")
-def test_connection_that_is_handed_over_makes_room(serving):
-    def app(environ, start_response):
-        if environ["PATH_INFO"] == "/upgrade":
-            environ["wsgiserve.upgrade"]("hello", lambda sock, data: sock.close())
-            return []
-        start_response("200 OK", [TEXT])
-        return [b"hello"]
-
-    with serving(app, max_connections=1) as server, Client(server) as first:
-        first.send(b"GET /upgrade HTTP/1.1\r\n")
-        wait_until(lambda: connections(server))
-        with Client(server) as late:
-            late.send(get("/late"))
-            assert none_is_answered([late], 0.2)
-            first.send(b"Host: test\r\nConnection: upgrade\r\nUpgrade: hello\r\n\r\n")
-            assert first.response().status == 101
-            assert late.response().body == b"hello"
-
-
-def test_longest_idle_connection_makes_room(serving, gate):
-    with serving(checked(gate), max_connections=4) as server, ExitStack() as stack:
-        first, second, third, fourth = (stack.enter_context(Client(server)) for _ in range(4))
-        for client in (first, second, third, fourth):
-            client.ask(get())
-        fifth = stack.enter_context(Client(server))
-        assert fifth.ask(get()).body == b"/"
-        assert first.rest() == b""
-        second.ask(get())
-        sixth = stack.enter_context(Client(server))
-        assert sixth.ask(get()).body == b"/"
-        assert third.rest() == b""
-        assert [client.ask(get()).body for client in (second, fourth, fifth, sixth)] == [b"/"] * 4
-
-
-def test_as_many_as_the_cap_stay_though_they_are_idle(serving, gate):
-    with serving(checked(gate), max_connections=4) as server, ExitStack() as stack:
-        clients = [stack.enter_context(Client(server)) for _ in range(4)]
-        for _ in range(3):
-            assert [client.ask(get()).body for client in clients] == [b"/"] * 4
-
-
-def test_connection_that_becomes_idle_makes_room(serving, gate):
-    with serving(checked(gate), max_connections=2) as server, ExitStack() as stack:
-        first, second = fill(server, stack, 2)
-        with Client(server) as late:
-            late.send(get("/late"))
-            assert none_is_answered([late], 0.2)
-            first.send(b"\r\n")
-            assert first.response().body == b"/0"
-            assert late.response().body == b"/late"
-            assert first.rest() == b""
-            second.send(b"\r\n")
-            assert second.response().body == b"/1"
-
-
-def test_deadlines_are_kept_while_connections_come_and_go_at_the_cap(serving, gate):
-    """A pause of the listeners does not put off what happens each second."""
-    with serving(checked(gate), max_connections=2, head_timeout=1) as server, ExitStack() as stack:
-        slowloris = fill(server, stack, 1)[0]
-        until = time.monotonic() + SECONDS
-        while none_is_answered([slowloris], 0):
-            assert time.monotonic() < until
-            with Client(server) as one, Client(server) as other:
-                one.send(get("/", "Connection: close"))
-                other.send(get("/", "Connection: close"))
-                assert (one.response().body, other.response().body) == (b"/", b"/")
-        assert slowloris.response().status == 408
-
-
-def test_full_server_at_two_addresses_sleeps(gate, log):
-    binds = ["127.0.0.1:0", "127.0.0.1:0"]
-    with CountingServer(checked(gate), bind=binds, max_connections=3) as server, ExitStack() as stack:
-        clients = fill(server, stack, 3)
-        ports = [listener.port for listener in server.listeners]
-        late = [stack.enter_context(Client(port=port)) for port in ports for _ in range(3)]
-        for client in late:
-            client.send(get("/late", "Connection: close"))
-        wait_until(lambda: server.snapshot().accepting == "full")
-        turns, processor = server._loop.poller.turns, time.process_time()
-        assert none_is_answered(late, 1.2)
-        assert server._loop.poller.turns - turns < 12
-        assert time.process_time() - processor < 0.3
-        assert [r.getMessage() for r in log.records] == [
-            "all 3 connections are in use and new clients wait; times so far: 1; raise --max-connections"
-        ]
-        clients[0].close()
-        assert [client.response().body for client in late] == [b"/late"] * 6
-
-
-def test_stop_answers_those_who_wait_for_a_connection(serving, gate):
-    with serving(checked(gate), max_connections=2) as server, ExitStack() as stack:
-        fill(server, stack, 2)
-        late = [stack.enter_context(Client(server)) for _ in range(3)]
-        for client in late:
-            client.send(get("/late"))
-        assert none_is_answered(late, 0.2)
-        server.stop()
-        for client in late:
-            response = client.response()
-            assert (response.body, response.headers["connection"]) == (b"/late", "close")
 
 
 @pytest.mark.parametrize(

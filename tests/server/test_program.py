@@ -263,3 +263,37 @@ def test_out_of_descriptors_the_longest_idle_make_room(folder):
                 assert client.ask(get()).status == 200
             code, _, err = program.stop()
     assert (code, err) == (0, "")
+
+
+def test_program_says_what_runs_and_what_was_cut(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    arguments = ["--graceful-timeout", "0.2", "--drain-delay", "0.1"]
+    with serving_program(tmp_path, "app", *arguments) as (program, port), Client(port=port) as client:
+        client.send(get("/slow"))
+        wait_until(program.entered)
+        with Client(port=port) as other:  # Once it is answered, somebody else leads.
+            other.ask(get())
+        code, _, err = program.stop(signal.SIGTERM)
+    said = (
+        r"Stopping: 1 request is running; new ones are accepted for 0\.1 s, then there are 0\.2 s to finish "
+        r"\(the same signal again cuts what runs\)\n"
+    )
+    assert code == 1
+    assert re.fullmatch(said + r"\S+ \S+" + re.escape(CUT), err), err
+
+
+def test_after_run_the_signals_mean_what_they_did(tmp_path):
+    """A program that goes on after ``app.run()`` can be stopped again."""
+    (tmp_path / "goes_on.py").write_text(
+        "import signal, time\n"
+        "from wsgiserve import App\n"
+        "before = signal.getsignal(signal.SIGTERM)\n"
+        "App().run('127.0.0.1:0')\n"
+        "print('after', signal.getsignal(signal.SIGTERM) is before, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with Program(tmp_path, "goes_on.py", command=()) as program:
+        program.port()
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.stdout.readline() == "after True\n"
+        assert program.stop()[0] == -signal.SIGTERM

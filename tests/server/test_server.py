@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import signal
@@ -14,7 +13,7 @@ import threading
 import pytest
 
 import wsgiserve
-from tests.program import LOG_LINE, ROOT
+from tests.program import ROOT
 from tests.server.apps import TEXT, Gate, answer, checked
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from wsgiserve.config import ConfigError
@@ -144,16 +143,6 @@ def test_library_is_silent(serving, capsys, caplog):
         client.ask(get())
     assert capsys.readouterr() == ("", "")
     assert not caplog.records
-
-
-def test_access_log_of_the_library_goes_to_standard_output(serving, monkeypatch):
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", stream)
-    with serving(HELLO, access_log=True) as server, Client(server) as client:
-        for number in range(5):
-            client.ask(get(f"/{number}"))
-    matches = [LOG_LINE.fullmatch(line) for line in stream.getvalue().splitlines(keepends=True)]
-    assert [match["request"] for match in matches] == [f"GET /{number} HTTP/1.1" for number in range(5)]
 
 
 FORKING = """

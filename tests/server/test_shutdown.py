@@ -1,24 +1,18 @@
-"""Stopping in good order, and the health path that tells of it."""
+"""Stopping in good order."""
 
 from __future__ import annotations
 
-import re
-import signal
 import threading
 import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.program import APP, CUT, Program, serving_program
-from tests.server.apps import TEXT, answer, checked, connections
-from tests.server.client import SECONDS, STANDING, Client, get, refuses, wait_until, whole
+from tests.server.apps import answer, checked, connections
+from tests.server.client import SECONDS, Client, get, refuses, wait_until
+from tests.server.test_own_answers import HEALTH, READY
 from wsgiserve import Server
-from wsgiserve.config import ConfigError, make_config
 from wsgiserve.server.shutdown import FAREWELL_SECONDS
-
-HEALTH = "/healthz"
-READY = "/healthz/ready"
 
 
 @contextmanager
@@ -43,95 +37,10 @@ def ended(outcome):
     return outcome[0]
 
 
-# -- the health path
-
-
-def test_health_is_answered_without_the_app(serving):
-    def app(environ, start_response):
-        called.append(environ["PATH_INFO"])
-        start_response("200 OK", [TEXT])
-        return [b"app"]
-
-    called = []
-    lines = ["Content-Type: text/plain", "Cache-Control: no-store"]
-    with serving(checked(app), health_path=HEALTH) as server, Client(server) as client:
-        live = whole("HTTP/1.1 200 OK", *lines, "Content-Length: 5", STANDING, body=b"live\n")
-        ready = whole("HTTP/1.1 200 OK", *lines, "Content-Length: 6", STANDING, body=b"ready\n")
-        for _ in range(3):
-            assert client.ask(get(HEALTH)).raw == live
-            assert client.ask(get(READY)).raw == ready
-            assert client.ask(get(READY)).raw == ready
-            assert client.ask(get(HEALTH + "?a=b", method="HEAD")).raw == live.removesuffix(b"live\n")
-            assert (
-                client.ask(get(READY, "Connection: keep-alive", minor=0)).headers["connection"]
-                == "keep-alive"
-            )
-            assert client.ask(get(HEALTH + "z")).body == b"app"
-        refused = client.ask(get(HEALTH, method="POST", body=b"x"))
-        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
-        assert refused.headers["connection"] == "close"
-        assert client.rest() == b""
-    assert called == ["/healthzz"] * 3
-
-
-def test_worker_that_is_replaced_says_that_the_service_is_ready(serving):
-    with serving(checked(answer(b"app")), health_path=HEALTH) as server, Client(server) as client:
-        assert client.ask(get(READY)).body == b"ready\n"
-        server.retire()
-        wait_until(lambda: server._loop.shutdown.reached("parting"))
-        response = client.ask(get(READY))
-        assert (response.status, response.headers["connection"]) == (200, "close")
-
-
-def test_without_the_option_the_path_is_the_app_s(serving):
-    with serving(checked(answer(b"app"))) as server, Client(server) as client:
-        assert client.ask(get(HEALTH)).body == b"app"
-
-
-def test_health_is_answered_while_all_threads_are_busy(serving, gate):
-    with serving(checked(gate), threads=2, max_queue=0, health_path=HEALTH) as server, ExitStack() as stack:
-        clients = [stack.enter_context(Client(server)) for _ in range(4)]
-        for number, client in enumerate(clients[:2]):
-            client.send(get(f"/slow/{number}"))
-        wait_until(lambda: gate.inside == 2)
-        for _ in range(3):
-            assert clients[2].ask(get(HEALTH)).body == b"live\n"
-            assert clients[2].ask(get(READY)).body == b"ready\n"
-        wait_until(lambda: clients[3].ask(get("/slow/3")).status == 503)
-        gate.opened.set()
-        assert [client.response().status for client in clients[:2]] == [200, 200]
-
-
-def test_health_is_not_in_the_access_log(serving, capsys):
-    with (
-        serving(checked(answer(b"app")), health_path=HEALTH, access_log=True) as server,
-        Client(server) as client,
-    ):
-        assert client.ask(get(HEALTH)).status == 200
-        assert client.ask(get()).status == 200
-    assert capsys.readouterr().out.count("HTTP/1.1") == 1
-
-
-def test_health_that_is_pipelined_is_the_last_answer(serving):
-    """However many there are, none is answered from within the answer to another."""
-    with serving(checked(answer(b"app")), health_path=HEALTH) as server, Client(server) as client:
-        client.send(get() + get(HEALTH) * 300 + get())
-        assert client.response().body == b"app"
-        response = client.response()
-        assert (response.body, response.headers["connection"]) == (b"live\n", "close")
-        assert client.rest() == b""
-        with Client(server) as other:
-            assert other.ask(get()).body == b"app"
-
-
-def test_health_path_is_a_path():
-    with pytest.raises(ConfigError, match="'healthz' is not a path"):
-        make_config(health_path="healthz")
-
-
 # -- the drain
 
 
+@pytest.mark.slow
 def test_readiness_is_false_at_once_and_all_else_goes_on(serving):
     with (
         serving(checked(answer(b"app")), health_path=HEALTH, drain_delay=1.2) as server,
@@ -149,7 +58,7 @@ def test_readiness_is_false_at_once_and_all_else_goes_on(serving):
             assert "connection" not in late.ask(get()).headers
         assert "connection" not in client.ask(get()).headers
         assert time.monotonic() - stopped < 0.6
-        wait_until(lambda: server._loop.shutdown.reached("parting"))
+        wait_until(lambda: server.snapshot().phase not in ("serving", "draining"))
         assert client.ask(get()).headers["connection"] == "close"
         assert client.rest() == b""
         with Client(port=port) as late:  # It still accepts.
@@ -215,7 +124,7 @@ def test_request_that_comes_as_idle_connections_are_closed_is_answered(serving):
         assert (response.body, response.headers["connection"]) == (b"app", "close")
 
 
-def test_who_waits_in_line_at_the_end_is_told(gate):
+def test_requests_in_the_queue_at_the_end_are_answered_503(gate):
     server = Server(checked(gate), port=0, threads=1, graceful_timeout=0.2)
     with stopping(server) as outcome, ExitStack() as stack:
         clients = [stack.enter_context(Client(server)) for _ in range(4)]
@@ -234,7 +143,7 @@ def test_who_waits_in_line_at_the_end_is_told(gate):
 
 
 def test_what_was_cut_is_named(gate, log):
-    server = Server(checked(gate), port=0, threads=4, graceful_timeout=0.3)
+    server = Server(checked(gate), port=0, threads=4, graceful_timeout=0.1)
     with stopping(server) as outcome, ExitStack() as stack:
         slow, arriving, done = (stack.enter_context(Client(server)) for _ in range(3))
         slow.send(get("/slow?secret"))
@@ -291,6 +200,7 @@ def test_stop_without_clients_waits_for_the_delay_alone():
         assert 0.2 <= time.monotonic() - started < 2
 
 
+@pytest.mark.slow
 def test_clients_that_reuse_connections_fail_never_while_it_drains():
     """Those that are told to close open no new connection after a while, as behind a load balancer."""
     server = Server(answer(b"app"), port=0, drain_delay=0.6, health_path=HEALTH)
@@ -323,40 +233,3 @@ def _visit(port, failures, count):
         except (OSError, EOFError, AssertionError) as error:
             failures.append(error)
             return
-
-
-# -- the program
-
-
-def test_program_says_what_runs_and_what_was_cut(tmp_path):
-    (tmp_path / "app.py").write_text(APP)
-    arguments = ["--graceful-timeout", "0.2", "--drain-delay", "0.1"]
-    with serving_program(tmp_path, "app", *arguments) as (program, port), Client(port=port) as client:
-        client.send(get("/slow"))
-        wait_until(program.entered)
-        with Client(port=port) as other:  # Once it is answered, somebody else leads.
-            other.ask(get())
-        code, _, err = program.stop(signal.SIGTERM)
-    said = (
-        r"Stopping: 1 request is running; new ones are accepted for 0\.1 s, then there are 0\.2 s to finish "
-        r"\(the same signal again cuts what runs\)\n"
-    )
-    assert code == 1
-    assert re.fullmatch(said + r"\S+ \S+" + re.escape(CUT), err), err
-
-
-def test_after_run_the_signals_mean_what_they_did(tmp_path):
-    """A program that goes on after ``app.run()`` can be stopped again."""
-    (tmp_path / "goes_on.py").write_text(
-        "import signal, time\n"
-        "from wsgiserve import App\n"
-        "before = signal.getsignal(signal.SIGTERM)\n"
-        "App().run('127.0.0.1:0')\n"
-        "print('after', signal.getsignal(signal.SIGTERM) is before, flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    with Program(tmp_path, "goes_on.py", command=()) as program:
-        program.port()
-        program.process.send_signal(signal.SIGTERM)
-        assert program.process.stdout.readline() == "after True\n"
-        assert program.stop()[0] == -signal.SIGTERM

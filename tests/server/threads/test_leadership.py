@@ -1,212 +1,25 @@
-"""The leadership and its forecast by themselves: races that could not be won from outside.
-
-``FakeLoop`` serves the exchanges that are put into it. An exchange's ``does`` stands for the app, and acts
-for another thread where one has to act at a certain moment.
-"""
+"""The leadership by itself: its invariants, in races that a client could not win from outside."""
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
-from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 
 from tests.server.client import SECONDS, wait_until
-from wsgiserve.server.threads.alarm import TICK, Alarm
-from wsgiserve.server.threads.forecast import CREDIT, SIZE, Forecast
+from tests.server.threads.fakes import (
+    ContestedLock,
+    FakeExchange,
+    FakeLoop,
+    Refused,
+    Unstarted,
+    answered,
+    running,
+    stay,
+    threads,
+)
 from wsgiserve.server.threads.leadership import Leadership
-from wsgiserve.server.threads.sentinel import CALM_TICKS, Sentinel
-from wsgiserve.server.threads.timeouts import Timeouts
-
-
-class FakeLoop:
-    """Serves one exchange of those that have ``arrived`` a turn; ``most`` is how many led at once."""
-
-    def __init__(self, cap=4, kind=Leadership):
-        self.leadership = kind(self.turn, self, cap)
-        self.sentinel = Sentinel(self.leadership, Timeouts(self.leadership))
-        self.arrived = queue.SimpleQueue()
-        self.over = False
-        self.leading = self.most = 0
-        self.settled, self.unwatched = [], []
-
-    def turn(self):
-        self.leading += 1
-        self.most = max(self.most, self.leading)
-        try:
-            exchange, serve = self.arrived.get(timeout=0.002), self.leadership.serve
-        except queue.Empty:
-            exchange, serve = self.leadership.next_inline(), self.leadership.call
-        self.leading -= 1
-        if exchange is None:
-            return "over" if self.over else "leading"
-        standing = serve(exchange)
-        if standing == "leading":
-            self.settled.append(exchange)
-        return "leading" if standing == "dispatched" else standing
-
-    def settle(self, exchange):
-        self.settled.append(exchange)
-        return exchange.following
-
-    def unwatch(self, exchange):
-        self.unwatched.append(exchange)
-
-
-class FakeExchange:
-    """An exchange that does something in place of a call of the app."""
-
-    detached = gone = False
-
-    def __init__(self, does=lambda: None, path="/", *, reader=None, following=None):
-        self.does = does
-        self.request = SimpleNamespace(method="GET", path=path)
-        self.reader = reader
-        self.following = following
-        self.inside = threading.Event()
-        self.ends = []
-
-    def shed(self, detail):
-        self.ends.append("shed")
-
-    def run(self):
-        self.ends.append("run")
-        self.inside.set()
-        self.does()
-
-    def detach(self):
-        self.detached = True
-
-    def attach(self):
-        self.detached = False
-
-    def wait(self, until):
-        self.waits_until = until
-
-    def client_has_left(self):
-        return self.gone
-
-    def cut(self):
-        self.ends.append("cut")
-
-    def bury(self):
-        self.ends.append("closed")
-
-
-class App:
-    """Calls that wait for the gate; counted like those of ``apps.Gate``."""
-
-    def __init__(self):
-        self.gate = threading.Event()
-        self.lock = threading.Lock()
-        self.inside = self.most = 0
-
-    def __call__(self):
-        with self.lock:
-            self.inside += 1
-            self.most = max(self.most, self.inside)
-        assert self.gate.wait(SECONDS)
-        with self.lock:
-            self.inside -= 1
-
-
-class Unstarted(Leadership):
-    """The threads that would be started are only noted: the test runs them, or forgets them."""
-
-    def __init__(self, turn, owner, cap):
-        super().__init__(turn, owner, cap)
-        self.unstarted = []
-
-    def _start_thread(self, task):
-        self.unstarted.append(task)
-
-
-class Refused(Leadership):
-    """The system refuses threads while ``refusing``."""
-
-    refusing = False
-    refusals = 0
-
-    def _start_thread(self, task):
-        if self.refusing:
-            self.refusals += 1
-            raise RuntimeError("can't start new thread")
-        super()._start_thread(task)
-
-
-class ContestedLock:
-    """A lock before which something happens, the first time that somebody asks for it."""
-
-    def __init__(self, lock, meanwhile):
-        self.lock = lock
-        self.meanwhile = [meanwhile]
-        self.release, self.locked = lock.release, lock.locked
-
-    def acquire(self, blocking):
-        if self.meanwhile:
-            self.meanwhile.pop()()
-        return self.lock.acquire(blocking)
-
-
-def threads():
-    """The leader and the followers of all servers in this process."""
-    return [thread for thread in threading.enumerate() if thread.name == "wsgiserve"]
-
-
-@pytest.fixture(autouse=True)
-def no_threads_are_left():
-    wait_until(lambda: not threads())  # those of the test before
-    yield
-    wait_until(lambda: not threads())
-
-
-@pytest.fixture
-def app():
-    app = App()
-    yield app
-    app.gate.set()
-
-
-@contextmanager
-def running(loop, app=None):
-    """Run the threads of a loop, and see that at the end all slots were given back and nobody is missing."""
-    leadership = loop.leadership
-    leadership.start()
-    sentinel = threading.Thread(target=loop.sentinel.watch, daemon=True)
-    sentinel.start()
-    try:
-        yield leadership
-        if app is not None:
-            app.gate.set()
-        wait_until(lambda: not leadership.detached and leadership.inline is None)
-    finally:
-        if app is not None:
-            app.gate.set()
-        loop.over = True
-        sentinel.join(SECONDS)
-        leadership.stopped.set()
-    assert not sentinel.is_alive(), "nobody led to the end"
-    assert loop.most == 1
-
-
-def answered(loop, **kind):
-    """Have one exchange served while others are in the app."""
-    exchange = FakeExchange(**kind)
-    loop.arrived.put(exchange)
-    wait_until(lambda: exchange in loop.settled)
-
-
-def stay(loop, app, path="/"):
-    """Have an exchange enter the app, where it stays; it is deposed once this returns."""
-    exchange = FakeExchange(app, path)
-    loop.arrived.put(exchange)
-    assert exchange.inside.wait(SECONDS)
-    wait_until(lambda: exchange.detached)
-    return exchange
-
 
 # -- promotions
 
@@ -449,7 +262,7 @@ def test_exchange_whose_client_left_while_it_waited_is_not_called(app):
     assert gone in loop.settled
 
 
-def test_exchange_in_line_is_run_or_shed_and_never_both():
+def test_exchange_in_the_queue_is_run_or_shed_and_never_both():
     class Impatient(Leadership):
         def __init__(self, turn, owner, cap):
             super().__init__(turn, owner, cap, queue_timeout=0.001)
@@ -561,17 +374,6 @@ def test_thread_that_was_refused_its_successor_leads_on(app):
     assert leadership.stopped.wait(SECONDS)
 
 
-def test_refused_promotion_is_not_tried_without_pause(app):
-    loop = FakeLoop(kind=Refused)
-    with running(loop, app) as leadership:
-        leadership.refusing = True
-        began = time.monotonic()
-        loop.arrived.put(FakeExchange(app))
-        wait_until(lambda: leadership.refusals >= 20)
-        assert time.monotonic() - began > 19 * TICK
-        leadership.refusing = False
-
-
 def test_cap_shrinks_to_the_threads_there_are_and_recovers(app, caplog):
     loop = FakeLoop(cap=4, kind=Refused)
     with running(loop, app) as leadership:
@@ -638,122 +440,3 @@ def test_turn_that_raises_does_not_end_the_loop(caplog):
     with running(loop):
         answered(loop)
     assert caplog.text.count("the event loop failed and goes on") == 3
-
-
-# -- the sentinel
-
-
-class Noting(Alarm):
-    """Notes how long the sentinel sleeps each time."""
-
-    def __init__(self):
-        super().__init__()
-        self.sleeps = []
-
-    def sleep(self, seconds):
-        self.sleeps.append(seconds)
-        super().sleep(seconds)
-
-
-def watched(kind=Noting):
-    """Make a loop whose sentinel has an alarm of this kind."""
-    loop = FakeLoop()
-    loop.leadership.alarm = kind()
-    loop.sentinel = Sentinel(loop.leadership, Timeouts(loop.leadership))
-    return loop
-
-
-def test_sentinel_sleeps_when_nothing_is_called_and_wakes_for_a_slow_call(app):
-    loop = watched()
-    with running(loop, app) as leadership:
-        sleeps = leadership.alarm.sleeps
-        for _ in range(2):
-            wait_until(lambda: sleeps[-1:] == [None])
-            assert len(sleeps) <= CALM_TICKS + 2
-            stay(loop, app)
-            sleeps.clear()
-            answered(loop, path="/fast")
-            app.gate.set()
-            wait_until(lambda: not leadership.detached)
-            leadership.forecast.credits.clear()
-            app.gate.clear()
-
-
-def test_sentinel_that_sleeps_ends_with_the_loop():
-    loop = watched()
-    with running(loop) as leadership:
-        wait_until(lambda: leadership.alarm.sleeps[-1:] == [None])
-    assert leadership.stopped.is_set()
-
-
-@pytest.mark.parametrize("happens", ["leader-left", "loop-over"])
-def test_sentinel_does_not_sleep_through_what_happens_as_it_falls_asleep(happens):
-    class Surprised(Noting):
-        def sleep(self, seconds):
-            self.sleeps.append(seconds)
-            if happens == "loop-over":
-                leadership._send_home()
-            leadership.vacant = happens == "leader-left"
-
-    loop = watched(Surprised)
-    leadership = loop.leadership
-    loop.sentinel._sleep_until_called()
-    assert leadership.alarm.sleeps == [TICK]
-
-
-def test_sentinel_that_gives_up_wakes_for_it():
-    loop = watched()
-    leadership = loop.leadership
-    sentinel = threading.Thread(target=loop.sentinel.watch, daemon=True)
-    sentinel.start()
-    wait_until(lambda: leadership.alarm.sleeps[-1:] == [None])
-    loop.sentinel.give_up_at(time.monotonic() + 0.05)
-    sentinel.join(SECONDS)
-    assert not sentinel.is_alive()
-    assert not leadership.stopped.is_set()
-
-
-# -- the forecast
-
-
-def request(path, method="GET"):
-    return SimpleNamespace(method=method, path=path)
-
-
-def test_forecast_learns_a_method_and_two_segments():
-    forecast = Forecast()
-    assert not forecast.expects_slow(request("/a/b/1"))
-    forecast.learn(request("/a/b/1"), slow=True)
-    assert forecast.expects_slow(request("/a/b/2/3"))
-    assert forecast.expects_slow(request("/a/b"))
-    assert not forecast.expects_slow(request("/a/c/1"))
-    assert not forecast.expects_slow(request("/a"))
-    assert not forecast.expects_slow(request("/a/b/1", "POST"))
-
-
-def test_forecast_learns_nothing_from_a_fast_call():
-    forecast = Forecast()
-    forecast.learn(request("/a"), slow=False)
-    assert not forecast.credits
-
-
-def test_forecast_forgets_after_so_many_fast_calls_in_a_row():
-    forecast = Forecast()
-    for slow in [True] + [False] * (CREDIT - 1) + [True] + [False] * (CREDIT - 1):
-        forecast.learn(request("/a"), slow=slow)
-        assert forecast.expects_slow(request("/a"))
-    forecast.learn(request("/a"), slow=False)
-    assert not forecast.credits
-
-
-def test_forecast_is_bounded_and_replaces_the_kind_learnt_longest_ago():
-    forecast = Forecast()
-    for number in range(SIZE):
-        forecast.learn(request(f"/{number}"), slow=True)
-    forecast.learn(request("/0"), slow=True)
-    forecast.learn(request("/new"), slow=True)
-    assert len(forecast.credits) == SIZE
-    assert forecast.expects_slow(request("/0"))
-    assert not forecast.expects_slow(request("/1"))
-    assert forecast.expects_slow(request("/2"))
-    assert forecast.expects_slow(request("/new"))
