@@ -1,203 +1,379 @@
-"""When the server accepts connections, and which idle connections make room."""
+"""When connections are accepted: real listeners, and a poller that only notes what it is to watch."""
 
 from __future__ import annotations
 
-import select
-import time
+import errno
+import math
+import os
+import socket
 from contextlib import ExitStack
 
 import pytest
 
-from tests.server.apps import TEXT, checked, connections
-from tests.server.client import SECONDS, Client, get, wait_until
-from wsgiserve import Server
-from wsgiserve.server import acceptor, loop
-from wsgiserve.server.sockets.poller import EpollPoller
+from wsgiserve.config import make_config
+from wsgiserve.server import acceptor
+from wsgiserve.server.acceptor import ACCEPT_BURST, PAUSE_SECONDS, YIELD_SECONDS, Acceptor
+from wsgiserve.server.scoreboard import Scoreboard
+from wsgiserve.server.sockets.listener import open_listeners
 
 
-class CountingPoller(EpollPoller):
-    """Counts the turns of its loop."""
+class NotingPoller:
+    """Notes which descriptors are watched, and how often each was put behind other processes."""
 
     def __init__(self):
-        super().__init__()
-        self.turns = 0
+        self.watched = set()
+        self.shares = 0
 
-    def poll(self, timeout):
-        self.turns += 1
-        return super().poll(timeout)
+    def watch(self, fd, before, events):
+        assert fd not in self.watched
+        self.watched.add(fd)
+
+    def share(self, fd):
+        self.watch(fd, 0, 0)
+        self.shares += 1
+
+    def forget(self, fd):
+        self.watched.remove(fd)
 
 
-class CountingServer(Server):
-    make_poller = staticmethod(CountingPoller)
+class Entrance:
+    """An acceptor, its listeners, and the connections that it took in; ``idle`` of them may be closed."""
+
+    def __init__(self, stack, *, cap=4, addresses=1, row=None):
+        self.stack = stack
+        self.listeners = open_listeners(make_config(bind=["127.0.0.1:0"] * addresses))
+        self.poller = NotingPoller()
+        self.inside = []
+        self.idle = 0
+        self.acceptor = Acceptor(
+            self.listeners, self.poller, cap, self._add, self.inside.__len__, self._make_room, row
+        )
+
+    def _add(self, sock, host, port, peer):
+        assert host == "127.0.0.1"
+        self.inside.append((self.stack.enter_context(sock), port, peer))
+
+    def _make_room(self):
+        if not self.idle:
+            return False
+        self.idle -= 1
+        self.leave()
+        return True
+
+    def leave(self):
+        """Have the oldest connection close."""
+        self.inside.pop(0)[0].close()
+
+    def arrive(self, count, address=0):
+        """Have so many clients connect."""
+        port = self.listeners[address].port
+        for _ in range(count):
+            self.stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+
+    def accept(self, address=0):
+        """Do as the loop does when the poller reports a listener."""
+        self.acceptor.accept(self.listeners[address])
+
+    @property
+    def is_watching(self):
+        return self.poller.watched == {listener.fd for listener in self.listeners}
 
 
 @pytest.fixture
-def no_sweep(monkeypatch):
-    """Have nothing happen just because a second has passed."""
-    monkeypatch.setattr(loop, "SWEEP_SECONDS", 600.0)
-    monkeypatch.setattr(acceptor, "PAUSE_SECONDS", 600.0)
-
-
-def fill(server, stack, count):
-    """Have so many clients connect who are not idle; return them."""
-    clients = [stack.enter_context(Client(server)) for _ in range(count)]
-    for number, client in enumerate(clients):
-        client.send(get(f"/{number}")[:-2])
-    wait_until(lambda: len(connections(server)) == count)
-    wait_until(lambda: all(each.receiver.buffer for each in connections(server).values()))
-    return clients
-
-
-def none_is_answered(clients, seconds):
-    """Watch the clients for a while."""
-    return select.select([client.sock for client in clients], [], [], seconds)[0] == []
-
-
-@pytest.mark.usefixtures("no_sweep")
-def test_clients_above_the_cap_wait_until_others_close(serving, gate):
-    with serving(checked(gate), max_connections=8) as server, ExitStack() as stack:
-        clients = fill(server, stack, 8)
-        late = [stack.enter_context(Client(server)) for _ in range(5)]
-        for number, client in enumerate(late):
-            client.send(get(f"/late/{number}", "Connection: close"))
-        assert none_is_answered(late, 0.2)
-        assert len(connections(server)) == 8
-        clients.pop().close()
-        assert [client.response().body for client in late] == [b"/late/%d" % number for number in range(5)]
-        for number, client in enumerate(clients):
-            client.send(b"\r\n")
-            assert client.response().body == b"/%d" % number
-
-
-def test_no_more_than_the_cap_are_accepted_at_once(gate):
-    server = Server(checked(gate), port=0, graceful_timeout=5, max_connections=8)
-    server.open()
+def new_entrance():
+    """Return ``new_entrance(**options)``, which makes an Entrance."""
     with ExitStack() as stack:
-        clients = [stack.enter_context(Client(server)) for _ in range(13)]
-        for client in clients:
-            client.send(b"GET")
-        with server:
-            wait_until(lambda: server.snapshot().accepting == "full")
-            assert len(connections(server)) == 8
-            stack.close()
+        entrances = []
+
+        def make(**options):
+            entrances.append(Entrance(stack, **options))
+            return entrances[-1]
+
+        yield make
+        for each in entrances:
+            for listener in each.listeners:
+                listener.close()
 
 
-@pytest.mark.usefixtures("no_sweep")
-def test_connection_that_another_thread_closes_makes_room(serving, gate):
-    with serving(checked(gate), max_connections=2) as server, Client(server) as slow:
-        slow.send(get("/slow", "Connection: close"))
-        wait_until(lambda: gate.inside)
-        with Client(server) as busy, Client(server) as late:
-            busy.send(b"GET")
-            late.send(get("/late"))
-            assert none_is_answered([late], 0.2)
-            assert server.snapshot().accepting == "full"
-            gate.opened.set()
-            assert slow.response().body == b"/slow"
-            assert late.response().body == b"/late"
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a list whose one item is the time."""
+    clock = [1000.0]
+    monkeypatch.setattr("wsgiserve.server.acceptor.monotonic", lambda: clock[0])
+    monkeypatch.setattr("wsgiserve.server.refusals.monotonic", lambda: clock[0])
+    return clock
 
 
-@pytest.mark.usefixtures("no_sweep")
-def test_connection_that_is_handed_over_makes_room(serving):
-    def app(environ, start_response):
-        if environ["PATH_INFO"] == "/upgrade":
-            environ["wsgiserve.upgrade"]("hello", lambda sock, data: sock.close())
-            return []
-        start_response("200 OK", [TEXT])
-        return [b"hello"]
-
-    with serving(app, max_connections=1) as server, Client(server) as first:
-        first.send(b"GET /upgrade HTTP/1.1\r\n")
-        wait_until(lambda: connections(server))
-        with Client(server) as late:
-            late.send(get("/late"))
-            assert none_is_answered([late], 0.2)
-            first.send(b"Host: test\r\nConnection: upgrade\r\nUpgrade: hello\r\n\r\n")
-            assert first.response().status == 101
-            assert late.response().body == b"hello"
+def test_listeners_are_watched_and_all_that_wait_are_taken_in(new_entrance):
+    entrance = new_entrance(addresses=2)
+    assert (entrance.acceptor.state, entrance.is_watching, entrance.acceptor.resume_at) == (
+        "open",
+        True,
+        math.inf,
+    )
+    entrance.arrive(2)
+    entrance.accept()
+    assert [port for _, port, _ in entrance.inside] == [entrance.listeners[0].port] * 2
+    entrance.arrive(1, address=1)
+    entrance.accept(1)
+    assert entrance.inside[-1][1] == entrance.listeners[1].port
+    entrance.accept()  # An event is a hint: nobody waits.
+    assert (len(entrance.inside), entrance.acceptor.state) == (3, "open")
 
 
-def test_longest_idle_connection_makes_room(serving, gate):
-    with serving(checked(gate), max_connections=4) as server, ExitStack() as stack:
-        first, second, third, fourth = (stack.enter_context(Client(server)) for _ in range(4))
-        for client in (first, second, third, fourth):
-            client.ask(get())
-        fifth = stack.enter_context(Client(server))
-        assert fifth.ask(get()).body == b"/"
-        assert first.rest() == b""
-        second.ask(get())
-        sixth = stack.enter_context(Client(server))
-        assert sixth.ask(get()).body == b"/"
-        assert third.rest() == b""
-        assert [client.ask(get()).body for client in (second, fourth, fifth, sixth)] == [b"/"] * 4
+def test_a_burst_leaves_time_for_others(new_entrance):
+    entrance = new_entrance(cap=1000)
+    entrance.arrive(ACCEPT_BURST + 1)
+    entrance.accept()
+    assert len(entrance.inside) == ACCEPT_BURST
+    entrance.accept()
+    assert len(entrance.inside) == ACCEPT_BURST + 1
 
 
-def test_as_many_as_the_cap_stay_though_they_are_idle(serving, gate):
-    with serving(checked(gate), max_connections=4) as server, ExitStack() as stack:
-        clients = [stack.enter_context(Client(server)) for _ in range(4)]
-        for _ in range(3):
-            assert [client.ask(get()).body for client in clients] == [b"/"] * 4
+def test_no_more_than_the_cap_are_taken_in(new_entrance, clock, caplog):
+    entrance = new_entrance(cap=2)
+    entrance.arrive(3)
+    entrance.accept()
+    assert (len(entrance.inside), entrance.acceptor.state) == (2, "open")
+    entrance.accept()
+    assert (entrance.acceptor.is_full, entrance.poller.watched) == (True, set())
+    assert entrance.acceptor.resume_at == clock[0] + PAUSE_SECONDS
+    entrance.acceptor.resume()
+    assert entrance.acceptor.is_full, "nobody has left"
+    entrance.leave()
+    entrance.acceptor.resume()
+    assert (entrance.acceptor.state, entrance.is_watching, entrance.acceptor.resume_at) == (
+        "open",
+        True,
+        math.inf,
+    )
+    entrance.accept()
+    assert len(entrance.inside) == 2
+    assert caplog.messages == [
+        "all 2 connections are in use and new clients wait; times so far: 1; raise --max-connections"
+    ]
 
 
-def test_connection_that_becomes_idle_makes_room(serving, gate, monkeypatch):
-    monkeypatch.setattr(acceptor, "PAUSE_SECONDS", 0.3)
-    with serving(checked(gate), max_connections=2) as server, ExitStack() as stack:
-        first, second = fill(server, stack, 2)
-        with Client(server) as late:
-            late.send(get("/late"))
-            assert none_is_answered([late], 0.2)
-            first.send(b"\r\n")
-            assert first.response().body == b"/0"
-            assert late.response().body == b"/late"
-            assert first.rest() == b""
-            second.send(b"\r\n")
-            assert second.response().body == b"/1"
+def test_full_server_looks_again_after_a_second(new_entrance, clock):
+    entrance = new_entrance(cap=1)
+    entrance.arrive(2)
+    entrance.accept()
+    entrance.accept()
+    entrance.acceptor.resume_if_due(clock[0] + PAUSE_SECONDS / 2)
+    assert entrance.acceptor.is_full
+    entrance.acceptor.resume_if_due(clock[0] + PAUSE_SECONDS)
+    assert entrance.is_watching
 
 
-@pytest.mark.slow
-def test_deadlines_are_kept_while_connections_come_and_go_at_the_cap(serving, gate):
-    """A pause of the listeners does not put off what happens each second."""
-    with serving(checked(gate), max_connections=2, head_timeout=1) as server, ExitStack() as stack:
-        slowloris = fill(server, stack, 1)[0]
-        until = time.monotonic() + SECONDS
-        while none_is_answered([slowloris], 0):
-            assert time.monotonic() < until
-            with Client(server) as one, Client(server) as other:
-                one.send(get("/", "Connection: close"))
-                other.send(get("/", "Connection: close"))
-                assert (one.response().body, other.response().body) == (b"/", b"/")
-        assert slowloris.response().status == 408
+def test_listener_that_was_reported_with_the_one_that_took_the_last_room(new_entrance, clock):
+    entrance = new_entrance(cap=1, addresses=2)
+    entrance.arrive(2)
+    entrance.arrive(1, address=1)
+    entrance.accept()
+    entrance.accept()
+    entrance.accept(1)
+    assert (len(entrance.inside), entrance.acceptor.is_full) == (1, True)
 
 
-@pytest.mark.slow
-def test_full_server_at_two_addresses_sleeps(gate, log):
-    binds = ["127.0.0.1:0", "127.0.0.1:0"]
-    with CountingServer(checked(gate), bind=binds, max_connections=3) as server, ExitStack() as stack:
-        clients = fill(server, stack, 3)
-        ports = [listener.port for listener in server.listeners]
-        late = [stack.enter_context(Client(port=port)) for port in ports for _ in range(3)]
-        for client in late:
-            client.send(get("/late", "Connection: close"))
-        wait_until(lambda: server.snapshot().accepting == "full")
-        turns, processor = server._loop.poller.turns, time.process_time()
-        assert none_is_answered(late, 1.2)
-        assert server._loop.poller.turns - turns < 12
-        assert time.process_time() - processor < 0.3
-        assert [r.getMessage() for r in log.records] == [
-            "all 3 connections are in use and new clients wait; times so far: 1; raise --max-connections"
-        ]
-        clients[0].close()
-        assert [client.response().body for client in late] == [b"/late"] * 6
+def test_idle_connection_makes_room(new_entrance):
+    entrance = new_entrance(cap=2)
+    entrance.arrive(3)
+    entrance.accept()
+    entrance.idle = 1
+    first = entrance.inside[0]
+    entrance.accept()
+    assert (len(entrance.inside), entrance.acceptor.state) == (2, "open")
+    assert first not in entrance.inside
 
 
-def test_stop_answers_those_who_wait_for_a_connection(serving, gate):
-    with serving(checked(gate), max_connections=2) as server, ExitStack() as stack:
-        fill(server, stack, 2)
-        late = [stack.enter_context(Client(server)) for _ in range(3)]
-        for client in late:
-            client.send(get("/late"))
-        assert none_is_answered(late, 0.2)
-        server.stop()
-        for client in late:
-            response = client.response()
-            assert (response.body, response.headers["connection"]) == (b"/late", "close")
+def test_idle_connections_are_looked_for_once_a_second(new_entrance, clock):
+    """The search looks at all connections."""
+    entrance = new_entrance(cap=1)
+    entrance.arrive(2)
+    entrance.accept()
+    entrance.accept()
+    entrance.idle = 1
+    entrance.acceptor.resume_if_due(math.inf)
+    entrance.accept()
+    assert (entrance.idle, entrance.acceptor.is_full) == (1, True)
+    clock[0] += PAUSE_SECONDS
+    entrance.acceptor.resume_if_due(math.inf)
+    entrance.accept()
+    assert (entrance.idle, entrance.acceptor.state, len(entrance.inside)) == (0, "open", 1)
+
+
+def test_connection_that_closes_as_the_server_finds_itself_full_is_seen(new_entrance):
+    """Its thread looked before: it had nothing to ring for."""
+    entrance = new_entrance(cap=1)
+    entrance.arrive(2)
+    entrance.accept()
+    pause = entrance.acceptor._pause
+
+    def late(*arguments):
+        pause(*arguments)
+        entrance.leave()
+
+    entrance.acceptor._pause = late
+    entrance.accept()
+    assert (entrance.acceptor.state, entrance.is_watching) == ("open", True)
+
+
+# -- the system is short of descriptors
+
+
+class Short:
+    """A socket for whose connections the system has no descriptors."""
+
+    def accept(self):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def close(self):
+        pass
+
+
+def test_shortage_of_descriptors_is_waited_out(new_entrance, clock, caplog):
+    entrance = new_entrance()
+    [listener] = entrance.listeners
+    listener.sock, sock = Short(), listener.sock
+    with sock:
+        entrance.accept()
+        assert (entrance.acceptor.state, entrance.poller.watched) == ("short", set())
+        assert "cannot accept connections for a second: [Errno 24]" in caplog.text
+        entrance.acceptor.resume()
+        assert entrance.acceptor.state == "short", "a connection that closes leaves too little room"
+        entrance.acceptor.resume_if_due(clock[0] + PAUSE_SECONDS)
+        assert (entrance.acceptor.state, entrance.is_watching) == ("open", True)
+
+
+def test_idle_connection_makes_room_for_a_descriptor(new_entrance, caplog):
+    entrance = new_entrance()
+    entrance.arrive(1)
+    entrance.accept()
+    entrance.idle = 1
+    [listener] = entrance.listeners
+    listener.sock, sock = Short(), listener.sock
+    with sock:
+        entrance.accept()
+    assert (entrance.acceptor.state, entrance.inside, caplog.messages) == ("open", [], [])
+
+
+def test_client_that_left_before_it_was_accepted_is_no_failure(new_entrance, caplog):
+    class Left(Short):
+        def accept(self):
+            raise ConnectionAbortedError
+
+    entrance = new_entrance()
+    [listener] = entrance.listeners
+    listener.sock, sock = Left(), listener.sock
+    with sock:
+        entrance.accept()
+    assert (entrance.acceptor.state, caplog.messages) == ("open", [])
+
+
+# -- other workers accept too
+
+
+@pytest.fixture
+def rows():
+    scoreboard = Scoreboard()
+    return scoreboard.row(1), scoreboard.row(2)
+
+
+def test_worker_alone_accepts_in_bursts(new_entrance, rows):
+    entrance = new_entrance(cap=1000, row=rows[0])
+    entrance.arrive(5)
+    entrance.accept()  # Whether others are there is known behind the first.
+    assert len(entrance.inside) == 1
+    entrance.accept()
+    assert (len(entrance.inside), entrance.poller.shares) == (5, 1)
+
+
+def test_worker_goes_behind_others_with_each_connection(new_entrance, rows):
+    mine, other = rows
+    other.set(3)
+    entrance = new_entrance(row=mine)
+    entrance.arrive(3)
+    for count in (1, 2, 3):
+        entrance.accept()
+        assert (len(entrance.inside), entrance.poller.shares, entrance.is_watching) == (
+            count,
+            count + 1,
+            True,
+        )
+
+
+def test_worker_that_has_more_connections_yields_for_a_moment(new_entrance, rows, clock):
+    mine, other = rows
+    other.set(0)
+    entrance = new_entrance(row=mine)
+    entrance.arrive(2)
+    entrance.accept()
+    assert entrance.acceptor.state == "open"
+    entrance.accept()
+    assert (entrance.acceptor.state, entrance.poller.watched) == ("yielding", set())
+    assert entrance.acceptor.resume_at == clock[0] + YIELD_SECONDS
+    entrance.acceptor.resume_if_due(clock[0] + YIELD_SECONDS)
+    assert (entrance.acceptor.state, entrance.is_watching) == ("open", True)
+
+
+def test_count_is_published_until_the_listeners_are_closed(new_entrance, rows):
+    mine, other = rows
+    other.set(10)
+    entrance = new_entrance(row=mine)
+    assert (mine.place(), other.place()) == ("even", "ahead")
+    entrance.inside += [None] * 20
+    entrance.acceptor.publish_count()
+    assert (mine.place(), other.place()) == ("ahead", "even")
+    entrance.acceptor.close(take_in=False)
+    entrance.acceptor.publish_count()
+    assert other.place() == "alone"
+    entrance.inside.clear()
+
+
+# -- the end
+
+
+@pytest.mark.parametrize("take_in", [True, False], ids=["drain", "retire"])
+def test_clients_in_the_backlog_are_taken_in_at_the_end_or_left_to_others(new_entrance, take_in):
+    entrance = new_entrance(cap=1, addresses=2)
+    entrance.arrive(3)
+    entrance.arrive(2, address=1)
+    entrance.acceptor.close(take_in=take_in)
+    assert len(entrance.inside) == (5 if take_in else 0), "the cap does not count any more"
+    assert (entrance.acceptor.state, entrance.acceptor.listeners, entrance.poller.watched) == (
+        "closed",
+        {},
+        set(),
+    )
+    assert all(listener.sock.fileno() == -1 for listener in entrance.listeners)
+    assert entrance.acceptor.resume_at == math.inf
+
+
+def test_listeners_that_are_not_watched_are_closed_too(new_entrance, clock):
+    entrance = new_entrance(cap=1)
+    entrance.arrive(2)
+    entrance.accept()
+    entrance.accept()
+    assert entrance.acceptor.is_full
+    entrance.acceptor.close(take_in=True)
+    assert (len(entrance.inside), entrance.acceptor.state) == (2, "closed")
+    entrance.acceptor.resume()
+    assert entrance.poller.watched == set()
+
+
+def test_connection_is_taken_in_though_the_system_is_short_at_the_end(new_entrance, monkeypatch):
+    """As many as there are descriptors for; the rest is refused."""
+    monkeypatch.setattr(acceptor, "ACCEPT_BURST", 1)
+    entrance = new_entrance()
+    entrance.arrive(2)
+    [listener] = entrance.listeners
+
+    class Last(Short):
+        def accept(self):
+            listener.sock = Short()
+            return sock.accept()
+
+    listener.sock, sock = Last(), listener.sock
+    with sock:
+        entrance.acceptor.close(take_in=True)
+    assert (len(entrance.inside), entrance.acceptor.state) == (1, "closed")

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import random
-import resource
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from wsgiref.validate import validator
 
 import pytest
@@ -22,6 +20,7 @@ import pytest
 from tests.server.apps import TEXT, Blocks, Gate, checked, connections
 from tests.server.client import Client, get, refuses, wait_until
 from tests.server.deposing import ask_fast, depose
+from tests.server.descriptors import no_descriptor_left
 
 # -- fast and slow
 
@@ -200,19 +199,6 @@ def test_deposed_connection_does_not_make_room_when_descriptors_run_out(serving,
         gate.opened.set()
         assert client.response().body == b"/slow"
         assert len(log.records) == 1
-
-
-@contextmanager
-def no_descriptor_left():
-    """Let this process have no more descriptors than it has."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.parametrize("leave", [Client.close, Client.reset, Client.half_close])

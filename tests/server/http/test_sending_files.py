@@ -12,7 +12,7 @@ import pytest
 
 from tests.server.apps import TEXT, checked, connections
 from tests.server.client import Client, get, wait_until
-from tests.server.test_concurrency import no_descriptor_left
+from tests.server.descriptors import no_descriptor_left
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment, FileWrapper
 
 TEXT_OF_FILE = b"0123456789" * 100
