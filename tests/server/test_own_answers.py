@@ -9,11 +9,15 @@ import pytest
 from tests.server.apps import TEXT, answer, checked
 from tests.server.client import STANDING, Client, get, wait_until, whole
 from wsgiserve.config import ConfigError, make_config
+from wsgiserve.server.own_answers import own_paths
 
 HEALTH = "/healthz"
-
-
 READY = "/healthz/ready"
+
+
+def test_only_a_health_path_and_its_readiness_are_the_server_s_own():
+    assert own_paths(HEALTH) == {HEALTH, READY}
+    assert own_paths("") == frozenset()
 
 
 def test_health_is_answered_without_the_app(serving):

@@ -147,7 +147,7 @@ def test_library_is_silent(serving, capsys, caplog):
 
 FORKING = """
 import os, socket, sys
-from wsgiserve import Server
+from wsgiserve.server.server import Server
 server = Server(lambda environ, start_response: [], port=0)
 server.open()
 port = server.port
