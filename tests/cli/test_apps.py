@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
+from tests.program import ROOT
 from wsgiserve.cli.apps import app_or_exit, find_app, working_folder
 from wsgiserve.server.errors import StartError
 
@@ -53,3 +56,25 @@ def test_a_name_of_another_folder_does_not_count(tmp_path, monkeypatch, pwd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWD", pwd)
     assert working_folder() == os.getcwd() == str(tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [["app"], ["files"], ["routes", "app"]])
+def test_a_working_folder_that_was_removed_is_one_plain_line(tmp_path, arguments):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os, sys; os.rmdir({str(gone)!r}); sys.argv = ['wsgiserve', *{arguments!r}]; " + (
+        "from wsgiserve.cli import main; main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=gone,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("wsgiserve: ")
+    assert ended.stderr.count("\n") == 1

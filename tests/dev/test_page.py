@@ -140,3 +140,15 @@ def test_an_app_can_show_an_error_that_it_has_caught():
     answer = Page(app=careful).get()
     assert answer.status_int == 500
     assert "ValueError: caught" in answer.text
+
+
+def test_another_host_gets_no_traceback():
+    """Any web page can have a browser ask a name that leads to this machine (DNS rebinding)."""
+    page = Page()
+    assert "their &lt;fault&gt;" in page.get("/fault").text
+    for host in ("evil.example", "evil.example:8000", ""):
+        with pytest.raises(
+            ValueError, match="their"
+        ):  # The server logs it, and answers without a word of it.
+            page.client.get("/fault", extra_environ={"HTTP_HOST": host})
+        assert page.client.get("/", extra_environ={"HTTP_HOST": host}).text == "answer"

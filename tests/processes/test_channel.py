@@ -109,3 +109,18 @@ def test_a_child_that_the_app_forks_holds_no_channel():
     assert os.waitpid(pid, 0)[1] == 0
     os.close(begun)
     os.close(go)
+
+
+def test_a_default_timeout_of_the_app_ends_no_wait():
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(0.01)
+    try:
+        left, right = socket.socketpair()
+    finally:
+        socket.setdefaulttimeout(before)
+    ours, theirs = Channel(left), Channel(right)
+    assert left.gettimeout() is None
+    theirs.send(event="late")
+    assert ours.wait() == {"event": "late"}
+    ours.close()
+    theirs.close()

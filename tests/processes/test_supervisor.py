@@ -216,3 +216,13 @@ def test_a_terminal_that_is_closed_stops_the_server(folder):
         wait_until(lambda: who(port)[0] != worker)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert refuses(port)
+
+
+def test_sigusr1_is_harmless(folder):
+    with serving(folder, "app") as (program, port):
+        before = who(port)
+        program.process.send_signal(signal.SIGUSR1)
+        os.kill(before[0], signal.SIGUSR1)
+        program.process.send_signal(signal.SIGHUP)  # A signal behind it has come through.
+        wait_until(lambda: who(port)[0] != before[0])
+        assert program.stop()[0] == 0

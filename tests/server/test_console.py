@@ -100,3 +100,14 @@ def test_log_lines_go_to_standard_error_unless_the_app_configured_logging(monkey
     record = logger.makeRecord("wsgiserve", logging.INFO, __file__, 1, "a text", (), None)
     assert handler.format(record).endswith(" INFO a text")
     assert len(handler.format(record)) == len("2026-01-31 12:00:00 INFO a text")
+
+
+def test_the_logger_is_enabled_again_after_an_app_has_disabled_all_others():
+    """logging.config does so by default."""
+    logger = logging.getLogger("wsgiserve")
+    logger.disabled = True
+    try:
+        console.log_to_stderr()
+        assert not logger.disabled
+    finally:
+        logger.disabled = False

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from wsgiserve.server.console import EXIT_NO_APP
+from wsgiserve.server.console import EXIT_NO_APP, EXIT_USAGE, fail
 from wsgiserve.server.errors import StartError
 from wsgiserve.target import TargetError, UserCodeError, load_app
 
@@ -41,6 +41,11 @@ def working_folder() -> str:
     """
     folder = os.environ.get("PWD", "")
     try:
-        return folder if folder and os.path.samefile(folder, ".") else os.getcwd()
+        if folder and os.path.samefile(folder, "."):
+            return folder
     except OSError:
+        pass
+    try:
         return os.getcwd()
+    except OSError:
+        fail("the current folder does not exist any more; change to one that does", EXIT_USAGE)

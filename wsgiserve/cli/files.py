@@ -18,6 +18,7 @@ from wsgiref.util import is_hop_by_hop
 import click
 
 from wsgiserve.cli.addresses import choose_address, host_port, note, urls
+from wsgiserve.cli.apps import working_folder
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import server_options
 from wsgiserve.config.binds import is_loopback
@@ -159,6 +160,8 @@ def command(
 
     Takes the arguments of "python -m http.server". Visitors only read unless you add --upload or --delete.
     """
+    if not os.path.isabs(directory):
+        working_folder()  # Or the program ends: it was removed.
     from wsgiserve.files import Files
 
     for name, value in headers:

@@ -74,7 +74,6 @@ class Development:
             self._debugged = DebuggedApplication(_raising(app), evalex=True)
             self._debugged.trusted_hosts = TRUSTED_HOSTS
             self.pin = self._debugged.pin
-            self._app = self._debugged
 
     def show(self, version: str, broken: str) -> None:
         """Show that newer code is broken, or sound again."""
@@ -83,12 +82,15 @@ class Development:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == VERSION_PATH:
             return _answer(environ, start_response, "200 OK", "text/plain", self.version)
-        environ[DEBUGGER] = self._debug
-        if self._app is None or (self.broken and _visits(environ)):
+        app = self._app
+        if app is not None and _is_local(environ):  # Others get neither tracebacks nor the debugger's secret.
+            app = self._debugged
+            environ[DEBUGGER] = self._debug
+        if app is None or (self.broken and _visits(environ)):
             return self._page(environ, start_response)
         if self.broken:
             start_response = _marking(start_response)
-        return ClosingIterator(self._app(environ, start_response), self._check_modules)
+        return ClosingIterator(app(environ, start_response), self._check_modules)
 
     def _debug(self, request: Request, error: Exception) -> Response:
         """Return the debugger's page for an error that the app caught and logged."""
@@ -102,13 +104,18 @@ class Development:
 
     def _page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         text = self.broken
-        if not host_is_trusted(environ.get("HTTP_HOST", ""), TRUSTED_HOSTS):
+        if not _is_local(environ):
             text = "The terminal says why; ask for localhost to read it here."
         if not _visits(environ):
             return _answer(environ, start_response, "500 The Code Is Broken", "text/plain", f"{text}\n")
         note = _NONE if self._app is None else _OLD
         page = _PAGE.format(text=escape(text), note=note, path=VERSION_PATH, version=self.version)
         return _answer(environ, start_response, "500 The Code Is Broken", "text/html", page)
+
+
+def _is_local(environ: WSGIEnvironment) -> bool:
+    """Whether a request names this machine: any web page can have a browser ask a name that leads here."""
+    return host_is_trusted(environ.get("HTTP_HOST", ""), TRUSTED_HOSTS)
 
 
 def _raising(app: WSGIApplication) -> WSGIApplication:

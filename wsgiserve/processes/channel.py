@@ -21,6 +21,8 @@ class Channel:
     """One end of a socket pair; the supervisor's ends do not block."""
 
     def __init__(self, sock: socket.socket) -> None:
+        if sock.gettimeout():  # The app may have set a default (socket.setdefaulttimeout).
+            sock.settimeout(None)
         self.sock = sock
         self._unread = b""
         self._waiting: list[dict[str, Any]] = []

@@ -92,7 +92,7 @@ def _close(channel: Channel, listeners: list[Listener]) -> None:
 def _ignore_signals() -> None:
     """Ignore the signals that the supervisor acts on; programs that the app forks get the defaults."""
     signals.restore()
-    for number in signals.existing(("SIGINT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGTTOU")):
+    for number in signals.existing(("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")):
         signal.signal(number, signals.ignore)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=signals.restore)

@@ -54,8 +54,8 @@ class AccessLog:
         self._time = ""
 
     def add(self, peer: str, user: str, text: str, started: float) -> None:
-        """Add the line of an exchange that is over; it ``started`` at this ``time.time()``."""
-        microseconds = int((time.time() - started) * 1e6)
+        """Add the line of an exchange that is over; it ``started`` at this ``time.monotonic()``."""
+        microseconds = int((time.monotonic() - started) * 1e6)
         if user != "-":
             user = user.translate(_ESCAPES).replace(" ", "\\x20")
         self._lines.append(f"{peer} - {user}{self._time}{text}{microseconds}\n")

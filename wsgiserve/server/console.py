@@ -97,6 +97,7 @@ def say_what_runs(config: Config, running: int) -> None:
 def log_to_stderr() -> logging.Handler | None:
     """Write log lines to standard error, unless the app configured logging; return the handler, if any."""
     logger = logging.getLogger("wsgiserve")
+    logger.disabled = False  # logging's dictConfig disables all loggers that the app does not name.
     if logger.hasHandlers():
         return None
     handler = logging.StreamHandler()

@@ -111,8 +111,7 @@ class EventLoop:
             return "over"
         by_fd = self.connections.by_fd
         events = self._poll()
-        self.gateway.tick()
-        now = monotonic()
+        now = self.gateway.tick()
         if now >= self._due:
             self._forgive_pause(now)
         self._idle_until = now + self.config.keep_alive

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.client import get
 from tests.server.http.lone import ask
 from tests.server.http.test_extensions import REQUEST
 from wsgiserve.protocol.errors import LocalProtocolError
@@ -44,13 +45,11 @@ WRONG = {
     "no-phrase": (answering("200", [TEXT]), "no reason phrase"),
     "status-subclass": (answering(Text("200 OK"), [TEXT]), "must be a str"),
     "no-content-type": (answering("200 OK", []), "no Content-Type"),
-    "content-type-of-204": (answering("204 No Content", [TEXT], []), "leave the Content-Type"),
     "body-of-204": (answering("204 No Content", [], [b"x"]), "gave a body"),
     "headers-tuple": (answering("200 OK", (TEXT,)), "must be a list"),
     "pair-list": (answering("200 OK", [list(TEXT)]), "tuple of two str"),
     "status-header": (answering("200 OK", [TEXT, ("Status", "200")]), "CGI"),
     "underscore": (answering("200 OK", [TEXT, ("X_A", "1")]), "underscore"),
-    "blank-value": (answering("200 OK", [TEXT, ("X-A", " 1")]), "white space"),
     "keyword": (answering("200 OK", [TEXT], exc_info=None), "by position"),
     "bytes": (answering("200 OK", [TEXT], b"x"), "return [data]"),
     "text-in-list": (answering("200 OK", [TEXT], ["x"]), "returned str"),
@@ -63,7 +62,7 @@ WRONG = {
         "sys.exc_info()",
     ),
     "closes-input": (reading(lambda stream: stream.close()), "closed wsgi.input"),
-    "seeks-input": (reading(lambda stream: stream.seek(0)), "wsgi.input.seek"),
+    "seeks-input": (reading(lambda stream: stream.seek(0)), "wsgi.input has no seek"),
     "reads-text": (reading(lambda stream: stream.read("5")), "takes one number"),
 }
 
@@ -117,3 +116,23 @@ def test_a_call_without_a_server_is_checked_too() -> None:
     environ = {"REQUEST_METHOD": "GET", "wsgi.input": io.BytesIO()}
     with pytest.raises(LocalProtocolError, match=r"return \[data\]"):
         app(environ, lambda *arguments: lambda data: None)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        (answering("204 No Content", [TEXT], []), "a 204 has no content; leave the Content-Type header out"),
+        (answering("200 OK", [TEXT, ("X-A", " 1")]), "the header X-A has white space around its value"),
+    ],
+    ids=["content-type-of-204", "blank-value"],
+)
+def test_what_every_server_copes_with_is_a_warning_once(caplog, monkeypatch, app, said):
+    monkeypatch.setattr("wsgiserve.server.http.strict._warned", set())
+    for _ in range(2):
+        assert ask(get("/", "Connection: close"), app, bare=True, strict=True).split()[1] in (b"200", b"204")
+    assert [record.getMessage() for record in caplog.records] == [f"--strict: {said}"]
+
+
+def test_an_app_may_ask_what_the_input_has():
+    app = reading(lambda stream: hasattr(stream, "seek") or hasattr(stream, "fileno"))
+    assert ask(get("/", "Connection: close"), app, strict=True).startswith(b"HTTP/1.1 200 ")

@@ -49,7 +49,7 @@ class Gateway:
         self._last_head: tuple[object, object, ResponseHead | None] = (None, None, None)
         self.starts: dict[tuple[object, ...], Start] = {}  # rendered starts of responses, of this epoch
         self.epoch = object()  # at most a second, until the Date line or ``parting`` changes
-        self.now = 0.0  # time.time() of the last tick
+        self.now = 0.0  # time.monotonic() of the last tick
         self._second = 0
         self._date_line = self._date_and_server = b""
         self.tick()
@@ -106,16 +106,22 @@ class Gateway:
         self.parting = True
         self._begin_epoch()
 
-    def tick(self) -> None:
-        """Keep the Date line true: once a turn of the loop, and when an exchange took a while."""
-        self.now = time.time()
-        if int(self.now) != self._second:
-            self._second = int(self.now)
+    def tick(self) -> float:
+        """Keep the Date line true, and return the monotonic time.
+
+        Called once a turn of the loop, and when an exchange took a while. Only what a person reads comes from
+        the system's clock, which may be set.
+        """
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
             if self.access_log is not None:
-                self.access_log.tick(self.now)
+                self.access_log.tick(second)
             self._date_line = f"Date: {formatdate(self._second, usegmt=True)}\r\n".encode()
             self._date_and_server = self._date_line + _SERVER_LINE
             self._begin_epoch()
+        self.now = now = time.monotonic()
+        return now
 
     def _begin_epoch(self) -> None:
         self.starts = {}

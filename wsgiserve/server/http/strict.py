@@ -2,12 +2,13 @@
 
 The server always refuses a response that cannot be sent. Here are the other checks: of things that this
 server would let pass and another one, or a client, would not. Each is a LocalProtocolError: a line in the log
-and a 500 or, once the head has left, a cut connection. For development and tests; it costs a few microseconds
-a request.
+and a 500 or, once the head has left, a cut connection. A violation that every server copes with is a warning,
+once. For development and tests; it costs a few microseconds a request.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,12 @@ from wsgiserve.server.http.file_wrapper import FileWrapper
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+logger = logging.getLogger("wsgiserve")
+
+MOST_WARNINGS = 100
+_warned: set[str] = set()
 
 
 def strict(app: WSGIApplication) -> WSGIApplication:
@@ -56,7 +63,7 @@ class _Call:
         if code in ("204", "304"):
             self.bodiless = True
             if "content-type" in names:
-                raise LocalProtocolError(f"a {code} has no content; leave the Content-Type header out")
+                _warn(f"a {code} has no content; leave the Content-Type header out")
         elif "content-type" not in names:
             raise LocalProtocolError("there is no Content-Type header; clients would have to guess")
         if "content-length" in names and names["content-length"].isdigit():
@@ -159,8 +166,8 @@ class _Input:
         raise LocalProtocolError("the app closed wsgi.input, which is the server's to close")
 
     def __getattr__(self, name: str) -> Any:
-        raise LocalProtocolError(
-            f"the app used wsgi.input.{name}; PEP 3333 has read, readline, readlines and iteration"
+        raise AttributeError(  # Not a violation by itself: an app may only ask, as hasattr() does.
+            f"wsgi.input has no {name}; PEP 3333 has read, readline, readlines and iteration"
         )
 
     def _use(self, name: str, *size: int) -> Any:
@@ -169,6 +176,13 @@ class _Input:
         if len(size) > 1 or not all(isinstance(number, int) for number in size):
             raise LocalProtocolError(f"wsgi.input.{name} takes one number, not {size!r}")
         return getattr(self._stream, name)(*size)
+
+
+def _warn(text: str) -> None:
+    """Log a violation that every server copes with, once."""
+    if text not in _warned and len(_warned) < MOST_WARNINGS:
+        _warned.add(text)
+        logger.warning("--strict: %s", text)
 
 
 def _check_status(status: object) -> None:
@@ -190,4 +204,4 @@ def _check_headers(headers: object) -> None:
         if "_" in name:
             raise LocalProtocolError(f"the header {name} has an underscore, which proxies drop; use a hyphen")
         if value != value.strip(" \t"):
-            raise LocalProtocolError(f"the header {name} has white space around its value: {value!r}")
+            _warn(f"the header {name} has white space around its value")
