@@ -19,6 +19,9 @@ class Clock:
     def time(self):
         return self.now
 
+    def monotonic(self):
+        return 1.0
+
 
 def test_date_is_that_of_the_answer(monkeypatch):
     """Starts of responses are kept, but not for longer than their date is true."""
@@ -31,6 +34,15 @@ def test_date_is_that_of_the_answer(monkeypatch):
                 assert parsedate_to_datetime(date).timestamp() == int(clock.now)
             clock.now += 0.5
             client.gateway.tick()
+
+
+def test_a_clock_that_is_set_back_changes_no_duration(monkeypatch):
+    clock = Clock(1_000_000_000.9)
+    monkeypatch.setattr("wsgiserve.server.http.gateway.time", clock)
+    with Lone(answer(b"hello")) as client:
+        before = client.gateway.now
+        clock.now -= 3600
+        assert client.gateway.tick() == before
 
 
 def test_equal_heads_are_answered_each_in_its_way():

@@ -26,13 +26,14 @@ import struct
 import sys
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Literal, NoReturn, Protocol
 
 from wsgiserve.config import Config
 from wsgiserve.protocol.fields import FieldBlock
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.http.environ import Environ
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment
 from wsgiserve.server.http.pace import Pace
 from wsgiserve.server.sockets.poller import Poller
@@ -55,7 +56,6 @@ MSG_MORE: int = getattr(socket, "MSG_MORE", 0)
 logger = logging.getLogger("wsgiserve")
 
 Ending = Literal["", "close", "linger", "cut", "reset"]
-Environ = dict[str, Any]
 
 
 class Running(Protocol):

@@ -23,11 +23,12 @@ from wsgiserve.protocol.errors import LocalProtocolError, RemoteProtocolError
 from wsgiserve.protocol.response import CONTINUE, error_response
 from wsgiserve.server.access_log import line_text
 from wsgiserve.server.errors import ClientDisconnected
-from wsgiserve.server.http.connection import Connection, Environ
-from wsgiserve.server.http.environ import request_environ
+from wsgiserve.server.http.connection import Connection
+from wsgiserve.server.http.environ import Environ, request_environ
 from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.input import BodyStream
 from wsgiserve.server.http.response import Response
+from wsgiserve.tracebacks import theirs
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -204,8 +205,9 @@ class Exchange(Response):
         elif isinstance(error, LocalProtocolError):
             self._complain(str(error))
         else:
-            theirs = (type(error), error, _below_here(error.__traceback__))
-            logger.error("%s %s raised", self.request.method, self.request.target, exc_info=theirs)
+            frames = theirs(error.__traceback__) or error.__traceback__  # All of them if none is theirs.
+            exc_info = (type(error), error, frames)
+            logger.error("%s %s raised", self.request.method, self.request.target, exc_info=exc_info)
         if self.complete:
             return  # The client has its whole response; only close() failed.
         if self.head_sent:
@@ -311,13 +313,6 @@ class Exchange(Response):
 
 def _log_nothing() -> None:
     pass
-
-
-def _below_here(frames: TracebackType | None) -> TracebackType | None:
-    """Leave our own frames out of a traceback."""
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
-        frames = frames.tb_next
-    return frames
 
 
 def _iterate(result: Any) -> Iterator[Any]:

@@ -23,8 +23,8 @@ from wsgiserve.protocol.response import (
     switching_protocols,
 )
 from wsgiserve.server.errors import ClientDisconnected
-from wsgiserve.server.http.connection import Connection, Environ
-from wsgiserve.server.http.environ import block_environ
+from wsgiserve.server.http.connection import Connection
+from wsgiserve.server.http.environ import Environ, block_environ
 from wsgiserve.server.http.file_wrapper import FileSegment, FileWrapper
 from wsgiserve.server.http.gateway import Gateway, Start
 from wsgiserve.server.http.pace import Pace
