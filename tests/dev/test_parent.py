@@ -190,14 +190,15 @@ def test_a_fault_in_a_view_of_our_app_is_too(tmp_path):
     with Program(tmp_path, "ours", "--dev", "--bind", "127.0.0.1:0") as program:
         port = int(re.search(r":(\d+) ", program.announcement())[1])
         with Client(port=port) as client:
-            page = client.ask(get())
+            page = client.ask(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert page.status == 500
             assert b"ValueError: in the view" in page.body
+            assert b"in the view" not in client.ask(get()).body  # of Host: test
             assert client.ask(get("/key")).body == b"handled"
             assert client.ask(get("/none")).status == 404
         code, _, err = program.stop()
     assert code == 0
-    assert err.count("\nTraceback ") == 1
+    assert err.count("\nTraceback ") == 2
     assert b"dev/page.py" not in page.body
 
 

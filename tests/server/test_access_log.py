@@ -49,10 +49,10 @@ def test_lines_of_several_writers_never_mix():
         os.close(writing)
 
         def write(name, log):
-            log.tick(time.time())
+            log.tick(time.monotonic())
             for _ in range(50):
                 for number in range(300):
-                    log.add(name, "-", f"{'x' * (number % 90)} ", time.time())
+                    log.add(name, "-", f"{'x' * (number % 90)} ", time.monotonic())
                 log.flush()
 
         writers = [threading.Thread(target=write, args=(f"w{i}", log)) for i, log in enumerate(logs)]
@@ -88,11 +88,11 @@ def test_log_goes_on_when_there_is_room_again_and_tells_what_was_lost(tmp_path, 
         log = AccessLog(os.fdopen(descriptor, "w"))
         log.tick(0)
         for _ in range(3):
-            log.add("one", "-", "x ", time.time())
+            log.add("one", "-", "x ", time.monotonic())
             log.flush()
         assert not caplog.records
         os.dup2(good.fileno(), descriptor)
-        log.add("two", "-", "x ", time.time())
+        log.add("two", "-", "x ", time.monotonic())
         with caplog.at_level(logging.WARNING, "wsgiserve"):
             log.flush()
         log._stream.close()

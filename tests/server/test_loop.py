@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import socket
+import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 
@@ -83,6 +85,8 @@ def clock(monkeypatch):
     clock = [1000.0]
     for module in ("loop", "connections", "http.connection", "shutdown", "acceptor"):
         monkeypatch.setattr(f"wsgiserve.server.{module}.monotonic", lambda: clock[0])
+    times = SimpleNamespace(monotonic=lambda: clock[0], time=time.time)
+    monkeypatch.setattr("wsgiserve.server.http.gateway.time", times)
     return clock
 
 
