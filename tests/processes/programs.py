@@ -55,6 +55,14 @@ def who(port):
         return int(worker), int(supervisor), version
 
 
+def last_answer(client):
+    """Ask until a worker that retires answers; it may not have its order yet."""
+    response = client.ask(get())
+    while "connection" not in response.headers:
+        response = client.ask(get())
+    return response
+
+
 def workers(port, count=20):
     return {who(port)[0] for _ in range(count)}
 
