@@ -1,4 +1,4 @@
-"""What the tests of the server share; whatever takes ``serving`` runs with each of the pollers."""
+"""Servers in the background; a test that takes ``serving`` runs with each of the pollers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import pytest
 
 from tests.server.apps import Gate
 from wsgiserve import Server
+from wsgiserve.config import Config
+from wsgiserve.config.binds import parse_bind
+from wsgiserve.server import connections, loop
 from wsgiserve.server.sockets.poller import SelectorsPoller
 
 
@@ -23,14 +26,34 @@ POLLERS = [
 ]
 
 
+class UncheckedConfig(Config):
+    """A configuration whose timeouts may be shorter than users may choose."""
+
+    def __post_init__(self):
+        pass
+
+
 @pytest.fixture(params=POLLERS)
 def serving(request):
     """Return ``serving(app, **options)``: a server in the background on a free port, for a with block."""
 
     def serving(app, **options):
-        return request.param(app, port=0, **{"graceful_timeout": 5, **options})
+        defaults = {"bind": (parse_bind("127.0.0.1:0"),), "access_log": False, "graceful_timeout": 5}
+        return request.param(app, config=UncheckedConfig(**{**defaults, **options}))
 
     return serving
+
+
+@pytest.fixture
+def swift_sweeps(monkeypatch):
+    """Have the loop look at deadlines every few milliseconds."""
+    monkeypatch.setattr(loop, "SWEEP_SECONDS", 0.02)
+
+
+@pytest.fixture
+def short_farewell(monkeypatch, swift_sweeps):
+    """Wait little for a client that has its answer to close the connection."""
+    monkeypatch.setattr(connections, "LINGER_SECONDS", 0.1)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ A call is held in the app by a gate, not by a time; that it was deposed shows in
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import socket
@@ -283,83 +282,6 @@ def test_log_handler_that_raises_costs_one_connection(serving, gate, path):
             wait_until(lambda: not connections(server))
     finally:
         logger.removeHandler(handler)
-
-
-# -- slow clients
-
-
-@pytest.mark.parametrize("threads", [2, 64])
-def test_slow_reader_of_a_generator_does_not_block_others(serving, threads):
-    size, count = 65536, 100
-
-    @validator
-    def app(environ, start_response):
-        start_response("200 OK", [TEXT])
-        if environ["PATH_INFO"] == "/large":
-            return (bytes([number]) * size for number in range(count))
-        return iter([environ["PATH_INFO"].encode()])
-
-    with serving(app, threads=threads) as server, Client(server, receive_buffer=4096) as reader:
-        reader.send(get("/large"))
-        assert reader.sock.recv(1) == b"H"
-        reader.unread = b"H"
-        ask_fast(server, 20)
-        assert reader.response().body == b"".join(bytes([number]) * size for number in range(count))
-        assert reader.ask(get("/fast")).body == b"/fast"
-
-
-def test_slow_readers_of_lists_hold_no_thread(serving):
-    body = bytes(range(256)) * 20_000
-
-    @checked
-    def app(environ, start_response):
-        start_response("200 OK", [TEXT])
-        return [body if environ["PATH_INFO"] == "/large" else environ["PATH_INFO"].encode()]
-
-    with serving(app, threads=1) as server, ExitStack() as stack:
-        readers = [stack.enter_context(Client(server, receive_buffer=4096)) for _ in range(5)]
-        for reader in readers:
-            reader.send(get("/large"))
-            assert reader.sock.recv(1) == b"H"
-            reader.unread = b"H"
-        ask_fast(server, 20)
-        for reader in readers:
-            assert reader.response().body == body
-
-
-@pytest.mark.slow
-def test_reader_that_stalls_is_given_up(serving):
-    result = Blocks([b"x" * 65536] * 1000)
-
-    @validator
-    def app(environ, start_response):
-        start_response("200 OK", [TEXT])
-        return result
-
-    with serving(app, stall_timeout=1) as server, Client(server, receive_buffer=4096) as reader:
-        reader.send(get())
-        wait_until(lambda: result.closings)
-        wait_until(lambda: not connections(server))
-    assert result.closings == 1
-
-
-def test_slow_uploader_does_not_block_others(serving):
-    @checked
-    def app(environ, start_response):
-        body = environ["wsgi.input"].read(-1)
-        start_response("200 OK", [TEXT])
-        return [hashlib.md5(body).hexdigest().encode() if body else environ["PATH_INFO"].encode()]
-
-    body = random.Random(1).randbytes(2_000_000)
-    request = get(method="POST", body=body)
-    with serving(app, threads=2) as server, Client(server) as small, Client(server) as large:
-        small.send(get("/", "Content-Length: 9", method="POST"))
-        for start in range(0, len(request), 300_000):
-            large.send(request[start : start + 300_000])
-            ask_fast(server)
-        assert large.response().body == hashlib.md5(body).hexdigest().encode()
-        small.send(b"some body")
-        assert small.response().body == hashlib.md5(b"some body").hexdigest().encode()
 
 
 # -- the end

@@ -1,286 +1,109 @@
-"""Requests that are refused: the status, that the answer arrives, and that nothing is left behind."""
+"""Log lines that cannot become a flood, with a clock of the test's own."""
 
 from __future__ import annotations
 
-import itertools
-import os
-import select
-import threading
+import logging
 
 import pytest
 
-from tests.server.apps import answer, checked, connections
-from tests.server.client import SECONDS, Client, get, wait_until
-from tests.server.http.lone import Lone
-from wsgiserve.server.http.pace import Pace
+from tests.server.apps import answer
+from tests.server.client import Client
+from wsgiserve.protocol import RemoteProtocolError
+from wsgiserve.server.refusals import LINES_A_SECOND, SHORTAGE_SECONDS, RefusalLog, ShortageLog, report
 
-LIMITS = {"max_line": 200, "max_head": 1024, "max_fields": 10, "max_body": 1_000_000}
-CHUNKED = "Transfer-Encoding: chunked"
-
-
-def descriptors():
-    return len(os.listdir("/proc/self/fd"))
+REFUSAL = RemoteProtocolError(400, "the Host field is not host[:port]")
 
 
-HELLO = checked(answer(b"hello"))
-
-REFUSED = {
-    "400 no request line": (400, b"hello\r\n\r\n"),
-    "400 bare LF": (400, b"GET / HTTP/1.1\nHost: x\n\n"),
-    "400 NUL": (400, get("/", "X: a\0b")),
-    "400 no Host": (400, b"GET / HTTP/1.1\r\n\r\n"),
-    "400 two Hosts": (400, get("/", "Host: b")),
-    "400 folding": (400, get("/", "X: a", " b")),
-    "400 space before colon": (400, get("/", "X : a")),
-    "400 two lengths": (400, get("/", "Content-Length: 1", "Content-Length: 1") + b"x"),
-    "400 length and chunked": (400, get("/", "Content-Length: 1", CHUNKED) + b"0\r\n\r\n"),
-    "400 chunked on 1.0": (400, get("/", CHUNKED, minor=0) + b"0\r\n\r\n"),
-    "400 chunk size": (400, get("/", CHUNKED) + b"0x5\r\nhello\r\n0\r\n\r\n"),
-    "400 chunk end": (400, get("/", CHUNKED) + b"5\r\nhelloX\r\n0\r\n\r\n"),
-    "400 TLS": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
-    "413 length": (413, get("/", "Content-Length: 1000001")),
-    "413 chunked": (413, get("/", CHUNKED) + b"F4241\r\n"),
-    "414": (414, get("/" + "x" * 200)),
-    "414 no end": (414, b"GET /" + b"x" * 300),
-    "417": (417, get("/", "Expect: 200-ok", "Content-Length: 5")),
-    "431 bytes": (431, get("/", "X: " + "y" * 1024)),
-    "431 no end": (431, get()[:-2] + b"X: " + b"y" * 2000),
-    "431 count": (431, get("/", *[f"X{n}: y" for n in range(10)])),
-    "431 trailers": (431, get("/", CHUNKED) + b"0\r\n" + b"X: y\r\n" * 4000),
-    "501 coding": (501, get("/", "Transfer-Encoding: gzip")),
-    "501 CONNECT": (501, b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"),
-    "505": (505, b"GET / HTTP/2.0\r\nHost: x\r\n\r\n"),
-}
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a list whose one item is the time."""
+    clock = [1000.0]
+    monkeypatch.setattr("wsgiserve.server.refusals.monotonic", lambda: clock[0])
+    return clock
 
 
-def assert_refused(client, status):
-    response = client.response()
-    assert response.status == status
-    assert response.headers["connection"] == "close"
-    assert response.headers["content-type"] == "text/plain; charset=utf-8"
-    assert response.body.startswith(b"%d " % status)
-    assert client.rest() == b""
+def test_refusal_is_one_line_with_its_status_and_cause(clock, log):
+    RefusalLog().add("10.0.0.1", REFUSAL)
+    [record] = log.records
+    assert record.levelname == "INFO"
+    assert record.getMessage() == "10.0.0.1: 400, the Host field is not host[:port]"
+    assert record.exc_info is None
 
 
-def assert_logged_once(log, status):
-    assert len(log.records) == 1
-    assert log.records[0].levelname == "INFO"
-    assert f"127.0.0.1: {status}, " in log.records[0].getMessage()
-    assert log.records[0].exc_info is None
+def test_flood_of_refusals_is_counted_and_not_listed(clock, log):
+    refusals = RefusalLog()
+    for _ in range(3):
+        for _ in range(LINES_A_SECOND + 5):
+            refusals.add("10.0.0.1", REFUSAL)
+        clock[0] += 1
+    lines = ["10.0.0.1: 400, the Host field is not host[:port]"] * LINES_A_SECOND
+    counted = "5 more requests were refused"
+    assert log.messages == [*lines, counted, *lines, counted, *lines]
 
 
-@pytest.mark.parametrize(("status", "request_bytes"), REFUSED.values(), ids=REFUSED)
-def test_request_is_refused(log, status, request_bytes):
-    with Lone(HELLO, **LIMITS) as client:
-        assert client.ask(get()).body == b"hello"
-        client.send(request_bytes)
-        client.half_close()
-        assert_refused(client, status)
-        assert_logged_once(log, status)
-        assert not client.is_open
-
-
-def test_refusal_of_head_has_no_body():
-    with Lone(HELLO) as client:
-        client.send(b"HEAD / HTTP/1.1\r\n\r\n")
-        response = client.response("HEAD")
-        assert (response.status, client.rest()) == (400, b"")
-
-
-@pytest.mark.parametrize(
-    ("status", "unread"),
-    [(414, b"GET /" + b"a" * 300), (400, b"\r\n" * 5), (408, b"GET / HT")],
-    ids=["line without end", "empty lines", "late"],
-)
-def test_refusal_of_an_unread_line_behind_head_has_a_body(status, unread):
-    with Lone(HELLO, **LIMITS) as client:
-        client.send(get(method="HEAD"))
-        assert client.response("HEAD").status == 200
-        client.send(unread)
-        client.unread = client.serve()
-        if status == 408:
-            client.connections.expire(client.connection)
-        assert_refused(client, status)
-
-
-@pytest.mark.parametrize(
-    "beginning",
-    [b"GET / HTTP", get()[:-2], get("/", "Content-Length: 5", method="POST") + b"hel"],
-    ids=["line", "fields", "body"],
-)
-def test_request_whose_deadline_has_passed_is_408(log, beginning):
-    with Lone(HELLO) as client:
-        client.send(beginning)
-        assert client.serve() == b""
-        if client.connection.pace is not None:
-            client.connection.pace = Pace(0, 0, client.connection.progress())
-        client.connections.expire(client.connection)
-        assert_refused(client, 408)
-    assert_logged_once(log, 408)
-
-
-def test_nothing_is_answered_behind_a_refusal():
-    with Lone(HELLO) as client:
-        client.send(get() + b"GET / HTTP/1.1\r\n\r\n" + get())
-        assert client.response().status == 200
-        assert_refused(client, 400)
+def test_refusals_below_the_rate_are_all_listed(clock, log):
+    refusals = RefusalLog()
+    for _ in range(3 * LINES_A_SECOND):
+        refusals.add("10.0.0.1", REFUSAL)
+        clock[0] += 0.2
+    assert len(log.messages) == 3 * LINES_A_SECOND
 
 
 @pytest.mark.slow
-def test_request_that_does_not_arrive_is_408(serving, log):
-    beginnings = [b"GET / HTTP", get()[:-2], get("/", "Content-Length: 5", method="POST") + b"hel"]
-    with serving(HELLO, head_timeout=1, stall_timeout=1) as server:
-        clients = [Client(server) for _ in beginnings]
-        for client, beginning in zip(clients, beginnings, strict=True):
-            client.send(beginning)
-        for client in clients:
-            assert_refused(client, 408)
-            client.close()
-        wait_until(lambda: not connections(server))
-    assert {record.getMessage() for record in log.records} == {
-        "127.0.0.1: 408, the request did not arrive in time"
-    }
-    assert len(log.records) == 3
+def test_flood_of_bad_requests_is_counted_and_not_listed(serving, log):
+    refused = 0
+    with serving(answer(b"hello")) as server:
+        while "more requests were refused" not in log.text:
+            with Client(server) as client:
+                client.send(b"nonsense\r\n\r\n")
+                assert client.response().status == 400
+            refused += 1
+    listed = sum("400, the request line is not" in line for line in log.messages)
+    counted = sum(int(line.split()[0]) for line in log.messages if "more requests" in line)
+    assert listed + counted == refused
+    assert LINES_A_SECOND <= listed < refused
 
 
-@pytest.mark.slow
-def test_head_deadline_is_absolute(serving):
-    """A byte now and then does not buy time."""
-    with serving(HELLO, head_timeout=1) as server, Client(server) as client:
-        client.send(get()[:-2])
-        client.sock.settimeout(0.1)
-        for _ in range(100):
-            try:
-                received = client.sock.recv(65536)
-                break
-            except TimeoutError:
-                client.send(b"X: y\r\n")
-        assert received.startswith(b"HTTP/1.1 408 ")
+def test_shortage_is_logged_seldom_and_counted(clock, log):
+    shortage = ShortageLog("%d of %d are in use; times so far: %d")
+    for _ in range(21):
+        shortage.add(5, 7)
+        clock[0] += SHORTAGE_SECONDS / 10
+    assert [(record.levelname, record.getMessage()) for record in log.records] == [
+        ("WARNING", "5 of 7 are in use; times so far: 1"),
+        ("WARNING", "5 of 7 are in use; times so far: 11"),
+        ("WARNING", "5 of 7 are in use; times so far: 21"),
+    ]
 
 
-@pytest.mark.slow
-def test_silent_connection_is_closed_without_a_word(serving, log):
-    with serving(HELLO, head_timeout=1) as server, Client(server) as client:
-        assert client.rest() == b""
-    assert not log.records
+def test_each_shortage_has_its_own_count(clock, log):
+    for text in ("one: %d", "other: %d"):
+        ShortageLog(text).add()
+    assert log.messages == ["one: 1", "other: 1"]
 
 
-@pytest.mark.slow
-def test_idle_connection_is_closed_without_a_word(serving, log):
-    with serving(HELLO, keep_alive=0.2) as server, Client(server) as client:
-        assert client.ask(get()).body == b"hello"
-        assert client.rest() == b""
-    assert not log.records
+def test_failure_is_reported_with_its_traceback(log):
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        report("dividing failed")
+    [record] = log.records
+    assert (record.levelname, record.getMessage()) == ("CRITICAL", "dividing failed")
+    assert record.exc_info[0] is ZeroDivisionError
 
 
-@pytest.mark.slow
-def test_streamed_body_that_stops_arriving_is_408(serving, log):
-    @checked
-    def app(environ, start_response):
-        environ["wsgi.input"].read(-1)
-        raise AssertionError("the body is incomplete")
+def test_log_handler_that_fails_too_is_survived():
+    class Failing(logging.Handler):
+        calls = 0
 
-    with serving(app, stall_timeout=1) as server, Client(server) as client:
-        client.send(get("/", "Content-Length: 2000000", method="POST") + b"x" * 1_500_000)
-        assert_refused(client, 408)
-    assert_logged_once(log, 408)
+        def emit(self, record):
+            self.calls += 1
+            raise RuntimeError("the handler has a bug")
 
-
-@pytest.mark.parametrize(
-    ("status", "head"),
-    [
-        (400, b"POST / HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n"),
-        (413, get("/", "Content-Length: 5000000", method="POST")),
-        (413, get("/", CHUNKED, method="POST") + b"4C4B40\r\n"),
-        (417, get("/", "Content-Length: 5000000", "Expect: x", method="POST")),
-        (501, get("/", "Transfer-Encoding: gzip", method="POST")),
-    ],
-)
-def test_answer_arrives_although_a_large_body_is_being_sent(serving, log, status, head):
-    """Closing at once would reset the connection and destroy the answer on its way."""
-    with serving(HELLO, **LIMITS) as server:
-        with Client(server) as client:
-            client.send(head + b"x" * 5_000_000)
-            assert_refused(client, status)
-        assert_logged_once(log, status)
-        wait_until(lambda: not connections(server))
-
-
-@pytest.mark.slow
-def test_client_that_never_stops_sending_is_cut_off(serving):
-    with serving(HELLO, **LIMITS) as server, Client(server) as client:
-        client.send(b"GET / HTTP/1.1\r\n\r\n")
-        with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            send_on(client)
-        wait_until(lambda: not connections(server))
-
-
-def send_on(client):
-    for data in itertools.repeat(b"x" * 65536):
-        client.send(data)
-
-
-def test_nothing_is_left_behind(serving):
-    with serving(HELLO, **LIMITS) as server:
-        with Client(server) as client:
-            assert client.ask(get()).body == b"hello"
-        wait_until(lambda: not connections(server))
-        before, threads = descriptors(), threading.active_count()
-        for _ in range(5):
-            clients = [Client(server) for _ in REFUSED]
-            for client, (_, request_bytes) in zip(clients, REFUSED.values(), strict=True):
-                client.send(request_bytes)
-            for client, (status, _) in zip(clients, REFUSED.values(), strict=True):
-                assert_refused(client, status)
-                client.close()
-        wait_until(lambda: not connections(server))
-        wait_until(lambda: descriptors() == before)
-        assert threading.active_count() <= threads + 2
-        with Client(server) as client:
-            assert client.ask(get()).body == b"hello"
-
-
-def test_client_that_leaves_at_any_byte_leaves_nothing_behind(serving):
-    request_bytes = get("/", method="POST", body=b"hello")
-    with serving(HELLO) as server:
-        before = descriptors()
-        for end in range(len(request_bytes)):
-            client = Client(server)
-            client.send(request_bytes[:end])
-            client.close() if end % 2 else client.reset()
-        wait_until(lambda: not connections(server), SECONDS)
-        wait_until(lambda: descriptors() == before)
-        with Client(server) as client:
-            assert client.ask(get()).body == b"hello"
-
-
-def test_tls_handshake_is_told_apart(log):
-    """A browser that was given https:// by mistake: the log names the cause."""
-    with Lone(answer()) as client:
-        client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
-        assert client.response().status == 400
-        assert client.rest() == b""
-    assert "plain HTTP" in log.text
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("length", [1000, 2_000_000], ids=["in-memory", "streamed"])
-def test_body_that_drips_is_given_up(serving, log, length):
-    """Each byte comes in time, but a call of the app would wait for them for hours."""
-
-    @checked
-    def app(environ, start_response):
-        environ["wsgi.input"].read(-1)
-        raise AssertionError("the body is incomplete")
-
-    with serving(app, stall_timeout=1, min_rate=1_000_000) as server, Client(server) as client:
-        client.send(get("/", f"Content-Length: {length}", method="POST"))
-        wait_until(lambda: drips(client))
-        assert_refused(client, 408)
-    assert_logged_once(log, 408)
-
-
-def drips(client):
-    """Send a byte; whether an answer has come instead of a wish for more."""
-    client.send(b"x")
-    return select.select([client.sock], [], [], 0.1)[0]
+    logger, handler = logging.getLogger("wsgiserve"), Failing()
+    logger.addHandler(handler)
+    try:
+        report("something failed")
+    finally:
+        logger.removeHandler(handler)
+    assert handler.calls == 1
