@@ -10,7 +10,7 @@ from tests.server.apps import Gate
 from wsgiserve import Server
 from wsgiserve.config import Config
 from wsgiserve.config.binds import parse_bind
-from wsgiserve.server import connections, loop
+from wsgiserve.server import loop
 from wsgiserve.server.sockets.poller import SelectorsPoller
 
 
@@ -48,12 +48,6 @@ def serving(request):
 def swift_sweeps(monkeypatch):
     """Have the loop look at deadlines every few milliseconds."""
     monkeypatch.setattr(loop, "SWEEP_SECONDS", 0.02)
-
-
-@pytest.fixture
-def short_farewell(monkeypatch, swift_sweeps):
-    """Wait little for a client that has its answer to close the connection."""
-    monkeypatch.setattr(connections, "LINGER_SECONDS", 0.1)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""When the server accepts connections, and which idle connections make room."""
+"""More clients than connections, on a live server: which clients wait, and which connections make room."""
 
 from __future__ import annotations
 
@@ -43,14 +43,20 @@ def fill(server, stack, count):
     clients = [stack.enter_context(Client(server)) for _ in range(count)]
     for number, client in enumerate(clients):
         client.send(get(f"/{number}")[:-2])
-    wait_until(lambda: len(connections(server)) == count)
+    wait_until(lambda: server.snapshot().connections == count)
     wait_until(lambda: all(each.receiver.buffer for each in connections(server).values()))
     return clients
 
 
 def none_is_answered(clients, seconds):
-    """Watch the clients for a while."""
+    """Whether no client has an answer after so many seconds."""
     return select.select([client.sock for client in clients], [], [], seconds)[0] == []
+
+
+def assert_waiting(server, clients):
+    """See that the server is full, and that these clients wait."""
+    wait_until(lambda: server.snapshot().accepting == "full")
+    assert none_is_answered(clients, 0)
 
 
 @pytest.mark.usefixtures("no_sweep")
@@ -60,8 +66,8 @@ def test_clients_above_the_cap_wait_until_others_close(serving, gate):
         late = [stack.enter_context(Client(server)) for _ in range(5)]
         for number, client in enumerate(late):
             client.send(get(f"/late/{number}", "Connection: close"))
-        assert none_is_answered(late, 0.2)
-        assert len(connections(server)) == 8
+        assert_waiting(server, late)
+        assert server.snapshot().connections == 8
         clients.pop().close()
         assert [client.response().body for client in late] == [b"/late/%d" % number for number in range(5)]
         for number, client in enumerate(clients):
@@ -72,14 +78,14 @@ def test_clients_above_the_cap_wait_until_others_close(serving, gate):
 def test_no_more_than_the_cap_are_accepted_at_once(gate):
     server = Server(checked(gate), port=0, graceful_timeout=5, max_connections=8)
     server.open()
-    with ExitStack() as stack:
-        clients = [stack.enter_context(Client(server)) for _ in range(13)]
+    clients = [Client(server) for _ in range(13)]
+    for client in clients:
+        client.send(b"GET")
+    with server:
+        wait_until(lambda: server.snapshot().accepting == "full")
+        assert server.snapshot().connections == 8
         for client in clients:
-            client.send(b"GET")
-        with server:
-            wait_until(lambda: server.snapshot().accepting == "full")
-            assert len(connections(server)) == 8
-            stack.close()
+            client.close()
 
 
 @pytest.mark.usefixtures("no_sweep")
@@ -90,8 +96,7 @@ def test_connection_that_another_thread_closes_makes_room(serving, gate):
         with Client(server) as busy, Client(server) as late:
             busy.send(b"GET")
             late.send(get("/late"))
-            assert none_is_answered([late], 0.2)
-            assert server.snapshot().accepting == "full"
+            assert_waiting(server, [late])
             gate.opened.set()
             assert slow.response().body == b"/slow"
             assert late.response().body == b"/late"
@@ -108,10 +113,10 @@ def test_connection_that_is_handed_over_makes_room(serving):
 
     with serving(app, max_connections=1) as server, Client(server) as first:
         first.send(b"GET /upgrade HTTP/1.1\r\n")
-        wait_until(lambda: connections(server))
+        wait_until(lambda: server.snapshot().connections)
         with Client(server) as late:
             late.send(get("/late"))
-            assert none_is_answered([late], 0.2)
+            assert_waiting(server, [late])
             first.send(b"Host: test\r\nConnection: upgrade\r\nUpgrade: hello\r\n\r\n")
             assert first.response().status == 101
             assert late.response().body == b"hello"
@@ -140,12 +145,12 @@ def test_as_many_as_the_cap_stay_though_they_are_idle(serving, gate):
 
 
 def test_connection_that_becomes_idle_makes_room(serving, gate, monkeypatch):
-    monkeypatch.setattr(acceptor, "PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(acceptor, "PAUSE_SECONDS", 0.05)
     with serving(checked(gate), max_connections=2) as server, ExitStack() as stack:
         first, second = fill(server, stack, 2)
         with Client(server) as late:
             late.send(get("/late"))
-            assert none_is_answered([late], 0.2)
+            assert_waiting(server, [late])
             first.send(b"\r\n")
             assert first.response().body == b"/0"
             assert late.response().body == b"/late"
@@ -154,10 +159,10 @@ def test_connection_that_becomes_idle_makes_room(serving, gate, monkeypatch):
             assert second.response().body == b"/1"
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("swift_sweeps")
 def test_deadlines_are_kept_while_connections_come_and_go_at_the_cap(serving, gate):
     """A pause of the listeners does not put off what happens each second."""
-    with serving(checked(gate), max_connections=2, head_timeout=1) as server, ExitStack() as stack:
+    with serving(checked(gate), max_connections=2, head_timeout=0.2) as server, ExitStack() as stack:
         slowloris = fill(server, stack, 1)[0]
         until = time.monotonic() + SECONDS
         while none_is_answered([slowloris], 0):
@@ -196,7 +201,7 @@ def test_stop_answers_those_who_wait_for_a_connection(serving, gate):
         late = [stack.enter_context(Client(server)) for _ in range(3)]
         for client in late:
             client.send(get("/late"))
-        assert none_is_answered(late, 0.2)
+        assert_waiting(server, late)
         server.stop()
         for client in late:
             response = client.response()

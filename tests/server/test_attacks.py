@@ -254,7 +254,7 @@ def test_client_that_left_while_it_waited_in_the_queue_is_not_served(serving, ga
         assert first.response().body == b"/slow"
         assert last.response().body == b"/slow/last"
         assert served == ["/slow", "/slow/last"]
-        wait_until(lambda: len(connections(server)) == 2)
+        wait_until(lambda: server.snapshot().connections == 2)
 
 
 def test_what_was_produced_arrives_before_the_next_block_is_made(serving):
@@ -337,7 +337,7 @@ def test_body_is_not_kept_on_an_idle_connection(serving):
         [(body, length)] = bodies
         assert length == 1 << 20
         wait_until(lambda: body() is None)
-        assert len(connections(server)) == 1
+        assert server.snapshot().connections == 1
 
 
 def test_malformed_rest_of_a_body_that_was_answered(serving):

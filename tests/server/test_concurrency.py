@@ -16,7 +16,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from tests.server.apps import TEXT, Blocks, Gate, checked, connections
+from tests.server.apps import TEXT, Blocks, Gate, checked
 from tests.server.client import Client, get, refuses, wait_until
 from tests.server.deposing import ask_fast, depose
 from tests.server.descriptors import no_descriptor_left
@@ -189,12 +189,11 @@ def test_deposed_connection_does_not_make_room_when_descriptors_run_out(serving,
     """It looks idle to the leader, which closes idle ones then; but it belongs to its exchange."""
     with serving(checked(gate)) as server, Client(server) as client, socket.socket() as waiting:
         depose(server, gate, client)
-        wait_until(lambda: len(connections(server)) == 1)
+        wait_until(lambda: server.snapshot().connections == 1)
         with no_descriptor_left():
             waiting.connect(("127.0.0.1", server.port))
-            wait_until(
-                lambda: "cannot accept connections for a second" in log.text or not connections(server)
-            )
+            wait_until(lambda: server.snapshot().accepting == "short" or not server.snapshot().connections)
+        assert "cannot accept connections for a second" in log.text
         gate.opened.set()
         assert client.response().body == b"/slow"
         assert len(log.records) == 1
@@ -213,7 +212,7 @@ def test_client_leaves_while_deposed(serving, log, gate, leave):
             if leave is Client.half_close:
                 assert client.response().body == b"/slow"
                 client.close()
-        wait_until(lambda: not connections(server))
+        wait_until(lambda: not server.snapshot().connections)
         wait_until(lambda: not gate.inside)
     assert not log.records
 
@@ -231,7 +230,7 @@ def test_result_is_closed_once_when_the_client_leaves_while_deposed(serving, gat
         depose(server, gate, client)
         client.reset()
         gate.opened.set()
-        wait_until(lambda: not connections(server))
+        wait_until(lambda: not server.snapshot().connections)
         assert result.closings == 1
 
 
@@ -279,7 +278,7 @@ def test_log_handler_that_raises_costs_one_connection(serving, gate, path):
                     assert client.rest() == b""
                 gate.opened.clear()
                 ask_fast(server)
-            wait_until(lambda: not connections(server))
+            wait_until(lambda: not server.snapshot().connections)
     finally:
         logger.removeHandler(handler)
 

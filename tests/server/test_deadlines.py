@@ -1,4 +1,4 @@
-"""Calls that take too long: the slow log, 504 or a cut, and what becomes of the thread."""
+"""Calls that take too long, on a live server: the slow log, 504 or a cut, and the end of the thread."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ import pytest
 from tests.program import LOG_LINE, serving_program
 from tests.server.apps import TEXT, Blocks, answer, checked, connections, generator
 from tests.server.client import SECONDS, STANDING, Client, get, wait_until, whole
-from tests.server.threads.fakes import (
-    threads,
-)
+from tests.server.threads.fakes import threads
 from wsgiserve.server.errors import ClientDisconnected, RequestTimeout
 
-TIMEOUT = 0.2
+TIMEOUT = 0.1  # for tests in which no call is to be in time
 LATE = b"504 Gateway Timeout: the application took too long\n"
 
 
@@ -68,13 +66,13 @@ def test_slow_request_is_logged_once_with_its_place(serving, app, log):
         client.send(get("/hang?secret"))
         wait_until(lambda: messages(log))
         began = time.monotonic()
-        while time.monotonic() < began + 0.3:
+        while time.monotonic() < began + 0.1:
             assert other.ask(get("/fast")).body == b"/fast"
         app.let_go.set()
         assert client.response().body == b"/hang"
     [line] = messages(log)
     place = rf" < {re.escape(__file__)}:\d+ __call__ < "
-    assert re.match(r"GET /hang has run for 0\.[1-3] s; it is at \S+threading\.py:\d+ wait < ", line), line
+    assert re.match(r"GET /hang has run for 0\.[1-9] s; it is at \S+threading\.py:\d+ wait < ", line), line
     assert re.search(place, line), line
     assert "wsgiserve/server" not in line
     assert "\n" not in line
@@ -95,7 +93,7 @@ def test_request_that_waits_for_its_client_is_said_to(serving, log):
 
 def test_fast_requests_are_not_logged(serving, log):
     with (
-        serving(checked(answer(b"app")), slow_log=0.1, request_timeout=0.2) as server,
+        serving(checked(answer(b"app")), slow_log=5, request_timeout=10) as server,
         Client(server) as client,
     ):
         for _ in range(50):
@@ -107,14 +105,14 @@ def test_fast_requests_are_not_logged(serving, log):
 
 
 def test_overdue_request_is_504_and_others_are_unaffected(serving, app, log):
-    with serving(checked(app), request_timeout=TIMEOUT) as server, Client(server) as client:
+    with serving(checked(app), request_timeout=0.3) as server, Client(server) as client:
         started = time.monotonic()
         client.send(get("/hang"))
         with Client(server) as other:
             for _ in range(20):
                 assert other.ask(get("/fast")).body == b"/fast"
         response = client.response()
-        assert TIMEOUT <= time.monotonic() - started < SECONDS
+        assert 0.3 <= time.monotonic() - started < SECONDS
         assert response.raw == whole(
             "HTTP/1.1 504 Gateway Timeout",
             "Content-Type: text/plain; charset=utf-8",
@@ -129,7 +127,7 @@ def test_overdue_request_is_504_and_others_are_unaffected(serving, app, log):
         assert app.ends == []
     [line] = messages(log)
     assert re.match(
-        r"GET /hang ran for 0\.2 s, longer than --request-timeout; its thread is given up at ", line
+        r"GET /hang ran for 0\.[3-9] s, longer than --request-timeout; its thread is given up at ", line
     )
     assert f"{__file__}:" in line
 
@@ -173,7 +171,7 @@ def test_overdue_call_that_waits_for_its_client_to_read_is_cut(serving):
     app = answer(*[b"x" * 1_000_000] * 100, kind=generator)
     with serving(app, request_timeout=TIMEOUT) as server, Client(server, receive_buffer=4096) as client:
         client.send(get())
-        wait_until(lambda: not connections(server))
+        wait_until(lambda: not server.snapshot().connections)
         wait_until(lambda: not server.snapshot().lost)  # Its thread was woken.
         with pytest.raises((ConnectionResetError, EOFError)):
             client.response()
@@ -264,8 +262,7 @@ def test_lock_that_a_given_up_call_waits_for_is_let_go_again(serving, app):
 
 def test_what_a_given_up_call_does_later_reaches_nobody(serving, app, log):
     """Its descriptor's number is not given to another connection, to which it would send."""
-    with serving(checked(app), request_timeout=TIMEOUT) as server, ExitStack() as stack:
-        numbers = set(connections(server))
+    with serving(checked(app), request_timeout=0.3) as server, ExitStack() as stack:
         hanging = [stack.enter_context(Client(server)) for _ in range(5)]
         for number, client in enumerate(hanging):
             client.send(get(f"/hang/{number}"))
@@ -302,10 +299,12 @@ def test_given_up_call_learns_that_its_client_is_gone(serving, app):
         assert gone == [False]
 
 
-@pytest.mark.parametrize("count", [16, pytest.param(100, marks=pytest.mark.slow)])
-def test_calls_that_hang_do_not_stop_service(app, serving, log, count):
+@pytest.mark.parametrize(
+    ("count", "cap", "timeout"), [(8, 4, 0.2), pytest.param(100, 8, 0.2, marks=pytest.mark.slow)]
+)
+def test_calls_that_hang_do_not_stop_service(app, serving, log, count, cap, timeout):
     with (
-        serving(checked(app), threads=8, request_timeout=TIMEOUT, max_queue=1000) as server,
+        serving(checked(app), threads=cap, request_timeout=timeout, max_queue=1000) as server,
         Client(server) as other,
         ExitStack() as stack,
     ):
@@ -365,8 +364,8 @@ def test_deadline_is_in_the_environ(serving):
     assert now + 4 < deadline <= now + 5
 
 
-@pytest.mark.parametrize("turns", [2, pytest.param(8, marks=pytest.mark.slow)])
-def test_calls_at_random_end_once(serving, log, turns):
+@pytest.mark.parametrize(("count", "turns"), [(5, 4), pytest.param(12, 8, marks=pytest.mark.slow)])
+def test_calls_at_random_end_once(serving, log, count, turns):
     """Some are overdue, some nearly, most are not: each client gets its own answer or 504."""
 
     def app(environ, start_response):
@@ -389,14 +388,14 @@ def test_calls_at_random_end_once(serving, log, turns):
                 assert response.body == (path.encode() if response.status == 200 else LATE)
 
     with serving(app, threads=6, request_timeout=0.05, slow_log=0.03) as server:
-        visitors = [threading.Thread(target=visit, args=(number,)) for number in range(12)]
+        visitors = [threading.Thread(target=visit, args=(number,)) for number in range(count)]
         for visitor in visitors:
             visitor.start()
         for visitor in visitors:
             visitor.join(SECONDS)
         wait_until(lambda: not server.snapshot().lost)
         wait_until(lambda: not server.snapshot().busy)
-    assert len(statuses) == 12 * turns
+    assert len(statuses) == count * turns
     assert set(statuses) == {200, 504}
     assert all("were given up" in line for line in messages(log, level=logging.CRITICAL))
 

@@ -56,7 +56,7 @@ def test_descriptor_that_is_used_again_within_a_batch(log, gate, kind):
         assert second.ask(get("/second")).body == b"/second"
         assert connections(server)[number] is not connection, "the system gave the number to nobody"
         assert other.response().body == b"/again"
-        assert len(connections(server)) == 2
+        assert server.snapshot().connections == 2
     assert not log.records
 
 
@@ -89,7 +89,7 @@ def test_error_in_the_loop_costs_one_connection(log, gate):
             client.send(get("/", "Expect: 100-continue", "Content-Length: 1", method="POST"))
             assert client.rest() == b""
         assert other.ask(get()).body == b"/"
-        assert len(connections(server)) == 1
+        assert server.snapshot().connections == 1
     assert [record.levelname for record in log.records] == ["CRITICAL"]
 
 
@@ -99,12 +99,12 @@ def test_connection_that_cannot_be_given_back_is_closed(log):
         with Client(server) as client:
             client.send(get("/slow"))
             wait_until(lambda: gate.inside)
-            other.ask(get("/", method="HEAD"))  # Somebody else leads.
+            other.ask(get("/", method="HEAD"))  # Another thread leads.
             gate.opened.set()
             # Nothing is read before: what the socket did not take is then a matter of its size alone.
-            wait_until(lambda: len(connections(server)) == 1)
+            wait_until(lambda: server.snapshot().connections == 1)
             with suppress(ConnectionResetError):
                 assert len(client.rest()) < len("/slow") * LARGE
         assert other.ask(get("/", method="HEAD")).status == 200
-        wait_until(lambda: len(connections(server)) == 1)
+        wait_until(lambda: server.snapshot().connections == 1)
     assert [record.levelname for record in log.records] == ["CRITICAL"]

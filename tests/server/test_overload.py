@@ -1,10 +1,11 @@
-"""More requests than threads: which wait in the queue, and which are answered 503."""
+"""More requests than threads: which requests wait in the queue, and which are answered 503."""
 
 from __future__ import annotations
 
 import io
 import logging
 import sys
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 
@@ -12,12 +13,14 @@ import pytest
 
 from tests.program import LOG_LINE
 from tests.server.apps import TEXT, Gate, checked, connections
-from tests.server.client import STANDING, Client, get, refuses, wait_until, whole
+from tests.server.client import SECONDS, STANDING, Client, get, refuses, wait_until, whole
 from tests.server.deposing import depose
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.protocol import receiver
 from wsgiserve.protocol.response import RETRY_SECONDS
 from wsgiserve.server.threads.leadership import Leadership
+
+pytestmark = pytest.mark.usefixtures("swift_sweeps")
 
 BUSY = b"503 Service Unavailable: too many requests wait for the application\n"
 LATE = b"503 Service Unavailable: the request waited for the application for too long\n"
@@ -45,9 +48,7 @@ def gate():
 @contextmanager
 def occupied(serving, app, gate, **options):
     """Serve with one thread, in which a call stays; yield the server and that call's client."""
-    server = serving(checked(app), **{"threads": 1, **options})
-    server.beat(lambda: None, 0.04)  # So it looks at deadlines every 0.02 s.
-    with server, Client(server) as slow:
+    with serving(checked(app), **{"threads": 1, **options}) as server, Client(server) as slow:
         slow.send(get("/slow"))
         wait_until(lambda: gate.inside)
         with Client(server) as other:  # Once it is refused, another thread leads.
@@ -98,7 +99,7 @@ def test_request_that_finds_the_queue_full_is_503_and_may_come_again(serving, ga
     assert gate.called == ["/slow", "/first", "/again"]
 
 
-def test_with_no_queue_nobody_waits(serving, gate):
+def test_without_a_queue_no_request_waits(serving, gate):
     with occupied(serving, gate, gate, max_queue=0) as (server, slow), Client(server) as client:
         response = client.ask(get())
         assert response.raw == whole(
@@ -115,7 +116,7 @@ def test_with_no_queue_nobody_waits(serving, gate):
         assert client.ask(get("/again")).body == b"/again"
 
 
-def test_with_no_queue_requests_are_served_while_threads_are_free(serving, gate):
+def test_without_a_queue_requests_are_served_while_threads_are_free(serving, gate):
     with serving(checked(gate), threads=3, max_queue=0) as server, ExitStack() as stack:
         clients = [stack.enter_context(Client(server)) for _ in range(3)]
         for number, client in enumerate(clients[:2]):
@@ -170,7 +171,7 @@ def test_body_that_is_still_arriving_is_not_waited_for(serving, gate, fields):
     assert gate.called == ["/slow"]
 
 
-def test_what_had_come_of_a_body_is_not_the_next_one_s(serving, gate, monkeypatch):
+def test_part_of_a_body_that_had_arrived_is_not_the_next_body_s(serving, gate, monkeypatch):
     monkeypatch.setattr(receiver, "BODY_IN_MEMORY", 1000)
 
     def app(environ, start_response):
@@ -190,7 +191,7 @@ def test_what_had_come_of_a_body_is_not_the_next_one_s(serving, gate, monkeypatc
         assert client.ask(get("/next", method="POST", body=b"body")).body == b"/nextbody"
 
 
-def test_those_turned_away_are_in_the_access_log(serving, gate, monkeypatch):
+def test_shed_requests_are_in_the_access_log(serving, gate, monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
     with (
@@ -209,7 +210,7 @@ def test_those_turned_away_are_in_the_access_log(serving, gate, monkeypatch):
     ]
 
 
-def test_the_log_says_what_to_do_but_not_each_time(serving, gate, log):
+def test_log_names_the_remedy_but_not_each_time(serving, gate, log):
     with occupied(serving, gate, gate, max_queue=0) as (server, _), Client(server) as client:
         for _ in range(100):
             assert_shed(client.ask(get()))
@@ -239,13 +240,12 @@ def test_request_that_waited_for_too_long_is_503_and_never_called(serving, gate)
     assert gate.called == ["/slow", *["/behind"] * 5, *["/again"] * 5]
 
 
-@pytest.mark.slow
 def test_request_waits_for_the_queue_timeout(serving, gate):
-    with occupied(serving, gate, gate, queue_timeout=1) as (server, _), Client(server) as client:
+    with occupied(serving, gate, gate, queue_timeout=0.2) as (server, _), Client(server) as client:
         began = time.monotonic()
         client.send(get("/early"))
         assert_shed(client.response(), LATE)
-        assert 1 <= time.monotonic() - began < 3
+        assert 0.2 <= time.monotonic() - began < 3
     assert gate.called == ["/slow"]
 
 
@@ -300,7 +300,7 @@ def test_client_that_left_while_it_waited_is_neither_called_nor_answered(serving
             leave(gone)
             let_time_pass(server)
             assert_shed(there.response(), LATE)
-        wait_until(lambda: len(connections(server)) == 1)
+        wait_until(lambda: server.snapshot().connections == 1)
         gate.opened.set()
         assert slow.response().body == b"/slow"
     assert gate.called == ["/slow"]
@@ -320,7 +320,7 @@ def test_expected_body_that_waited_for_too_long_is_never_asked_for(serving, gate
     assert gate.called == ["/slow"]
 
 
-def test_who_waits_for_too_long_while_the_server_stops_is_told(serving, gate):
+def test_request_that_waits_for_too_long_while_the_server_stops_is_503(serving, gate):
     with occupied(serving, gate, gate) as (server, slow), Client(server) as client:
         client.send(get("/late"))
         wait_until(lambda: waiting(server) == 1)
@@ -337,24 +337,29 @@ def test_who_waits_for_too_long_while_the_server_stops_is_told(serving, gate):
 
 
 @pytest.mark.parametrize(
-    ("visitors", "max_queue"), [(60, 20), pytest.param(1000, 300, marks=pytest.mark.slow)]
+    ("visitors", "max_queue", "queue_timeout", "seconds"),
+    [(60, 20, 5, 0.001), pytest.param(1000, 300, 1, 0.01, marks=pytest.mark.slow)],
+    ids=["60", "1000"],
 )
-def test_many_clients_at_two_threads(serving, visitors, max_queue):
+def test_many_clients_at_two_threads(serving, visitors, max_queue, queue_timeout, seconds):
     """Each request is answered in its place: by the app, which was called once, or by 503 without a call."""
-    called = []
+    called, all_sent = [], threading.Event()
 
     def app(environ, start_response):
-        time.sleep(0.01)
+        assert all_sent.wait(SECONDS)
+        time.sleep(seconds)
         called.append(environ["PATH_INFO"])
         start_response("200 OK", [TEXT])
         return [environ["PATH_INFO"].encode()]
 
     served, shed = [], 0
-    limits = {"max_queue": max_queue, "queue_timeout": 1}
+    limits = {"max_queue": max_queue, "queue_timeout": queue_timeout}
     with serving(checked(app), threads=2, **limits) as server, ExitStack() as stack:
         clients = [stack.enter_context(Client(server)) for _ in range(visitors)]
         for number, client in enumerate(clients):
             client.send(b"".join(get(f"/slow/call/{number}/{turn}") for turn in range(3)))
+        wait_until(lambda: waiting(server) == max_queue)
+        all_sent.set()
         for number, client in enumerate(clients):
             for turn in range(3):
                 response = client.response()
@@ -369,9 +374,6 @@ def test_many_clients_at_two_threads(serving, visitors, max_queue):
     assert len(served) + shed == 3 * visitors
     assert served
     assert shed
-
-
-# -- the cap of connections
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.server.apps import TEXT, checked, connections
+from tests.server.apps import TEXT, checked
 from tests.server.client import SECONDS, Client, get, wait_until
 from tests.server.test_concurrency import run_all
 
@@ -133,7 +133,7 @@ def test_clients_at_random(serving, log, threads, count, seconds, least):
     work = Work()
     with serving(checked(work), threads=threads) as server:
         answers = visit_at_random(server, count, seconds)
-        wait_until(lambda: not connections(server))
+        wait_until(lambda: not server.snapshot().connections)
         wait_until(lambda: not work.inside)
         ask = get("/1/0/10/list")
         with Client(server) as client:
@@ -177,7 +177,7 @@ def test_clients_at_random_among_idle_ones(serving, log):
         finally:
             looked.set()
         assert looks.result() > 20
-        wait_until(lambda: len(connections(server)) == 300)
+        wait_until(lambda: server.snapshot().connections == 300)
         assert all(client.ask(ask).body == answer_to(1, 10, b"") for client in idle)
     assert 1 < work.most <= 8
     assert not log.records

@@ -1,4 +1,4 @@
-"""Stopping in good order."""
+"""Stopping in good order: which clients are still answered, and which requests are cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tests.server.apps import answer, checked, connections
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from tests.server.test_own_answers import HEALTH, READY
 from wsgiserve import Server
-from wsgiserve.server.shutdown import FAREWELL_SECONDS
+from wsgiserve.server import shutdown
+from wsgiserve.server.shutdown import Plan
 
 
 @contextmanager
@@ -38,6 +39,35 @@ def ended(outcome):
 
 
 # -- the drain
+
+
+def test_each_phase_changes_one_thing(serving):
+    """Of a drain with a long delay: the test moves it on."""
+    with (
+        serving(checked(answer(b"app")), health_path=HEALTH, drain_delay=600) as server,
+        Client(server) as client,
+        Client(server) as probe,
+    ):
+        assert (client.ask(get()).body, probe.ask(get(READY)).status) == (b"app", 200)
+        port = server.port
+        server.stop()
+        response = probe.ask(get(READY))
+        assert (response.status, response.body) == (503, b"stopping\n")
+        assert probe.ask(get(HEALTH)).status == 200
+        with Client(port=port) as late:
+            assert "connection" not in late.ask(get()).headers
+        assert "connection" not in client.ask(get()).headers
+        now = time.monotonic()
+        server._loop.stop(Plan(now, now + 600, now + 600, now + 600))
+        wait_until(lambda: server.snapshot().phase == "parting")
+        assert client.ask(get()).headers["connection"] == "close"
+        assert client.rest() == b""
+        with Client(port=port) as late:  # It still accepts.
+            assert late.ask(get()).headers["connection"] == "close"
+        server._loop.stop(Plan(now, now, now + 600, now + 600))
+        wait_until(lambda: refuses(port))
+        assert probe.ask(get(HEALTH)).headers["connection"] == "close"
+        assert probe.rest() == b""
 
 
 @pytest.mark.slow
@@ -67,7 +97,9 @@ def test_readiness_is_false_at_once_and_all_else_goes_on(serving):
         assert time.monotonic() - stopped >= 1.2
 
 
-def test_stop_without_delay_refuses_at_once_and_closes_idle_connections_a_little_later(serving):
+@pytest.mark.slow
+def test_stop_without_delay_refuses_at_once_and_closes_idle_connections_a_little_later(serving, monkeypatch):
+    monkeypatch.setattr(shutdown, "FAREWELL_SECONDS", 1.0)
     with serving(checked(answer(b"app"))) as server, Client(server) as idle, Client(server) as busy:
         idle.ask(get())
         busy.ask(get())
@@ -76,9 +108,9 @@ def test_stop_without_delay_refuses_at_once_and_closes_idle_connections_a_little
         server.stop()
         wait_until(lambda: refuses(port))
         assert busy.ask(get()).headers["connection"] == "close"
-        assert time.monotonic() - started < FAREWELL_SECONDS
+        assert time.monotonic() - started < 1
         assert idle.rest() == b""
-        assert time.monotonic() - started >= FAREWELL_SECONDS
+        assert time.monotonic() - started >= 1
 
 
 def test_whoever_the_system_has_accepted_is_answered(serving, gate):
@@ -115,7 +147,7 @@ def test_request_that_comes_as_idle_connections_are_closed_is_answered(serving):
         def late():
             loop._close_idle = close_idle
             client.send(get())
-            wait_until(lambda: connections(server))
+            wait_until(lambda: server.snapshot().connections)
             close_idle()
 
         loop._close_idle = late
@@ -125,7 +157,7 @@ def test_request_that_comes_as_idle_connections_are_closed_is_answered(serving):
 
 
 def test_requests_in_the_queue_at_the_end_are_answered_503(gate):
-    server = Server(checked(gate), port=0, threads=1, graceful_timeout=0.2)
+    server = Server(checked(gate), port=0, threads=1, graceful_timeout=0.1)
     with stopping(server) as outcome, ExitStack() as stack:
         clients = [stack.enter_context(Client(server)) for _ in range(4)]
         clients[0].send(get("/slow"))

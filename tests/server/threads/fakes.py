@@ -18,15 +18,19 @@ from wsgiserve.server.threads.timeouts import Timeouts
 
 
 class FakeLoop:
-    """Serves one of the exchanges in ``arrived`` each turn; ``most`` is the most threads that led at once."""
+    """Serves one of the exchanges in ``arrived`` each turn; ``most`` is the most threads that led at once.
 
-    def __init__(self, cap=4, kind=Leadership):
-        self.leadership = kind(self.turn, self, cap)
+    ``taken`` are the exchanges whose connections were taken from a thread that was written off, ``given``
+    those that were given an answer then.
+    """
+
+    def __init__(self, cap=4, kind=Leadership, **options):
+        self.leadership = kind(self.turn, self, cap, **options)
         self.sentinel = Sentinel(self.leadership, Timeouts(self.leadership))
         self.arrived = queue.SimpleQueue()
         self.over = False
         self.leading = self.most = 0
-        self.settled, self.unwatched = [], []
+        self.settled, self.unwatched, self.taken, self.given = [], [], [], []
 
     def turn(self):
         self.leading += 1
@@ -49,6 +53,10 @@ class FakeLoop:
 
     def unwatch(self, exchange):
         self.unwatched.append(exchange)
+
+    def take_over(self, exchange):
+        self.taken.append(exchange)
+        return lambda: self.given.append(exchange)
 
 
 class FakeExchange:
@@ -111,8 +119,8 @@ class App:
 class Unstarted(Leadership):
     """Starts no thread, but notes the task of each that it would start."""
 
-    def __init__(self, turn, owner, cap):
-        super().__init__(turn, owner, cap)
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
         self.unstarted = []
 
     def _start_thread(self, task):
@@ -144,18 +152,6 @@ class ContestedLock:
         if self.meanwhile:
             self.meanwhile.pop()()
         return self.lock.acquire(blocking)
-
-
-class Taking(FakeLoop):
-    """Notes the exchanges whose connections were ``taken`` over, and those that were ``given`` an answer."""
-
-    def __init__(self, cap, calls):
-        super().__init__(cap, lambda turn, owner, cap: Leadership(turn, owner, cap, calls=calls))
-        self.taken, self.given = [], []
-
-    def take_over(self, exchange):
-        self.taken.append(exchange)
-        return lambda: self.given.append(exchange)
 
 
 def threads():

@@ -262,18 +262,15 @@ def test_exchange_whose_client_left_while_it_waited_is_not_called(app):
     assert gone in loop.settled
 
 
-def test_exchange_in_the_queue_is_run_or_shed_and_never_both():
-    class Impatient(Leadership):
-        def __init__(self, turn, owner, cap):
-            super().__init__(turn, owner, cap, queue_timeout=0.001)
-
+@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
+def test_exchange_in_the_queue_is_run_or_shed_and_never_both(count):
     class Shedding(FakeLoop):
         def turn(self):
             self.settled += self.leadership.shed_overdue()
             return super().turn()
 
-    loop = Shedding(cap=2, kind=Impatient)
-    exchanges = [FakeExchange(lambda: time.sleep(0.0005), reader="body") for _ in range(500)]
+    loop = Shedding(cap=2, queue_timeout=0.001)
+    exchanges = [FakeExchange(lambda: time.sleep(0.0005), reader="body") for _ in range(count)]
     with running(loop):
         for exchange in exchanges:
             loop.arrived.put(exchange)
@@ -284,18 +281,38 @@ def test_exchange_in_the_queue_is_run_or_shed_and_never_both():
     assert ["shed"] in ends
 
 
+def test_exchange_that_finds_the_queue_full_is_shed_at_once():
+    loop = FakeLoop(cap=1, kind=Unstarted, max_queue=1)
+    leadership = loop.leadership
+    exchanges = [FakeExchange(reader="body") for _ in range(3)]
+    assert [leadership.serve(exchange) for exchange in exchanges] == ["dispatched", "dispatched", "leading"]
+    assert leadership.unstarted == exchanges[:1]
+    assert list(leadership.queue.exchanges) == exchanges[1:2]
+    assert [exchange.ends for exchange in exchanges] == [[], [], ["shed"]]
+    assert loop.unwatched == exchanges[:2]
+
+
+def test_exchanges_in_the_queue_may_wait_for_longer_after_a_pause():
+    loop = FakeLoop(cap=1, kind=Unstarted, queue_timeout=5)
+    leadership = loop.leadership
+    first, second = FakeExchange(reader="body"), FakeExchange(reader="body")
+    leadership.serve(first)
+    leadership.serve(second)
+    until = second.waits_until
+    leadership.put_off(60)
+    assert second.waits_until == until + 60
+    assert leadership.shed_overdue() == []
+    assert leadership.shed_all() == [second]
+
+
 def test_answer_in_place_of_the_app_that_fails_costs_one_connection(app, caplog):
     """A bug of ours, or of a log handler; those that are shed with it are answered."""
-
-    class Impatient(Leadership):
-        def __init__(self, turn, owner, cap):
-            super().__init__(turn, owner, cap, queue_timeout=0)
 
     class Failing(FakeExchange):
         def shed(self, detail):
             raise ZeroDivisionError
 
-    loop = FakeLoop(cap=1, kind=Impatient)
+    loop = FakeLoop(cap=1, queue_timeout=0)
     with running(loop, app) as leadership:
         stay(loop, app)
         waiting = [Failing(), FakeExchange()]

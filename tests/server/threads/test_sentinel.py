@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.server.client import SECONDS, wait_until
-from tests.server.threads.fakes import App, FakeExchange, FakeLoop, Refused, Taking, answered, running, stay
+from tests.server.threads.fakes import FakeExchange, FakeLoop, Refused, answered, running, stay
 from wsgiserve.server.threads.alarm import TICK, Alarm
 from wsgiserve.server.threads.calls import Calls
 from wsgiserve.server.threads.sentinel import CALM_TICKS, Sentinel
@@ -27,9 +27,9 @@ class Noting(Alarm):
         super().sleep(seconds)
 
 
-def watched(kind=Noting):
+def watched(kind=Noting, **options):
     """Make a loop whose sentinel has an alarm of this kind."""
-    loop = FakeLoop()
+    loop = FakeLoop(**options)
     loop.leadership.alarm = kind()
     loop.sentinel = Sentinel(loop.leadership, Timeouts(loop.leadership))
     return loop
@@ -96,17 +96,26 @@ def test_refused_promotion_is_not_tried_without_pause(app):
         leadership.refusing = False
 
 
-@pytest.mark.slow
 def test_sentinel_sleeps_until_a_call_is_due():
-    hanging = App()
-    loop = Taking(2, Calls(slow_log=0.3, timeout=0.6))
-    with running(loop, hanging) as leadership:
-        sleeps = []
-        alarm = leadership.alarm
-        sleep = alarm.sleep
-        alarm.sleep = lambda seconds: (sleeps.append(seconds), sleep(seconds))
-        loop.arrived.put(FakeExchange(hanging, reader="body"))
+    loop = watched(calls=Calls(timeout=60))
+    leadership = loop.leadership
+    leadership.calls.enter(FakeExchange(), 1)
+    leadership.alarm.ring()
+    leadership.alarm.ring()  # Neither sleep takes long.
+    loop.sentinel._sleep_until_called()
+    first, second = leadership.alarm.sleeps
+    assert first == TICK
+    assert 50 < second <= 60
+    assert not leadership.alarm.asleep
+
+
+@pytest.mark.slow
+def test_sentinel_that_sleeps_wakes_when_a_call_is_due(app):
+    loop = watched(calls=Calls(slow_log=0.3, timeout=0.6))
+    alarm = loop.leadership.alarm
+    with running(loop, app):
+        loop.arrived.put(FakeExchange(app, reader="body"))
         wait_until(lambda: loop.given)
-        assert sum(1 for seconds in sleeps if seconds is not None and seconds > 0.1) >= 2
-        wait_until(lambda: sleeps[-1] is None)
-        assert len(sleeps) < 150
+        assert sum(1 for seconds in alarm.sleeps if seconds is not None and seconds > 0.1) >= 2
+        wait_until(lambda: alarm.sleeps[-1] is None)
+        assert len(alarm.sleeps) < 150

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from tests.server.client import SECONDS, wait_until
-from tests.server.threads.fakes import App, ContestedLock, FakeExchange, Taking, answered, running, stay
+from tests.server.threads.fakes import App, ContestedLock, FakeExchange, FakeLoop, answered, running, stay
 from wsgiserve.server.errors import RequestTimeout
 from wsgiserve.server.threads.calls import Calls
 from wsgiserve.server.threads.timeouts import Timeouts
@@ -28,7 +28,7 @@ def look(timeouts, *exchanges):
 
 
 def test_slow_call_is_logged_once(log):
-    loop = Taking(4, Calls(slow_log=0.001))
+    loop = FakeLoop(4, calls=Calls(slow_log=0.001))
     timeouts = Timeouts(loop.leadership)
     look(timeouts, FakeExchange(path="/slow"))
     timeouts.look()
@@ -38,7 +38,7 @@ def test_slow_call_is_logged_once(log):
 
 
 def test_overdue_call_is_answered_and_logged(log):
-    loop = Taking(4, Calls(timeout=0.001))
+    loop = FakeLoop(4, calls=Calls(timeout=0.001))
     exchange = FakeExchange(path="/late")
     look(Timeouts(loop.leadership), exchange)
     assert loop.taken == loop.given == [exchange]
@@ -54,7 +54,7 @@ def test_overdue_call_is_answered_and_logged(log):
 
 def test_more_lost_threads_than_the_cap_are_told_once():
     told = []
-    loop = Taking(2, Calls(timeout=0.001))
+    loop = FakeLoop(2, calls=Calls(timeout=0.001))
     timeouts = Timeouts(loop.leadership, told.append)
     look(timeouts, FakeExchange(), FakeExchange())
     assert told == []
@@ -64,14 +64,14 @@ def test_more_lost_threads_than_the_cap_are_told_once():
 
 
 def test_without_anybody_to_tell_lost_threads_are_logged(log):
-    look(Timeouts(Taking(1, Calls(timeout=0.001)).leadership), FakeExchange(), FakeExchange())
+    look(Timeouts(FakeLoop(1, calls=Calls(timeout=0.001)).leadership), FakeExchange(), FakeExchange())
     [line] = [record.getMessage() for record in log.records if record.levelno == logging.CRITICAL]
     assert line.startswith("2 threads were given up and still run")
 
 
 def test_slot_of_a_call_that_is_written_off_is_passed_on():
     hanging = App()
-    loop = Taking(1, Calls(timeout=0.05))
+    loop = FakeLoop(1, calls=Calls(timeout=0.05))
     with running(loop) as leadership:
         first = stay(loop, hanging)
         second = FakeExchange()
@@ -86,7 +86,7 @@ def test_slot_of_a_call_that_is_written_off_is_passed_on():
 
 @pytest.mark.parametrize("count", [50, pytest.param(300, marks=pytest.mark.slow)])
 def test_call_is_finished_or_written_off_and_never_both(count):
-    loop = Taking(4, Calls(timeout=0.02))
+    loop = FakeLoop(4, calls=Calls(timeout=0.02))
     chance = random.Random(1)
     exchanges = []
     with running(loop) as leadership:
@@ -106,7 +106,7 @@ def test_call_is_finished_or_written_off_and_never_both(count):
 def test_call_that_is_written_off_as_it_takes_the_lock_back_leaves_it_to_others():
     """As in ``test_leadership``, but the sentinel writes the call off before its thread has the lock."""
     hanging = App()
-    loop = Taking(4, Calls(timeout=0.02))
+    loop = FakeLoop(4, calls=Calls(timeout=0.02))
     leadership = loop.leadership
     first, second = FakeExchange(), FakeExchange(hanging)
 
@@ -132,13 +132,13 @@ def test_call_that_is_written_off_as_it_takes_the_lock_back_leaves_it_to_others(
 
 
 def test_answer_that_fails_costs_no_slot(caplog):
-    class Failing(Taking):
+    class Failing(FakeLoop):
         def take_over(self, exchange):
             super().take_over(exchange)
             return lambda: 1 / 0
 
     hanging = App()
-    loop = Failing(1, Calls(timeout=0.05))
+    loop = Failing(1, calls=Calls(timeout=0.05))
     with running(loop, hanging):
         stay(loop, hanging)
         answered(loop)

@@ -65,7 +65,7 @@ def test_those_whose_time_is_up_are_taken_out():
     assert not queue.exchanges
 
 
-@given(st.lists(st.sampled_from(["add", "take", "take all"])))
+@given(st.lists(st.sampled_from(["add", "take", "take all"]), max_size=20))
 def test_each_exchange_is_taken_once_and_in_order(acts):
     queue = Queue(seconds=5)
     added, taken = [], []
