@@ -134,6 +134,21 @@ def test_a_module_imports_only_what_its_part_may(name: str, tree: ast.Module) ->
     assert foreign <= (ARROWS_ACROSS if name == FROM else set())
 
 
+def test_each_module_has_a_test_file_that_imports_it() -> None:
+    """At the mirrored path; the file may import it in the code of another process."""
+    without = []
+    for name, _ in modules():
+        *folders, stem = name.split(".")[1:] or [""]
+        path = ROOT.joinpath("tests", *folders, f"test_{stem}.py")
+        package = ROOT.joinpath(*name.split("."), "__init__.py")
+        if package.exists() or name in ("app", "wsgiserve.version", "wsgiserve.__main__"):
+            continue
+        text = path.read_text("utf-8") if path.exists() else ""
+        if name not in text and name not in set(imports(ast.parse(text))):
+            without.append(name)
+    assert without == []
+
+
 def test_the_protocol_half_touches_nothing_outside_itself() -> None:
     outside = {"asyncio", "io", "logging", "os", "select", "selectors", "socket", "sys", "threading", "time"}
     for name, tree in modules():

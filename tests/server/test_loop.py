@@ -79,20 +79,10 @@ def new_crank():
         yield lambda app=HELLO, **options: Crank(stack, app, **options)
 
 
-class Time:
-    """The module ``time`` with another monotonic clock."""
-
-    time = staticmethod(time.time)
-
-    def __init__(self, clock):
-        self.monotonic = lambda: clock[0]
-
-
 @pytest.fixture
 def clock(monkeypatch):
     """Return a list whose one item is the time."""
     clock = [1000.0]
-    monkeypatch.setattr("wsgiserve.server.http.gateway.time", Time(clock))
     for module in ("loop", "connections", "http.connection", "shutdown", "acceptor"):
         monkeypatch.setattr(f"wsgiserve.server.{module}.monotonic", lambda: clock[0])
     times = SimpleNamespace(monotonic=lambda: clock[0], time=time.time)

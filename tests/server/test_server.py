@@ -12,12 +12,12 @@ import threading
 
 import pytest
 
-import wsgiserve
 from tests.program import ROOT
 from tests.server.apps import TEXT, Gate, answer, checked
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from wsgiserve.config import ConfigError
 from wsgiserve.server import ListenError
+from wsgiserve.server.server import Server
 
 HELLO = checked(answer(b"hello"))
 
@@ -46,7 +46,7 @@ def test_several_addresses(serving):
             start_response("200 OK", [TEXT])
             return [f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}".encode()]
 
-    server = wsgiserve.Server(checked(Environ()), bind=["127.0.0.1:0", "localhost:0"])
+    server = Server(checked(Environ()), bind=["127.0.0.1:0", "localhost:0"])
     with server:
         names = ["127.0.0.1", "localhost"]
         ports = [int(url.rpartition(":")[2]) for url in server.urls]
@@ -56,7 +56,7 @@ def test_several_addresses(serving):
 
 
 def test_serve_outside_the_main_thread():
-    server = wsgiserve.Server(HELLO, port=0)
+    server = Server(HELLO, port=0)
     outcome = []
     ready = threading.Event()
     thread = threading.Thread(target=lambda: outcome.append(server.serve(ready=ready.set)))
@@ -72,7 +72,7 @@ def test_serve_outside_the_main_thread():
 def test_serve_on_the_main_thread_heeds_signals_and_puts_them_back():
     """SIGTERM of this very process, sent by the app's client."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    server = wsgiserve.Server(HELLO, port=0)
+    server = Server(HELLO, port=0)
     server.open()
     port = server.port
     bodies = []
@@ -91,7 +91,7 @@ def test_serve_on_the_main_thread_heeds_signals_and_puts_them_back():
 
 def test_requests_that_had_to_be_cut_are_told():
     gate = Gate()
-    server = wsgiserve.Server(checked(gate), port=0, graceful_timeout=0)
+    server = Server(checked(gate), port=0, graceful_timeout=0)
     outcome = []
     ready = threading.Event()
     thread = threading.Thread(target=lambda: outcome.append(server.serve(ready=ready.set)))
@@ -110,28 +110,28 @@ def test_requests_that_had_to_be_cut_are_told():
 
 def test_wrong_options():
     with pytest.raises(ConfigError, match=r"bind: 8000 is not HOST:PORT"):
-        wsgiserve.Server(HELLO, bind=8000)
+        Server(HELLO, bind=8000)
     with pytest.raises(ConfigError, match="unknown option thread; the options are access_log, backlog"):
-        wsgiserve.Server(HELLO, thread=5)
+        Server(HELLO, thread=5)
     with pytest.raises(ConfigError, match="threads: 0 is not a whole number of at least 1"):
-        wsgiserve.Server(HELLO, threads=0)
+        Server(HELLO, threads=0)
     for value in (2.5, True, float("inf"), "4"):
         with pytest.raises(ConfigError, match="is not a whole number"):
-            wsgiserve.Server(HELLO, threads=value)
+            Server(HELLO, threads=value)
     with pytest.raises(ConfigError, match="name at least one"):
-        wsgiserve.Server(HELLO, bind=[])
+        Server(HELLO, bind=[])
     with pytest.raises(ConfigError, match="'nowhere' is not HOST:PORT"):
-        wsgiserve.Server(HELLO, bind="nowhere")
+        Server(HELLO, bind="nowhere")
     with pytest.raises(TypeError, match="a WSGI app is a callable"):
-        wsgiserve.Server("app")
+        Server("app")
     with pytest.raises(RuntimeError, match="the server does not listen"):
-        _ = wsgiserve.Server(HELLO).url
+        _ = Server(HELLO).url
 
 
 def test_all_addresses_or_none():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         binds = ["127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}"]
-        server = wsgiserve.Server(HELLO, bind=binds)
+        server = Server(HELLO, bind=binds)
         with pytest.raises(ListenError, match="address already in use"):
             server.open()
     assert server.urls == []

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 
+import pytest
+
 from tests.server.apps import TEXT, answer
 from tests.server.client import get, masked, whole
 from tests.server.http.lone import Lone
 from tests.server.http.test_response import CLOSE, GET, GET_1_0_KEPT, HEAD, KEEP_ALIVE, LENGTH_5, with_length
+from wsgiserve.config import make_config
+from wsgiserve.server.http.gateway import Gateway
 
 
 class Clock:
@@ -43,6 +47,21 @@ def test_a_clock_that_is_set_back_changes_no_duration(monkeypatch):
         before = client.gateway.now
         clock.now -= 3600
         assert client.gateway.tick() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "alone", "overlapping"),
+    [
+        ({}, True, (True, False)),
+        ({"threads": 1}, True, (False, False)),
+        ({"threads": 1, "request_timeout": 5}, True, (True, False)),
+        ({"threads": 1}, False, (False, True)),
+    ],
+    ids=["threads", "one thread", "a call that is given up goes on", "other processes"],
+)
+def test_environ_says_which_calls_may_overlap(options, alone, overlapping):
+    environ = Gateway(answer(), make_config(access_log=False, **options), alone=alone).environ
+    assert (environ["wsgi.multithread"], environ["wsgi.multiprocess"]) == overlapping
 
 
 def test_equal_heads_are_answered_each_in_its_way():
