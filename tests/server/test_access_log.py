@@ -10,17 +10,136 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 
 from tests.program import LOG_LINE
 from tests.server.apps import TEXT, answer, checked
 from tests.server.client import Client, get
-from wsgiserve.server.access_log import MAX_WRITE, AccessLog
+from tests.server.clock import Clock
+from wsgiserve.config import make_config
+from wsgiserve.protocol.receiver import Receiver
+from wsgiserve.server import access_log
+from wsgiserve.server.access_log import MAX_LINES, MAX_SECONDS, MAX_TEXT, MAX_WRITE, AccessLog, line_text
+from wsgiserve.server.http.extensions import limits
 
 LINE = re.compile(
     r'(\S+) - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:[^]]+\] "([^"]*)" (\d+) (\d+) "[^"]*" "[^"]*" \d+\n'
 )
+
+
+class Stream(io.StringIO):
+    """A stream without a descriptor; it fails to write while ``error`` is set."""
+
+    error = None
+
+    def write(self, text):
+        if self.error is not None:
+            raise self.error
+        return super().write(text)
+
+
+def head(target="/", minor=1):
+    return Receiver(limits(make_config())).next_request(get(target, minor=minor))
+
+
+# -- a line, by itself
+
+
+def test_line_is_in_the_combined_format():
+    fields = {"HTTP_REFERER": "http://here/", "HTTP_USER_AGENT": "curl/8"}
+    text = line_text(head("/a?b=c"), fields, 200, 12)
+    assert text == '"GET /a?b=c HTTP/1.1" 200 12 "http://here/" "curl/8" '
+    assert line_text(head(minor=0), {}, 404, 0) == '"GET / HTTP/1.0" 404 0 "-" "-" '
+
+
+def test_no_field_ends_early_and_no_character_is_a_control():
+    fields = {"HTTP_REFERER": 'a" 200 5 "', "HTTP_USER_AGENT": "\\\x1b[31m\x7f\xff"}
+    text = line_text(head(), fields, 200, 1)
+    assert text == '"GET / HTTP/1.1" 200 1 "a\\" 200 5 \\"" "\\\\\\x1b[31m\\x7f\\xff" '
+
+
+def test_long_fields_are_shortened_but_not_within_an_escape():
+    fields = {"HTTP_REFERER": "r" * 5000, "HTTP_USER_AGENT": "\\" * 5000}
+    match = re.fullmatch('"(.*)" 200 1 "(.*)" "(.*)" ', line_text(head("/" + "p" * 5000), fields, 200, 1))
+    assert [len(text) for text in match.groups()] == [MAX_TEXT + 3, MAX_TEXT + 3, 3]
+    assert all(text.endswith("...") for text in match.groups())
+
+
+# -- a log, by itself
+
+
+def test_lines_are_collected_until_they_are_flushed():
+    stream = Stream()
+    log = AccessLog(stream)
+    log.tick(0)
+    assert not log.pending
+    log.add("::1", "-", '"GET / HTTP/1.1" 200 1 "-" "-" ', time.monotonic())
+    log.add("unix", "-", '"GET / HTTP/1.1" 200 1 "-" "-" ', time.monotonic())
+    assert log.pending
+    assert stream.getvalue() == ""
+    log.flush()
+    assert not log.pending
+    hosts = [LINE.fullmatch(line)[1] for line in stream.getvalue().splitlines(keepends=True)]
+    assert hosts == ["::1", "unix"]
+    log.flush()
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_lines_are_due_once_they_are_many_or_have_waited(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(access_log, "time", SimpleNamespace(monotonic=clock))
+    log = AccessLog(Stream())
+    log.add("one", "-", "", clock.now)
+    log.flush()
+    for _ in range(MAX_LINES - 1):
+        log.add("one", "-", "", clock.now)
+    assert not log.is_due()
+    log.add("one", "-", "", clock.now)
+    assert log.is_due()
+    log.flush()
+    log.add("one", "-", "", clock.now)
+    assert not log.is_due()
+    clock.now += MAX_SECONDS
+    assert log.is_due()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("closed file")])
+def test_lines_that_cannot_be_written_are_counted(caplog, error):
+    stream = Stream()
+    log = AccessLog(stream)
+    stream.error = error
+    for _ in range(3):
+        log.add("one", "-", "", time.monotonic())
+        log.flush()
+    stream.error = None
+    assert (stream.getvalue(), caplog.messages) == ("", [])
+    log.add("two", "-", "", time.monotonic())
+    log.flush()
+    assert stream.getvalue().startswith("two - -")
+    assert caplog.messages == ["3 lines of the access log could not be written"]
+
+
+def test_without_standard_output_lines_are_dropped(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    log = AccessLog()
+    log.add("one", "-", "", time.monotonic())
+    log.flush()
+    assert not log.pending
+
+
+def test_names_of_months_do_not_depend_on_the_locale():
+    stream = Stream()
+    log = AccessLog(stream)
+    for month, seconds in [("Jan", 1_800_000_000 - 1_800_000_000 % 86400), ("Jul", 1_783_000_000)]:
+        log.tick(seconds)
+        log.add("one", "-", "", time.monotonic())
+        log.flush()
+        assert f"/{month}/20" in stream.getvalue().splitlines()[-1]
+
+
+# -- with a server, or several
 
 
 def test_user_whom_the_app_has_authenticated_is_in_the_log(serving, monkeypatch):

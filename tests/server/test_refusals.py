@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import select
 import threading
@@ -11,8 +12,12 @@ import pytest
 
 from tests.server.apps import answer, checked, connections
 from tests.server.client import SECONDS, Client, get, wait_until
+from tests.server.clock import Clock
 from tests.server.http.lone import Lone
+from wsgiserve.protocol.errors import RemoteProtocolError
+from wsgiserve.server import refusals
 from wsgiserve.server.http.pace import Pace
+from wsgiserve.server.refusals import LINES_A_SECOND, SHORTAGE_SECONDS, RefusalLog, ShortageLog
 
 LIMITS = {"max_line": 200, "max_head": 1024, "max_fields": 10, "max_body": 1_000_000}
 CHUNKED = "Transfer-Encoding: chunked"
@@ -284,3 +289,79 @@ def drips(client):
     """Send a byte; whether an answer has come instead of a wish for more."""
     client.send(b"x")
     return select.select([client.sock], [], [], 0.1)[0]
+
+
+# -- the log lines
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(refusals, "monotonic", clock)
+    return clock
+
+
+def lines(log):
+    texts = [record.getMessage() for record in log.records]
+    log.clear()
+    return texts
+
+
+def test_refusals_above_the_rate_are_counted(log, clock):
+    refusal_log = RefusalLog()
+    error = RemoteProtocolError(400, "no request line")
+    for _ in range(LINES_A_SECOND + 7):
+        refusal_log.add("127.0.0.1", error)
+    assert lines(log) == ["127.0.0.1: 400, no request line"] * LINES_A_SECOND
+    clock.now += 1
+    refusal_log.add("127.0.0.2", error)
+    assert lines(log) == ["7 more requests were refused", "127.0.0.2: 400, no request line"]
+    clock.now += 1
+    refusal_log.add("127.0.0.3", error)
+    assert lines(log) == ["127.0.0.3: 400, no request line"]
+
+
+def test_shortage_is_logged_seldom_and_with_a_count(log, clock):
+    shortage = ShortageLog("all %d are in use; times so far: %d")
+    for _ in range(5):
+        shortage.add(3)
+    assert lines(log) == ["all 3 are in use; times so far: 1"]
+    clock.now += SHORTAGE_SECONDS
+    shortage.add(3)
+    assert lines(log) == ["all 3 are in use; times so far: 6"]
+
+
+def test_report_has_the_exception_and_survives_a_handler_that_raises(log):
+    class Raising(logging.Handler):
+        def emit(self, record):
+            raise RuntimeError("the log handler has a bug")
+
+    handler = Raising()
+    for handlers in ([], [handler]):
+        for each in handlers:
+            refusals.logger.addHandler(each)
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            refusals.report("a bug of ours")
+        finally:
+            refusals.logger.removeHandler(handler)
+    first = log.records[0]
+    assert (first.levelname, first.getMessage()) == ("CRITICAL", "a bug of ours")
+    assert first.exc_info[0] is ZeroDivisionError
+
+
+@pytest.mark.slow
+def test_a_flood_of_bad_requests_is_counted_not_listed(serving, log):
+    refused = 0
+    with serving(HELLO) as server:
+        while "more requests were refused" not in log.text:
+            with Client(server) as client:
+                client.send(b"nonsense\r\n\r\n")
+                assert client.response().status == 400
+            refused += 1
+    texts = lines(log)
+    listed = sum("400, the request line is not" in text for text in texts)
+    counted = sum(int(text.split()[0]) for text in texts if "more requests" in text)
+    assert listed + counted == refused
+    assert LINES_A_SECOND <= listed < refused
