@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.server.clock import Clock
 from wsgiserve.config import make_config
 from wsgiserve.server import acceptor
 from wsgiserve.server.acceptor import ACCEPT_BURST, PAUSE_SECONDS, YIELD_SECONDS, Acceptor
@@ -97,10 +98,9 @@ def new_entrance():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Return a list whose one item is the time."""
-    clock = [1000.0]
-    monkeypatch.setattr("wsgiserve.server.acceptor.monotonic", lambda: clock[0])
-    monkeypatch.setattr("wsgiserve.server.refusals.monotonic", lambda: clock[0])
+    clock = Clock()
+    monkeypatch.setattr("wsgiserve.server.acceptor.monotonic", clock)
+    monkeypatch.setattr("wsgiserve.server.refusals.monotonic", clock)
     return clock
 
 
@@ -137,7 +137,7 @@ def test_no_more_than_the_cap_are_taken_in(new_entrance, clock, caplog):
     assert (len(entrance.inside), entrance.acceptor.state) == (2, "open")
     entrance.accept()
     assert (entrance.acceptor.is_full, entrance.poller.watched) == (True, set())
-    assert entrance.acceptor.resume_at == clock[0] + PAUSE_SECONDS
+    assert entrance.acceptor.resume_at == clock.now + PAUSE_SECONDS
     entrance.acceptor.resume()
     assert entrance.acceptor.is_full, "nobody has left"
     entrance.leave()
@@ -159,9 +159,9 @@ def test_full_server_looks_again_after_a_second(new_entrance, clock):
     entrance.arrive(2)
     entrance.accept()
     entrance.accept()
-    entrance.acceptor.resume_if_due(clock[0] + PAUSE_SECONDS / 2)
+    entrance.acceptor.resume_if_due(clock.now + PAUSE_SECONDS / 2)
     assert entrance.acceptor.is_full
-    entrance.acceptor.resume_if_due(clock[0] + PAUSE_SECONDS)
+    entrance.acceptor.resume_if_due(clock.now + PAUSE_SECONDS)
     assert entrance.is_watching
 
 
@@ -196,7 +196,7 @@ def test_idle_connections_are_looked_for_once_a_second(new_entrance, clock):
     entrance.acceptor.resume_if_due(math.inf)
     entrance.accept()
     assert (entrance.idle, entrance.acceptor.is_full) == (1, True)
-    clock[0] += PAUSE_SECONDS
+    clock.now += PAUSE_SECONDS
     entrance.acceptor.resume_if_due(math.inf)
     entrance.accept()
     assert (entrance.idle, entrance.acceptor.state, len(entrance.inside)) == (0, "open", 1)
@@ -241,7 +241,7 @@ def test_shortage_of_descriptors_is_waited_out(new_entrance, clock, caplog):
         assert "cannot accept connections for a second: [Errno 24]" in caplog.text
         entrance.acceptor.resume()
         assert entrance.acceptor.state == "short", "a connection that closes leaves too little room"
-        entrance.acceptor.resume_if_due(clock[0] + PAUSE_SECONDS)
+        entrance.acceptor.resume_if_due(clock.now + PAUSE_SECONDS)
         assert (entrance.acceptor.state, entrance.is_watching) == ("open", True)
 
 
@@ -311,8 +311,8 @@ def test_worker_that_has_more_connections_yields_for_a_moment(new_entrance, rows
     assert entrance.acceptor.state == "open"
     entrance.accept()
     assert (entrance.acceptor.state, entrance.poller.watched) == ("yielding", set())
-    assert entrance.acceptor.resume_at == clock[0] + YIELD_SECONDS
-    entrance.acceptor.resume_if_due(clock[0] + YIELD_SECONDS)
+    assert entrance.acceptor.resume_at == clock.now + YIELD_SECONDS
+    entrance.acceptor.resume_if_due(clock.now + YIELD_SECONDS)
     assert (entrance.acceptor.state, entrance.is_watching) == ("open", True)
 
 

@@ -1,4 +1,4 @@
-"""The access log: lines that no client can forge, and lines that cannot be written."""
+"""The access log: its lines, and what becomes of them when they cannot be written."""
 
 from __future__ import annotations
 
@@ -10,43 +10,158 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 
 from tests.program import LOG_LINE
 from tests.server.apps import TEXT, answer, checked
 from tests.server.client import Client, get
+from tests.server.clock import Clock
 from tests.server.http.lone import Lone
-from wsgiserve.server.access_log import MAX_LINES, MAX_SECONDS, MAX_WRITE, AccessLog
+from wsgiserve.config import make_config
+from wsgiserve.protocol.receiver import Receiver
+from wsgiserve.server import access_log
+from wsgiserve.server.access_log import MAX_LINES, MAX_SECONDS, MAX_TEXT, MAX_WRITE, AccessLog, line_text
+from wsgiserve.server.http.extensions import limits
+
+LINE = re.compile(
+    r'(\S+) - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:[^]]+\] "([^"]*)" (\d+) (\d+) "[^"]*" "[^"]*" \d+\n'
+)
+
+
+class Stream(io.StringIO):
+    """A stream without a descriptor; it fails to write while ``error`` is set."""
+
+    error = None
+
+    def write(self, text):
+        if self.error is not None:
+            raise self.error
+        return super().write(text)
+
+
+def head(target="/", minor=1):
+    return Receiver(limits(make_config())).next_request(get(target, minor=minor))
+
+
+# -- a line, by itself
+
+
+def test_line_is_in_the_combined_format():
+    fields = {"HTTP_REFERER": "http://here/", "HTTP_USER_AGENT": "curl/8"}
+    text = line_text(head("/a?b=c"), fields, 200, 12)
+    assert text == '"GET /a?b=c HTTP/1.1" 200 12 "http://here/" "curl/8" '
+    assert line_text(head(minor=0), {}, 404, 0) == '"GET / HTTP/1.0" 404 0 "-" "-" '
+
+
+def test_no_field_ends_early_and_no_character_is_a_control():
+    fields = {"HTTP_REFERER": 'a" 200 5 "', "HTTP_USER_AGENT": "\\\x1b[31m\x7f\xff"}
+    text = line_text(head(), fields, 200, 1)
+    assert text == '"GET / HTTP/1.1" 200 1 "a\\" 200 5 \\"" "\\\\\\x1b[31m\\x7f\\xff" '
+
+
+def test_long_fields_are_shortened_but_not_within_an_escape():
+    fields = {"HTTP_REFERER": "r" * 5000, "HTTP_USER_AGENT": "\\" * 5000}
+    match = re.fullmatch('"(.*)" 200 1 "(.*)" "(.*)" ', line_text(head("/" + "p" * 5000), fields, 200, 1))
+    assert [len(text) for text in match.groups()] == [MAX_TEXT + 3, MAX_TEXT + 3, 3]
+    assert all(text.endswith("...") for text in match.groups())
+
+
+# -- a log, by itself
+
+
+def test_lines_are_collected_until_they_are_flushed():
+    stream = Stream()
+    log = AccessLog(stream)
+    log.tick(0)
+    assert not log.pending
+    log.add("::1", "-", '"GET / HTTP/1.1" 200 1 "-" "-" ', time.monotonic())
+    log.add("unix", "-", '"GET / HTTP/1.1" 200 1 "-" "-" ', time.monotonic())
+    assert log.pending
+    assert stream.getvalue() == ""
+    log.flush()
+    assert not log.pending
+    hosts = [LINE.fullmatch(line)[1] for line in stream.getvalue().splitlines(keepends=True)]
+    assert hosts == ["::1", "unix"]
+    log.flush()
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_lines_are_due_once_they_are_many_or_have_waited(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(access_log, "time", SimpleNamespace(monotonic=clock))
+    log = AccessLog(Stream())
+    log.add("one", "-", "", clock.now)
+    log.flush()
+    for _ in range(MAX_LINES - 1):
+        log.add("one", "-", "", clock.now)
+    assert not log.is_due()
+    log.add("one", "-", "", clock.now)
+    assert log.is_due()
+    log.flush()
+    log.add("one", "-", "", clock.now)
+    assert not log.is_due()
+    clock.now += MAX_SECONDS
+    assert log.is_due()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("closed file")])
+def test_lines_that_cannot_be_written_are_counted(caplog, error):
+    stream = Stream()
+    log = AccessLog(stream)
+    stream.error = error
+    for _ in range(3):
+        log.add("one", "-", "", time.monotonic())
+        log.flush()
+    stream.error = None
+    assert (stream.getvalue(), caplog.messages) == ("", [])
+    log.add("two", "-", "", time.monotonic())
+    log.flush()
+    assert stream.getvalue().startswith("two - -")
+    assert caplog.messages == ["3 lines of the access log could not be written"]
+
+
+def test_without_standard_output_lines_are_dropped(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    log = AccessLog()
+    log.add("one", "-", "", time.monotonic())
+    log.flush()
+    assert not log.pending
+
+
+def test_names_of_months_do_not_depend_on_the_locale():
+    stream = Stream()
+    log = AccessLog(stream)
+    for month, seconds in [("Jan", 1_800_000_000 - 1_800_000_000 % 86400), ("Jul", 1_783_000_000)]:
+        log.tick(seconds)
+        log.add("one", "-", "", time.monotonic())
+        log.flush()
+        assert f"/{month}/20" in stream.getvalue().splitlines()[-1]
+
+
+# -- lines of requests, and of several logs
 
 
 def lines(app, *requests):
     """Return the lines that a client's requests leave in the log."""
     with Lone(app) as client:
         client.gateway.access_log = log = AccessLog(stream := io.StringIO())
-        log.tick(time.time())
+        log.tick(0)
         for request in requests:
             client.ask(request)
         log.flush()
     return stream.getvalue().splitlines(keepends=True)
 
 
-HELLO = answer(b"hello")
+def test_user_whom_the_app_has_authenticated_is_in_the_log():
+    def app(environ, start_response):
+        environ["REMOTE_USER"] = 'ann "b"'
+        start_response("200 OK", [TEXT])
+        return [b"."]
 
-
-# -- lines
-
-
-def test_line_is_in_the_combined_format():
-    [line] = lines(HELLO, get("/a?b=%20", "Referer: http://r/", "User-Agent: me"))
-    match = LOG_LINE.fullmatch(line)
-    assert match.groupdict() == {
-        "request": "GET /a?b=%20 HTTP/1.1",
-        "status": "200",
-        "size": "5",
-        "referer": "http://r/",
-        "agent": "me",
-    }
+    [line] = lines(app, get())
+    assert ' - ann\\x20\\"b\\" [' in line
 
 
 @pytest.mark.parametrize(
@@ -59,30 +174,28 @@ def test_line_is_in_the_combined_format():
     ids=["HEAD", "1.0", "absolute"],
 )
 def test_line_has_the_request_as_sent_and_the_bytes_of_the_body(request_bytes, request_line, size):
-    [line] = lines(HELLO, request_bytes)
-    match = LOG_LINE.fullmatch(line)
-    assert match.group("request", "size", "referer", "agent") == (request_line, size, "-", "-")
+    [line] = lines(answer(b"hello"), request_bytes)
+    assert LOG_LINE.fullmatch(line).group("request", "size", "referer", "agent") == (
+        request_line,
+        size,
+        "-",
+        "-",
+    )
 
 
-def test_client_cannot_forge_a_field_or_a_line():
-    fields = ['User-Agent: a" 200 5 "b\\', "Referer: \xe9\x80\xff"]
-    [line] = lines(HELLO, get('/"\\', *fields))
-    assert r'"GET /\"\\ HTTP/1.1" 200 5 "\xe9\x80\xff" "a\" 200 5 \"b\\" ' in line
-
-
-def test_equal_requests_have_equal_lines_and_others_have_not():
+def test_line_of_a_repeated_request_is_kept_only_while_its_answer_is_the_same():
     def app(environ, start_response):
         start_response("200 OK" if environ["PATH_INFO"] != "/no" else "404 No", [TEXT])
-        return [b"x" * int(environ["QUERY_STRING"] or 0)]
+        return [b"x" * int(environ["QUERY_STRING"])]
 
     paths = ["/a?1", "/a?1", "/a?2", "/no?1", "/a?1"]
-    seen = [LOG_LINE.fullmatch(line) for line in lines(app, *map(get, paths))]
-    assert [match.group("request", "status", "size") for match in seen] == [
+    matches = [LOG_LINE.fullmatch(line) for line in lines(app, *map(get, paths))]
+    assert [match.group("request", "status", "size") for match in matches] == [
         (f"GET {path} HTTP/1.1", "404" if "no" in path else "200", path[-1]) for path in paths
     ]
 
 
-def test_time_of_the_request_in_microseconds(monkeypatch):
+def test_time_of_the_request_is_in_microseconds(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: 1000.5)
     log = AccessLog(stream := io.StringIO())
     log.tick(1000)
@@ -90,43 +203,6 @@ def test_time_of_the_request_in_microseconds(monkeypatch):
     log.flush()
     local = time.strftime("%d/Jan/1970:%H:%M:%S %z", time.localtime(1000))
     assert stream.getvalue() == f'1.2.3.4 - - [{local}] "GET / HTTP/1.1" 200 5 "-" "-" 250000\n'
-
-
-def test_user_whom_the_app_has_authenticated_is_in_the_line():
-    def app(environ, start_response):
-        environ["REMOTE_USER"] = 'ann "b"'
-        start_response("200 OK", [TEXT])
-        return [b"."]
-
-    [line] = lines(app, get())
-    assert ' - ann\\x20\\"b\\" [' in line
-
-
-def test_line_is_never_longer_than_a_write():
-    fields = ["User-Agent: " + "\xff" * 9000, "Referer: " + '"' * 9000]
-    [line] = lines(HELLO, get("/" + "p" * 8000, *fields))
-    assert len(line) <= MAX_WRITE
-    assert LOG_LINE.fullmatch(line.replace('\\"', "q")), line
-
-
-# -- writing
-
-
-def test_lines_are_written_when_they_are_many_or_have_waited(monkeypatch):
-    clock = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    log = AccessLog(io.StringIO())
-    log.add("one", "-", "x ", 0)
-    log.flush()
-    assert not log.pending
-    log.add("one", "-", "x ", 0)
-    assert (log.pending, log.is_due()) == (True, False)
-    clock[0] += MAX_SECONDS
-    assert log.is_due()
-    clock[0] -= MAX_SECONDS
-    for _ in range(MAX_LINES):
-        log.add("one", "-", "x ", 0)
-    assert log.is_due()
 
 
 def test_lines_of_several_writers_never_mix():
@@ -160,6 +236,24 @@ def test_lines_of_several_writers_never_mix():
     assert all(re.fullmatch(r"w\d - - \[[^]]+\] x* \d+", line) for line in lines)
 
 
+def test_line_is_never_longer_than_a_write():
+    fields = ["User-Agent: " + "\xff" * 9000, "Referer: " + '"' * 9000]
+    [line] = lines(answer(b"."), get("/" + "p" * 8000, *fields))
+    assert len(line) <= MAX_WRITE
+    assert LINE.fullmatch(line.replace('\\"', "q")), line
+
+
+def test_log_whose_reader_has_left_is_no_failure():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        log = AccessLog(pipe)
+        for _ in range(2):
+            log.add("one", "-", "x ", time.monotonic())
+            log.flush()
+            assert not log.pending
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
 def test_log_goes_on_when_there_is_room_again_and_tells_what_was_lost(tmp_path, caplog):
     with open("/dev/full", "w") as full, open(tmp_path / "log", "w") as good:
@@ -177,22 +271,6 @@ def test_log_goes_on_when_there_is_room_again_and_tells_what_was_lost(tmp_path, 
         log._stream.close()
     assert (tmp_path / "log").read_text().splitlines()[-1].startswith("two - - [")
     assert re.fullmatch(r"\d lines of the access log could not be written", caplog.messages[0])
-
-
-@pytest.mark.parametrize("stream", ["none", "closed", "broken pipe"])
-def test_log_that_nobody_reads_is_no_failure(monkeypatch, stream):
-    monkeypatch.setattr(sys, "stdout", None)
-    reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "w") as pipe:
-        given = {"none": None, "closed": io.StringIO(), "broken pipe": pipe}[stream]
-        log = AccessLog(given)
-        if stream == "closed":
-            given.close()
-        for _ in range(2):
-            log.add("one", "-", "x ", 0)
-            log.flush()
-            assert not log.pending
 
 
 def test_app_that_redirects_standard_output_for_itself_gets_no_lines(monkeypatch):

@@ -72,7 +72,8 @@ def test_slow_request_is_logged_once_with_its_place(serving, app, log):
         assert client.response().body == b"/hang"
     [line] = messages(log)
     place = rf" < {re.escape(__file__)}:\d+ __call__ < "
-    assert re.match(r"GET /hang has run for 0\.[1-9] s; it is at \S+threading\.py:\d+ wait < ", line), line
+    match = re.match(r"GET /hang has run for (\d\.\d) s; it is at \S+threading\.py:\d+ wait < ", line)
+    assert 0.1 <= float(match[1]) < SECONDS
     assert re.search(place, line), line
     assert "wsgiserve/server" not in line
     assert "\n" not in line
@@ -126,12 +127,14 @@ def test_overdue_request_is_504_and_others_are_unaffected(serving, app, log):
             assert again.ask(get("/again")).body == b"/again"
         assert app.ends == []
     [line] = messages(log)
-    assert re.match(
-        r"GET /hang ran for 0\.[3-9] s, longer than --request-timeout; its thread is given up at ", line
+    match = re.match(
+        r"GET /hang ran for (\d\.\d) s, longer than --request-timeout; its thread is given up at ", line
     )
+    assert 0.3 <= float(match[1]) < SECONDS
     assert f"{__file__}:" in line
 
 
+@pytest.mark.slow
 def test_head_is_504_without_a_body(serving, app):
     with serving(checked(app), request_timeout=TIMEOUT) as server, Client(server) as client:
         client.send(get("/hang", method="HEAD"))
@@ -155,6 +158,7 @@ def test_overdue_response_that_has_begun_is_cut(serving, app):
         wait_until(lambda: not server.snapshot().lost)
 
 
+@pytest.mark.slow
 def test_overdue_response_to_http_1_0_does_not_look_whole(serving, app):
     def begins(environ, start_response):
         start_response("200 OK", [TEXT])
@@ -167,6 +171,7 @@ def test_overdue_response_to_http_1_0_does_not_look_whole(serving, app):
             client.rest()
 
 
+@pytest.mark.slow
 def test_overdue_call_that_waits_for_its_client_to_read_is_cut(serving):
     app = answer(*[b"x" * 1_000_000] * 100, kind=generator)
     with serving(app, request_timeout=TIMEOUT) as server, Client(server, receive_buffer=4096) as client:
@@ -177,6 +182,7 @@ def test_overdue_call_that_waits_for_its_client_to_read_is_cut(serving):
             client.response()
 
 
+@pytest.mark.slow
 def test_overdue_call_that_waits_for_its_body_is_504(serving):
     def reads(environ, start_response):
         errors.append(None)
@@ -196,6 +202,7 @@ def test_overdue_call_that_waits_for_its_body_is_504(serving):
         wait_until(lambda: not server.snapshot().lost)
 
 
+@pytest.mark.slow
 def test_result_whose_close_hangs_has_been_answered(serving, app):
     def hangs(environ, start_response):
         start_response("200 OK", [TEXT])
@@ -207,6 +214,7 @@ def test_result_whose_close_hangs_has_been_answered(serving, app):
         assert server.snapshot().lost == 1
 
 
+@pytest.mark.slow
 def test_access_log_has_one_line_with_the_504(serving, app, capsys):
     with serving(checked(app), request_timeout=TIMEOUT, access_log=True) as server:
         with Client(server) as client:
@@ -243,6 +251,7 @@ def test_exception_is_raised_in_the_thread(serving, log):
     assert len(messages(log)) == 1  # Nothing of what it raised: it is not the app's.
 
 
+@pytest.mark.slow
 def test_lock_that_a_given_up_call_waits_for_is_let_go_again(serving, app):
     def locks(environ, start_response):
         with lock:
@@ -282,6 +291,7 @@ def test_what_a_given_up_call_does_later_reaches_nobody(serving, app, log):
             assert client.rest() == b""
 
 
+@pytest.mark.slow
 def test_given_up_call_learns_that_its_client_is_gone(serving, app):
     def asks(environ, start_response):
         gone.append(environ["wsgiserve.client_gone"]())
@@ -325,6 +335,7 @@ def test_calls_that_hang_do_not_stop_service(app, serving, log, count, cap, time
     assert re.match(r"\d+ threads were given up and still run", lines[0])
 
 
+@pytest.mark.slow
 def test_whoever_can_replace_the_process_is_told_once(serving, app):
     told = []
     server = serving(checked(app), threads=1, request_timeout=0.05)
@@ -338,6 +349,7 @@ def test_whoever_can_replace_the_process_is_told_once(serving, app):
     assert told == [2]
 
 
+@pytest.mark.slow
 def test_given_up_calls_do_not_keep_the_server_from_its_end(serving, app):
     started = time.monotonic()
     with (
@@ -431,5 +443,6 @@ def test_worker_that_has_lost_too_many_threads_is_replaced(tmp_path):
         wait_until(lambda: pid() != first)
         code, _, err = program.stop()
     assert code == 0
-    assert err.count("GET /hang ran for 0.2 s, longer than --request-timeout") == 2
+    seconds = re.findall(r"GET /hang ran for (\d\.\d) s, longer than --request-timeout", err)
+    assert [float(text) >= 0.2 for text in seconds] == [True, True]
     assert re.search(rf"worker {first} is replaced: request-timeout", err), err

@@ -12,6 +12,7 @@ import pytest
 
 from tests.server.apps import answer, checked
 from tests.server.client import SECONDS, get
+from tests.server.clock import Clock
 from wsgiserve.config import make_config
 from wsgiserve.server import access_log, shutdown
 from wsgiserve.server.access_log import AccessLog
@@ -81,11 +82,10 @@ def new_crank():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Return a list whose one item is the time."""
-    clock = [1000.0]
+    clock = Clock()
     for module in ("loop", "connections", "http.connection", "shutdown", "acceptor"):
-        monkeypatch.setattr(f"wsgiserve.server.{module}.monotonic", lambda: clock[0])
-    times = SimpleNamespace(monotonic=lambda: clock[0], time=time.time)
+        monkeypatch.setattr(f"wsgiserve.server.{module}.monotonic", clock)
+    times = SimpleNamespace(monotonic=clock, time=time.time)
     monkeypatch.setattr("wsgiserve.server.http.gateway.time", times)
     return clock
 
@@ -171,7 +171,7 @@ def test_loop_with_connections_looks_at_their_deadlines_each_second(new_crank, c
     crank.connect()
     crank.turn()
     assert crank.turn() == ("leading", SWEEP_SECONDS)
-    clock[0] += 0.4
+    clock.now += 0.4
     assert crank.turn()[1] == pytest.approx(SWEEP_SECONDS - 0.4)
 
 
@@ -192,10 +192,10 @@ def test_log_is_written_before_the_loop_waits(new_crank, monkeypatch):
 
 def test_beat_is_called_while_the_loop_turns(new_crank, clock):
     beats = []
-    crank = new_crank(beat=(lambda: beats.append(clock[0]), 0.5))
+    crank = new_crank(beat=(lambda: beats.append(clock.now), 0.5))
     for _ in range(3):
         assert crank.turn() == ("leading", 0.5)
-        clock[0] += 0.5
+        clock.now += 0.5
         crank.turn()
     assert beats == [1000.0, 1000.5, 1001.0, 1001.5]
 
@@ -207,7 +207,7 @@ def test_connection_whose_deadline_has_passed_is_ended(new_crank, clock):
     crank = new_crank(head_timeout=10)
     client, _ = crank.connect(b"GET")
     for _ in range(12):
-        clock[0] += SWEEP_SECONDS
+        clock.now += SWEEP_SECONDS
         crank.turn()
     assert client.recv(65536).startswith(b"HTTP/1.1 408 ")
 
@@ -218,10 +218,10 @@ def test_time_in_which_nobody_could_look_does_not_count(new_crank, clock):
     _, connection = crank.connect(b"GET")
     crank.turn()
     before = connection.deadline
-    clock[0] += SWEEP_SECONDS + 60
+    clock.now += SWEEP_SECONDS + 60
     crank.turn()
     assert connection.deadline == before + 60
-    clock[0] += SWEEP_SECONDS + PAUSE_SECONDS
+    clock.now += SWEEP_SECONDS + PAUSE_SECONDS
     crank.turn()
     assert connection.deadline == before + 60, "a turn that is a little late is no pause"
 
@@ -230,12 +230,12 @@ def test_error_in_ending_a_connection_costs_no_other(new_crank, clock, log):
     crank = new_crank(head_timeout=10)
     _, connection = crank.connect()
     other, _ = crank.connect()
-    clock[0] += SWEEP_SECONDS
+    clock.now += SWEEP_SECONDS
     crank.turn()
     connection.pace = "broken"
-    connection.hasten(clock[0])
+    connection.hasten(clock.now)
     for _ in range(12):
-        clock[0] += SWEEP_SECONDS
+        clock.now += SWEEP_SECONDS
         crank.turn()
     assert [record.levelname for record in log.records] == ["CRITICAL"]
     assert other.recv(65536) == b""
@@ -280,7 +280,7 @@ def test_loop_stops_phase_by_phase(new_crank, clock):
     for _ in range(2):
         assert crank.turn()[0] == "leading"
         phases.append(crank.loop.snapshot()[:2])
-        clock[0] += 5
+        clock.now += 5
     busy.sendall(get())
     assert crank.turn()[0] == "leading"
     phases.append(crank.loop.snapshot()[:2])

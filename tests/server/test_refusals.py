@@ -8,6 +8,7 @@ import pytest
 
 from tests.server.apps import answer
 from tests.server.client import Client
+from tests.server.clock import Clock
 from wsgiserve.protocol import RemoteProtocolError
 from wsgiserve.server.refusals import LINES_A_SECOND, SHORTAGE_SECONDS, RefusalLog, ShortageLog, report
 
@@ -16,9 +17,8 @@ REFUSAL = RemoteProtocolError(400, "the Host field is not host[:port]")
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Return a list whose one item is the time."""
-    clock = [1000.0]
-    monkeypatch.setattr("wsgiserve.server.refusals.monotonic", lambda: clock[0])
+    clock = Clock()
+    monkeypatch.setattr("wsgiserve.server.refusals.monotonic", clock)
     return clock
 
 
@@ -35,7 +35,7 @@ def test_flood_of_refusals_is_counted_and_not_listed(clock, log):
     for _ in range(3):
         for _ in range(LINES_A_SECOND + 5):
             refusals.add("10.0.0.1", REFUSAL)
-        clock[0] += 1
+        clock.now += 1
     lines = ["10.0.0.1: 400, the Host field is not host[:port]"] * LINES_A_SECOND
     counted = "5 more requests were refused"
     assert log.messages == [*lines, counted, *lines, counted, *lines]
@@ -45,7 +45,7 @@ def test_refusals_below_the_rate_are_all_listed(clock, log):
     refusals = RefusalLog()
     for _ in range(3 * LINES_A_SECOND):
         refusals.add("10.0.0.1", REFUSAL)
-        clock[0] += 0.2
+        clock.now += 0.2
     assert len(log.messages) == 3 * LINES_A_SECOND
 
 
@@ -68,7 +68,7 @@ def test_shortage_is_logged_seldom_and_counted(clock, log):
     shortage = ShortageLog("%d of %d are in use; times so far: %d")
     for _ in range(21):
         shortage.add(5, 7)
-        clock[0] += SHORTAGE_SECONDS / 10
+        clock.now += SHORTAGE_SECONDS / 10
     assert [(record.levelname, record.getMessage()) for record in log.records] == [
         ("WARNING", "5 of 7 are in use; times so far: 1"),
         ("WARNING", "5 of 7 are in use; times so far: 11"),

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.server.apps import TEXT, Gate, answer, checked
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from wsgiserve.config import ConfigError
 from wsgiserve.server import ListenError
-from wsgiserve.server.server import Server
+from wsgiserve.server.server import STOP_SIGNALS, Server, serve
 
 HELLO = checked(answer(b"hello"))
 
@@ -71,7 +72,7 @@ def test_serve_outside_the_main_thread():
 
 def test_serve_on_the_main_thread_heeds_signals_and_puts_them_back():
     """SIGTERM of this very process, sent by the app's client."""
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
     server = Server(HELLO, port=0)
     server.open()
     port = server.port
@@ -86,7 +87,43 @@ def test_serve_on_the_main_thread_heeds_signals_and_puts_them_back():
     assert server.serve(ready=thread.start) is True
     thread.join(SECONDS)
     assert bodies == [b"hello"]
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+
+
+def test_serve_runs_the_hooks_of_the_app_around_its_requests(tmp_path):
+    class Hooked:
+        def __init__(self):
+            self.events = []
+
+        def startup(self):
+            self.events.append("startup")
+
+        def shutdown(self):
+            self.events.append("shutdown")
+
+        def __call__(self, environ, start_response):
+            self.events.append(environ["PATH_INFO"])
+            start_response("200 OK", [TEXT])
+            return [b"hello"]
+
+    app, path = Hooked(), str(tmp_path / "socket")
+
+    def visit():
+        wait_until(lambda: os.path.exists(path))
+        try:
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(SECONDS)
+                wait_until(lambda: sock.connect_ex(path) == 0)
+                sock.sendall(get("/", "Connection: close"))
+                assert sock.recv(65536).endswith(b"hello")
+        finally:  # The server listens, so it heeds signals too.
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        visited = pool.submit(visit)
+        assert serve(app, bind=f"unix:{path}") is True
+        visited.result(SECONDS)
+    assert app.events == ["startup", "/", "shutdown"]
 
 
 def test_requests_that_had_to_be_cut_are_told():

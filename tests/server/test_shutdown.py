@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsgiserve.server import shutdown
-from wsgiserve.server.shutdown import FAREWELL_SECONDS, PHASES, STOP_SECONDS, Shutdown
+from wsgiserve.server.shutdown import FAREWELL_SECONDS, PHASES, STOP_SECONDS, Plan, Shutdown
 
 NOW = 1000.0
 
@@ -96,3 +98,28 @@ def test_heads_that_arrive_get_a_deadline_when_idle_connections_are_closed():
     assert stop.head_deadline == math.inf
     list(stop.advance(NOW + 3))
     assert stop.head_deadline == NOW + 3 + STOP_SECONDS
+
+
+MOMENTS = st.floats(0, 100)
+PLANS = st.builds(Plan, MOMENTS, MOMENTS, MOMENTS, MOMENTS, st.booleans())
+
+
+@given(st.lists(st.one_of(PLANS, MOMENTS)))
+def test_phases_only_move_forward_whatever_is_asked(steps):
+    """A step is a plan that is asked for, or a moment at which the leader advances."""
+    stop = Shutdown()
+    entered = []
+    for step in steps:
+        before = PHASES.index(stop.phase)
+        if isinstance(step, Plan):
+            stop.ask(step)
+        elif stop.plan is not None:
+            for phase in stop.advance(step):
+                assert stop.phase == phase
+                assert stop.plan.begins(phase) <= step
+                entered.append(phase)
+            assert stop.next_at() > step
+        after = PHASES.index(stop.phase)
+        assert after >= before
+        assert [stop.reached(phase) for phase in PHASES] == [n <= after for n in range(len(PHASES))]
+    assert entered == list(PHASES[1 : 1 + len(entered)])  # Each once, and in order.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tests.server.clock import Clock
 from wsgiserve.server.http.pace import Pace
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Return a list whose one item is the time."""
-    clock = [1000.0]
-    monkeypatch.setattr("wsgiserve.server.http.pace.monotonic", lambda: clock[0])
+    clock = Clock()
+    monkeypatch.setattr("wsgiserve.server.http.pace.monotonic", clock)
     return clock
 
 
@@ -21,7 +21,7 @@ def never():
 
 def test_nobody_looks_before_the_interval_is_over(clock):
     pace = Pace(30, 240, 0)
-    clock[0] += 29.9
+    clock.now += 29.9
     assert not pace.too_slow(never)
     assert pace.resume() == pytest.approx(0.1)
 
@@ -44,7 +44,7 @@ def test_a_client_has_to_move_bytes_in_each_interval_and_keep_the_rate(clock, ra
     """240 bytes a second are 7200 in an interval of 30 s; the first interval is not counted."""
     pace, moved, verdicts = Pace(30, rate, 500), 500, []
     for step in steps:
-        clock[0] += 30
+        clock.now += 30
         moved += step
         verdicts.append(pace.too_slow(lambda: moved))  # noqa: B023 - called at once
     assert verdicts == [False] * (len(steps) - 1) + [given_up]
@@ -53,18 +53,18 @@ def test_a_client_has_to_move_bytes_in_each_interval_and_keep_the_rate(clock, ra
 def test_time_that_the_app_takes_does_not_count(clock):
     pace = Pace(30, 240, 0)
     for _ in range(10):
-        clock[0] += 1000
+        clock.now += 1000
         pace.resume()
-        clock[0] += 2
+        clock.now += 2
         assert not pace.too_slow(never)
-    clock[0] += 1000
+    clock.now += 1000
     assert pace.resume() == pytest.approx(10)
 
 
 def test_time_in_which_nobody_could_look_does_not_count(clock):
     pace = Pace(30, 240, 0)
-    clock[0] += 1029
+    clock.now += 1029
     pace.put_off(1000)
     assert not pace.too_slow(never)
-    clock[0] += 1
+    clock.now += 1
     assert pace.too_slow(lambda: 0)

@@ -10,19 +10,11 @@ import threading
 import pytest
 
 from tests.server.client import SECONDS, wait_until
+from tests.server.clock import Clock
 from tests.server.threads.fakes import FakeExchange
 from wsgiserve.server.errors import RequestTimeout
 from wsgiserve.server.threads import calls as module
 from wsgiserve.server.threads.calls import Call, Calls, place
-
-
-class Clock:
-    """A monotonic clock that a test sets."""
-
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
