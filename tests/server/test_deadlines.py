@@ -378,7 +378,7 @@ def test_deadline_is_in_the_environ(serving):
 
 @pytest.mark.parametrize(("count", "turns"), [(5, 4), pytest.param(12, 8, marks=pytest.mark.slow)])
 def test_calls_at_random_end_once(serving, log, count, turns):
-    """Some are overdue, some nearly, most are not: each client gets its own answer or 504."""
+    """Some are overdue, some nearly, most are not: each client gets its own answer, 504, or a visible cut."""
 
     def app(environ, start_response):
         seconds = float(environ["QUERY_STRING"])
@@ -395,7 +395,12 @@ def test_calls_at_random_end_once(serving, log, count, turns):
         for turn in range(turns):
             with Client(server) as client:
                 path = f"/{number}/{turn}"
-                response = client.ask(get(f"{path}?{chance.choice([0, 0.01, 0.05, 0.05, 0.07, 0.2])}"))
+                seconds = chance.choice([0, 0.01, 0.05, 0.05, 0.07, 0.2])
+                try:
+                    response = client.ask(get(f"{path}?{seconds}"))
+                except ConnectionResetError:  # It was given up while its response was on the way.
+                    statuses.append("cut")
+                    continue
                 statuses.append(response.status)
                 assert response.body == (path.encode() if response.status == 200 else LATE)
 
@@ -408,7 +413,7 @@ def test_calls_at_random_end_once(serving, log, count, turns):
         wait_until(lambda: not server.snapshot().lost)
         wait_until(lambda: not server.snapshot().busy)
     assert len(statuses) == count * turns
-    assert set(statuses) == {200, 504}
+    assert {200, 504} <= set(statuses) <= {200, 504, "cut"}
     assert all("were given up" in line for line in messages(log, level=logging.CRITICAL))
 
 
