@@ -25,7 +25,7 @@ def test_fields_choose_the_reader(fields, kind):
     assert type(body_reader(FieldBlock(fields), Limits())) is kind
 
 
-def test_length_reader_leaves_what_is_behind_the_body():
+def test_length_reader_leaves_the_bytes_behind_the_body():
     reader = LengthReader(5)
     assert reader.receive_data(b"hel") == (b"hel", b"")
     assert (reader.remaining, reader.done) == (2, False)
@@ -33,7 +33,7 @@ def test_length_reader_leaves_what_is_behind_the_body():
     assert (reader.remaining, reader.done) == (0, True)
 
 
-def test_chunked_reader_leaves_what_is_behind_the_trailers():
+def test_chunked_reader_leaves_the_bytes_behind_the_trailers():
     reader = ChunkedReader()
     assert reader.receive_data(b"3\r\nhel\r\n2;a=b\r\nlo\r\n0\r\nX: y \r\n\r\nnext") == (b"hello", b"next")
     assert (reader.remaining, reader.done, reader.trailers) == (None, True, [("X", "y")])

@@ -17,7 +17,7 @@ from wsgiserve.protocol.response import (
     response_head,
 )
 
-STANDING = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: s\r\n"
+DATE_AND_SERVER = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: s\r\n"
 
 # method, status, minor, length known: (framing, length announced); 7 is the length wherever one is known.
 METHODS = ["GET", "HEAD", "POST", "OPTIONS", "head"]
@@ -70,11 +70,13 @@ def test_framing_by_example(row, expected):
     assert response_framing(*row) == expected
 
 
-def rendered(status, headers, method="GET", minor=1, length=None, persistence=b"", standing=STANDING):
+def rendered(
+    status, headers, method="GET", minor=1, length=None, persistence=b"", date_and_server=DATE_AND_SERVER
+):
     head = response_head(status, headers)
     known = head.content_length if head.content_length is not None else length
     framing, announced = response_framing(method, head.status, minor, known)
-    return render_head(head, framing, announced, standing, persistence)
+    return render_head(head, framing, announced, date_and_server, persistence)
 
 
 PLAIN = [("Content-Type", "text/plain")]
@@ -85,92 +87,96 @@ PLAIN = [("Content-Type", "text/plain")]
     [
         pytest.param(
             rendered("200 OK", PLAIN, length=5),
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n" + STANDING + b"\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n"
+            + DATE_AND_SERVER
+            + b"\r\n",
             id="length",
         ),
         pytest.param(
             rendered("200 OK", [("Content-Length", "5"), *PLAIN, ("content-lengthx", "a")]),
             b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\ncontent-lengthx: a\r\nContent-Length: 5\r\n"
-            + STANDING
+            + DATE_AND_SERVER
             + b"\r\n",
             id="length-of-the-app",
         ),
         pytest.param(
             rendered("200 OK", [("content-length", "007")]),
-            b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n" + STANDING + b"\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n" + DATE_AND_SERVER + b"\r\n",
             id="length-with-zeros",
         ),
         pytest.param(
             rendered("200 OK", PLAIN),
             b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n"
-            + STANDING
+            + DATE_AND_SERVER
             + b"\r\n",
             id="chunked",
         ),
         pytest.param(
             rendered("200 OK", PLAIN, minor=0, persistence=b"Connection: close\r\n"),
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n" + STANDING + b"Connection: close\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+            + DATE_AND_SERVER
+            + b"Connection: close\r\n\r\n",
             id="until-close",
         ),
         pytest.param(
             rendered("200 OK", [], minor=0, length=3, persistence=b"Connection: keep-alive\r\n"),
-            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n" + STANDING + b"Connection: keep-alive\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n" + DATE_AND_SERVER + b"Connection: keep-alive\r\n\r\n",
             id="keep-alive-1.0",
         ),
         pytest.param(
             rendered("204 No Content", [("Content-Length", "5")]),
-            b"HTTP/1.1 204 No Content\r\n" + STANDING + b"\r\n",
+            b"HTTP/1.1 204 No Content\r\n" + DATE_AND_SERVER + b"\r\n",
             id="204-loses-its-length",
         ),
         pytest.param(
             rendered("205 Reset Content", [("Content-Length", "5")]),
-            b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n" + STANDING + b"\r\n",
+            b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n" + DATE_AND_SERVER + b"\r\n",
             id="205-has-no-content",
         ),
         pytest.param(
             rendered("304 Not Modified", [("ETag", '"a"')]),
-            b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n' + STANDING + b"\r\n",
+            b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n' + DATE_AND_SERVER + b"\r\n",
             id="304-without-length",
         ),
         pytest.param(
             rendered("304 Not Modified", [("Content-Length", "5")]),
-            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n" + STANDING + b"\r\n",
+            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n" + DATE_AND_SERVER + b"\r\n",
             id="304-with-the-length-of-200",
         ),
         pytest.param(
             rendered("200 OK", [("Content-Length", "5")], method="HEAD"),
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + STANDING + b"\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + DATE_AND_SERVER + b"\r\n",
             id="head-with-the-length-of-get",
         ),
         pytest.param(
             rendered("200 OK", [], method="HEAD"),
-            b"HTTP/1.1 200 OK\r\n" + STANDING + b"\r\n",
+            b"HTTP/1.1 200 OK\r\n" + DATE_AND_SERVER + b"\r\n",
             id="head-without-length",
         ),
         pytest.param(
             rendered("200 OK", [("Set-Cookie", "b"), ("X", "1"), ("set-cookie", "a"), ("X", "1")], length=0),
             b"HTTP/1.1 200 OK\r\nSet-Cookie: b\r\nX: 1\r\nset-cookie: a\r\nX: 1\r\nContent-Length: 0\r\n"
-            + STANDING
+            + DATE_AND_SERVER
             + b"\r\n",
             id="order-case-and-repetition-stay",
         ),
         pytest.param(
-            rendered("200 OK", [("X", ""), ("Y", "\té "), ("Z", "a: b")], length=0, standing=b""),
+            rendered("200 OK", [("X", ""), ("Y", "\té "), ("Z", "a: b")], length=0, date_and_server=b""),
             b"HTTP/1.1 200 OK\r\nX: \r\nY: \t\xe9 \r\nZ: a: b\r\nContent-Length: 0\r\n\r\n",
             id="values-stay-as-they-are",
         ),
         pytest.param(
-            rendered("200 ", [], length=0, standing=b""),
+            rendered("200 ", [], length=0, date_and_server=b""),
             b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n",
             id="empty-phrase",
         ),
         pytest.param(
-            rendered("200", [], length=0, standing=b""),
+            rendered("200", [], length=0, date_and_server=b""),
             b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n",
             id="no-phrase-gets-its-space",
         ),
         pytest.param(
-            rendered("299 Schön\tand  long", [], length=0, standing=b""),
+            rendered("299 Schön\tand  long", [], length=0, date_and_server=b""),
             b"HTTP/1.1 299 Sch\xf6n\tand  long\r\nContent-Length: 0\r\n\r\n",
             id="phrase-of-its-own",
         ),
@@ -399,7 +405,7 @@ def test_refused_headers_argument(headers, text):
         response_head("200 OK", headers)
 
 
-def test_nothing_is_said_of_headers_that_are_well():
+def test_only_the_header_that_cannot_be_sent_is_named():
     """Of several headers the one that cannot be sent is named."""
     with pytest.raises(LocalProtocolError) as refusal:
         response_head("200 OK", [("Good", "a"), ("Bad", "b\n"), ("Fine", "c")])
@@ -414,22 +420,22 @@ def test_continue_is_an_informational_response():
 
 @pytest.mark.parametrize("status", sorted(REASONS))
 def test_error_response(status):
-    head, sent = error_response(status, "what it is", STANDING)
+    head, sent = error_response(status, "what it is", DATE_AND_SERVER)
     body = f"{status} {REASONS[status]}: what it is\n".encode()
     retry = b"Retry-After: 5\r\n" if status == 503 else b""
     assert sent == body
     assert head == (
         b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\n"
         b"Content-Length: %d\r\n%b%bConnection: close\r\n\r\n"
-        % (status, REASONS[status].encode(), len(body), retry, STANDING)
+        % (status, REASONS[status].encode(), len(body), retry, DATE_AND_SERVER)
     )
 
 
 def test_error_response_on_a_connection_that_stays():
-    assert b"Connection" not in error_response(500, "x", STANDING, close=False)[0]
+    assert b"Connection" not in error_response(500, "x", DATE_AND_SERVER, close=False)[0]
 
 
 def test_error_response_says_its_charset():
-    head, body = error_response(500, "é", STANDING)
+    head, body = error_response(500, "é", DATE_AND_SERVER)
     assert body == "500 Internal Server Error: é\n".encode()
     assert b"\r\nContent-Length: %d\r\n" % len(body) in head

@@ -42,7 +42,7 @@ HEADERS = st.lists(
     minor=st.sampled_from([0, 1]),
     persistence=st.sampled_from([b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n"]),
 )
-def test_h11_reads_what_we_render(headers, status, phrase, length, method, minor, persistence):
+def test_h11_reads_rendered_heads(headers, status, phrase, length, method, minor, persistence):
     data = rendered(f"{status} {phrase}", headers, method, minor, length, persistence)
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))

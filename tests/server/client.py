@@ -14,7 +14,7 @@ from typing import NamedTuple
 import wsgiserve
 
 SECONDS = 10.0  # for whatever a test waits for; a sound run never uses them up
-STANDING = f"Date: (masked)\r\nServer: wsgiserve/{wsgiserve.__version__}"
+DATE_AND_SERVER = f"Date: (masked)\r\nServer: wsgiserve/{wsgiserve.__version__}"
 
 _DATE = re.compile(rb"Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\r\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) [ -~]*")
@@ -30,7 +30,7 @@ def get(path="/", *fields, method="GET", minor=1, body=b""):
 
 
 def whole(*lines, body=b""):
-    """Render the response that a test expects; pass STANDING where Date and Server stand."""
+    """Render the response that a test expects; pass DATE_AND_SERVER where Date and Server stand."""
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 

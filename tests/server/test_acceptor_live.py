@@ -195,7 +195,7 @@ def test_full_server_at_two_addresses_sleeps(gate, log):
         assert [client.response().body for client in late] == [b"/late"] * 6
 
 
-def test_stop_answers_those_who_wait_for_a_connection(serving, gate):
+def test_stop_answers_clients_that_wait_for_a_connection(serving, gate):
     with serving(checked(gate), max_connections=2) as server, ExitStack() as stack:
         fill(server, stack, 2)
         late = [stack.enter_context(Client(server)) for _ in range(3)]

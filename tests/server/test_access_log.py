@@ -255,7 +255,7 @@ def test_log_whose_reader_has_left_is_no_failure():
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
-def test_log_goes_on_when_there_is_room_again_and_tells_what_was_lost(tmp_path, caplog):
+def test_log_goes_on_when_there_is_room_again_and_counts_the_lost_lines(tmp_path, caplog):
     with open("/dev/full", "w") as full, open(tmp_path / "log", "w") as good:
         descriptor = os.dup(full.fileno())
         log = AccessLog(os.fdopen(descriptor, "w"))

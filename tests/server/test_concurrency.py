@@ -286,7 +286,7 @@ def test_log_handler_that_raises_costs_one_connection(serving, gate, path):
 # -- the end
 
 
-def test_stop_finishes_what_is_in_the_app(serving, gate):
+def test_stop_finishes_requests_that_are_in_the_app(serving, gate):
     with ExitStack() as stack, serving(checked(gate), threads=4) as server:
         clients = [stack.enter_context(Client(server)) for _ in range(8)]
         for number, client in enumerate(clients):
@@ -315,7 +315,7 @@ def test_stop_lets_idle_connections_go(serving, gate):
         assert [client.rest() for client in clients] == [b""] * 5
 
 
-def test_stop_answers_what_had_arrived(serving, gate):
+def test_stop_answers_requests_that_had_arrived(serving, gate):
     with ExitStack() as stack, serving(checked(gate)) as server:
         clients = [stack.enter_context(Client(server)) for _ in range(20)]
         for client in clients:

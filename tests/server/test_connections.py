@@ -253,7 +253,7 @@ def test_connection_that_we_close_lingers_until_the_client_has_closed(new_table)
     assert len(table.connections) == 0
 
 
-def test_client_that_ends_in_the_middle_of_a_request_is_told(new_table, log):
+def test_client_that_ends_in_the_middle_of_a_request_is_answered_400(new_table, log):
     table = new_table()
     client, connection = table.connect(get("/", "Content-Length: 5", method="POST") + b"hel")
     table.begin(connection)
@@ -264,7 +264,7 @@ def test_client_that_ends_in_the_middle_of_a_request_is_told(new_table, log):
     assert not log.records
 
 
-def test_client_that_ends_between_requests_is_told_nothing(new_table):
+def test_client_that_ends_between_requests_is_closed_without_a_word(new_table):
     table = new_table()
     client, connection = table.idle()
     client.shutdown(socket.SHUT_WR)

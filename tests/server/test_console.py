@@ -84,7 +84,7 @@ def test_streams_that_are_closed_are_no_harm(monkeypatch, stream):
         ),
     ],
 )
-def test_what_still_runs_is_told_at_a_stop(capfd, running, delay, said):
+def test_running_requests_are_counted_at_a_stop(capfd, running, delay, said):
     console.say_what_runs(make_config(graceful_timeout=5, drain_delay=delay), running)
     assert capfd.readouterr().err == (said and f"{said} (the same signal again cuts what runs)\n")
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.program import LOG_LINE, serving_program
 from tests.server.apps import TEXT, Blocks, answer, checked, connections, generator
-from tests.server.client import SECONDS, STANDING, Client, get, wait_until, whole
+from tests.server.client import DATE_AND_SERVER, SECONDS, Client, get, wait_until, whole
 from tests.server.threads.fakes import threads
 from wsgiserve.server.errors import ClientDisconnected, RequestTimeout
 
@@ -79,7 +79,7 @@ def test_slow_request_is_logged_once_with_its_place(serving, app, log):
     assert "\n" not in line
 
 
-def test_request_that_waits_for_its_client_is_said_to(serving, log):
+def test_slow_log_shows_that_a_request_waits_for_its_client(serving, log):
     """The app is in none of its own lines: it has returned a generator, whose block nobody takes."""
     app = checked(answer(*[b"x" * 1_000_000] * 8, kind=generator))
     with serving(app, slow_log=0.1) as server, Client(server, receive_buffer=4096) as client:
@@ -118,7 +118,7 @@ def test_overdue_request_is_504_and_others_are_unaffected(serving, app, log):
             "HTTP/1.1 504 Gateway Timeout",
             "Content-Type: text/plain; charset=utf-8",
             f"Content-Length: {len(LATE)}",
-            STANDING,
+            DATE_AND_SERVER,
             "Connection: close",
             body=LATE,
         )
@@ -269,7 +269,7 @@ def test_lock_that_a_given_up_call_waits_for_is_let_go_again(serving, app):
         lock.release()
 
 
-def test_what_a_given_up_call_does_later_reaches_nobody(serving, app, log):
+def test_bytes_of_a_call_that_was_given_up_reach_no_client(serving, app, log):
     """Its descriptor's number is not given to another connection, to which it would send."""
     with serving(checked(app), request_timeout=0.3) as server, ExitStack() as stack:
         hanging = [stack.enter_context(Client(server)) for _ in range(5)]
@@ -336,7 +336,7 @@ def test_calls_that_hang_do_not_stop_service(app, serving, log, count, cap, time
 
 
 @pytest.mark.slow
-def test_whoever_can_replace_the_process_is_told_once(serving, app):
+def test_lost_threads_are_reported_once_for_a_replacement(serving, app):
     told = []
     server = serving(checked(app), threads=1, request_timeout=0.05)
     server.on_worn_out(told.append)

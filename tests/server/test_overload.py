@@ -13,7 +13,7 @@ import pytest
 
 from tests.program import LOG_LINE
 from tests.server.apps import TEXT, Gate, checked, connections
-from tests.server.client import SECONDS, STANDING, Client, get, refuses, wait_until, whole
+from tests.server.client import DATE_AND_SERVER, SECONDS, Client, get, refuses, wait_until, whole
 from tests.server.deposing import depose
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.protocol import receiver
@@ -107,7 +107,7 @@ def test_without_a_queue_no_request_waits(serving, gate):
             "Content-Type: text/plain; charset=utf-8",
             f"Content-Length: {len(BUSY)}",
             f"Retry-After: {RETRY_SECONDS}",
-            STANDING,
+            DATE_AND_SERVER,
             body=BUSY,
         )
         gate.opened.set()

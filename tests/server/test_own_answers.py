@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.server.apps import TEXT, answer, checked
-from tests.server.client import STANDING, Client, get, wait_until, whole
+from tests.server.client import DATE_AND_SERVER, Client, get, wait_until, whole
 from tests.server.descriptors import descriptors
 from tests.server.http.lone import Lone
 from wsgiserve.config import ConfigError, make_config
@@ -50,8 +50,8 @@ def test_health_is_answered_without_the_app():
     called = []
     lines = ["Content-Type: text/plain", "Cache-Control: no-store"]
     with Lone(app, health_path=HEALTH) as client:
-        live = whole("HTTP/1.1 200 OK", *lines, "Content-Length: 5", STANDING, body=b"live\n")
-        ready = whole("HTTP/1.1 200 OK", *lines, "Content-Length: 6", STANDING, body=b"ready\n")
+        live = whole("HTTP/1.1 200 OK", *lines, "Content-Length: 5", DATE_AND_SERVER, body=b"live\n")
+        ready = whole("HTTP/1.1 200 OK", *lines, "Content-Length: 6", DATE_AND_SERVER, body=b"ready\n")
         for _ in range(3):
             assert client.ask(get(HEALTH)).raw == live
             assert client.ask(get(READY)).raw == ready
@@ -242,7 +242,7 @@ def test_nothing_is_answered_behind_a_refusal():
         assert_refused(client, 400)
 
 
-def test_tls_handshake_is_told_apart(log):
+def test_tls_handshake_is_recognized(log):
     """A browser that was given https:// by mistake: the log names the cause."""
     with Lone(answer()) as client:
         client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")

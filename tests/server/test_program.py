@@ -73,7 +73,7 @@ def test_port_in_use(folder):
     assert (code, out, err) == (4, "", f"wsgiserve: cannot listen on {bind}: {said}\n")
 
 
-def test_port_in_use_by_a_program_is_told_in_the_words_of_a_program(folder):
+def test_port_in_use_is_one_line_that_names_the_argument_of_run(folder):
     (folder / "own.py").write_text("import sys, wsgiserve\nwsgiserve.App().run(bind=sys.argv[1])\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -166,7 +166,7 @@ def test_graceful_timeout(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", ["0", "1"])
-def test_stop_in_good_order_though_nobody_reads_what_is_said(folder, count):
+def test_stop_in_good_order_though_nobody_reads_the_output(folder, count):
     options = ("--workers", count, "--drain-delay", "0.1", "--no-access-log")
     with serving_program(folder, "app", *options) as (program, port):
         with Client(port=port) as client:
@@ -269,7 +269,7 @@ def test_out_of_descriptors_the_longest_idle_make_room(folder):
 
 
 @pytest.mark.slow
-def test_program_says_what_runs_and_what_was_cut(tmp_path):
+def test_program_counts_running_requests_and_names_those_that_were_cut(tmp_path):
     (tmp_path / "app.py").write_text(APP)
     arguments = ["--graceful-timeout", "0.2", "--drain-delay", "0.1"]
     with serving_program(tmp_path, "app", *arguments) as (program, port), Client(port=port) as client:
@@ -286,7 +286,7 @@ def test_program_says_what_runs_and_what_was_cut(tmp_path):
     assert re.fullmatch(said + r"\S+ \S+" + re.escape(CUT), err), err
 
 
-def test_after_run_the_signals_mean_what_they_did(tmp_path):
+def test_run_restores_the_handlers_of_signals(tmp_path):
     """A program that goes on after ``app.run()`` can be stopped again."""
     (tmp_path / "goes_on.py").write_text(
         "import signal, time\n"

@@ -11,7 +11,7 @@ from wsgiserve.server.scoreboard import ROWS, SLACK, Scoreboard
 ROOT = Path(__file__).parents[2]
 
 
-def test_who_is_ahead_of_whom():
+def test_worker_with_more_connections_is_ahead():
     scoreboard = Scoreboard()
     first, second = scoreboard.row(1), scoreboard.row(2)
     first.set(5)
@@ -26,7 +26,7 @@ def test_who_is_ahead_of_whom():
     assert first.place() == "alone"
 
 
-def test_a_worker_that_died_is_nobody():
+def test_a_worker_that_has_left_does_not_count():
     scoreboard = Scoreboard()
     first, second = scoreboard.row(1), scoreboard.row(ROWS + 2)
     first.set(9)

@@ -126,7 +126,7 @@ def test_serve_runs_the_hooks_of_the_app_around_its_requests(tmp_path):
     assert app.events == ["startup", "/", "shutdown"]
 
 
-def test_requests_that_had_to_be_cut_are_told():
+def test_serve_returns_false_if_requests_were_cut():
     gate = Gate()
     server = Server(checked(gate), port=0, graceful_timeout=0)
     outcome = []

@@ -56,7 +56,7 @@ def test_each_phase_is_entered_once():
     assert stop.next_at() == math.inf
 
 
-def test_next_phase_is_told_in_advance():
+def test_beginning_of_the_next_phase_is_known():
     stop = Shutdown()
     stop.ask(shutdown.drain(10, 30))
     list(stop.advance(NOW))

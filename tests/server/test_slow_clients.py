@@ -211,7 +211,7 @@ def test_reader_is_not_blamed_for_a_slow_app(serving):
 
 
 @pytest.mark.slow
-def test_readers_where_the_system_does_not_tell_what_was_taken(serving, tmp_path, monkeypatch):
+def test_readers_where_the_system_does_not_count_unread_bytes(serving, tmp_path, monkeypatch):
     monkeypatch.setattr("wsgiserve.server.http.connection.queued", lambda fd: 0)
     with serving(sending(1000, tmp_path), stall_timeout=1) as server:
         with readers(server, *SHAPES) as clients:

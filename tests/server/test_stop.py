@@ -113,7 +113,7 @@ def test_stop_without_delay_refuses_at_once_and_closes_idle_connections_a_little
         assert time.monotonic() - started >= 1
 
 
-def test_whoever_the_system_has_accepted_is_answered(serving, gate):
+def test_clients_in_the_backlog_are_answered_at_a_stop(serving, gate):
     """As many as the system holds for a loop that is busy, when the server is asked to stop."""
     with serving(checked(gate), threads=1) as server, ExitStack() as stack:
         loop = server._loop
@@ -191,7 +191,7 @@ def test_what_was_cut_is_named(gate, log):
     )
 
 
-def test_response_that_nobody_takes_is_named():
+def test_response_that_its_client_does_not_read_is_named():
     server = Server(checked(answer(b"x" * 10_000_000)), port=0, graceful_timeout=0.1)
     with stopping(server) as outcome, Client(server, receive_buffer=4096) as client:
         client.send(get("/big"))

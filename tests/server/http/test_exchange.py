@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 import pytest
 
 from tests.server.apps import TEXT, Blocks, answer, checked, fail, generator
-from tests.server.client import STANDING, Client, get, masked, wait_until, whole
+from tests.server.client import DATE_AND_SERVER, Client, get, masked, wait_until, whole
 from tests.server.http.lone import Lone
 from tests.server.http.test_response import (
     CHUNKED,
@@ -198,7 +198,7 @@ def test_exc_info_replaces_a_head_that_has_not_left(log):
             "HTTP/1.1 503 Service Unavailable",
             "Content-Type: text/plain",
             "Content-Length: 5",
-            STANDING,
+            DATE_AND_SERVER,
             body=b"sorry",
         )
     assert not log.records
@@ -379,7 +379,7 @@ def test_an_exchange_that_is_shed_is_503_and_forgets_its_body():
         assert client.ask(get()).body == b"hello"
 
 
-def test_an_exchange_that_is_written_off_reaches_nobody(log):
+def test_an_exchange_that_is_written_off_reaches_no_client(log):
     with Lone(answer(b"hello", fail, kind=generator)) as client:
         exchange = exchange_of(client, get())
         exchange.write_off()

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.server.apps import TEXT, checked
-from tests.server.client import STANDING, Client, get, masked, wait_until, whole
+from tests.server.client import DATE_AND_SERVER, Client, get, masked, wait_until, whole
 from tests.server.http.lone import Lone
 from wsgiserve.server.http.file_wrapper import FileWrapper
 
@@ -82,9 +82,9 @@ def test_file_whole(log, path):
     app = Files(lambda: CountedFile(path))
     with Lone(app) as client:
         for _ in range(2):
-            expected = whole(*OK, "Content-Length: 10", STANDING, body=DIGITS)
+            expected = whole(*OK, "Content-Length: 10", DATE_AND_SERVER, body=DIGITS)
             assert client.ask(get()).raw == expected
-        expected = whole(*OK, "Content-Length: 10", STANDING, "Connection: close", body=DIGITS)
+        expected = whole(*OK, "Content-Length: 10", DATE_AND_SERVER, "Connection: close", body=DIGITS)
         assert client.ask(get(minor=0)).raw == expected
         assert client.rest() == b""
         assert app.closed_once()
@@ -132,7 +132,7 @@ def test_empty_file(tmp_path):
     app = Files(lambda: CountedFile(tmp_path / "empty"))
     with Lone(app) as client:
         for _ in range(2):
-            assert client.ask(get()).raw == whole(*OK, "Content-Length: 0", STANDING)
+            assert client.ask(get()).raw == whole(*OK, "Content-Length: 0", DATE_AND_SERVER)
         assert app.closed_once()
 
 
@@ -140,7 +140,9 @@ def test_empty_file(tmp_path):
 def test_file_longer_than_its_length_is_cut(path, kind):
     app = Files(lambda: kind(path) if kind is CountedFile else kind(DIGITS), ("Content-Length", "4"))
     with Lone(app) as client:
-        assert client.ask(get()).raw.startswith(whole(*OK, "Content-Length: 4", STANDING, body=b"0123"))
+        assert client.ask(get()).raw.startswith(
+            whole(*OK, "Content-Length: 4", DATE_AND_SERVER, body=b"0123")
+        )
         assert app.closed_once()
 
 
@@ -149,7 +151,7 @@ def test_file_shorter_than_its_length_ends_the_connection(log, path, kind):
     app = Files(lambda: kind(path) if kind is CountedFile else kind(DIGITS), ("Content-Length", "20"))
     with Lone(app) as client:
         client.send(get() + get())
-        assert masked(client.rest()) == whole(*OK, "Content-Length: 20", STANDING, body=DIGITS)
+        assert masked(client.rest()) == whole(*OK, "Content-Length: 20", DATE_AND_SERVER, body=DIGITS)
         assert app.closed_once()
     assert [record.levelname for record in log.records] == ["ERROR"]
 
@@ -270,7 +272,7 @@ def test_head_closes_the_file_unsent(path, kind):
     with Lone(app) as client:
         length = ["Content-Length: 10"] if kind is CountedFile else []
         for _ in range(2):
-            assert client.ask(get(method="HEAD")).raw == whole(*OK, *length, STANDING)
+            assert client.ask(get(method="HEAD")).raw == whole(*OK, *length, DATE_AND_SERVER)
         assert app.closed_once()
 
 

@@ -298,7 +298,7 @@ def test_no_continue_behind_the_head_of_the_answer():
     ],
     ids=["1.0", "no body", "empty body"],
 )
-def test_no_continue_where_nobody_waits_for_it(request_bytes):
+def test_no_continue_where_the_client_does_not_wait_for_it(request_bytes):
     with Lone(echo) as client:
         for _ in range(2):
             assert client.ask(request_bytes).status == 200
@@ -307,7 +307,7 @@ def test_no_continue_where_nobody_waits_for_it(request_bytes):
 # -- the stream below ``wsgi.input``
 
 
-def test_the_first_read_is_told_once_before_any_byte_is_read():
+def test_the_first_read_is_announced_once_before_any_byte_is_read():
     told = []
     with Lone(ignore) as client:
         stream = BodyStream(client.connection, LengthReader(0), lambda: told.append("read"), told.append)

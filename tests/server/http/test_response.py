@@ -9,13 +9,13 @@ from __future__ import annotations
 import pytest
 
 from tests.server.apps import TEXT, Blocks, answer, checked, generator
-from tests.server.client import STANDING, Client, get, masked, whole
+from tests.server.client import DATE_AND_SERVER, Client, get, masked, whole
 from tests.server.http.lone import Lone
 from wsgiserve.server.http.response import LARGE, MAX_DISCARD
 
 OK = ("HTTP/1.1 200 OK", "Content-Type: text/plain")
-LENGTH_5 = (*OK, "Content-Length: 5", STANDING)
-CHUNKED = (*OK, "Transfer-Encoding: chunked", STANDING)
+LENGTH_5 = (*OK, "Content-Length: 5", DATE_AND_SERVER)
+CHUNKED = (*OK, "Transfer-Encoding: chunked", DATE_AND_SERVER)
 CLOSE = "Connection: close"
 KEEP_ALIVE = "Connection: keep-alive"
 FAILED = b"500 Internal Server Error: the application failed; its log says why\n"
@@ -23,7 +23,7 @@ INTERNAL_ERROR = (
     "HTTP/1.1 500 Internal Server Error",
     "Content-Type: text/plain; charset=utf-8",
     f"Content-Length: {len(FAILED)}",
-    STANDING,
+    DATE_AND_SERVER,
 )
 
 
@@ -57,8 +57,8 @@ WHOLE = [
     case("generator", STREAM, GET, *CHUNKED, body=b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
     case("write", WRITTEN, GET, *CHUNKED, body=b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
     case("write, list", WRITTEN_AND_RETURNED, GET, *CHUNKED, body=b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
-    case("empty list", EMPTY, GET, *OK, "Content-Length: 0", STANDING),
-    case("empty generator", answer(kind=generator), GET, *OK, "Content-Length: 0", STANDING),
+    case("empty list", EMPTY, GET, *OK, "Content-Length: 0", DATE_AND_SERVER),
+    case("empty generator", answer(kind=generator), GET, *OK, "Content-Length: 0", DATE_AND_SERVER),
     case("generator with length", SIZED_STREAM, GET, *LENGTH_5, body=b"hello"),
     case("list with length", answer(b"hello", headers=with_length(5)), GET, *LENGTH_5, body=b"hello"),
     case(
@@ -71,19 +71,19 @@ WHOLE = [
     # HEAD: the length where it is known, never a body, never an invented length
     case("HEAD list", HELLO, HEAD, *LENGTH_5),
     case("HEAD tuple", TUPLE, HEAD, *LENGTH_5),
-    case("HEAD generator", STREAM, HEAD, *OK, STANDING),
-    case("HEAD write", WRITTEN, HEAD, *OK, STANDING),
-    case("HEAD write, list", WRITTEN_AND_RETURNED, HEAD, *OK, STANDING),
-    case("HEAD empty list", EMPTY, HEAD, *OK, STANDING),
+    case("HEAD generator", STREAM, HEAD, *OK, DATE_AND_SERVER),
+    case("HEAD write", WRITTEN, HEAD, *OK, DATE_AND_SERVER),
+    case("HEAD write, list", WRITTEN_AND_RETURNED, HEAD, *OK, DATE_AND_SERVER),
+    case("HEAD empty list", EMPTY, HEAD, *OK, DATE_AND_SERVER),
     case("HEAD generator with length", SIZED_STREAM, HEAD, *LENGTH_5),
     case("HEAD empty list with length", answer(headers=with_length(5)), HEAD, *LENGTH_5),
     # HTTP/1.0
     case("1.0 list", HELLO, GET_1_0, *LENGTH_5, CLOSE, body=b"hello"),
-    case("1.0 generator", STREAM, GET_1_0, *OK, STANDING, CLOSE, body=b"hello"),
-    case("1.0 write, list", WRITTEN_AND_RETURNED, GET_1_0, *OK, STANDING, CLOSE, body=b"hello"),
+    case("1.0 generator", STREAM, GET_1_0, *OK, DATE_AND_SERVER, CLOSE, body=b"hello"),
+    case("1.0 write, list", WRITTEN_AND_RETURNED, GET_1_0, *OK, DATE_AND_SERVER, CLOSE, body=b"hello"),
     case("1.0 HEAD list", HELLO, get(method="HEAD", minor=0), *LENGTH_5, CLOSE),
     case("1.0 keep-alive list", HELLO, GET_1_0_KEPT, *LENGTH_5, KEEP_ALIVE, body=b"hello"),
-    case("1.0 keep-alive generator", STREAM, GET_1_0_KEPT, *OK, STANDING, CLOSE, body=b"hello"),
+    case("1.0 keep-alive generator", STREAM, GET_1_0_KEPT, *OK, DATE_AND_SERVER, CLOSE, body=b"hello"),
     case("1.0 keep-alive sized", SIZED_STREAM, GET_1_0_KEPT, *LENGTH_5, KEEP_ALIVE, body=b"hello"),
     # persistence
     case("close", HELLO, get("/", "Connection: close"), *LENGTH_5, CLOSE, body=b"hello"),
@@ -97,22 +97,22 @@ WHOLE = [
         body=b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
     ),
     # statuses without content
-    case("204", NO_CONTENT, GET, "HTTP/1.1 204 No Content", STANDING),
-    case("204 HEAD", NO_CONTENT, HEAD, "HTTP/1.1 204 No Content", STANDING),
-    case("204 1.0 kept", NO_CONTENT, GET_1_0_KEPT, "HTTP/1.1 204 No Content", STANDING, KEEP_ALIVE),
+    case("204", NO_CONTENT, GET, "HTTP/1.1 204 No Content", DATE_AND_SERVER),
+    case("204 HEAD", NO_CONTENT, HEAD, "HTTP/1.1 204 No Content", DATE_AND_SERVER),
+    case("204 1.0 kept", NO_CONTENT, GET_1_0_KEPT, "HTTP/1.1 204 No Content", DATE_AND_SERVER, KEEP_ALIVE),
     case(
         "204 generator with a body",
         answer(b"x", b"y", status="204 No Content", headers=(), kind=generator),
         GET,
         "HTTP/1.1 204 No Content",
-        STANDING,
+        DATE_AND_SERVER,
     ),
     case(
         "204 with a length",
         answer(status="204 No Content", headers=[("Content-Length", "0")]),
         GET,
         "HTTP/1.1 204 No Content",
-        STANDING,
+        DATE_AND_SERVER,
     ),
     case(
         "205",
@@ -121,17 +121,17 @@ WHOLE = [
         "HTTP/1.1 205 Reset Content",
         "Content-Type: text/plain",
         "Content-Length: 0",
-        STANDING,
+        DATE_AND_SERVER,
     ),
-    case("304", NOT_MODIFIED, GET, "HTTP/1.1 304 Not Modified", 'ETag: "1"', STANDING),
-    case("304 HEAD", NOT_MODIFIED, HEAD, "HTTP/1.1 304 Not Modified", 'ETag: "1"', STANDING),
+    case("304", NOT_MODIFIED, GET, "HTTP/1.1 304 Not Modified", 'ETag: "1"', DATE_AND_SERVER),
+    case("304 HEAD", NOT_MODIFIED, HEAD, "HTTP/1.1 304 Not Modified", 'ETag: "1"', DATE_AND_SERVER),
     case(
         "304 with the length of its 200",
         answer(status="304 Not Modified", headers=[("Content-Length", "5")]),
         GET,
         "HTTP/1.1 304 Not Modified",
         "Content-Length: 5",
-        STANDING,
+        DATE_AND_SERVER,
     ),
     # fields of the app in place of ours
     case(
@@ -152,7 +152,7 @@ WHOLE = [
         "Set-Cookie: a=\xe9",
         "Set-Cookie: b=2",
         "Content-Length: 5",
-        STANDING,
+        DATE_AND_SERVER,
         body=b"hello",
     ),
 ]

@@ -82,7 +82,7 @@ CHANGED = TEXT_OF_FILE.replace(b"0", b"o")
         pytest.param(lambda path: open(path, "rb", 0), TEXT_OF_FILE, id="plain, unbuffered"),  # noqa: SIM115
     ],
 )
-def test_client_gets_what_read_gives(serving, path, open_file, expected):
+def test_client_gets_the_bytes_that_read_gives(serving, path, open_file, expected):
     with serving(sending(lambda: open_file(path))) as server, Client(server) as client:
         response = client.ask(get())
         assert (response.status, response.body) == (200, expected)

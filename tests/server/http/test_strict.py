@@ -68,7 +68,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("app", "advice"), WRONG.values(), ids=WRONG)
-def test_a_wrong_use_is_a_500_that_says_what_to_change(
+def test_a_violation_is_a_500_whose_log_line_says_how_to_correct_it(
     app: Any, advice: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert ask(REQUEST, app, bare=True, strict=True).startswith(b"HTTP/1.1 500 ")
@@ -133,6 +133,6 @@ def test_what_every_server_copes_with_is_a_warning_once(caplog, monkeypatch, app
     assert [record.getMessage() for record in caplog.records] == [f"--strict: {said}"]
 
 
-def test_an_app_may_ask_what_the_input_has():
+def test_an_app_may_look_for_other_methods_of_the_input():
     app = reading(lambda stream: hasattr(stream, "seek") or hasattr(stream, "fileno"))
     assert ask(get("/", "Connection: close"), app, strict=True).startswith(b"HTTP/1.1 200 ")

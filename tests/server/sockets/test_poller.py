@@ -65,7 +65,7 @@ def test_a_ring_is_reported_until_it_is_silenced(poller):
     poller.bell.silence()
 
 
-def test_a_bell_that_nobody_hears_can_be_rung_for_ever(poller):
+def test_a_bell_whose_rings_are_not_read_can_be_rung_for_ever(poller):
     for _ in range(5000):
         poller.bell.ring()
     assert poller.poll(5) == [(poller.bell.fileno(), READ)]

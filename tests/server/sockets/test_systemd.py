@@ -92,7 +92,7 @@ def test_ready_and_stopping(folder, address):
         assert manager.next() == ["STOPPING=1", "STATUS=Stopping"]
 
 
-def test_a_reload_is_told_and_what_came_of_it(folder, manager):
+def test_a_reload_and_its_outcome_are_notified(folder, manager):
     with serving_program(folder, "app", env=manager.env) as (program, _):
         manager.until("READY=1")
         program.process.send_signal(signal.SIGHUP)

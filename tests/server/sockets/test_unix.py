@@ -269,7 +269,7 @@ print(os.path.exists({path!r}))
 
 
 @pytest.mark.slow
-def test_a_killed_server_leaves_what_the_next_one_replaces(folder):
+def test_a_killed_server_leaves_a_socket_that_the_next_one_replaces(folder):
     path = str(folder / "s")
     for _ in range(2):
         with Program(folder, "app", "--bind", f"unix:{path}") as program:
@@ -344,7 +344,7 @@ NO_PLACES = [
 
 
 @pytest.mark.parametrize(("bind", "reason"), NO_PLACES, ids=[bind[:20] for bind, _ in NO_PLACES])
-def test_where_nobody_can_listen(folder, monkeypatch, bind, reason):
+def test_addresses_that_cannot_be_listened_on(folder, monkeypatch, bind, reason):
     monkeypatch.chdir(folder)
     with pytest.raises(ListenError) as refusal:
         open_listeners(make_config(bind=bind))

@@ -46,14 +46,14 @@ def test_promotion_is_not_repeated_while_one_is_under_way():
     assert loop.leadership.unstarted == [None]
 
 
-def test_nobody_is_promoted_while_somebody_leads():
+def test_no_follower_is_promoted_while_a_thread_leads():
     loop = FakeLoop(kind=Unstarted)
     loop.leadership.lock.acquire()
     loop.leadership.promote()
     assert loop.leadership.unstarted == []
 
 
-def test_followers_that_are_told_to_lead_too_often_follow():
+def test_followers_that_are_promoted_too_often_follow():
     loop = FakeLoop()
     with running(loop) as leadership:
         for _ in range(20):

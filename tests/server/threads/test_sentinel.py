@@ -59,7 +59,7 @@ def test_sentinel_that_sleeps_ends_with_the_loop():
 
 
 @pytest.mark.parametrize("happens", ["leader-left", "loop-over"])
-def test_sentinel_does_not_sleep_through_what_happens_as_it_falls_asleep(happens):
+def test_sentinel_misses_nothing_that_happens_as_it_falls_asleep(happens):
     class Surprised(Noting):
         def sleep(self, seconds):
             self.sleeps.append(seconds)

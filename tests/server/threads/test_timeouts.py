@@ -52,7 +52,7 @@ def test_overdue_call_is_answered_and_logged(log):
     )
 
 
-def test_more_lost_threads_than_the_cap_are_told_once():
+def test_more_lost_threads_than_the_cap_are_reported_once():
     told = []
     loop = FakeLoop(2, calls=Calls(timeout=0.001))
     timeouts = Timeouts(loop.leadership, told.append)
