@@ -26,6 +26,7 @@ def home(browser: Chrome, serve_app: ServeApp, tmp_path: Path) -> str:
     return url
 
 
+@pytest.mark.slow
 def test_the_page_says_hello_without_errors(browser: Chrome, home: str) -> None:
     assert browser.find_element(By.TAG_NAME, "h1").text == "Hello!"
     assert f"curl {home}/echo/hello" in browser.find_element(By.TAG_NAME, "body").text

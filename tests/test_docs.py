@@ -65,6 +65,7 @@ def test_the_readme_s_curl_lines_answer_as_printed(tmp_path: Path) -> None:
         server.stdout.close()
 
 
+@pytest.mark.slow
 def test_the_readme_s_app_and_its_tests_pass(tmp_path: Path) -> None:
     for code in blocks(README, "python"):
         name = re.match(r"# (\w+\.py)\n", code)

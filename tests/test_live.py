@@ -60,7 +60,13 @@ class Live:
             connection.close()
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+QUICK = "wsgiserve-validated"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[] if name == QUICK else pytest.mark.slow) for name in COMMANDS],
+)
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("live") / "files"
     environment = os.environ | {"FILES_DIRECTORY": str(folder), "PYTHONUNBUFFERED": "1"}

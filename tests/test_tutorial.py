@@ -78,6 +78,7 @@ SEEN = {
 }
 
 
+@pytest.mark.slow
 def test_the_page_does_what_it_says(page: Path, tmp_path: Path, browser: Chrome) -> None:
     with follow(page, tmp_path) as url:
         for script in blocks(page.read_text("utf-8"), "console"):
@@ -94,6 +95,7 @@ def test_the_page_does_what_it_says(page: Path, tmp_path: Path, browser: Chrome)
         assert browser.find_element(By.TAG_NAME, "body").text == text
 
 
+@pytest.mark.slow
 def test_the_first_page_s_first_command_lists_the_folder(tmp_path: Path, browser: Chrome) -> None:
     page = tmp_path / "page.md"
     page.write_text("```sh\nwsgiserve files\n```\n")

@@ -65,7 +65,10 @@ class FrontEnd:
         return rest
 
 
-@pytest.fixture(scope="module", params=FRONT_ENDS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[] if name == "nginx" else pytest.mark.slow) for name in FRONT_ENDS],
+)
 def front_end(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontEnd]:
     if program_of(request.param) is None:
         missing = f"{FRONT_ENDS[request.param][0]} is not installed"

@@ -137,6 +137,7 @@ def test_idle_server_ends_at_once(folder):
         assert idle.rest() == b""
 
 
+@pytest.mark.slow
 def test_second_signal_ends_at_once(folder):
     with serving_program(folder, "app") as (program, port), Client(port=port) as client:
         client.send(get("/slow"))
@@ -163,6 +164,7 @@ def test_graceful_timeout(folder):
         assert err.endswith(CUT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", ["0", "1"])
 def test_stop_in_good_order_though_nobody_reads_what_is_said(folder, count):
     options = ("--workers", count, "--drain-delay", "0.1", "--no-access-log")
@@ -204,6 +206,7 @@ def test_no_access_log(folder):
         assert program.stop() == (0, "", "")
 
 
+@pytest.mark.slow
 def test_reader_of_standard_output_leaves(folder):
     with serving_program(folder, "app") as (program, port), Client(port=port) as client:
         program.process.stdout.close()
@@ -265,6 +268,7 @@ def test_out_of_descriptors_the_longest_idle_make_room(folder):
     assert (code, err) == (0, "")
 
 
+@pytest.mark.slow
 def test_program_says_what_runs_and_what_was_cut(tmp_path):
     (tmp_path / "app.py").write_text(APP)
     arguments = ["--graceful-timeout", "0.2", "--drain-delay", "0.1"]
