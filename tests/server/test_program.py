@@ -27,6 +27,7 @@ def folder(tmp_path):
 # -- where it listens
 
 
+@pytest.mark.slow
 def test_several_binds(folder):
     binds = ["--bind", "127.0.0.1:0", "--bind", "127.0.0.2:0", "--bind", "localhost:0"]
     with Program(folder, "app", *binds) as program:
@@ -48,6 +49,7 @@ def has_ipv6():
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 @pytest.mark.parametrize("bind", ["[::1]:0", "[::]:0", ":0"])
 def test_ipv6(folder, bind):
@@ -73,6 +75,7 @@ def test_port_in_use(folder):
     assert (code, out, err) == (4, "", f"wsgiserve: cannot listen on {bind}: {said}\n")
 
 
+@pytest.mark.slow
 def test_port_in_use_is_one_line_that_names_the_argument_of_run(folder):
     (folder / "own.py").write_text("import sys, wsgiserve\nwsgiserve.App().run(bind=sys.argv[1])\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -110,7 +113,7 @@ def test_without_passed_sockets_the_options_stay(monkeypatch):
 # -- the end
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_signal_lets_a_running_request_finish(folder, number):
     with serving_program(folder, "app") as (program, port):
         with Client(port=port) as client:
@@ -128,6 +131,7 @@ def test_signal_lets_a_running_request_finish(folder, number):
         assert err in ("", f"{said}cuts what runs)\n")
 
 
+@pytest.mark.slow
 def test_idle_server_ends_at_once(folder):
     with serving_program(folder, "app") as (program, port), Client(port=port) as idle:
         assert idle.ask(get()).body == b"hello"
@@ -199,6 +203,7 @@ def test_access_log(folder):
     ]
 
 
+@pytest.mark.slow
 def test_no_access_log(folder):
     with serving_program(folder, "app", "--no-access-log") as (program, port):
         with Client(port=port) as client:
@@ -216,6 +221,7 @@ def test_reader_of_standard_output_leaves(folder):
         assert program.stop() == (0, None, "")
 
 
+@pytest.mark.slow
 def test_standard_output_is_closed_from_the_start(folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -239,6 +245,7 @@ def test_standard_output_is_closed_from_the_start(folder):
 # -- limits of the process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "interval"), [("", b"0.0005"), ("sys.setswitchinterval(0.02)", b"0.02")]
 )
@@ -286,6 +293,7 @@ def test_program_counts_running_requests_and_names_those_that_were_cut(tmp_path)
     assert re.fullmatch(said + r"\S+ \S+" + re.escape(CUT), err), err
 
 
+@pytest.mark.slow
 def test_run_restores_the_handlers_of_signals(tmp_path):
     """A program that goes on after ``app.run()`` can be stopped again."""
     (tmp_path / "goes_on.py").write_text(

@@ -78,7 +78,7 @@ def manager(tmp_path):
 # -- what is told
 
 
-@pytest.mark.parametrize("address", ["notify", "@wsgiserve-test"])
+@pytest.mark.parametrize("address", ["notify", pytest.param("@wsgiserve-test", marks=pytest.mark.slow)])
 def test_ready_and_stopping(folder, address):
     address = f"{address}-{os.getpid()}" if address[0] == "@" else str(folder / address)
     with (
@@ -92,6 +92,7 @@ def test_ready_and_stopping(folder, address):
         assert manager.next() == ["STOPPING=1", "STATUS=Stopping"]
 
 
+@pytest.mark.slow
 def test_a_reload_and_its_outcome_are_notified(folder, manager):
     with serving_program(folder, "app", env=manager.env) as (program, _):
         manager.until("READY=1")
@@ -126,6 +127,7 @@ def test_a_program_after_a_re_exec_keeps_the_passed_sockets(folder, manager):
     assert not os.path.exists(path)
 
 
+@pytest.mark.slow
 def test_a_bad_start_is_never_ready(folder, manager):
     with Program(folder, "app:missing", env=manager.env) as program:
         assert program.end()[0] == 3
@@ -141,6 +143,7 @@ def test_a_manager_that_is_not_there_is_no_harm(address):
     assert manager.alive() is None
 
 
+@pytest.mark.slow
 def test_a_service_without_its_manager_serves(folder):
     with serving_program(folder, "app", env={"NOTIFY_SOCKET": "/no/such/socket"}) as (program, port):
         with Client(port=port) as client:
@@ -341,6 +344,7 @@ def test_passed_sockets_take_the_place_of_the_default_address(folder):
     assert os.path.exists(path)
 
 
+@pytest.mark.slow
 def test_an_address_that_is_asked_for_is_served_besides(folder):
     with (
         socket.create_server(("127.0.0.1", 0)) as tcp,
@@ -352,6 +356,7 @@ def test_an_address_that_is_asked_for_is_served_besides(folder):
         assert program.stop()[0] == 0
 
 
+@pytest.mark.slow
 def test_app_run_is_activated_too(folder):
     (folder / "own.py").write_text("from wsgiserve import App\nApp().run()\n")
     with socket.create_server(("127.0.0.1", 0)) as tcp:
@@ -363,6 +368,7 @@ def test_app_run_is_activated_too(folder):
             assert program.stop()[0] == 0
 
 
+@pytest.mark.slow
 def test_a_passed_socket_of_another_kind_is_one_plain_line(folder):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))

@@ -148,6 +148,7 @@ def test_a_re_exec_when_the_name_is_ours_no_more(folder, taken):
     assert os.path.lexists(path) == taken
 
 
+@pytest.mark.slow
 def test_the_program_announces_it_and_logs_no_address_for_the_client(folder):
     path = str(folder / "s")
     with Program(folder, "app", "--bind", f"unix:{path}", "--socket-mode", "620") as program:
@@ -294,6 +295,7 @@ def test_an_inherited_socket_is_served(folder):
             assert program.stop()[0] == 0
 
 
+@pytest.mark.slow
 def test_an_inherited_unix_socket_is_served_and_not_removed(folder):
     path = str(folder / "s")
     with socket.socket(socket.AF_UNIX) as sock:
