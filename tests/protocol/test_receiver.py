@@ -50,6 +50,7 @@ def test_byte_by_byte(case):
     assert stream.verdict == whole.verdict
 
 
+@pytest.mark.slow
 @every_case
 def test_random_splits(case):
     source = random.Random(case.id)
