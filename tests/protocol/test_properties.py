@@ -30,7 +30,7 @@ LLHTTP_METHODS = {
 }
 EMPTY_LINE = re.compile(rb"(?:\A|\r\n\r\n|[^\n])(?:\r\n)+[^ \r\n]+ [^ \r\n]+ HTTP/1")
 
-# Where an oracle refuses what we accept: a predicate on the bytes and on the request as we read it.
+# Where an oracle refuses a request that we accept: a predicate on the bytes and on the request as we read it.
 STRICTER = {
     "h11": [
         # No empty line before a request line; RFC 9112 §2.2: a server SHOULD ignore at least one.

@@ -100,7 +100,7 @@ class CountingBuffer(bytearray):
 
 @pytest.mark.parametrize("fields", [False, True], ids=["line", "fields"])
 def test_head_byte_by_byte_is_linear_work(fields):
-    """Every byte is looked at by a bounded number of searches, wherever the head stands still."""
+    """Every byte is looked at by a bounded number of searches, wherever the head stops."""
     data = b"GET /" + b"a" * 8000
     if fields:
         data += b" HTTP/1.1\r\nHost: a\r\n" + b"X: yyyyyyyyyyyyyyyy\r\n" * 90

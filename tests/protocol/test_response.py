@@ -66,7 +66,7 @@ def test_framing_table(method, status):
     ids=lambda value: "-".join(map(str, value)) if len(value) == 4 else "",
 )
 def test_framing_by_example(row, expected):
-    """The corners of the table in plain sight, for who trusts no second formula."""
+    """The corners of the table as plain examples, since the formula above could share a mistake."""
     assert response_framing(*row) == expected
 
 

@@ -1,4 +1,4 @@
-"""When connections are accepted: real listeners, and a poller that only notes what it is to watch."""
+"""When connections are accepted: real listeners, and a poller that only notes which of them it watches."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def no_sweep(monkeypatch):
 
 
 def fill(server, stack, count):
-    """Have so many clients connect who are not idle; return them."""
+    """Connect ``count`` clients that have begun a request; return them."""
     clients = [stack.enter_context(Client(server)) for _ in range(count)]
     for number, client in enumerate(clients):
         client.send(get(f"/{number}")[:-2])
@@ -54,7 +54,7 @@ def none_is_answered(clients, seconds):
 
 
 def assert_waiting(server, clients):
-    """See that the server is full, and that these clients wait."""
+    """Assert that the server is full, and that these clients wait."""
     wait_until(lambda: server.snapshot().accepting == "full")
     assert none_is_answered(clients, 0)
 
@@ -161,7 +161,7 @@ def test_connection_that_becomes_idle_makes_room(serving, gate, monkeypatch):
 
 @pytest.mark.usefixtures("swift_sweeps")
 def test_deadlines_are_kept_while_connections_come_and_go_at_the_cap(serving, gate):
-    """A pause of the listeners does not put off what happens each second."""
+    """A pause of the listeners does not delay the look at deadlines."""
     with serving(checked(gate), max_connections=2, head_timeout=0.2) as server, ExitStack() as stack:
         slowloris = fill(server, stack, 1)[0]
         until = time.monotonic() + SECONDS

@@ -1,4 +1,4 @@
-"""The access log: its lines, and what becomes of them when they cannot be written."""
+"""The access log: its lines, and lines that cannot be written."""
 
 from __future__ import annotations
 

@@ -291,7 +291,7 @@ def test_what_was_produced_arrives_before_the_next_block_is_made(serving):
         assert client.rest() == b"3\r\nend\r\n0\r\n\r\n"
 
 
-# -- what an exchange leaves behind
+# -- the end of an exchange
 
 
 def test_number_of_a_file_that_is_closed_while_it_is_sent_may_become_another_file_s(serving, tmp_path):

@@ -39,7 +39,7 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a client made of the response; ``interim`` are the 1xx statuses, None where it tells nothing."""
+    """A response as a client read it; ``interim`` are the 1xx statuses, None if the client hides them."""
 
     status: int
     fields: dict[str, str]
@@ -126,7 +126,7 @@ def by_curl(port: int, ask: Ask, folder: str) -> Answer:
     command += ["-D", f"{folder}/head", "-o", f"{folder}/body"]
     command += ["-I"] if ask.method == "HEAD" else ["-X", ask.method]
     for name in {"User-Agent", "Accept", "Content-Type", "Expect"} - dict(ask.fields).keys():
-        command += ["-H", f"{name}:"]  # Not what it adds of its own.
+        command += ["-H", f"{name}:"]  # Leave out the fields that curl adds.
     for name, value in with_host(ask):
         command += ["-H", f"{name}: {value}"]
     if ask.body is not None:
@@ -192,7 +192,7 @@ CLIENTS: dict[str, Callable[[int, Ask, str], Answer]] = {
 }
 EXPECT = (("Expect", "100-continue"),)
 
-# What is asked; the status, some fields (None: absent), the body (None: our own words) and the 1xx before it.
+# The request; then the status, some fields (None: absent), the body (None: our own words), the 1xx before it.
 EXCHANGES: dict[str, tuple[Ask, int, dict[str, str | None], bytes | None, list[int]]] = {
     "length": (Ask("GET", "/length"), 200, {"content-length": "5"}, b"hello", []),
     "length-head": (Ask("HEAD", "/length"), 200, {"content-length": "5"}, b"", []),

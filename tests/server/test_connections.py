@@ -42,7 +42,7 @@ class NotingPoller:
 
 
 class Table:
-    """The connections of a server that does not run; ``closings`` counts what a loop would hear of."""
+    """The connections of a server that does not run; ``closings`` counts the calls of ``on_close``."""
 
     def __init__(self, stack, app, **options):
         self.stack = stack
@@ -67,7 +67,7 @@ class Table:
         return client, self.connections.by_fd[fd]
 
     def begin(self, connection):
-        """Read what has arrived, as the loop does; return the exchange, if a request is complete."""
+        """Read the bytes that have arrived, as the loop does; return the exchange of a complete request."""
         return self.connections.next_exchange(connection, connection.receive() or b"")
 
     def idle(self, until=None):
@@ -352,7 +352,7 @@ def test_one_more_of_each_64_idle_connections_makes_room(new_table):
 
 
 def test_connection_of_an_exchange_makes_no_room(new_table):
-    """It looks idle, but it is its thread's."""
+    """It looks idle, but it belongs to a thread."""
     table = new_table()
     _, connection = table.connect(get())
     exchange = table.begin(connection)

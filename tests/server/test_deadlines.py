@@ -248,7 +248,7 @@ def test_exception_is_raised_in_the_thread(serving, log):
         wait_until(lambda: ends)
         wait_until(lambda: not server.snapshot().lost)
         assert ends == [RequestTimeout]
-    assert len(messages(log)) == 1  # Nothing of what it raised: it is not the app's.
+    assert len(messages(log)) == 1  # No traceback: the exception is not the app's.
 
 
 @pytest.mark.slow

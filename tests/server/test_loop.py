@@ -68,7 +68,7 @@ class Crank:
         return client, self.loop.connections.by_fd[sock.fileno()]
 
     def turn(self):
-        """Turn once; return what the thread is to the loop, and how long the turn would have waited."""
+        """Turn once; return the role of this thread, and for how long the turn would have waited."""
         role = self.loop.turn()
         return role, self.poller.timeouts[-1]
 

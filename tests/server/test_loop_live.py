@@ -1,4 +1,4 @@
-"""The event loop: stale events, failures that cost one connection, and work by itself on one thread."""
+"""The event loop of a live server: stale events, and failures that cost one connection."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_connection_that_cannot_be_given_back_is_closed(log):
             wait_until(lambda: gate.inside)
             other.ask(get("/", method="HEAD"))  # Another thread leads.
             gate.opened.set()
-            # Nothing is read before: what the socket did not take is then a matter of its size alone.
+            # Nothing is read before, so the socket does not take the whole response.
             wait_until(lambda: server.snapshot().connections == 1)
             with suppress(ConnectionResetError):
                 assert len(client.rest()) < len("/slow") * LARGE

@@ -232,7 +232,7 @@ def test_request_that_waited_for_too_long_is_503_and_never_called(serving, gate)
         let_time_pass(server)
         for client in clients:
             assert_shed(client.response(), LATE)
-        wait_until(lambda: waiting(server) == 5)  # What is pipelined behind waits in its turn.
+        wait_until(lambda: waiting(server) == 5)  # The requests behind wait in their turn.
         gate.opened.set()
         assert slow.response().body == b"/slow"
         assert [client.response().body for client in clients] == [b"/behind"] * 5

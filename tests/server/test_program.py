@@ -1,4 +1,4 @@
-"""Serving as a program: what it listens on, its standard output, how it ends. One worker or none."""
+"""Serving as a program, with one worker or none: addresses, standard output, signals, the end."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ def test_program_counts_running_requests_and_names_those_that_were_cut(tmp_path)
     with serving_program(tmp_path, "app", *arguments) as (program, port), Client(port=port) as client:
         client.send(get("/slow"))
         wait_until(program.entered)
-        with Client(port=port) as other:  # Once it is answered, somebody else leads.
+        with Client(port=port) as other:  # Once it is answered, another thread leads.
             other.ask(get())
         code, _, err = program.stop(signal.SIGTERM)
     said = (

@@ -159,7 +159,7 @@ def test_clients_at_random_among_idle_ones(serving, log):
     work, looked = Work(), threading.Event()
 
     def look():
-        """Do what the leader does once a second, and a signal handler at the end."""
+        """Look at the table as the leader does once a second, and a signal handler at the end."""
         count = 0
         while not looked.is_set():
             assert server._loop.connections.watched()

@@ -1,4 +1,4 @@
-"""How workers see who has more connections."""
+"""How workers see which of them has more connections."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_clients_in_the_backlog_are_answered_at_a_stop(serving, gate):
 
 
 def test_request_that_comes_as_idle_connections_are_closed_is_answered(serving):
-    """The last look: what has arrived since the poll is served too."""
+    """The last look: a request that arrived after the poll is served too."""
     with serving(checked(answer(b"app"))) as server, Client(server) as client:
         client.ask(get())
         loop = server._loop

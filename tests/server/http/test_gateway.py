@@ -15,7 +15,7 @@ from wsgiserve.server.http.gateway import Gateway
 
 
 class Clock:
-    """The module ``time``, standing still."""
+    """The module ``time``, stopped."""
 
     def __init__(self, now):
         self.now = now

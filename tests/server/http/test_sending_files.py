@@ -13,6 +13,7 @@ import pytest
 from tests.server.apps import TEXT, checked, connections
 from tests.server.client import Client, get, wait_until
 from tests.server.descriptors import no_descriptor_left
+from tests.server.http.lone import Lone
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment, FileWrapper
 
 TEXT_OF_FILE = b"0123456789" * 100
@@ -82,8 +83,8 @@ CHANGED = TEXT_OF_FILE.replace(b"0", b"o")
         pytest.param(lambda path: open(path, "rb", 0), TEXT_OF_FILE, id="plain, unbuffered"),  # noqa: SIM115
     ],
 )
-def test_client_gets_the_bytes_that_read_gives(serving, path, open_file, expected):
-    with serving(sending(lambda: open_file(path))) as server, Client(server) as client:
+def test_client_gets_the_bytes_that_read_gives(path, open_file, expected):
+    with Lone(sending(lambda: open_file(path)), bare=True) as client:
         response = client.ask(get())
         assert (response.status, response.body) == (200, expected)
 
@@ -91,10 +92,10 @@ def test_client_gets_the_bytes_that_read_gives(serving, path, open_file, expecte
 @pytest.mark.parametrize(
     "path", ["/proc/self/limits", "/proc/meminfo", "/sys/kernel/mm/transparent_hugepage/enabled"]
 )
-def test_files_whose_size_is_not_true_are_read(serving, log, path):
+def test_files_whose_size_is_not_true_are_read(log, path):
     if not os.path.exists(path):
         pytest.skip(f"there is no {path} here")
-    with serving(sending(lambda: open(path, "rb"))) as server, Client(server) as client:
+    with Lone(sending(lambda: open(path, "rb")), bare=True) as client:
         body = client.ask(get()).body
         with open(path, "rb") as file:
             assert body.split()[:1] == file.read().split()[:1]  # Counters behind it change.

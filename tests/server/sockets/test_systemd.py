@@ -25,7 +25,7 @@ from wsgiserve.server.sockets.systemd import Manager, inherited_descriptors, wat
 UNITS = ROOT / "deploy" / "systemd"
 HELLO = checked(answer(b"hello"))
 
-# What a manager does between fork and exec: its sockets from descriptor 3 on, and our own process id.
+# As a manager does between fork and exec: sockets from descriptor 3 on, and the process id of the child.
 EXEC = """
 import fcntl, os, sys
 fds = [int(fd) for fd in sys.argv[1].split(",")]
@@ -38,7 +38,7 @@ os.execv(sys.executable, [sys.executable, "-m", "wsgiserve", *sys.argv[2:]])
 
 
 class FakeManager:
-    """Receives what a service tells its manager."""
+    """Receives the notifications of a service."""
 
     def __init__(self, address):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -75,7 +75,7 @@ def manager(tmp_path):
         yield manager
 
 
-# -- what is told
+# -- notifications
 
 
 @pytest.mark.parametrize("address", ["notify", pytest.param("@wsgiserve-test", marks=pytest.mark.slow)])

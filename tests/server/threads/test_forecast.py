@@ -1,4 +1,4 @@
-"""Which requests are expected to be slow: what the forecast learns, forgets and keeps."""
+"""The forecast: which requests it expects to be slow, and when it forgets them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_promotion_that_comes_after_the_call_is_harmless():
     exchange = FakeExchange(leadership.promote)
     assert leadership.call(exchange) == "leading"
     assert leadership.unstarted == [None]
-    loop.over = True  # Should it lead, it would not do so for ever; the next line is for a follower.
+    loop.over = True  # Should it lead, it ends; the next line ends a follower.
     leadership.stopped.set()
     leadership._follow(None)
     assert not loop.most
@@ -341,7 +341,7 @@ def test_slot_is_given_back_when_settling_fails(app, caplog):
 
 @pytest.mark.parametrize("reader", [None, "body"], ids=["inline", "dispatched"])
 def test_exchange_that_fails_costs_one_connection(caplog, reader):
-    """A bug of ours, or of a log handler: what the app raises does not come so far."""
+    """A bug of ours, or of a log handler; exceptions of the app end in the exchange."""
     loop = FakeLoop(cap=1)
     with running(loop):
         for _ in range(3):
