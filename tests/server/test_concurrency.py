@@ -115,7 +115,7 @@ def test_cap_holds_for_calls_of_every_length(serving, cap, turns):
 
 
 def run_all(run, count):
-    """Call ``run(0)`` … ``run(count - 1)``, each in a thread; raise the exception of the first that failed."""
+    """Call ``run(0)`` … ``run(count - 1)``, each in a thread; raise the first exception."""
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(run, range(count)))
 
