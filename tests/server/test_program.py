@@ -126,7 +126,7 @@ def test_signal_lets_a_running_request_finish(folder, number):
             response = client.response()
             assert (response.body, response.headers["connection"]) == (b"hello", "close")
         code, _, err = program.end()
-        assert code == 0
+        assert code == 0, err
         said = "Stopping: 1 request is running; there are 30 s to finish (the same signal again "
         assert err in ("", f"{said}cuts what runs)\n")
 
