@@ -1,18 +1,20 @@
 """The supervisor: it opens the listeners, starts workers, watches them, and serves no request itself.
 
-It has one thread, which waits for signals and for messages of workers. It never imports the app: each worker
-that it forks imports the code anew, so a reload is only a set of new workers. Events change facts in
-``fleet``, which decides. Only this module touches processes, sockets and files.
+It has one thread, which waits for signals and for messages of workers. It never imports the app: each worker,
+or with ``--preload`` each generation's template, imports the code anew, so a reload is only a set of new
+workers. Events change facts in ``fleet``, which decides; this module, and those that it calls, touch
+processes, sockets and files.
 
 One worker has a supervisor too: for reloads that cannot stop the service, to restart a crashed worker, and to
-have one behaviour in development and production. The price is a fork at the start, and memory that is mostly
+behave the same with one worker and with several. The price is a fork at the start, and memory that is mostly
 shared with the worker. ``--workers 0`` and ``app.run()`` have no supervisor.
 
 Rules
 - A worker has ended when it is reaped. If a template forked it, it has ended when the template reports it,
   or, once the template is gone, when its channel ends.
 - Orphans of the app are reaped too: the supervisor may be process 1.
-- A child that is forked in this module leaves by ``Forked``. Nothing here may catch it or clean up after it.
+- In a forked child ``spawn.fork`` raises ``Forked``, which leads up to ``command``. Nothing in here may catch
+  it or clean up after it.
 """
 
 from __future__ import annotations

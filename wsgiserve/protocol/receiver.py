@@ -9,7 +9,7 @@ The phase says where received bytes belong:
 ========= ==========================================================================
 phase     received bytes belong to
 ========= ==========================================================================
-head      the head of the next request
+head      the next request's head; or the body that the caller reads, if ``body_reader`` is set
 body      a body that is collected in memory
 discard   a body whose rest nobody reads; a next request may follow it
 ========= ==========================================================================
@@ -26,7 +26,7 @@ from wsgiserve.protocol.request import RequestHead, RequestReader
 
 # A body up to this size is collected in memory.
 BODY_IN_MEMORY = 1 << 20
-# A chunked body is collected up to this much framing: reading tiny chunks takes long.
+# A chunked body is collected while its framing is at most this: tiny chunks are slow to read.
 CHUNK_OVERHEAD = 16384
 
 Phase = Literal["head", "body", "discard"]
@@ -41,14 +41,14 @@ class Receiver(RequestReader):
         super().__init__(limits, own_paths)
         self.phase: Phase = "head"
         self._head: RequestHead | None = None  # whose body is being collected
-        self.body: bytes | bytearray = b""  # of the request that was returned last, as far as it is here
+        self.body: bytes | bytearray = b""  # the collected part of it
         self.body_reader: BodyReader | None = None  # of a body whose end has not arrived
         self.last_body_reader: BodyReader | None = None  # has the trailer fields of the last chunked body
         self.arrived = 0  # bytes of the body, with its framing
 
     @property
     def incomplete(self) -> RequestHead | None:
-        """The request whose body is still arriving; None while a head is, or a body is discarded."""
+        """The request whose body is being collected, and which is not returned yet."""
         return self._head
 
     @property

@@ -5,7 +5,7 @@ state     the listeners
 ========= =============================================================================
 open      are watched
 yielding  are not watched for a moment: another worker has fewer connections
-full      are not watched until a connection closes or becomes idle, or for a second
+full      are not watched until a connection closes, at most a second; then an idle one makes room
 short     are not watched for a second: the system has no descriptors or no memory left
 closed    are closed
 ========= =============================================================================
@@ -64,7 +64,7 @@ class Acceptor:
         self._make_room = make_room
         self._row = row
         self._burst = ACCEPT_BURST if row is None else 1
-        self._next_search = 0.0  # for idle connections to close, once there were none
+        self._next_search = 0.0  # when to look for idle connections again, after none was found
         self._crowded = ShortageLog(
             "all %d connections are in use and new clients wait; times so far: %d; raise --max-connections"
         )
@@ -150,7 +150,10 @@ class Acceptor:
         return True
 
     def _go_behind(self, row: Row, listener: Listener) -> None:
-        """Go behind the other workers that wait for a connection, or yield if we have more than another."""
+        """Accept nothing for a moment if another worker has fewer connections.
+
+        Else register the listener again, so that epoll wakes the workers that registered before us first.
+        """
         self.publish_count()
         place = row.place()
         self._burst = ACCEPT_BURST if place == "alone" else 1

@@ -34,7 +34,7 @@ from wsgiserve.server.sockets.poller import READ, WRITE, Poller
 logger = logging.getLogger("wsgiserve")
 
 LINGER_SECONDS = 2.0
-EVICTED_PART = 64  # of this many idle connections one more is closed at once: the scan for them is slow
+EVICTED_PART = 64  # to make room, close one idle connection and one more per so many: scans are slow
 
 
 class Connections:
@@ -85,7 +85,7 @@ class Connections:
         return following
 
     def go_on(self, connection: Connection) -> Exchange | None:
-        """Drop, flush or close a connection, or return its next exchange if that request is complete."""
+        """Have the rest sent, or close, or drop the connection, or return its next exchange."""
         if connection.is_broken:
             self.drop(connection)
         elif connection.outgoing:
@@ -98,7 +98,7 @@ class Connections:
         return None
 
     def next_exchange(self, connection: Connection, data: bytes = b"") -> Exchange | None:
-        """Cut the next request off the received bytes; while it is incomplete, wait for more."""
+        """Take the next request from the received bytes; have more received while bytes are missing."""
         receiver = connection.receiver
         try:
             head = receiver.next_request(data)
@@ -297,11 +297,14 @@ class Connections:
                 connection.hasten(self._shutdown.head_deadline)
 
     def running(self) -> int:
-        """Count the requests that an app is working on, or that wait for it; from any thread."""
+        """Count the requests that run on threads of their own, or wait for one; from any thread.
+
+        The leader's own call is not counted: its connection stays watched.
+        """
         return sum(1 for connection in list(self.by_fd.values()) if not connection.watched)
 
     def unfinished(self, inline: Exchange | None) -> list[str]:
-        """Name the requests that are not over: method, path and, unless the app has them, the missing part.
+        """Return a text for each unfinished request: method, path and, unless the app has it, what lacks.
 
         ``inline`` is the leader's call in progress.
         """

@@ -10,7 +10,7 @@ Rules
   for that.
 - An event is a hint; the loop tries the socket and believes the result. Stale events and reused descriptors
   do no harm.
-- Everything in here is for the leader, except ``stop`` and ``snapshot``.
+- Everything in here is for the leader, except ``beat``, ``stop``, ``snapshot`` and ``_on_close``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CUT_SECONDS = 0.2  # for the last answers, once running requests are to be cut
 class EventLoop:
     """The loop of one server.
 
-    ``row`` is there if other processes accept from the listeners too; ``worn_out`` is called once so many
+    ``row`` is there if other processes accept from the listeners too; ``worn_out`` is called when so many
     threads are lost that the process should be replaced.
     """
 
@@ -97,7 +97,7 @@ class EventLoop:
         self._due = 0.0  # when ``_look_around`` has something to do
 
     def beat(self, call: Callable[[], object], seconds: float) -> None:
-        """Call ``call`` about every ``seconds`` while the loop turns; said before the loop runs."""
+        """Call ``call`` about every ``seconds`` while the loop turns; called before the loop runs."""
         self._alive = call
         self._beat_seconds = seconds
         self._next_beat = 0.0
@@ -219,7 +219,7 @@ class EventLoop:
     def _call(self, exchange: Exchange) -> Role:
         connection = exchange.connection
         try:
-            self.connections.watch(connection, READ)  # ``_advance`` takes a connection at rest for watched.
+            self.connections.watch(connection, READ)  # ``_advance`` takes for granted that it is watched.
             role = self.leadership.call(exchange)
             if role == "leading":
                 role = self._advance(connection, self.connections.go_on(connection))

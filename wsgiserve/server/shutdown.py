@@ -6,13 +6,14 @@ phase     from then on
 serving   nobody has asked the server to stop
 draining  the health path says that the server is not ready; all else is as before
 parting   answers say ``Connection: close``, so that clients leave a connection in good order
-deaf      the server listens no more; before, it accepts the clients in the system's backlog
+deaf      the server listens no more; it accepts the system's backlog first, unless other workers do
 emptying  idle connections are closed. A client may just be sending a request on one, which HTTP/1.1
           cannot exclude; the time between parting and emptying makes that rare
 cutting   requests that wait for a thread are answered 503, and running ones are cut
 ========= ========================================================================================
 
-The server ends as soon as no connection is left. Phases only move forward, also if another plan is asked for.
+From deaf on, the server ends as soon as no connection is left. Phases only move forward, also if another plan
+is asked for.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Plan:
     takes_in: bool = True
 
     def begins(self, phase: Phase) -> float:
-        """Return when a phase begins: at the latest with the last phase."""
+        """Return when a phase begins, never later than "cutting"."""
         return 0.0 if phase in ("serving", "draining") else min(float(getattr(self, phase)), self.cutting)
 
 
@@ -90,7 +91,7 @@ class Shutdown:
 
     @property
     def ready(self) -> bool:
-        """Whether new clients are served, here or by another process."""
+        """Whether the health path invites new clients, to this process or to one that takes its place."""
         return self.plan is None or not self.plan.takes_in
 
     def reached(self, phase: Phase) -> bool:

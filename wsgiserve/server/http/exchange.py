@@ -48,7 +48,7 @@ class Exchange(Response):
     user = "-"  # REMOTE_USER, for the access log
     look_at = math.inf  # when to look whether the client of a stream of empty blocks is still there
     logged = False  # its line is in the access log
-    over = False  # the connection belongs to somebody else
+    over = False  # the call has ended: ``write`` is refused
     written_off = False  # its thread is given up, and nothing that the thread does reaches the client
 
     # -- the call
@@ -126,7 +126,8 @@ class Exchange(Response):
     def _open_body(self, environ: Environ) -> None:
         """Set ``wsgi.input`` for a body that is here, or one that is still arriving.
 
-        A chunked body that is here has a length: most apps read no other (RFC 9112 §7.1.3, RFC 3875 §4.1.2).
+        A chunked body that was collected is given its CONTENT_LENGTH, since most apps ignore a body without
+        one (RFC 9112 §7.1.3, RFC 3875 §4.1.2).
         """
         connection = self.connection
         if self.reader is not None:
@@ -140,7 +141,7 @@ class Exchange(Response):
             del environ["HTTP_TRANSFER_ENCODING"]
 
     def _continue(self) -> None:
-        """RFC 9110 §10.1.1: only when the app wants the body, and not once an answer has left."""
+        """Send ``100 Continue`` if the client waits for it and no answer has left (RFC 9110 §10.1.1)."""
         self.asked_for_body = True
         if self.request.expects_continue and not self.head_sent:
             self.connection.send(CONTINUE)
@@ -289,8 +290,8 @@ class Exchange(Response):
     def answer_overdue(self, successor: Connection) -> None:
         """Answer 504 on the connection that replaces this one; cut a response that has begun.
 
-        A response is complete once it was sent. Until then it may be on its way, in whole or in part, or may
-        go where the descriptor leads by now, which is nowhere: the client must see that it is cut.
+        Unless the response was sent whole, nobody knows how much of it reached the client: the rest went to
+        the descriptor, which leads nowhere by now. So the client must see that it is cut.
         """
         if self.complete:  # The app hangs in ``close()``, or the call was over just now.
             successor.inherit(self.connection)

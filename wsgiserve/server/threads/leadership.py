@@ -16,7 +16,7 @@ after it takes it back. Other threads come in only when a call turns out to be s
 
 Invariants
 1. A connection has one owner, the loop or one exchange; watching it is the last step of giving it back.
-2. The lock is only released into a call of the app.
+2. The lock is only released while an exchange runs, and by a thread that was written off and may not lead.
 3. Whoever gets the lock leads. So a promotion that comes too late, or twice, is harmless.
 4. ``inline`` is set by the thread that holds the lock. It is cleared by the same thread or, under ``mutex``,
    by the thread that deposes. ``mutex`` guards the ``detached`` flag of an exchange that is inline, and the
@@ -53,8 +53,8 @@ logger = logging.getLogger("wsgiserve")
 SLOW = 0.002  # seconds: a dispatched call that took less would better have run inline
 
 
-# What a thread is to the loop after an exchange. "anew" leads again, after another thread did: its events
-# of the sockets is stale. "dispatched" leads, and the exchange is with another thread.
+# What a thread is to the loop after an exchange. "anew" leads again, after another thread did, so the events
+# that it polled are stale. "dispatched" leads, and the exchange is with another thread.
 Role = Literal["leading", "dispatched", "anew", "deposed", "over"]
 
 
@@ -102,9 +102,9 @@ class Leadership(Generic[E]):
         self._leader = 0  # its thread
         self.calls: Calls[E] = calls or Calls()  # on other threads
         self.detached = 0  # slots taken by exchanges that are not the leader's
-        self.idle = 0  # followers without work that nobody has counted on yet
+        self.idle = 0  # parked followers that have no task in the mailbox
         self.promoting = False
-        self.vacant = False  # nobody leads, and nobody may be there to promote
+        self.vacant = False  # nobody leads, and there may be no thread to promote
         self.queue: Queue[E] = Queue(max_queue, queue_timeout)  # for a slot
         # work for followers; None: lead
         self._mailbox: queue.SimpleQueue[E | None] = queue.SimpleQueue()
@@ -146,7 +146,7 @@ class Leadership(Generic[E]):
         return self.call(exchange)
 
     def call(self, exchange: E) -> Role:
-        """Run an exchange on the leader's thread. If that leads no longer, the exchange is settled too."""
+        """Run an exchange on the leader's thread; unless that still leads, give the connection back too."""
         self.inline = exchange
         self.lock.release()
         if self.alarm.asleep:
