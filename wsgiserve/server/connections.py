@@ -182,8 +182,8 @@ class Connections:
     def _hand_over(self, connection: Connection) -> None:
         """Give a socket to the handler that an app named when it upgraded the connection."""
         handler, data = connection.handler, bytes(connection.receiver.buffer)
+        self.by_fd.pop(connection.fd, None)  # First: one that is not watched counts as running.
         connection.watch(self._poller, 0)
-        self.by_fd.pop(connection.fd, None)
         connection.sock.setblocking(True)
         connection.forget_exchange()
         thread = threading.Thread(target=handler, args=(connection.sock, data), daemon=True)
@@ -196,8 +196,8 @@ class Connections:
 
     def drop(self, connection: Connection) -> None:
         """Close a connection at once."""
+        self.by_fd.pop(connection.fd, None)  # First: one that is not watched counts as running.
         connection.watch(self._poller, 0)
-        self.by_fd.pop(connection.fd, None)
         if connection.unlogged is not None:
             connection.log_unlogged()
         connection.close()
