@@ -40,6 +40,7 @@ def without_date(text: str) -> str:
     return re.sub(r"Date: [^\n]*", "Date: …", text)
 
 
+@pytest.mark.slow
 def test_the_readme_s_curl_lines_answer_as_printed(tmp_path: Path) -> None:
     script = blocks(README, "console")[0]
     environment = os.environ | {"FILES_DIRECTORY": str(tmp_path / "files")}

@@ -161,6 +161,7 @@ def test_what_is_imported_later_is_watched_too(develop):
 # -- the app's own faults
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_app_is_in_the_debugger(develop):
     project = develop()
     page = project.ask("/fault", *VISIT)
@@ -205,6 +206,7 @@ def test_a_fault_in_a_view_of_our_app_is_too(tmp_path):
 # -- the end, and what is refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_without_a_word_and_leaves_nobody(develop, number):
     project = develop()
@@ -214,6 +216,7 @@ def test_it_ends_without_a_word_and_leaves_nobody(develop, number):
         Client(port=project.port)
 
 
+@pytest.mark.slow
 def test_ctrl_c_reaches_all_and_is_heeded_once(tmp_path, develop):
     """As from a terminal: a running request finishes although each process gets the signal."""
     project = develop()
@@ -253,6 +256,7 @@ def _serves(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 def test_children_end_when_their_parent_is_killed(develop):
     project = develop()
     project.program.process.kill()

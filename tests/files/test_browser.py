@@ -131,6 +131,7 @@ def idle(browser: Chrome) -> bool:
     return bool(browser.execute_script("return document.querySelector('#uploads').hidden"))
 
 
+@pytest.mark.slow
 def test_names_are_shown_as_text(browser: Chrome, shared: Shared) -> None:
     assert shown(browser) == NAMES
     assert browser.find_elements(By.TAG_NAME, "img") == []

@@ -51,9 +51,9 @@ def test_a_pid_file_that_cannot_be_written_ends_it(monkeypatch, tmp_path, capsys
 @pytest.mark.parametrize(
     ("arguments", "env", "count"),
     [
-        ([], {"WEB_CONCURRENCY": "3"}, 3),
+        pytest.param([], {"WEB_CONCURRENCY": "3"}, 3, marks=pytest.mark.slow),
         ([], {"WEB_CONCURRENCY": "3", "WSGISERVE_WORKERS": "2"}, 2),
-        (["--workers", "auto"], {"WEB_CONCURRENCY": "5"}, processors()),
+        pytest.param(["--workers", "auto"], {"WEB_CONCURRENCY": "5"}, processors(), marks=pytest.mark.slow),
     ],
     ids=["WEB_CONCURRENCY", "WSGISERVE_WORKERS", "auto"],
 )

@@ -115,6 +115,7 @@ def test_a_status_that_cannot_be_read_is_empty(path, tmp_path, content):
     assert read_status(path) == {}
 
 
+@pytest.mark.slow
 def test_two_servers_with_one_pid_file(folder):
     """The second takes it over, and neither leaves a file behind."""
     pid_file = folder / "pid"

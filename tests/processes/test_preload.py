@@ -78,6 +78,7 @@ def test_an_app_that_cannot_be_imported_is_told_with_its_reason(template, ends):
     assert template.listener.sock.fileno() == -1
 
 
+@pytest.mark.slow
 def test_a_template_ends_with_its_channel(template, ends):
     ends[0].sock.shutdown(socket.SHUT_WR)
     assert template(lambda: app) is None
@@ -116,6 +117,7 @@ print(said.decode())
 """
 
 
+@pytest.mark.slow
 def test_the_end_of_a_worker_is_told(template, ends):
     sock = order_worker(ends[0], 7)
     ends[0].sock.setblocking(True)
@@ -131,6 +133,7 @@ def test_the_end_of_a_worker_is_told(template, ends):
     assert {"event": "gone", "pid": pid, "code": 3} in said
 
 
+@pytest.mark.slow
 def test_a_fork_that_the_system_refuses_is_told(template, ends, monkeypatch):
     def refuse():
         raise BlockingIOError(11, "no more processes")

@@ -94,6 +94,7 @@ def test_an_idle_connection_gets_its_answer_behind_a_reload(folder):
         assert program.stop()[0] == 0
 
 
+@pytest.mark.slow
 def test_a_stop_does_not_wait_for_who_is_idle_in_an_old_generation(folder):
     with serving(folder, "app") as (program, port), Client(port=port) as idle:
         old = int(idle.ask(get()).body.split()[0])
@@ -118,6 +119,7 @@ def test_a_second_reload_takes_the_place_of_one_that_hangs(folder):
     assert "reload superseded, generation 1 goes on serving" in err
 
 
+@pytest.mark.slow
 def test_a_reload_of_django_without_a_probe_warns_once(folder):
     settings = "SECRET_KEY='x', ALLOWED_HOSTS=['shop.example'], ROOT_URLCONF='urls', SECURE_SSL_REDIRECT=True"
     (folder / "site1.py").write_text(
@@ -137,6 +139,7 @@ def test_a_reload_of_django_without_a_probe_warns_once(folder):
     assert code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("probe", "said"),
     [

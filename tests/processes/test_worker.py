@@ -137,6 +137,7 @@ def test_a_worker_that_retires_accepts_no_more_and_ends(worker):
     assert its.end()[0] == 0
 
 
+@pytest.mark.slow
 def test_a_worker_tells_how_many_requests_run_and_cuts_them_in_a_hurry(worker):
     its = worker()
     its.serve()

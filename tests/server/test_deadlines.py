@@ -269,6 +269,7 @@ def test_lock_that_a_given_up_call_waits_for_is_let_go_again(serving, app):
         lock.release()
 
 
+@pytest.mark.slow
 def test_bytes_of_a_call_that_was_given_up_reach_no_client(serving, app, log):
     """Its descriptor's number is not given to another connection, to which it would send."""
     with serving(checked(app), request_timeout=0.3) as server, ExitStack() as stack:

@@ -141,7 +141,7 @@ def test_reader_that_stalls_is_given_up(serving):
         start_response("200 OK", [TEXT])
         return result
 
-    with serving(app, stall_timeout=0.2) as server, Client(server, receive_buffer=4096) as reader:
+    with serving(app, stall_timeout=0.1) as server, Client(server, receive_buffer=4096) as reader:
         reader.send(get())
         wait_until(lambda: result.closings)
         wait_until(lambda: not server.snapshot().connections)
@@ -177,7 +177,7 @@ def test_readers_below_the_rate_are_given_up(serving, tmp_path):
 def test_response_that_was_given_up_looks_cut(serving, tmp_path):
     """Without a length, even an end that comes late would look regular to HTTP/1.0."""
     with (
-        serving(sending(1000, tmp_path), stall_timeout=0.2) as server,
+        serving(sending(1000, tmp_path), stall_timeout=0.1) as server,
         readers(server, *SHAPES, minor=0, receive_buffer=4096) as clients,
     ):
         for client in clients:
@@ -283,7 +283,7 @@ def test_slow_uploader_does_not_block_others(serving):
 
 def test_request_that_does_not_arrive_is_408(serving, log):
     beginnings = [b"GET / HTTP", get()[:-2], get("/", "Content-Length: 5", method="POST") + b"hel"]
-    with serving(HELLO, head_timeout=0.2, stall_timeout=0.2) as server:
+    with serving(HELLO, head_timeout=0.1, stall_timeout=0.1) as server:
         clients = [Client(server) for _ in beginnings]
         for client, beginning in zip(clients, beginnings, strict=True):
             client.send(beginning)
@@ -299,9 +299,9 @@ def test_request_that_does_not_arrive_is_408(serving, log):
 
 def test_head_deadline_is_absolute(serving):
     """A byte now and then does not buy time."""
-    with serving(HELLO, head_timeout=0.2) as server, Client(server) as client:
+    with serving(HELLO, head_timeout=0.1) as server, Client(server) as client:
         client.send(get()[:-2])
-        client.sock.settimeout(0.05)
+        client.sock.settimeout(0.02)
         for _ in range(100):
             try:
                 received = client.sock.recv(65536)
@@ -330,7 +330,7 @@ def test_streamed_body_that_stops_arriving_is_408(serving, log):
         environ["wsgi.input"].read(-1)
         raise AssertionError("the body is incomplete")
 
-    with serving(app, stall_timeout=0.2) as server, Client(server) as client:
+    with serving(app, stall_timeout=0.1) as server, Client(server) as client:
         client.send(get("/", "Content-Length: 2000000", method="POST") + b"x" * 1_500_000)
         assert_refused(client, 408)
     assert_logged_once(log, 408)
@@ -345,7 +345,7 @@ def test_body_that_drips_is_given_up(serving, log, length):
         environ["wsgi.input"].read(-1)
         raise AssertionError("the body is incomplete")
 
-    with serving(app, stall_timeout=0.2, min_rate=1_000_000) as server, Client(server) as client:
+    with serving(app, stall_timeout=0.1, min_rate=1_000_000) as server, Client(server) as client:
         client.send(get("/", f"Content-Length: {length}", method="POST"))
         wait_until(lambda: drips(client))
         assert_refused(client, 408)
@@ -367,7 +367,7 @@ def test_rest_of_a_body_that_drips_is_given_up(serving):
         start_response("200 OK", [TEXT])
         return [b"thanks"]
 
-    with serving(app, stall_timeout=0.2, min_rate=1_000_000) as server, Client(server) as client:
+    with serving(app, stall_timeout=0.1, min_rate=1_000_000) as server, Client(server) as client:
         client.send(get("/", "Content-Length: 2060000", method="POST") + b"x" * 2_000_000)
         assert client.response().body == b"thanks"
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
@@ -383,7 +383,7 @@ def drip(client):
 
 
 def test_client_that_never_stops_sending_is_cut_off(serving, monkeypatch):
-    monkeypatch.setattr(table, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(table, "LINGER_SECONDS", 0.1)
     with serving(HELLO) as server, Client(server) as client:
         client.send(b"GET / HTTP/1.1\r\n\r\n")
         with pytest.raises((ConnectionResetError, BrokenPipeError)):

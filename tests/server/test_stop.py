@@ -174,6 +174,7 @@ def test_requests_in_the_queue_at_the_end_are_answered_503(gate):
         assert server.cut == ["GET /slow"]
 
 
+@pytest.mark.slow
 def test_what_was_cut_is_named(gate, log):
     server = Server(checked(gate), port=0, threads=4, graceful_timeout=0.1)
     with stopping(server) as outcome, ExitStack() as stack:
@@ -191,6 +192,7 @@ def test_what_was_cut_is_named(gate, log):
     )
 
 
+@pytest.mark.slow
 def test_response_that_its_client_does_not_read_is_named():
     server = Server(checked(answer(b"x" * 10_000_000)), port=0, graceful_timeout=0.1)
     with stopping(server) as outcome, Client(server, receive_buffer=4096) as client:

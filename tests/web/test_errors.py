@@ -184,6 +184,7 @@ def test_a_handler_may_return_nothing(app, client):
     assert answer.body == b""
 
 
+@pytest.mark.slow
 def test_without_logging_the_traceback_is_on_stderr():
     script = """
 from webtest import TestApp

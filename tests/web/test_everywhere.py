@@ -39,7 +39,13 @@ class Answer(NamedTuple):
 Ask = Callable[..., Answer]
 
 
-@pytest.fixture(scope="module", params=["direct", *COMMANDS])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if name in ("gunicorn", "waitress") else ())
+        for name in ("direct", *COMMANDS)
+    ],
+)
 def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
     """Return ``ask(method, path, body, **fields)``."""
     if request.param == "direct":

@@ -327,6 +327,7 @@ def activated(folder, socks, *arguments, **options):
     return Program(folder, *arguments, command=command, pass_fds=fds, **options)
 
 
+@pytest.mark.slow
 def test_passed_sockets_take_the_place_of_the_default_address(folder):
     path = str(folder / "s")
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
