@@ -111,6 +111,7 @@ def test_the_arguments_of_http_server_are_taken_as_they_are(folder: Path) -> Non
             socket.create_connection(("127.0.0.2", server.port))
 
 
+@pytest.mark.slow
 def test_headers_cors_clean_urls_and_spa(folder: Path) -> None:
     options = [
         "-H",
@@ -151,6 +152,7 @@ def test_who_can_write_without_a_password_is_this_machine_alone(folder: Path) ->
     assert "whoever can reach this address may write here" in server.errors
 
 
+@pytest.mark.slow
 def test_a_body_above_the_server_s_usual_limit_is_a_matter_of_max_size(folder: Path) -> None:
     with (
         running(folder, "0", "--upload", "--max-size", "0") as server,
@@ -161,6 +163,7 @@ def test_a_body_above_the_server_s_usual_limit_is_a_matter_of_max_size(folder: P
         assert client.recv(100).startswith(b"HTTP/1.1 100 ")
 
 
+@pytest.mark.slow
 def test_archives_are_offered_when_asked_for(folder: Path) -> None:
     with running(folder, "0", "-b", "127.0.0.1", "--archive") as server:
         status, headers, body = server.request("GET", "/?archive=zip")
@@ -182,6 +185,7 @@ def test_a_password_opens_it_to_others(folder: Path) -> None:
     assert "without TLS the password can be read" in server.errors
 
 
+@pytest.mark.slow
 def test_a_qr_code_is_drawn(folder: Path) -> None:
     with running(folder, "0", "--qr", "--bind", "0.0.0.0", "--no-access-log") as server:
         assert server.process.stdout is not None
@@ -191,6 +195,7 @@ def test_a_qr_code_is_drawn(folder: Path) -> None:
             line = server.process.stdout.readline()
 
 
+@pytest.mark.slow
 def test_there_is_no_qr_code_where_no_phone_gets_to(folder: Path) -> None:
     with running(folder, "0", "--qr", "--bind", "127.0.0.1", "--no-access-log") as server:
         server.process.terminate()

@@ -16,6 +16,7 @@ from wsgiserve.cli import serve
 from wsgiserve.cli.commands import COMMANDS, load
 
 
+@pytest.mark.slow
 def test_the_command_is_the_module(tmp_path):
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")

@@ -32,6 +32,7 @@ def test_target_is_served(folder, target):
         assert (code, err) == (0, "")
 
 
+@pytest.mark.slow
 def test_environment_variables(folder):
     env = {"WSGISERVE_BIND": "127.0.0.1:0 127.0.0.2:0", "WSGISERVE_ACCESS_LOG": "false"}
     with Program(folder, "app", env=env) as program:
@@ -44,6 +45,7 @@ def test_environment_variables(folder):
         assert program.stop() == (0, "", "")
 
 
+@pytest.mark.slow
 def test_option_wins_over_the_environment(folder):
     with serving_program(folder, "app", env={"WSGISERVE_BIND": "300.0.0.1:0"}) as (program, port):
         with Client(port=port) as client:

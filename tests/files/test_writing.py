@@ -173,6 +173,7 @@ def test_exactly_one_of_fifty_creators_creates(folder: Path) -> None:
     assert names(folder) == ["a"]
 
 
+@pytest.mark.slow
 def test_exactly_one_of_many_writers_with_the_same_tag_replaces(send: Send, folder: Path) -> None:
     tag = send("PUT", "/a", body=b"old").headers["etag"]
     statuses = race(20, lambda number: send("PUT", "/a", f"If-Match: {tag}", body=b"%02d" % number))

@@ -146,6 +146,7 @@ def test_a_fork_that_the_system_refuses_is_told(template, ends, monkeypatch):
     assert refused == ("refused", {"number": 7, "reason": "[Errno 11] no more processes"})
 
 
+@pytest.mark.slow
 def test_threads_that_the_import_starts_are_told_of(template, ends, log):
     ends[0].sock.shutdown(socket.SHUT_WR)
     over = threading.Event()

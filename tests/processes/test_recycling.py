@@ -90,6 +90,7 @@ def test_a_worn_worker_is_replaced_and_no_client_notices(service, option, preloa
     assert f"is replaced: {option[0][2:]}" in its.words()
 
 
+@pytest.mark.slow
 def test_a_worn_worker_goes_on_while_no_other_can_start(service):
     its = service("--max-requests", "5")
     version = its.new_version()

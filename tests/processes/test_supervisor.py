@@ -107,6 +107,7 @@ def test_a_crash_loop_does_not_spin(folder):
         assert program.stop()[0] == 0
 
 
+@pytest.mark.slow
 def test_workers_stop_in_good_order_when_the_supervisor_is_killed(folder):
     with serving(folder, "app", "--workers", "2") as (program, port):
         alive = workers(port)
@@ -138,6 +139,7 @@ runpy.run_module("wsgiserve", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 def test_orphans_are_reaped(folder):
     orphan = "import subprocess; subprocess.run(['sh', '-c', 'sleep 0.1 & echo $! >orphan'])\n"

@@ -187,6 +187,7 @@ def test_stop_in_good_order_though_nobody_reads_the_output(folder, count):
 # -- standard output
 
 
+@pytest.mark.slow
 def test_access_log(folder):
     with serving_program(folder, "app") as (program, port), Client(port=port) as client:
         client.ask(get())

@@ -124,7 +124,7 @@ def visit_at_random(server, count, seconds):
 @pytest.mark.parametrize(
     ("threads", "count", "seconds", "least"),
     [
-        (3, 10, 0.3, 10),
+        (3, 10, 0.2, 10),
         pytest.param(3, 50, 2.5, 200, marks=pytest.mark.slow),
         pytest.param(64, 50, 2.5, 200, marks=pytest.mark.slow),
     ],

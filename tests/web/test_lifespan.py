@@ -160,6 +160,7 @@ else:
     ]
 
 
+@pytest.mark.slow
 def test_a_forked_child_that_never_starts_the_app_does_not_shut_it_down():
     code = """
 app.startup()

@@ -136,6 +136,7 @@ def test_a_body_with_another_length_than_announced_leaves_nothing(store: Store, 
     assert store.save("a", BytesIO(b"hello"), 5).created is True
 
 
+@pytest.mark.slow
 def test_of_racing_creators_exactly_one_created(store: Store) -> None:
     for turn in range(10):
         barrier = threading.Barrier(20)
