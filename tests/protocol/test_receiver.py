@@ -81,6 +81,7 @@ def test_next_request_behind_refused(case):
         assert stream.status == case.expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in REFUSED if not c.limits], ids=lambda case: case.id)
 def test_refused_behind_a_good_request(case):
     before = b"POST /before HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
