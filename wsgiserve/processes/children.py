@@ -41,10 +41,12 @@ class Children:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._signals: signals.SignalReader | None = None
+        self._again = False
         self._commands: dict[int, subprocess.Popen[bytes]] = {}
 
     def heed(self, on_signal: Callable[[str], object], names: Iterable[str] = signals.NAMES) -> None:
         """Call ``on_signal`` with the name of each signal that comes from now on."""
+        self.close_signals()
         reader = self._signals = signals.SignalReader(names)
 
         def on_event() -> None:
@@ -62,7 +64,8 @@ class Children:
         behind = [channel for channel in self._channels() if channel.is_behind]
         for channel in behind:
             channel.flush()
-        longest = SHORT_WAIT if behind else LONGEST_WAIT
+        longest = SHORT_WAIT if behind or self._again else LONGEST_WAIT
+        self._again = False
         for call in self._events(max(0.0, min(until - time.monotonic(), longest))):
             attempt(call)
 
@@ -136,18 +139,29 @@ class Children:
 
     def reap(self) -> Iterator[tuple[int, int]]:
         """Yield process id and exit code of all children that have ended, also of those that we adopted."""
-        for pid, code in reap():
-            process = self._commands.pop(pid, None)
-            if process is not None:
-                process.poll()  # It learns that its process is gone.
-            yield pid, code
+        try:
+            for pid, code in reap():
+                process = self._commands.pop(pid, None)
+                if process is not None:
+                    process.poll()  # It learns that its process is gone.
+                yield pid, code
+        except OSError:
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Wait for a moment only, the next time: something failed that may work then."""
+        self._again = True
 
     def close(self) -> None:
         """Stop waiting, at the end or in a forked child; the channels stay open."""
+        self.close_signals()
+        self._selector.close()
+
+    def close_signals(self) -> None:
+        """Heed signals no more."""
         if self._signals is not None:
             self._signals.close()
             self._signals = None
-        self._selector.close()
 
 
 def attempt(call: Callable[[], object]) -> None:
@@ -163,7 +177,7 @@ def reap() -> Iterator[tuple[int, int]]:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
-        except OSError:  # There is no child, or the system fails: another look comes.
+        except ChildProcessError:
             return
         if pid == 0:
             return

@@ -24,6 +24,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -99,9 +100,10 @@ def _fork_on_order(
         for key, _ in selector.select():
             if key.fileobj is reader:
                 reader.take()
-                for pid, code in reap():
-                    if pid in workers:
-                        channel.send(event="gone", number=workers.pop(pid), code=code)
+                with suppress(OSError):
+                    for pid, code in reap():
+                        if pid in workers:
+                            channel.send(event="gone", number=workers.pop(pid), code=code)
                 continue
             messages, descriptors = channel.receive_with_descriptors()
             if messages is None:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -93,12 +94,13 @@ def execute(binds: tuple[Bind, ...], listeners: list[Listener], heirs: list[dict
     inheritance = json.dumps({"listeners": sockets, "workers": heirs})
     flush_output()
     signals.block()
-    _set_inheritable(descriptors, True)
     try:
+        _set_inheritable(descriptors, True)
         os.chdir(folder() or ".")
         os.execve(sys.executable, command(), os.environ | {INHERITANCE_VARIABLE: inheritance})
     except OSError as error:
-        _set_inheritable(descriptors, False)
+        with suppress(OSError):
+            _set_inheritable(descriptors, False)
         signals.unblock()
         logger.error("re-exec failed, everything goes on as it was: %s", error)
 
@@ -111,8 +113,9 @@ def _set_inheritable(descriptors: list[int], inheritable: bool) -> None:
 def inheritance() -> dict[str, Any]:
     """Take over the open descriptors of the program before a re-exec; {} if there was none."""
     left: dict[str, Any] = passed(INHERITANCE_VARIABLE) or {}
-    _set_inheritable([sock["descriptor"] for sock in left.get("listeners", ())], False)
-    _set_inheritable([heir["channel"] for heir in left.get("workers", ())], False)
+    with suppress(OSError):
+        _set_inheritable([sock["descriptor"] for sock in left.get("listeners", ())], False)
+        _set_inheritable([heir["channel"] for heir in left.get("workers", ())], False)
     return left
 
 
