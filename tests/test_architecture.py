@@ -42,7 +42,10 @@ MAY_IMPORT = {
     f"{SERVER}.connections": {
         "wsgiserve.config",
         "wsgiserve.protocol",
-        *(f"{SERVER}.{name}" for name in ("errors", "http", "own_answers", "shutdown", "sockets")),
+        *(
+            f"{SERVER}.{name}"
+            for name in ("errors", "http", "own_answers", "refusals", "shutdown", "sockets")
+        ),
     },
     f"{SERVER}.acceptor": {f"{SERVER}.{name}" for name in ("refusals", "scoreboard", "sockets")},
     f"{SERVER}.snapshot": {f"{SERVER}.{name}" for name in ("acceptor", "shutdown")},
