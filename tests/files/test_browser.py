@@ -326,11 +326,12 @@ def test_without_script_the_page_sorts_and_filters(browser: Chrome, shared: Shar
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("host", ["127.0.0.1", "nas.lan"])
 def test_without_script_the_page_uploads_and_deletes(
-    browser: Chrome, shared: Shared, tmp_path: Path, no_script: None
+    browser: Chrome, shared: Shared, tmp_path: Path, no_script: None, host: str
 ) -> None:
     (tmp_path / "a1.txt").write_text("new")
-    browser.get(f"{shared.server.url}/?sort=size")
+    browser.get(f"http://{host}:{shared.server.port}/?sort=size")
     Select(find(browser, "select[name=clash]")).select_by_value("keep")
     choose(browser, tmp_path / "a1.txt")
     find(browser, ".upload button").click()

@@ -145,6 +145,8 @@ def test_the_policy_of_the_page_allows_only_its_own_files(root: Path) -> None:
     assert "unsafe" not in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-cache"
+    # With "no-referrer" the forms of the page would send "Origin: null", and be refused.
+    assert headers["Referrer-Policy"] == "same-origin"
 
 
 def test_an_unchanged_page_is_304(root: Path) -> None:

@@ -7,22 +7,20 @@ answer PUT, POST and DELETE. Uploads and deletions are off by default; each has 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.disk.store import Store
 from wsgiserve.files.hot import HotFiles
 from wsgiserve.files.listing import FolderPage
-from wsgiserve.files.origin import OriginPolicy
+from wsgiserve.files.policy import Policy
 from wsgiserve.files.reading import Listing, Reading, name_of
 from wsgiserve.files.representation import LOOKED_AT
 from wsgiserve.files.writing import Writing
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-    from wsgiserve.web.head import Fields
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class Files:
@@ -41,6 +39,8 @@ class Files:
     - ``dotfiles``: show names that begin with a dot; ``.well-known`` is always shown.
     - ``cache_control``: the value of Cache-Control. ``headers``: fields of every response; they replace
       fields of the same name. ``cors``: see ``OriginPolicy``.
+    - ``guard``: a middleware that decides who may in, such as ``BasicAuth``. Its refusals have the fields of
+      ``headers`` and ``cors`` too, and preflights are answered before it.
     - ``precompressed``: send ``a.js.br`` for ``a.js`` to clients that accept it. None means: only if no
       files can be written.
     - ``media_type``: one Content-Type for all files. ``types``: Content-Types by suffix, before the built-in
@@ -63,6 +63,7 @@ class Files:
         cache_control: str = "no-cache",
         headers: Iterable[tuple[str, str]] = (),
         cors: bool | Collection[str] = False,
+        guard: Callable[[WSGIApplication], WSGIApplication] | None = None,
         precompressed: bool | None = None,
         media_type: str | None = None,
         types: Mapping[str, str] | None = None,
@@ -86,30 +87,39 @@ class Files:
         )
         self._writing = Writing(self.store, upload=upload, delete=delete, max_size=max_size)
         self._listing = page if writable else None
-        self._origins = OriginPolicy(cors)
-        extra = list(headers)
-        self._replaced = frozenset(name.lower() for name, _ in extra)
-        nosniff = [("X-Content-Type-Options", "nosniff")]
-        self._always = [*([] if "x-content-type-options" in self._replaced else nosniff), *extra]
+        self._policy = Policy(cors, headers)
         self._hot = HotFiles(self.store)
-        self._fixed = not self._origins.varies
         self.allow = ", ".join(("GET", "HEAD", "OPTIONS", *self._writing.methods))
+        self._app = self._respond if guard is None else guard(self._respond)
+        # Nothing but the path and Accept-Encoding decides about the usual answer.
+        self._simple = guard is None and not self._policy.origins.varies
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]
+        if method == "GET" and self._simple and environ.keys().isdisjoint(LOOKED_AT):
+            hot = self._hot.get(environ.get("PATH_INFO", ""), environ.get("HTTP_ACCEPT_ENCODING"))
+            if hot is not None:
+                start_response("200 OK", hot.fields.copy())
+                return hot.representation.body(environ)
+        start = self._policy.around(environ, start_response)
+        if method == "OPTIONS" and (answer := self._policy.preflight(environ, self.allow)):
+            start(answer.status, answer.fields)
+            return answer.body
+        return self._app(environ, start)
+
+    def _respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request that the guard let in."""
         method = environ["REQUEST_METHOD"]
         path = environ.get("PATH_INFO", "")
         if method == "GET" or method == "HEAD":
             hot = self._hot.get(path, environ.get("HTTP_ACCEPT_ENCODING"))
-            if hot is not None and method == "GET" and environ.keys().isdisjoint(LOOKED_AT) and self._fixed:
-                start_response("200 OK", hot.fields.copy())
-                return hot.representation.body(environ)
             answer = hot.representation.answer(environ) if hot else self._read(path, environ)
             if method == "HEAD":
                 answer.close()
                 answer = answer._replace(body=[])
         else:
             answer = self._change(method, path, environ)
-        start_response(answer.status, self._finished(answer.fields, environ))
+        start_response(answer.status, answer.fields)
         return answer.body
 
     def _read(self, path: str, environ: WSGIEnvironment) -> Answer:
@@ -118,18 +128,18 @@ class Files:
             return found
         representation = found.representation
         if found.direct:
-            fields = self._finished(representation.fields, environ)
+            fields = self._policy.finished(representation.fields, environ)
             self._hot.add(path, environ.get("HTTP_ACCEPT_ENCODING"), found.name, representation, fields)
         return representation.answer(environ)
 
     def _change(self, method: str, path: str, environ: WSGIEnvironment) -> Answer:
         """Answer any method but GET and HEAD."""
         if method == "OPTIONS":
-            return empty(204, [("Allow", self.allow), *self._origins.preflight(environ, self.allow)])
+            return empty(204, [("Allow", self.allow)])
         form = method == "POST" and self._listing is not None and path.endswith("/")
         if method not in self._writing.methods and not form:
             return text(405, "This folder does not accept that method.", [("Allow", self.allow)])
-        if not self._origins.may_change(environ):
+        if not self._policy.origins.may_change(environ):
             return text(403, "A page of another site may not change anything here.")
         name = name_of(path)
         if name is None:
@@ -140,14 +150,3 @@ class Files:
             return self._writing.answer(name, environ)
         finally:
             self._hot.clear()
-
-    def _finished(self, fields: Fields, environ: WSGIEnvironment) -> Fields:
-        """Add the fields of every response."""
-        origin = self._origins.fields(environ)
-        if self._replaced:
-            fields = [field for field in fields if field[0].lower() not in self._replaced]
-        vary = ", ".join(value for name, value in (*fields, *origin) if name == "Vary")
-        if vary:
-            fields = [field for field in (*fields, *origin) if field[0] != "Vary"]
-            return [*fields, *self._always, ("Vary", vary)]
-        return [*fields, *self._always, *origin]
