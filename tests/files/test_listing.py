@@ -12,7 +12,7 @@ from wsgiref.validate import validator
 import pytest
 from webtest import TestApp, TestResponse
 
-from wsgiserve.files import Files, Store
+from wsgiserve.files import Entry, Files, Store
 from wsgiserve.files.listing import human_size
 
 XSS = "<img src=x onerror=alert(1)>.txt"
@@ -158,6 +158,22 @@ def test_an_unchanged_page_is_304(root: Path) -> None:
     (root / "new").write_text("")
     assert "new" in files.get("/", headers=headers | {"If-None-Match": etag}).text
     assert files.get("/", headers={"If-Modified-Since": "Fri, 20 Nov 2026 12:00:00 GMT"}).status_int == 200
+
+
+def test_a_time_beyond_all_calendars_spoils_no_page(root: Path) -> None:
+    """Some file systems keep times that ``time.gmtime`` refuses; here a store tells one."""
+
+    class FarFuture(Store):
+        def entries(self, name: str = "") -> list[Entry]:
+            return [
+                entry._replace(modified=2.0**56 if entry.name == "Zoo" else -(2.0**56))
+                for entry in super().entries(name)
+            ]
+
+    files = TestApp(validator(Files(FarFuture(root), listing=True)))
+    assert sorted(listed(files.get("/"))) == sorted(NATURAL)
+    dates = {entry["name"]: entry["modified"] for entry in as_json(files, "/").json["entries"]}
+    assert (dates["Zoo"], dates["sub"]) == ("9999-12-30T23:59:59Z", "1000-01-02T00:00:00Z")
 
 
 def test_head_is_get_without_the_body(root: Path) -> None:

@@ -220,7 +220,7 @@ def _json(name: str, entries: Iterable[Entry]) -> str:
 
 
 def _utc(entry: Entry) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.modified))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.moment))
 
 
 def _crumbs(name: str) -> str:
@@ -258,7 +258,7 @@ def _row(entry: Entry, *, delete: bool) -> str:
     link, kind, size = quote(entry.name, safe=""), "", human_size(entry.size)
     if entry.kind == "folder":
         link, kind, size = f"{link}/", ' class="folder"', ""
-    changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.modified))
+    changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.moment))
     last = "<td></td>" if delete else ""
     if delete and not entry.link:
         # A link, not a button in a form: browsers are slow with ten thousand forms.
