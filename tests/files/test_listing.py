@@ -10,8 +10,10 @@ from urllib.parse import quote, urljoin
 from wsgiref.validate import validator
 
 import pytest
+from bs4 import BeautifulSoup
 from webtest import TestApp, TestResponse
 
+from tests.files.conftest import call
 from wsgiserve.files import Entry, Files, Store
 from wsgiserve.files.listing import human_size
 
@@ -245,7 +247,7 @@ def test_unreadable_files_are_not_listed(root: Path) -> None:
 
 def test_a_missing_folder_is_404(root: Path) -> None:
     files = app(root)
-    for url in ("/nowhere/", "/a1.txt/", "/../", "/sub//"):
+    for url in ("/nowhere/", "/a1.txt/", "/sub/../nowhere/", "/a1.txt//"):
         assert files.get(url, status=404).text == "There is no such file.\n"
     assert files.get("/sub", status=301).headers["Location"] == "./sub/"
 
@@ -266,6 +268,25 @@ def test_breadcrumbs_lead_up(root: Path) -> None:
     page = app(root).get("/sub/deep%20er/")
     assert page.html.nav.text == "Files/sub/deep er"
     assert [link["href"] for link in page.html.nav.select("a")] == ["../../", "../"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "crumbs", "style"),
+    [
+        ("/sub/deep%20er/", ["../../", "../"], "../../"),
+        ("/sub%2Fdeep%20er/", ["../", "../sub/"], "../"),
+        ("/sub//deep%20er/", ["../../../", "../../"], "../../../"),
+        ("/sub/./deep%20er/", ["../../", "../"], "../../"),
+    ],
+)
+def test_links_of_the_page_start_from_the_path_as_it_was_sent(
+    root: Path, sent: str, crumbs: list[str], style: str
+) -> None:
+    seen = call(Files(root, listing=True), "GET", sent, REQUEST_URI=sent)
+    page = BeautifulSoup(seen.body, "html.parser")
+    assert page.nav.text == "Files/sub/deep er"
+    assert [link["href"] for link in page.nav.select("a")] == crumbs
+    assert page.select_one("link[rel=stylesheet]")["href"].partition(".wsgiserve-")[0] == style
 
 
 def test_marks_that_turn_text_are_replaced(root: Path) -> None:

@@ -18,6 +18,8 @@ from wsgiserve.files.policy import Policy
 from wsgiserve.files.reading import Listing, Reading, name_of
 from wsgiserve.files.representation import LOOKED_AT
 from wsgiserve.files.writing import Writing
+from wsgiserve.web.head import METHODS
+from wsgiserve.web.paths import normal_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -127,7 +129,7 @@ class Files:
         if isinstance(found, Answer):
             return found
         representation = found.representation
-        if found.direct:
+        if found.direct and normal_path(path) == path:  # Else clients could fill the cache with one file.
             fields = self._policy.finished(representation.fields, environ)
             self._hot.add(path, environ.get("HTTP_ACCEPT_ENCODING"), found.name, representation, fields)
         return representation.answer(environ)
@@ -136,7 +138,9 @@ class Files:
         """Answer any method but GET and HEAD."""
         if method == "OPTIONS":
             return empty(204, [("Allow", self.allow)])
-        form = method == "POST" and self._listing is not None and path.endswith("/")
+        form = method == "POST" and self._listing is not None and normal_path(path).endswith("/")
+        if method not in METHODS:
+            return text(501, "This server does not know that method.")
         if method not in self._writing.methods and not form:
             return text(405, "This folder does not accept that method.", [("Allow", self.allow)])
         if not self._policy.origins.may_change(environ):

@@ -32,6 +32,7 @@ from wsgiserve.files.store import HIDDEN, Entry
 from wsgiserve.files.tree import Order, ordered
 from wsgiserve.files.validators import Validators
 from wsgiserve.web.head import Fields, attachment
+from wsgiserve.web.paths import relative, sent_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -115,7 +116,7 @@ class FolderPage:
             if self.archive and query.get("archive") in FORMATS:
                 return self._archive(query["archive"], name)
             if self.delete and "delete" in query:
-                return self._confirm(environ, name, query["delete"])
+                return self._confirm(environ, query["delete"])
             return self._list(environ, name, _View.of(query))
         except FileNotFoundError:
             return None
@@ -126,14 +127,16 @@ class FolderPage:
         entries = ordered(found, view.by, descending=view.direction == "desc")
         if _wants_json(environ):
             return _answer(environ, _json(name, entries), "application/json")
-        return _answer(environ, self._page(name, entries, view), "text/html; charset=utf-8")
+        return _answer(environ, self._page(environ, name, entries, view), "text/html; charset=utf-8")
 
-    def _page(self, name: str, entries: list[Entry], view: _View) -> str:
+    def _page(self, environ: WSGIEnvironment, name: str, entries: list[Entry], view: _View) -> str:
+        sent = sent_path(environ)
+        top = relative(sent, "/")
         return _LISTING.substitute(
             title=_shown(name.rpartition("/")[2] or "Files"),
-            style=_up(name) + _STYLE,
-            script=_up(name) + _SCRIPT,
-            crumbs=_crumbs(name),
+            style=top + _STYLE,
+            script=top + _SCRIPT,
+            crumbs=_crumbs(name, sent),
             filter=escape(view.filter),
             sort=view.by,
             order=view.direction,
@@ -155,9 +158,11 @@ class FolderPage:
         fields = [("Content-Disposition", attachment(file)), ("Cache-Control", "no-cache")]
         return Answer("200 OK", [("Content-Type", kind), *fields], body)
 
-    def _confirm(self, environ: WSGIEnvironment, folder: str, name: str) -> Answer:
+    def _confirm(self, environ: WSGIEnvironment, name: str) -> Answer:
         """Ask before a deletion, for browsers without script."""
-        page = _CONFIRM.substitute(style=_up(folder) + _STYLE, shown=_shown(name), name=escape(name))
+        page = _CONFIRM.substitute(
+            style=relative(sent_path(environ), "/") + _STYLE, shown=_shown(name), name=escape(name)
+        )
         return _answer(environ, page, "text/html; charset=utf-8")
 
 
@@ -204,11 +209,6 @@ def _answer(environ: WSGIEnvironment, content: str, kind: str) -> Answer:
     return Answer("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body))), *fields], [body])
 
 
-def _up(name: str) -> str:
-    """Return the relative URL of the topmost folder."""
-    return "../" * (name.count("/") + 1) if name else ""
-
-
 def _json(name: str, entries: Iterable[Entry]) -> str:
     listed = [
         {"name": entry.name, "type": "folder", "modified": _utc(entry)}
@@ -223,12 +223,12 @@ def _utc(entry: Entry) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.moment))
 
 
-def _crumbs(name: str) -> str:
+def _crumbs(name: str, sent: str) -> str:
     """Return links to the folders above, the outermost first."""
     parts = ["Files", *(name.split("/") if name else [])]
     links = [
-        f'<a href="{"../" * above}"><bdi>{_shown(part)}</bdi></a>'
-        for above, part in zip(range(len(parts) - 1, 0, -1), parts, strict=False)
+        f'<a href="{relative(sent, "/".join(["", *parts[1:place], ""]))}"><bdi>{_shown(part)}</bdi></a>'
+        for place, part in enumerate(parts[:-1], 1)
     ]
     return "<i>/</i>".join([*links, f"<b><bdi>{_shown(parts[-1])}</bdi></b>"])
 

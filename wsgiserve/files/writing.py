@@ -13,13 +13,13 @@
 from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
 
 from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.conditional import CONDITIONS, evaluate
 from wsgiserve.files.digests import announced
 from wsgiserve.files.store import Check, NotStored, Version
 from wsgiserve.files.validators import settle, validators_of
-from wsgiserve.web.paths import requested_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -73,7 +73,8 @@ class Writing:
         fields = [("ETag", validators_of(saved.version).etag.removeprefix("W/"))]
         if not saved.created:
             return text(200, "Replaced", fields)
-        return text(201, "Created", [("Location", requested_path(environ)), *fields])
+        place = quote(environ.get("SCRIPT_NAME", "").encode("latin-1") + f"/{name}".encode())
+        return text(201, "Created", [("Location", place), *fields])
 
 
 class _Announced:

@@ -28,10 +28,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
-from werkzeug.routing import BaseConverter, BuildError, Map, RequestRedirect, Rule
+from werkzeug.routing import BaseConverter, BuildError, Map, Rule
 from werkzeug.routing.exceptions import NoMatch, RequestPath
 from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.routing.rules import parse_converter_args
@@ -69,6 +68,10 @@ class Route:
 
 Found = tuple[Route, bool]
 """A route, and whether its match depends on the path alone, so that it can be cached."""
+
+
+class SlashMissing(Exception):
+    """There is a route for the path with a slash at its end."""
 
 
 class _Rule(Rule):
@@ -146,7 +149,7 @@ class RouteTable:
     def match(self, path: str, method: str) -> tuple[Found, Mapping[str, Any]]:
         """Return the route for a decoded path, and the values of its parameters.
 
-        Raise NotFound, MethodNotAllowed with sorted methods, or RequestRedirect with a relative URL.
+        Raise NotFound, MethodNotAllowed with sorted methods, or SlashMissing.
         """
         shortcuts, matcher = self._search or self._prepare()
         known = shortcuts.find(path, method)
@@ -159,8 +162,7 @@ class RouteTable:
                 raise MethodNotAllowed(sorted({*error.have_match_for, "OPTIONS"})) from None
             raise NotFound from None
         except RequestPath:
-            segment = path.rpartition("/")[2]
-            raise RequestRedirect(f"./{quote(segment, safe='')}/") from None
+            raise SlashMissing from None
         assert isinstance(rule, _Rule)
         return rule.found, values
 
