@@ -123,13 +123,18 @@ def test_headers_cors_clean_urls_and_spa(folder: Path) -> None:
         "--cors",
         "--clean-urls",
         "--spa",
+        "--type",
+        "foo",
+        "text/foo",
     ]
+    (folder / "public" / "a.foo").write_text("foo")
     with running(folder, "0", "-b", "127.0.0.1", "-d", "public", *options) as server:
         status, headers, body = server.request("GET", "/lyrics")
         assert (status, body) == (200, b"<h1>lyrics</h1>")
         assert (headers["x-one"], headers["cache-control"]) == ("1", "max-age=5")
         assert headers["access-control-allow-origin"] == "*"
         assert server.request("GET", "/some/route")[2] == b"<h1>home</h1>"
+        assert server.request("GET", "/a.foo")[1]["content-type"] == "text/foo"
         assert server.request("GET", "/missing.js")[0] == 404
 
 
@@ -266,6 +271,9 @@ WRONG = [
     (["--auth", "ann:secret"], "this is not USER:HASH; make it with: wsgiserve files --hash USER"),
     (["--auth", ""], "this is not USER:HASH; make it with: wsgiserve files --hash USER"),
     (["--auth", "ann:scrypt:32768:8:1"], "--auth: the hash of 'ann' is cut off, as by a shell that replaced"),
+    (["--type", "foo", "text"], "--type: 'text' is no media type; write one such as"),
+    (["--type", "a/b", "text/x"], "--type: 'a/b' is no suffix;"),
+    (["--allow-host", "a:80"], "--allow-host: 'a:80' is no host name; write it alone, such as files.example"),
     (["--hash", "a:b"], "no user name"),
     (["--hash", "ann"], "--hash: the password is empty."),  # as standard input is
 ]

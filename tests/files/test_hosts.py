@@ -57,6 +57,14 @@ def test_reading_needs_no_private_name_unless_asked_for(host: str) -> None:
     assert strict.get("/a", headers={"Host": "localhost:8000"}).text == "done"
 
 
+@pytest.mark.parametrize("name", ["files.example:8000", "http://files.example", "a/b", "", "*.example"])
+def test_an_allowed_name_stands_alone(name: str) -> None:
+    with pytest.raises(ValueError, match="no host name"):
+        OwnHostOnly(inside, [name])
+    with pytest.raises(TypeError, match="collection of names"):
+        OwnHostOnly(inside, name)
+
+
 def test_names_may_be_allowed() -> None:
     app = TestApp(OwnHostOnly(inside, ["Files.example"], reads=True))
     assert app.put("/a", "x", headers={"Host": "files.example:8443"}).text == "done"

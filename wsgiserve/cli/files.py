@@ -126,6 +126,14 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     multiple=True,
     help="Add a header field to every response; may be given several times.",
 )
+@click.option(
+    "--type",
+    "types",
+    metavar="SUFFIX TYPE",
+    nargs=2,
+    multiple=True,
+    help="Send files with this suffix as this media type, such as .foo text/plain; may be repeated.",
+)
 @click.option("--cors", is_flag=True, help="Let the pages of every other site read the files.")
 @click.option("--spa", is_flag=True, help="Answer unknown paths with index.html, for single-page apps.")
 @click.option("--clean-urls", is_flag=True, help="Serve lyrics.html at /lyrics.")
@@ -170,6 +178,7 @@ def command(
     directory: str,
     protocol: str,
     headers: tuple[tuple[str, str], ...],
+    types: tuple[tuple[str, str], ...],
     auth: tuple[str, ...],
     hosts: tuple[str, ...],
     qr: bool,
@@ -193,6 +202,7 @@ def command(
     for name, value in headers:
         _check_header(name, value)
     _check_auth(auth)
+    _check_hosts(hosts)
     writable = upload or delete
     bind = choose_address(bind, auth, writable=writable)
     app = Files(
@@ -206,6 +216,7 @@ def command(
         clean_urls=clean_urls,
         cors=cors,
         headers=headers,
+        types=_checked_types(types),
         guard=_guard(auth, hosts, reads=is_loopback(bind) and not cors),
     )
     if protocol == "HTTP/1.0":
@@ -257,6 +268,16 @@ def _check_auth(auth: Sequence[str]) -> None:
         fail(f"--auth: {error}; make it with: wsgiserve files --hash USER", EXIT_USAGE)
 
 
+def _check_hosts(hosts: Sequence[str]) -> None:
+    from wsgiserve.files.hosts import check_host
+
+    try:
+        for name in hosts:
+            check_host(name)
+    except ValueError as error:
+        fail(f"--allow-host: {error}", EXIT_USAGE)
+
+
 def _check_header(name: str, value: str) -> None:
     from wsgiserve.files.policy import checked_field
 
@@ -264,6 +285,18 @@ def _check_header(name: str, value: str) -> None:
         checked_field((name, value))
     except ValueError as error:
         fail(f"--header: {error}; write two words: --header NAME VALUE", EXIT_USAGE)
+
+
+def _checked_types(types: Sequence[tuple[str, str]]) -> dict[str, str]:
+    from wsgiserve.files.options import types_by_suffix
+
+    try:
+        return types_by_suffix(dict(types))
+    except ValueError as error:
+        fail(
+            f"--type: {str(error).removeprefix('types: ')}; write two words: --type .foo text/plain",
+            EXIT_USAGE,
+        )
 
 
 def _qr_printer() -> Callable[[str], str]:

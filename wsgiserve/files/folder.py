@@ -14,11 +14,13 @@ from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.disk.store import Store
 from wsgiserve.files.hot import HotFiles
 from wsgiserve.files.listing import FolderPage
-from wsgiserve.files.policy import Policy
+from wsgiserve.files.options import check_flags, check_size, index_names, types_by_suffix
+from wsgiserve.files.policy import Policy, checked_field
 from wsgiserve.files.reading import Listing, Reading, name_of
 from wsgiserve.files.representation import LOOKED_AT
 from wsgiserve.files.writing import Writing
 from wsgiserve.web.head import METHODS
+from wsgiserve.web.media_types import check_media_type
 from wsgiserve.web.paths import normal_path
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Files:
       files can be written.
     - ``media_type``: one Content-Type for all files. ``types``: Content-Types by suffix, before the built-in
       table.
+
+    TypeError or ValueError for an option that is not as described.
     """
 
     def __init__(
@@ -70,6 +74,19 @@ class Files:
         media_type: str | None = None,
         types: Mapping[str, str] | None = None,
     ) -> None:
+        check_flags(upload=upload, delete=delete, archive=archive, spa=spa, clean_urls=clean_urls)
+        check_flags(dotfiles=dotfiles, precompressed=precompressed or False)
+        check_size(max_size)
+        names = index_names(index)
+        if not isinstance(listing, bool) and not callable(listing):
+            raise TypeError(f"listing is True, False or a function, not {listing!r}")
+        if archive and listing is not True:
+            raise ValueError("archive adds links to the built-in page; write listing=True too")
+        if spa and not names:
+            raise ValueError("spa sends the index for missing paths, and index is empty")
+        if isinstance(directory, Store) and dotfiles:
+            raise ValueError("dotfiles is an option of the Store; write Store(directory, dotfiles=True)")
+        checked_field(("Cache-Control", cache_control))
         self.store = directory if isinstance(directory, Store) else Store(directory, dotfiles=dotfiles)
         writable = upload or delete
         page = None if isinstance(listing, bool) else listing
@@ -77,15 +94,15 @@ class Files:
             page = FolderPage(self.store, upload=upload, delete=delete, archive=archive, max_size=max_size)
         self._reading = Reading(
             self.store,
-            index=tuple(index),
+            index=names,
             listing=page,
             spa=spa,
             clean_urls=clean_urls,
             precompressed=not writable if precompressed is None else precompressed,
             cache_control=cache_control,
             sandbox=upload,
-            media_type=media_type,
-            types=types or {},
+            media_type=None if media_type is None else check_media_type(media_type),
+            types=types_by_suffix(types),
         )
         self._writing = Writing(self.store, upload=upload, delete=delete, max_size=max_size)
         self._listing = page if writable else None

@@ -12,6 +12,7 @@ gets by rebinding what its owner cannot get from elsewhere.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -26,6 +27,13 @@ _PRIVATE = (".localhost", ".local", ".home.arpa", ".internal", ".lan", ".home", 
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
+def check_host(name: str) -> str:
+    """Return a host name; ValueError for any other text, such as one with a port or a scheme."""
+    if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name, re.ASCII):
+        raise ValueError(f"{name!r} is no host name; write it alone, such as files.example")
+    return name
+
+
 class OwnHostOnly:
     """Refuse writes, and with ``reads`` every request, under a name that a stranger may own.
 
@@ -35,9 +43,10 @@ class OwnHostOnly:
     def __init__(self, app: WSGIApplication, allowed: Iterable[str] = (), *, reads: bool = False) -> None:
         self._app = app
         self._reads = reads
-        self._own = frozenset(
-            (socket.gethostname().lower(), socket.getfqdn().lower(), *map(str.lower, allowed))
-        )
+        if isinstance(allowed, str):
+            raise TypeError(f"allowed is a collection of names; write [{allowed!r}]")
+        names = (socket.gethostname(), socket.getfqdn(), *map(check_host, allowed))
+        self._own = frozenset(name.lower() for name in names)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         writes = environ["REQUEST_METHOD"] not in _READING

@@ -17,7 +17,7 @@ from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
 from wsgiserve.files.representation import Representation
 from wsgiserve.files.store import HIDDEN, join
 from wsgiserve.files.validators import validators_of
-from wsgiserve.web.media_types import is_active, is_compressible, media_type
+from wsgiserve.web.media_types import content_coding, is_active, is_compressible, media_type
 from wsgiserve.web.paths import decode_path, normal_path, with_slash
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Reading:
         self._cache_control = cache_control
         self._sandbox = sandbox
         self._media_type = media_type
-        self._types = {suffix.lower(): kind for suffix, kind in types.items()}
+        self._types = types
 
     def look_up(self, path: str, environ: WSGIEnvironment) -> Found | Answer:
         """Look up a PATH_INFO; the caller sends or closes the file that is found."""
@@ -100,7 +100,10 @@ class Reading:
         if self._sandbox and is_active(kind):
             fields.append(("Content-Security-Policy", "sandbox"))
         variants: list[str] = []
-        if self._precompressed and is_compressible(kind):
+        own = content_coding(name) if kind == media_type(name) else None
+        if own:
+            fields.append(("Content-Encoding", own))
+        elif self._precompressed and is_compressible(kind):
             variants = self._store.variants(name, stored.status)
         if variants:
             fields.append(("Vary", "Accept-Encoding"))

@@ -7,7 +7,8 @@
 * Conditions are checked before the body, and again while the folder is locked. Of many requests with
   ``If-None-Match: *`` exactly one creates the file; of many with the same ``If-Match`` exactly one replaces
   it.
-* A part of a file (Content-Range, RFC 9110 §14.5) or a coding of it (Content-Encoding, §8.4) is refused.
+* A part of a file (Content-Range, RFC 9110 §14.5), a coding of it (Content-Encoding, §8.4) and a form around
+  it are refused.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from wsgiserve.files.conditional import CONDITIONS, evaluate
 from wsgiserve.files.digests import announced
 from wsgiserve.files.store import Check, NotStored, Version
 from wsgiserve.files.validators import settle, validators_of
+from wsgiserve.web.forms import MULTIPART
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -103,6 +105,11 @@ def _length(environ: WSGIEnvironment) -> int | None:
 
 
 def _refuse_parts_and_codings(environ: WSGIEnvironment) -> None:
+    if environ.get("CONTENT_TYPE", "").lower().startswith(MULTIPART):
+        raise NotStored(
+            "This is a form, and only a folder's own URL takes forms. Send the file alone, as curl -T does.",
+            415,
+        )
     if "HTTP_CONTENT_RANGE" in environ:
         raise NotStored("Send the whole file, without Content-Range: a part of it cannot be stored.", 400)
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":

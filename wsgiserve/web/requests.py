@@ -173,6 +173,10 @@ def with_limits(
     max_data: int | None, max_form_memory: int | None, max_form_parts: int | None
 ) -> type[Request]:
     """Return the class of an app's requests, with the app's limits."""
+    given = {"max_data": max_data, "max_form_memory": max_form_memory, "max_form_parts": max_form_parts}
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            raise ValueError(f"{name} is a whole number of at least 0, or None for no limit; not {value!r}")
     limits = {"max_data": max_data, "max_form_memory_size": max_form_memory, "max_form_parts": max_form_parts}
     return type("Request", (Request,), limits)
 

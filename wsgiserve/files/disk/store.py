@@ -40,7 +40,8 @@ _READABLE = {stat.S_IFREG: (0o004, os.R_OK), stat.S_IFDIR: (0o005, os.R_OK | os.
 class Store:
     """Keep files in one folder, which is created when the first file is saved.
 
-    With ``dotfiles`` names that begin with a dot can be read and written.
+    With ``dotfiles`` names that begin with a dot can be read and written. NotADirectoryError if ``directory``
+    is something else.
     """
 
     has_proc: ClassVar[bool] = sys.platform == "linux" and os.path.isdir("/proc/self/fd")
@@ -50,6 +51,8 @@ class Store:
         # Absolute, so that a later chdir does not move the store. Not resolved, so that a directory that is a
         # link can be switched while the store is in use.
         self.directory = Path(directory).absolute()
+        if self.directory.exists() and not self.directory.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "A store needs a folder", str(directory))
         self.dotfiles = dotfiles
         self._prefix = f"{self.directory}/"
 
