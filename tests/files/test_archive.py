@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from webtest import TestApp
 
-from wsgiserve.files import Entry, Store, archive
-from wsgiserve.files.archive import FORMATS, TooManyMembers, tar_stream, zip_stream
+from wsgiserve.files import Entry, Files, Store, archive
+from wsgiserve.files.archive import FORMATS, Packing, TooManyMembers, tar_stream, zip_stream
 
 NAMES = ["b/", "b/empty/", "b/deep.txt", "b/photo.jpg", "a2.txt", "a10.txt", "ü <&>.txt"]
 
@@ -226,6 +227,22 @@ class FarFuture(Store):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_time_beyond_all_calendars_spoils_nothing(store: Store, kind: str) -> None:
     assert list(unpacked(kind, b"".join(FORMATS[kind][1](FarFuture(store.directory), "")))) == NAMES
+
+
+def test_few_archives_are_made_at_a_time(store: Store) -> None:
+    files = TestApp(Files(store, listing=True, archive=True))
+    taken = [Packing(lambda: iter([])) for _ in range(archive.MOST_AT_ONCE)]
+    try:
+        assert files.get("/?archive=zip", status=503).headers["Retry-After"] == "5"
+    finally:
+        for each in taken:
+            each.close()
+            each.close()
+    for _ in range(archive.MOST_AT_ONCE + 1):
+        files.get("/?archive=zip")
+        files.head("/?archive=tar.gz")
+        files.get("/nowhere/?archive=zip", status=404)
+    assert archive._room._value == archive.MOST_AT_ONCE  # type: ignore[attr-defined]
 
 
 def test_a_zip_of_too_many_files_is_refused_before_it_begins(

@@ -11,7 +11,7 @@ from wsgiref.validate import validator
 import pytest
 from webtest import TestApp, TestResponse
 
-from wsgiserve.files import Files, Store
+from wsgiserve.files import Entry, Files, Store
 from wsgiserve.files.forms import answer_form
 
 BOUNDARY = "---------------------------7d91"
@@ -77,6 +77,29 @@ def test_a_name_that_is_taken_is_kept_replaced_or_skipped(
         form(choose(clash), ("file", "a.tar.gz", b"new"), ("file", "z", b"z")),
     )
     assert contents(tmp_path) == expected | {"z": b"z"}
+
+
+class Listed(Store):
+    """A store that counts how often it is listed."""
+
+    count = 0
+
+    def entries(self, name: str = "") -> list[Entry]:
+        self.count += 1
+        return super().entries(name)
+
+
+def test_the_folder_is_listed_once_for_all_files(tmp_path: Path) -> None:
+    store = Listed(tmp_path)
+    body = form(*(("file", "a.txt", b"%d" % number) for number in range(50)))
+    send(TestApp(Files(store, listing=True, upload=True)), "/", body)
+    assert store.count == 1
+    names = ["a.txt", *(f"a ({number}).txt" for number in range(2, 51))]
+    assert contents(tmp_path) == {name: b"%d" % number for number, name in enumerate(names)}
+
+
+def test_a_form_for_a_missing_folder_is_404(tmp_path: Path) -> None:
+    send(app(tmp_path, upload=True), "/nowhere/", form(("file", "a", b"x")), 404)
 
 
 def test_refused_files_are_listed_and_the_others_saved(tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ def test_page_and_json_have_the_requested_order(root: Path, query: str, expected
     assert listed(files.get(f"/{query}")) == expected
 
 
+def test_a_query_may_be_utf_8_that_is_not_quoted(root: Path) -> None:
+    (root / "ü.txt").write_text("")
+    seen = call(Files(root, listing=True), "GET", "/", QUERY_STRING="q=\xc3\xbc")
+    assert ">ü.txt<" in seen.body.decode()
+
+
 def test_each_link_leads_to_its_file(root: Path) -> None:
     files = app(root)
     page = files.get("/")

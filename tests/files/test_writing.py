@@ -450,3 +450,8 @@ def test_the_methods_are_those_of_the_options(folder: Path) -> None:
         (True, False): ("PUT", "POST"),
         (True, True): ("PUT", "POST", "DELETE"),
     }
+
+
+def test_a_length_that_no_file_has_is_413(tmp_path: Path) -> None:
+    """Our server refuses such a request itself; others pass it on, with more digits than int() takes."""
+    assert call(Files(tmp_path, upload=True), "PUT", "/a", CONTENT_LENGTH="9" * 4300).status == 413

@@ -18,6 +18,7 @@ import contextlib
 import itertools
 import stat
 import tarfile
+import threading
 import time
 import zipfile
 import zlib
@@ -32,6 +33,9 @@ from wsgiserve.files.tree import walk
 MOST_MEMBERS = 100_000
 """Most members of a zip. The directory of so many takes about 60 MB of memory."""
 
+MOST_AT_ONCE = 16
+_room = threading.BoundedSemaphore(MOST_AT_ONCE)
+
 _LEVEL = 1  # Higher levels are slower than most networks.
 # Files that do not get smaller are "deflated" at level 0.
 # fmt: off
@@ -45,6 +49,10 @@ _COMPRESSED = (
 _TAR_BLOCK = 512
 _LEFT_OUT = "LEFT-OUT"
 _MOST_NAMED = 1000
+
+
+class TooManyArchives(Exception):
+    """As many archives are being made as may be."""
 
 
 class TooManyMembers(Exception):
@@ -72,6 +80,34 @@ FORMATS: dict[str, tuple[str, Callable[[Store, str], Iterator[bytes]]]] = {
     "tar.gz": ("application/gzip", tar_stream),
 }
 """By suffix: the media type of an archive, and the function that makes one."""
+
+
+class Packing:
+    """An archive that is being made, which is one of few: each holds a thread until its client has it all.
+
+    ``make`` returns its blocks. Raise ``TooManyArchives``, or what ``make`` raises.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[bytes]]) -> None:
+        if not _room.acquire(blocking=False):
+            raise TooManyArchives(f"{MOST_AT_ONCE} archives are being made; try again later.")
+        self._open = True
+        self._blocks: Iterator[bytes] = iter(())
+        try:
+            self._blocks = make()
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._blocks
+
+    def close(self) -> None:
+        """Close the file that is being packed, and make room for another archive."""
+        if self._open:
+            self._open = False
+            getattr(self._blocks, "close", lambda: None)()
+            _room.release()
 
 
 class _Sink:

@@ -6,6 +6,7 @@ answer PUT, POST and DELETE. Uploads and deletions are off by default; each has 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -132,7 +133,7 @@ class Files:
         path = environ.get("PATH_INFO", "")
         if method == "GET" or method == "HEAD":
             hot = self._hot.get(path, environ.get("HTTP_ACCEPT_ENCODING"))
-            answer = hot.representation.answer(environ) if hot else self._read(path, environ)
+            answer = hot.representation.answer(environ) if hot else self._read_or_let_go(path, environ)
             if method == "HEAD":
                 answer.close()
                 answer = answer._replace(body=[])
@@ -140,6 +141,15 @@ class Files:
             answer = self._change(method, path, environ)
         start_response(answer.status, answer.fields)
         return answer.body
+
+    def _read_or_let_go(self, path: str, environ: WSGIEnvironment) -> Answer:
+        """Read again without the open files of the cache, if there is no descriptor left."""
+        try:
+            return self._read(path, environ)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._hot.clear():
+                raise
+        return self._read(path, environ)
 
     def _read(self, path: str, environ: WSGIEnvironment) -> Answer:
         found = self._reading.look_up(path, environ)
@@ -165,6 +175,7 @@ class Files:
         name = name_of(path)
         if name is None:
             return text(400, "The path is not valid UTF-8.")
+        self._hot.clear()  # The write may need the descriptors of its open files.
         try:
             if form and self._listing is not None:
                 return self._listing(environ, name.removesuffix("/")) or not_found()

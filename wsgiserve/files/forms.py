@@ -85,6 +85,7 @@ def _save_files(
     environ: WSGIEnvironment, store: Store, folder: str, boundary: str, max_size: int | None
 ) -> Answer:
     clash: Clash = "keep"
+    names = _FreeNames(store, folder)
     problems: list[tuple[int, str]] = []
     saved = 0
     if not boundary:
@@ -97,7 +98,7 @@ def _save_files(
                     clash = cast("Clash", part.text(16))
             elif leaf := _leaf(part.filename):
                 try:
-                    saved += _save(store, folder, leaf, part, clash, max_size)
+                    saved += _save(store, folder, leaf, part, clash, names, max_size)
                 except NotStored as refusal:
                     problems.append((refusal.status, f"{leaf}: {refusal}"))
     except ValueError:  # from werkzeug's decoder
@@ -108,10 +109,12 @@ def _save_files(
     return text(problems[0][0], "\n".join(lines))
 
 
-def _save(store: Store, folder: str, leaf: str, part: Part, clash: Clash, max_size: int | None) -> bool:
+def _save(
+    store: Store, folder: str, leaf: str, part: Part, clash: Clash, names: _FreeNames, max_size: int | None
+) -> bool:
     """Return True if the file was saved, False if the user chose to keep the existing one."""
     if clash == "keep":
-        leaf = _free_name(leaf, {entry.name for entry in store.entries(folder)})
+        leaf = names.take(leaf)
 
     def check(version: Version | None) -> None:
         if version is not None and clash == "skip":
@@ -132,12 +135,24 @@ def _leaf(filename: str) -> str:
     return leaf.replace("%22", '"')
 
 
-def _free_name(name: str, taken: set[str]) -> str:
-    """Return ``name`` if it is free, else with a number after its stem, such as ``a (2).txt``."""
-    match = _STEM.fullmatch(name)
-    stem, suffix = match.groups("") if match else (name, "")
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{stem} ({number}){suffix}"
-    return free
+class _FreeNames:
+    """Free names in a folder, which is listed once for all files of a form."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        try:
+            self._taken = {entry.name for entry in store.entries(folder)}
+        except FileNotFoundError:
+            raise NotStored("There is no such folder.", 404) from None
+        self._numbers: dict[str, int] = {}
+
+    def take(self, name: str) -> str:
+        """Return ``name`` if it is free, else with a number after its stem, such as ``a (2).txt``."""
+        match = _STEM.fullmatch(name)
+        stem, suffix = match.groups("") if match else (name, "")
+        number, free = self._numbers.get(name, 1), name
+        while free in self._taken:
+            number += 1
+            free = f"{stem} ({number}){suffix}"
+        self._numbers[name] = number
+        self._taken.add(free)
+        return free

@@ -25,7 +25,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from wsgiserve.files.answer import Answer, empty, text
-from wsgiserve.files.archive import FORMATS, TooManyMembers
+from wsgiserve.files.archive import FORMATS, Packing, TooManyArchives, TooManyMembers
 from wsgiserve.files.conditional import evaluate
 from wsgiserve.files.forms import answer_form
 from wsgiserve.files.store import HIDDEN, Entry
@@ -111,7 +111,7 @@ class FolderPage:
             return answer_form(
                 environ, self.store, name, upload=self.upload, delete=self.delete, max_size=self.max_size
             )
-        query = {key: values[-1] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        query = _query(environ)
         try:
             if self.archive and query.get("archive") in FORMATS:
                 return self._archive(query["archive"], name)
@@ -151,9 +151,11 @@ class FolderPage:
     def _archive(self, suffix: str, name: str) -> Answer:
         kind, stream = FORMATS[suffix]
         try:
-            body = stream(self.store, name)
+            body = Packing(lambda: stream(self.store, name))
         except TooManyMembers as error:
             return text(403, str(error))
+        except TooManyArchives as error:
+            return text(503, str(error), [("Retry-After", "5")])
         file = f"{name.rpartition('/')[2] or 'files'}.{suffix}"
         fields = [("Content-Disposition", attachment(file)), ("Cache-Control", "no-cache")]
         return Answer("200 OK", [("Content-Type", kind), *fields], body)
@@ -190,6 +192,12 @@ def _asset(file: str, kind: str) -> tuple[str, Answer]:
 _STYLE, _STYLE_FILE = _asset("listing.css", "text/css; charset=utf-8")
 _SCRIPT, _SCRIPT_FILE = _asset("listing.js", "text/javascript; charset=utf-8")
 _ASSETS = {_STYLE: _STYLE_FILE, _SCRIPT: _SCRIPT_FILE}
+
+
+def _query(environ: WSGIEnvironment) -> Query:
+    """Return the fields of the query; of several with the same name the last."""
+    sent = environ.get("QUERY_STRING", "").encode("latin-1", "replace").decode("utf-8", "replace")
+    return {key: values[-1] for key, values in parse_qs(sent).items()}
 
 
 def _wants_json(environ: WSGIEnvironment) -> bool:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from wsgiserve.files.disk.store import Store
 
 
+_MOST_DIGITS = 19
+
+
 class Writing:
     """Uploads and deletions in one store; the options are those of ``Files``."""
 
@@ -98,6 +101,8 @@ def _length(environ: WSGIEnvironment) -> int | None:
     # RFC 9112 §6.3: the last chunk ends the body, even if the server still has a CONTENT_LENGTH.
     announced_length = "" if "HTTP_TRANSFER_ENCODING" in environ else environ.get("CONTENT_LENGTH", "")
     if announced_length.isascii() and announced_length.isdigit():
+        if len(announced_length) > _MOST_DIGITS:  # int() refuses very many
+            raise NotStored("No file can have that length.", 413)
         return int(announced_length)
     if announced_length or not environ.get("wsgi.input_terminated"):
         raise NotStored("Send the file with a Content-Length.", 411)
