@@ -54,8 +54,23 @@ def test_files_of_a_form_are_saved_and_the_browser_is_redirected(tmp_path: Path)
         ("file", "", b""),
     )
     answer = send(app(tmp_path, upload=True), "/sub/", body)
-    assert answer.headers["Location"] == "./"
+    assert answer.headers["Location"] == "./?saved=a.txt&saved=%C3%BC+%22q%22.txt&saved=b.txt#saved"
     assert contents(tmp_path) == {"sub/a.txt": b"one\r\n--two", 'sub/ü "q".txt': b"", "sub/b.txt": b"b"}
+
+
+def test_the_page_names_what_was_saved_and_nothing_that_is_not_there(tmp_path: Path) -> None:
+    files = app(tmp_path, upload=True)
+    body = form(*(("file", f"{number}.txt", b"x") for number in range(25)))
+    location = send(files, "/?sort=size&order=asc&q=x", body).headers["Location"]
+    assert location.startswith("./?sort=size&order=asc&saved=0.txt&saved=1.txt&")
+    assert location.count("saved=") == 20
+    page = files.get("/?saved=3.txt&saved=<b>&saved=5.txt").html
+    assert page.select_one("#notice").text == "Saved: 3.txt, 5.txt."
+    assert [row.a.text for row in page.select("tr.new")] == ["3.txt", "5.txt"]
+    assert page.select_one("#saved").a.text == "3.txt"
+    assert files.get("/?saved=nothing").html.select_one("#notice").text == ""
+    skipped = form(choose("skip"), ("file", "3.txt", b"new"))
+    assert send(files, "/", skipped).headers["Location"] == "./"
 
 
 @pytest.mark.parametrize(

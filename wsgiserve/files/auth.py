@@ -22,6 +22,7 @@ from werkzeug.datastructures import Authorization
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from wsgiserve.files.answer import Answer, text
+from wsgiserve.files.refusal import for_reader
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -97,6 +98,7 @@ class BasicAuth:
             refusal = self._refusal()
         except _Busy:
             refusal = text(503, "Too many passwords are being checked. Try again.", [("Retry-After", "1")])
+        refusal = for_reader(refusal, environ, ("", "Try again"))
         start_response(refusal.status, refusal.fields)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else refusal.body
 

@@ -18,11 +18,12 @@ from wsgiserve.files.listing import FolderPage
 from wsgiserve.files.options import check_flags, check_size, index_names, types_by_suffix
 from wsgiserve.files.policy import Policy, checked_field
 from wsgiserve.files.reading import Listing, Reading, name_of
+from wsgiserve.files.refusal import for_reader
 from wsgiserve.files.representation import LOOKED_AT
 from wsgiserve.files.writing import Writing
 from wsgiserve.web.head import METHODS
 from wsgiserve.web.media_types import check_media_type
-from wsgiserve.web.paths import normal_path
+from wsgiserve.web.paths import normal_path, relative, sent_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -134,11 +135,12 @@ class Files:
         if method == "GET" or method == "HEAD":
             hot = self._hot.get(path, environ.get("HTTP_ACCEPT_ENCODING"))
             answer = hot.representation.answer(environ) if hot else self._read_or_let_go(path, environ)
+            answer = for_reader(answer, environ, _way_back(environ)) if answer.status >= "4" else answer
             if method == "HEAD":
                 answer.close()
                 answer = answer._replace(body=[])
         else:
-            answer = self._change(method, path, environ)
+            answer = for_reader(self._change(method, path, environ), environ, ("./", "Back to the folder"))
         start_response(answer.status, answer.fields)
         return answer.body
 
@@ -182,3 +184,9 @@ class Files:
             return self._writing.answer(name, environ)
         finally:
             self._hot.clear()
+
+
+def _way_back(environ: WSGIEnvironment) -> tuple[str, str] | None:
+    """Return the link from a missing file to the topmost folder, if it is not that folder that is missing."""
+    sent = sent_path(environ)
+    return None if normal_path(sent) in ("", "/") else (relative(sent, "/"), "All files")

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from wsgiserve.files.answer import text
+from wsgiserve.files.refusal import for_reader
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -52,8 +53,9 @@ class OwnHostOnly:
         writes = environ["REQUEST_METHOD"] not in _READING
         if (writes or self._reads) and not self._is_ours(environ.get("HTTP_HOST", "")):
             does = "Nothing can be changed" if writes else "Nothing is served"
-            refusal = text(
-                403, f"{does} under that name of the server: use its address, --allow-host or --auth."
+            refusal = for_reader(
+                text(403, f"{does} under that name of the server: use its address, --allow-host or --auth."),
+                environ,
             )
             start_response(refusal.status, refusal.fields)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else refusal.body

@@ -111,7 +111,7 @@ class FolderPage:
             return answer_form(
                 environ, self.store, name, upload=self.upload, delete=self.delete, max_size=self.max_size
             )
-        query = _query(environ)
+        query = {key: values[-1] for key, values in _query_lists(environ).items()}
         try:
             if self.archive and query.get("archive") in FORMATS:
                 return self._archive(query["archive"], name)
@@ -127,9 +127,12 @@ class FolderPage:
         entries = ordered(found, view.by, descending=view.direction == "desc")
         if _wants_json(environ):
             return _answer(environ, _json(name, entries), "application/json")
-        return _answer(environ, self._page(environ, name, entries, view), "text/html; charset=utf-8")
+        saved = frozenset(_query_lists(environ).get("saved", ())) if self.upload else frozenset()
+        return _answer(environ, self._page(environ, name, entries, view, saved), "text/html; charset=utf-8")
 
-    def _page(self, environ: WSGIEnvironment, name: str, entries: list[Entry], view: _View) -> str:
+    def _page(
+        self, environ: WSGIEnvironment, name: str, entries: list[Entry], view: _View, saved: frozenset[str]
+    ) -> str:
         sent = sent_path(environ)
         top = relative(sent, "/")
         return _LISTING.substitute(
@@ -140,12 +143,18 @@ class FolderPage:
             filter=escape(view.filter),
             sort=view.by,
             order=view.direction,
-            upload=_UPLOAD.substitute(limit=self.max_size or "") if self.upload else "",
-            notice='<p id="notice" role="alert" hidden></p>' if self.upload or self.delete else "",
-            table=_table(entries, view, delete=self.delete),
+            upload=self._upload() if self.upload else "",
+            notice=_notice(entries, saved) if self.upload or self.delete else "",
+            table=_table(entries, view, saved, delete=self.delete),
             count=_count(entries),
             archives=_archives() if self.archive else "",
             dialogs=(_CLASH.template if self.upload else "") + (_DELETE.template if self.delete else ""),
+        )
+
+    def _upload(self) -> str:
+        most = human_size(self.max_size) if self.max_size is not None else ""
+        return _UPLOAD.substitute(
+            limit=self.max_size or "", most=most, hint=f"<span>Up to {most} each.</span>" if most else ""
         )
 
     def _archive(self, suffix: str, name: str) -> Answer:
@@ -194,10 +203,10 @@ _SCRIPT, _SCRIPT_FILE = _asset("listing.js", "text/javascript; charset=utf-8")
 _ASSETS = {_STYLE: _STYLE_FILE, _SCRIPT: _SCRIPT_FILE}
 
 
-def _query(environ: WSGIEnvironment) -> Query:
-    """Return the fields of the query; of several with the same name the last."""
+def _query_lists(environ: WSGIEnvironment) -> dict[str, list[str]]:
+    """Return the values of the query by their names."""
     sent = environ.get("QUERY_STRING", "").encode("latin-1", "replace").decode("utf-8", "replace")
-    return {key: values[-1] for key, values in parse_qs(sent).items()}
+    return parse_qs(sent)
 
 
 def _wants_json(environ: WSGIEnvironment) -> bool:
@@ -241,9 +250,20 @@ def _crumbs(name: str, sent: str) -> str:
     return "<i>/</i>".join([*links, f"<b><bdi>{_shown(parts[-1])}</bdi></b>"])
 
 
-def _table(entries: list[Entry], view: _View, *, delete: bool) -> str:
+def _notice(entries: list[Entry], saved: frozenset[str]) -> str:
+    """Return the place for messages. It names what was saved, if it is there: a link may claim anything."""
+    names = [_shown(entry.name) for entry in entries if entry.name in saved]
+    if not names:
+        return '<p id="notice" role="status" hidden></p>'
+    return f'<p id="notice" role="status" class="good">Saved: {", ".join(names)}.</p>'
+
+
+def _table(entries: list[Entry], view: _View, saved: frozenset[str], *, delete: bool) -> str:
     heads = "".join(_head(column, view) for column in _COLUMNS)
-    rows = "".join([_row(entry, delete=delete) for entry in entries])
+    first = next((entry.name for entry in entries if entry.name in saved), None)
+    rows = "".join(
+        [_row(entry, entry.name in saved, first=entry.name == first, delete=delete) for entry in entries]
+    )
     empty = "" if entries else '<p class="empty">There is nothing here.</p>'
     kind = ' class="delete"' if delete else ""
     last = "<th></th>" if delete else ""
@@ -261,11 +281,13 @@ def _head(column: Order, view: _View) -> str:
     return f'<th scope="col"{sort}><a id="by-{column}" href="{link}">{_COLUMNS[column]}</a></th>'
 
 
-def _row(entry: Entry, *, delete: bool) -> str:
+def _row(entry: Entry, new: bool, *, first: bool, delete: bool) -> str:
     shown = _shown(entry.name)
     link, kind, size = quote(entry.name, safe=""), "", human_size(entry.size)
     if entry.kind == "folder":
         link, kind, size = f"{link}/", ' class="folder"', ""
+    elif new:
+        kind = ' class="new" id="saved"' if first else ' class="new"'
     changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.moment))
     last = "<td></td>" if delete else ""
     if delete and not entry.link:
@@ -300,4 +322,4 @@ def _plural(count: int, noun: str) -> str:
 
 def _archives() -> str:
     links = " · ".join(f'<a href="?archive={suffix}" download>.{suffix}</a>' for suffix in FORMATS)
-    return f"<p>All of it: {links}</p>"
+    return f'<p class="archives">Download all: {links}</p>'
