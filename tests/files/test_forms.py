@@ -117,6 +117,13 @@ def test_a_form_for_a_missing_folder_is_404(tmp_path: Path) -> None:
     send(app(tmp_path, upload=True), "/nowhere/", form(("file", "a", b"x")), 404)
 
 
+def test_a_form_is_taken_at_every_path_that_has_the_page(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for number, path in enumerate(("/sub/", "/sub//", "//sub/", "/sub/./")):
+        send(app(tmp_path, upload=True), path, form(("file", f"{number}", b"x")))
+    assert contents(tmp_path) == {f"sub/{number}": b"x" for number in range(4)}
+
+
 def test_refused_files_are_listed_and_the_others_saved(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     body = form(

@@ -344,15 +344,23 @@ def test_uploads_and_deletions_have_an_option_each(
     assert options or (folder / "a").read_bytes() == b"1"
 
 
-@pytest.mark.parametrize("path", ["//a", "/../a", "/./a", "/sub/../a", "/sub/%2e%2e/a"])
-def test_a_write_has_the_name_that_a_read_has(send: Send, folder: Path, path: str) -> None:
-    seen = send("PUT", path, body=b"1")
-    assert (seen.status, seen.headers["location"]) == (201, "/a")
-    assert send("GET", path).body == (folder / "a").read_bytes() == b"1"
-
-
 @pytest.mark.parametrize(
-    "path", ["/", "/sub", "/a/", "/a/.", "/..", "//.env", "/.env", "/nul.txt", "/%FF", "/other/a"]
+    "path",
+    [
+        "/",
+        "/sub",
+        "/a/",
+        "//a",
+        "/../a",
+        "/./a",
+        "/sub/../a",
+        "/a/.",
+        "/..",
+        "/.env",
+        "/nul.txt",
+        "/%FF",
+        "/other/a",
+    ],
 )
 def test_a_path_that_cannot_be_a_file_is_refused(send: Send, folder: Path, path: str) -> None:
     (folder / "sub").mkdir()

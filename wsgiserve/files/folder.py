@@ -174,7 +174,8 @@ class Files:
             return text(405, "This folder does not accept that method.", [("Allow", self.allow)])
         if not self._policy.origins.may_change(environ):
             return text(403, "A page of another site may not change anything here.")
-        name = name_of(path)
+        # No client needs dot segments to write, so a file is written only under its plain name.
+        name = name_of(path, normal=form)
         if name is None:
             return text(400, "The path is not valid UTF-8.")
         self._hot.clear()  # The write may need the descriptors of its open files.

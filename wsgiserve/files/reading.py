@@ -160,7 +160,9 @@ class Reading:
         return media_type(name)
 
 
-def name_of(path: str) -> str | None:
+def name_of(path: str, *, normal: bool = True) -> str | None:
     """Return the name that a PATH_INFO has in the store; None if it has no slash first or is not UTF-8."""
     name = decode_path(path)
-    return normal_path(name)[1:] if name is not None and name[:1] in ("/", "") else None
+    if name is None or name[:1] not in ("/", ""):
+        return None
+    return (normal_path(name) if normal else name)[1:]

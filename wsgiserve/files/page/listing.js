@@ -6,6 +6,7 @@
 const find = (selector) => document.querySelector(selector);
 const filter = find("#filter");
 const here = new URL(".", location.href);
+here.pathname = here.pathname.replace(/\/{2,}/g, "/"); // Files are written under their plain names only.
 
 // ---- The table
 
