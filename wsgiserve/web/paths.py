@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SLASHES = re.compile("/{2,}")
 _CHARACTER = re.compile(rb"%[0-9A-Fa-f]{2}|.", re.DOTALL)
+_DOTS = re.compile(r"/\.\.?(?:/|$)")
 _UNUSUAL = re.compile(r"//|/\.\.?(?:/|$)")
 
 
@@ -28,6 +29,11 @@ def decode_path(raw: str) -> str | None:
         return raw if raw.isascii() else raw.encode("latin-1").decode()
     except UnicodeError:
         return None
+
+
+def has_dot_segment(path: str) -> bool:
+    """Whether a path has a segment that clients remove before they send it (RFC 3986 §5.2.4)."""
+    return _DOTS.search(path) is not None
 
 
 def normal_path(path: str) -> str:

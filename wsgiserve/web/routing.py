@@ -38,6 +38,7 @@ from werkzeug.routing.rules import parse_converter_args
 from wsgiserve.web.annotations import UNRESOLVED
 from wsgiserve.web.converters import CONVERTERS, PURE_CONVERTERS, PURE_PATH, for_annotation
 from wsgiserve.web.groups import Chain
+from wsgiserve.web.paths import has_dot_segment
 from wsgiserve.web.rules import Parameter, fill, parse
 from wsgiserve.web.shortcuts import Candidate, Shortcuts
 from wsgiserve.web.views import View, annotation, check, describe, takes_request
@@ -176,13 +177,16 @@ class RouteTable:
             known = f"only {', '.join(sorted(self._views))}" if self._views else "nor any other"
             raise LookupError(f"there is no endpoint {name!r}, {known}")
         try:
-            return self._urls.build(name, values)
+            url = self._urls.build(name, values)
         except BuildError:
             rules = [route.rule for route in self.routes if route.endpoint == name]
             given = ", ".join(f"{name}={value!r}" for name, value in sorted(values.items())) or "nothing"
             raise ValueError(f"url_for {name!r}: {' or '.join(rules)} cannot be made of {given}") from None
         except (TypeError, ValueError) as error:
             raise ValueError(f"url_for {name!r}: {error}") from None
+        if has_dot_segment(url.partition("?")[0]):
+            raise ValueError(f"url_for {name!r}: clients would remove the dot segment of {url}")
+        return url
 
     def _endpoint_of(self, view: View) -> str:
         for route in self.routes:
