@@ -21,9 +21,6 @@ from string import Template
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from urllib.parse import parse_qs, quote, urlencode
 
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
-
 from wsgiserve.files.answer import Answer, empty, text
 from wsgiserve.files.archive import FORMATS, Packing, TooManyArchives, TooManyMembers
 from wsgiserve.files.conditional import evaluate
@@ -32,6 +29,7 @@ from wsgiserve.files.store import HIDDEN, Entry
 from wsgiserve.files.tree import Order, ordered
 from wsgiserve.files.validators import Validators
 from wsgiserve.web.head import Fields, attachment
+from wsgiserve.web.negotiation import media_ranges, quality
 from wsgiserve.web.paths import relative, sent_path
 
 if TYPE_CHECKING:
@@ -210,8 +208,8 @@ def _query_lists(environ: WSGIEnvironment) -> dict[str, list[str]]:
 
 
 def _wants_json(environ: WSGIEnvironment) -> bool:
-    accepted = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)
-    return accepted.best_match(["text/html", "application/json"]) == "application/json"
+    ranges = media_ranges(environ.get("HTTP_ACCEPT", ""))
+    return quality(ranges, "application/json", "*/*") > quality(ranges, "text/html", "*/*")
 
 
 def _answer(environ: WSGIEnvironment, content: str, kind: str) -> Answer:

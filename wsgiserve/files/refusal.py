@@ -13,11 +13,9 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
-
 from wsgiserve.files.answer import Answer
 from wsgiserve.web.media_types import TEXT
+from wsgiserve.web.negotiation import media_ranges, quality
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -39,8 +37,8 @@ def for_reader(answer: Answer, environ: WSGIEnvironment, back: tuple[str, str] |
     if answer.status < "4" or ("Content-Type", TEXT) not in answer.fields:
         return answer
     vary = [("Vary", "Accept")]
-    accepted = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)
-    if accepted.best_match(["text/plain", "text/html"]) != "text/html":
+    ranges = media_ranges(environ.get("HTTP_ACCEPT", ""))
+    if quality(ranges, "text/html", "*/*") <= quality(ranges, "text/plain", "*/*"):
         return answer._replace(fields=[*answer.fields, *vary])
     lines = b"".join(answer.body).decode("utf-8", "replace").strip()
     link = f'<p><a href="{escape(back[0])}">{escape(back[1])}</a></p>' if back else ""

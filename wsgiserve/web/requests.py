@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl
 
 import werkzeug.wrappers
 from werkzeug.datastructures import Authorization, EnvironHeaders, MultiDict
+from werkzeug.exceptions import BadRequest
 from werkzeug.formparser import FormDataParser
 from werkzeug.utils import cached_property
 
@@ -33,6 +34,7 @@ from wsgiserve.web.forms import (
     URLENCODED,
     FormParser,
     Upload,
+    known_charset,
     read_whole,
 )
 
@@ -153,7 +155,13 @@ class Request(werkzeug.wrappers.Request):
                 # If the view has read a part of the stream, the rest is shorter than announced.
                 announced = None if "stream" in self.__dict__ else self.content_length
                 self.stream = BytesIO(read_whole(self.stream, announced, self.max_data))
-            return super().get_data(cache, as_text, parse_form_data)
+            data = super().get_data(cache, False, parse_form_data)
+            if not as_text:
+                return data
+            try:
+                return data.decode(known_charset(self.mimetype_params.get("charset")), "replace")
+            except ValueError as error:
+                raise BadRequest(f"The text is malformed: {error}.") from None
 
     def make_form_data_parser(self) -> FormDataParser:
         """Make the parser for the form of this request."""
