@@ -37,6 +37,7 @@ from wsgiserve.files.options import index_names, types_by_suffix
         ({"spa": None}, "spa is True or False"),
         ({"spa": True, "index": []}, "index is empty"),
         ({"archive": True}, "listing=True too"),
+        ({"guard": "ann:scrypt:1:1:1$a$b"}, "guard is a function"),
         ({"listing": "yes"}, "listing is True, False or a function"),
         ({"cors": ["https://app.example/"]}, "no origin as browsers send it"),
         ({"cors": "https://app.example"}, "collection of origins"),

@@ -89,25 +89,25 @@ class BasicAuth:
         self._challenge = f'Basic realm="{realm}", charset="UTF-8"'
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        given = _read(environ.get("HTTP_AUTHORIZATION"))
-        try:
-            if given is not None and self._is_right(*given):
-                environ["REMOTE_USER"] = given[0]
-                environ["AUTH_TYPE"] = "Basic"
-                return self._app(environ, start_response)
-            refusal = self._refusal()
-        except _Busy:
-            refusal = text(503, "Too many passwords are being checked. Try again.", [("Retry-After", "1")])
+        user, refusal = self._judge(_read(environ.get("HTTP_AUTHORIZATION")))
+        if refusal is None:
+            environ["REMOTE_USER"] = user
+            environ["AUTH_TYPE"] = "Basic"
+            return self._app(environ, start_response)
         refusal = for_reader(refusal, environ, ("", "Try again"))
         start_response(refusal.status, refusal.fields)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else refusal.body
 
-    def _refusal(self) -> Answer:
-        return text(
-            401,
-            "This needs a user name and a password.",
-            [("WWW-Authenticate", self._challenge), ("Cache-Control", "no-store")],
-        )
+    def _judge(self, given: tuple[str, str] | None) -> tuple[str, Answer | None]:
+        """Return the user's name and the refusal, None for the right password."""
+        try:
+            if given is not None and self._is_right(*given):
+                return given[0], None
+        except _Busy:
+            busy = "Too many passwords are being checked. Try again."
+            return "", text(503, busy, [("Retry-After", "1")])
+        fields = [("WWW-Authenticate", self._challenge), ("Cache-Control", "no-store")]
+        return "", text(401, "This needs a user name and a password.", fields)
 
     def _is_right(self, user: str, password: str) -> bool:
         digest = hmac.digest(self._key, f"{user}:{password}".encode(), "sha256")

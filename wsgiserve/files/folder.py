@@ -82,6 +82,8 @@ class Files:
         names = index_names(index)
         if not isinstance(listing, bool) and not callable(listing):
             raise TypeError(f"listing is True, False or a function, not {listing!r}")
+        if guard is not None and not callable(guard):
+            raise TypeError(f"guard is a function that takes a WSGI app and returns one, not {guard!r}")
         if archive and listing is not True:
             raise ValueError("archive adds links to the built-in page; write listing=True too")
         if spa and not names:
