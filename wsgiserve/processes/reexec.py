@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -59,7 +60,8 @@ class Trial:
         """Kill it."""
         self.fault = fault
         self._ours.close()
-        self.process.kill()
+        with suppress(OSError):  # ``Popen.kill`` would reap it, and the supervisor never learn of its end.
+            os.kill(self.process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def is_trial() -> bool:
