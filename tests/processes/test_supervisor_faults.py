@@ -49,14 +49,14 @@ class Case:
             stable = time.monotonic() + STABLE
             wait_until(lambda: time.monotonic() > stable)  # Or its successor would have to wait.
             os.kill(victim, signal.SIGKILL)
-            wait_until(lambda: self.worker_is_another(victim))
+            wait_until(lambda: self.worker_is_another(victim), PATIENCE)
         elif name == "resize":
             self.program.process.send_signal(signal.SIGTTIN)
-            wait_until(lambda: self.sound(2))
+            wait_until(lambda: self.sound(2), PATIENCE)
             self.program.process.send_signal(signal.SIGTTOU)
         else:
             self.program.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: self.status().get("latest", 0) > latest and self.status()["outcome"])
+            wait_until(lambda: self.status().get("latest", 0) > latest and self.status()["outcome"], PATIENCE)
 
     def sound(self, size=1):
         """Whether all is as if nothing had failed."""
