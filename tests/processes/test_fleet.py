@@ -82,6 +82,15 @@ def serving():
     return case
 
 
+@pytest.fixture
+def called(serving):
+    """The same, and a candidate of 3 and 4, which was called and does not serve yet."""
+    serving.obedient = False
+    serving.reload()
+    assert serving.ready(3, 4) == "serve 3 4"
+    return serving
+
+
 def test_a_generation_serves_once_it_is_complete():
     case = Case()
     assert case.plan() == "start 1 2"
@@ -311,34 +320,25 @@ def test_adopted_workers_retire_behind_the_new():
 # -- rule 1: confirmed only while it lives
 
 
-def test_a_candidate_that_dies_when_it_is_called_is_given_up(serving):
-    serving.obedient = False
-    serving.reload()
-    assert serving.ready(3, 4) == "serve 3 4"
-    assert serving.gone(3) == "retire 4", "it may accept connections already"
-    assert serving.fleet.generation == 1
-    status = serving.fleet.status()
+def test_a_candidate_that_dies_when_it_is_called_is_given_up(called):
+    assert called.gone(3) == "retire 4", "it may accept connections already"
+    assert called.fleet.generation == 1
+    status = called.fleet.status()
     assert (status["state"], status["outcome"]) == ("serving", "failed")
     assert status["reason"] == "wsgiserve: worker 3 was killed by SIGKILL before it served"
-    assert serving.states() == {1: "serving", 2: "serving", 4: "retiring"}
+    assert called.states() == {1: "serving", 2: "serving", 4: "retiring"}
 
 
-def test_a_candidate_of_which_one_serves_and_dies_before_the_others_is_given_up(serving):
-    serving.obedient = False
-    serving.reload()
-    serving.ready(3, 4)
-    serving.fleet.serving(serving.worker(3), serving.now)
-    assert serving.gone(3) == "retire 4"
-    assert serving.fleet.status()["outcome"] == "failed"
+def test_a_candidate_of_which_one_serves_and_dies_before_the_others_is_given_up(called):
+    called.fleet.serving(called.worker(3), called.now)
+    assert called.gone(3) == "retire 4"
+    assert called.fleet.status()["outcome"] == "failed"
 
 
-def test_workers_of_a_given_up_candidate_that_serve_retire(serving):
-    serving.obedient = False
-    serving.reload()
-    serving.ready(3, 4)
-    serving.fleet.serving(serving.worker(3), serving.now)
-    assert serving.gone(4) == "retire 3"
-    assert serving.states() == {1: "serving", 2: "serving", 3: "retiring"}
+def test_workers_of_a_given_up_candidate_that_serve_retire(called):
+    called.fleet.serving(called.worker(3), called.now)
+    assert called.gone(4) == "retire 3"
+    assert called.states() == {1: "serving", 2: "serving", 3: "retiring"}
 
 
 def test_a_first_generation_that_dies_when_it_is_called_is_the_end():
@@ -359,16 +359,13 @@ def test_old_workers_are_not_told_to_go_while_the_new_ones_die(serving):
     assert serving.ready(5) == "serve 5 retire 2"
 
 
-def test_a_reload_while_the_one_before_is_called_takes_its_place(serving):
-    serving.obedient = False
-    serving.reload()
-    serving.ready(3, 4)
-    assert serving.reload() == "start 5 6 retire 3 4"
-    assert serving.fleet.generation == 1
-    serving.gone(3)
-    serving.gone(4)
-    serving.obedient = True
-    assert serving.ready(5, 6) == "serve 5 6 retire 1"
+def test_a_reload_while_the_one_before_is_called_takes_its_place(called):
+    assert called.reload() == "start 5 6 retire 3 4"
+    assert called.fleet.generation == 1
+    called.gone(3)
+    called.gone(4)
+    called.obedient = True
+    assert called.ready(5, 6) == "serve 5 6 retire 1"
 
 
 def test_a_kill_that_has_no_effect_is_repeated(serving):

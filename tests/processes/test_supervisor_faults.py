@@ -68,6 +68,32 @@ class Case:
         with Client(port=self.port) as client:
             return client.ask(get()).status == 200
 
+    def each_call_failing(self, operate, sound):
+        """Operate once with each call failing in turn; return how many operations that took."""
+        for number in range(1, MOST):
+            self.control.arm(number)
+            operate()
+            wait_until(sound, PATIENCE)
+            assert self.answers()
+            failed = self.control.read()[2]
+            self.control.arm(0)
+            if not failed:
+                return number
+        raise AssertionError("there is no end of calls")
+
+    def re_exec(self):
+        """Ask for it, and again while it is refused: the one before may not be over."""
+        before, asked = self.worker(), 0.0
+
+        def is_over():
+            nonlocal asked
+            if time.monotonic() > asked + 3:
+                asked = time.monotonic()
+                self.program.process.send_signal(signal.SIGUSR2)
+            return self.control.read()[2] or self.worker_is_another(before)
+
+        wait_until(is_over, PATIENCE)
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
@@ -95,16 +121,7 @@ PRELOAD = pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", 
 def test_no_failing_call_ends_the_service(folder, operation, options):
     with running(folder, *options) as case:
         descriptors, processes = case.descriptors(), len(children(case.pid))
-        for number in range(1, MOST):
-            case.control.arm(number)
-            case.operate(operation)
-            wait_until(case.sound, PATIENCE)
-            assert case.answers()
-            failed = case.control.read()[2]
-            case.control.arm(0)
-            if not failed:
-                break
-        assert 5 < number < MOST - 1
+        assert case.each_call_failing(lambda: case.operate(operation), case.sound) > 5
         wait_until(lambda: len(children(case.pid)) == processes)
         wait_until(lambda: case.descriptors() == descriptors)
         case.operate("reload")
@@ -131,26 +148,10 @@ def test_no_failing_call_of_a_stop_leaves_anything(folder, options):
 
 def test_no_failing_call_of_a_re_exec_ends_the_service(folder):
     with running(folder) as case:
-        number, processes = 0, len(children(case.pid))
-        for number in range(1, MOST):
-            case.control.arm(number)
-            before = case.worker()
-            asked = 0.0
+        processes = len(children(case.pid))
 
-            def is_over(before=before):
-                """Ask again while it is refused: the re-exec before may not be over."""
-                nonlocal asked
-                if time.monotonic() > asked + 3:
-                    asked = time.monotonic()
-                    case.program.process.send_signal(signal.SIGUSR2)
-                return case.control.read()[2] or case.worker_is_another(before)
+        def sound():
+            return len(children(case.pid)) == processes and case.sound()
 
-            wait_until(is_over, PATIENCE)
-            wait_until(lambda: len(children(case.pid)) == processes and case.sound(), PATIENCE)
-            assert case.answers()
-            failed = case.control.read()[2]
-            case.control.arm(0)
-            if not failed:
-                break
-        assert 3 < number < MOST - 1
+        assert case.each_call_failing(case.re_exec, sound) > 3
         assert case.program.stop()[0] == 0

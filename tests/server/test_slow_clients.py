@@ -339,31 +339,24 @@ def test_streamed_body_that_stops_arriving_is_408(serving, log):
 @pytest.mark.parametrize("length", [1000, 2_000_000], ids=["in-memory", "streamed"])
 def test_body_that_drips_is_given_up(serving, log, length):
     """Each byte comes in time, but a call of the app would wait for them for hours."""
-
-    @checked
-    def app(environ, start_response):
-        environ["wsgi.input"].read(-1)
-        raise AssertionError("the body is incomplete")
-
-    with serving(app, stall_timeout=0.1, min_rate=1_000_000) as server, Client(server) as client:
-        client.send(get("/", f"Content-Length: {length}", method="POST"))
-        wait_until(lambda: drips(client))
-        assert_refused(client, 408)
-    assert_logged_once(log, 408)
+    assert_drip_is_given_up(serving, log, length, min_rate=1_000_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("length", [1_000_000, 2_000_000], ids=["in-memory", "streamed"])
 def test_fast_beginning_buys_no_time_for_a_body_that_drips(serving, log, length):
     """At 1,000 bytes a second, the average of the beginning would last for a quarter of an hour."""
+    assert_drip_is_given_up(serving, log, length, b"x" * 900_000, min_rate=1000)
 
+
+def assert_drip_is_given_up(serving, log, length, beginning=b"", *, min_rate):
     @checked
     def app(environ, start_response):
         environ["wsgi.input"].read(-1)
         raise AssertionError("the body is incomplete")
 
-    with serving(app, stall_timeout=0.1, min_rate=1000) as server, Client(server) as client:
-        client.send(get("/", f"Content-Length: {length}", method="POST") + b"x" * 900_000)
+    with serving(app, stall_timeout=0.1, min_rate=min_rate) as server, Client(server) as client:
+        client.send(get("/", f"Content-Length: {length}", method="POST") + beginning)
         wait_until(lambda: drips(client))
         assert_refused(client, 408)
     assert_logged_once(log, 408)

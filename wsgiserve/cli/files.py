@@ -12,7 +12,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -258,45 +259,43 @@ def _guard(
     return functools.partial(OwnHostOnly, allowed=hosts, reads=reads)
 
 
+@contextmanager
+def _said_of(option: str, remedy: str = "") -> Iterator[None]:
+    """End the program with one line if an option is wrong."""
+    try:
+        yield
+    except ValueError as error:
+        fail(f"--{option}: {str(error).removeprefix('types: ')}{remedy}", EXIT_USAGE)
+
+
 def _check_auth(auth: Sequence[str]) -> None:
     from wsgiserve.files.auth import read_credentials
 
-    try:
+    with _said_of("auth", "; make it with: wsgiserve files --hash USER"):
         if auth:
             read_credentials(auth)
-    except ValueError as error:
-        fail(f"--auth: {error}; make it with: wsgiserve files --hash USER", EXIT_USAGE)
 
 
 def _check_hosts(hosts: Sequence[str]) -> None:
     from wsgiserve.files.hosts import check_host
 
-    try:
+    with _said_of("allow-host"):
         for name in hosts:
             check_host(name)
-    except ValueError as error:
-        fail(f"--allow-host: {error}", EXIT_USAGE)
 
 
 def _check_header(name: str, value: str) -> None:
     from wsgiserve.files.policy import checked_field
 
-    try:
+    with _said_of("header", "; write two words: --header NAME VALUE"):
         checked_field((name, value))
-    except ValueError as error:
-        fail(f"--header: {error}; write two words: --header NAME VALUE", EXIT_USAGE)
 
 
 def _checked_types(types: Sequence[tuple[str, str]]) -> dict[str, str]:
     from wsgiserve.files.options import types_by_suffix
 
-    try:
+    with _said_of("type", "; write two words: --type .foo text/plain"):
         return types_by_suffix(dict(types))
-    except ValueError as error:
-        fail(
-            f"--type: {str(error).removeprefix('types: ')}; write two words: --type .foo text/plain",
-            EXIT_USAGE,
-        )
 
 
 def _qr_printer() -> Callable[[str], str]:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
 import secrets
@@ -133,8 +134,12 @@ class BasicAuth:
         return right
 
 
+@functools.cache
 def _is_hash(text: str) -> bool:
-    """Whether ``text`` is a hash of werkzeug: on other texts its check fails, or refuses all."""
+    """Whether ``text`` is a hash of werkzeug: on other texts its check fails, or refuses all.
+
+    To find out takes as long as a password does, and the command looks before ``BasicAuth`` does.
+    """
     try:
         check_password_hash(text, "")
     except ValueError:

@@ -29,7 +29,7 @@ from wsgiserve.files.store import HIDDEN, Entry
 from wsgiserve.files.tree import Order, ordered
 from wsgiserve.files.validators import Validators
 from wsgiserve.web.head import Fields, attachment
-from wsgiserve.web.negotiation import media_ranges, quality
+from wsgiserve.web.negotiation import prefers
 from wsgiserve.web.paths import relative, sent_path
 
 if TYPE_CHECKING:
@@ -109,23 +109,24 @@ class FolderPage:
             return answer_form(
                 environ, self.store, name, upload=self.upload, delete=self.delete, max_size=self.max_size
             )
-        query = {key: values[-1] for key, values in _query_lists(environ).items()}
+        lists = _query_lists(environ)
+        query = {key: values[-1] for key, values in lists.items()}
         try:
             if self.archive and query.get("archive") in FORMATS:
                 return self._archive(query["archive"], name)
             if self.delete and "delete" in query:
                 return self._confirm(environ, query["delete"])
-            return self._list(environ, name, _View.of(query))
+            saved = frozenset(lists.get("saved", ())) if self.upload else frozenset()
+            return self._list(environ, name, _View.of(query), saved)
         except FileNotFoundError:
             return None
 
-    def _list(self, environ: WSGIEnvironment, name: str, view: _View) -> Answer:
+    def _list(self, environ: WSGIEnvironment, name: str, view: _View, saved: frozenset[str]) -> Answer:
         wanted = view.filter.casefold()
         found = [entry for entry in self.store.entries(name) if wanted in entry.name.casefold()]
         entries = ordered(found, view.by, descending=view.direction == "desc")
         if _wants_json(environ):
             return _answer(environ, _json(name, entries), "application/json")
-        saved = frozenset(_query_lists(environ).get("saved", ())) if self.upload else frozenset()
         return _answer(environ, self._page(environ, name, entries, view, saved), "text/html; charset=utf-8")
 
     def _page(
@@ -208,8 +209,7 @@ def _query_lists(environ: WSGIEnvironment) -> dict[str, list[str]]:
 
 
 def _wants_json(environ: WSGIEnvironment) -> bool:
-    ranges = media_ranges(environ.get("HTTP_ACCEPT", ""))
-    return quality(ranges, "application/json", "*/*") > quality(ranges, "text/html", "*/*")
+    return prefers(environ.get("HTTP_ACCEPT", ""), "application/json", "text/html")
 
 
 def _answer(environ: WSGIEnvironment, content: str, kind: str) -> Answer:

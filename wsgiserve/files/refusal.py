@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from wsgiserve.files.answer import Answer
 from wsgiserve.web.media_types import TEXT
-from wsgiserve.web.negotiation import media_ranges, quality
+from wsgiserve.web.negotiation import prefers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -37,8 +37,7 @@ def for_reader(answer: Answer, environ: WSGIEnvironment, back: tuple[str, str] |
     if answer.status < "4" or ("Content-Type", TEXT) not in answer.fields:
         return answer
     vary = [("Vary", "Accept")]
-    ranges = media_ranges(environ.get("HTTP_ACCEPT", ""))
-    if quality(ranges, "text/html", "*/*") <= quality(ranges, "text/plain", "*/*"):
+    if not prefers(environ.get("HTTP_ACCEPT", ""), "text/html", "text/plain"):
         return answer._replace(fields=[*answer.fields, *vary])
     lines = b"".join(answer.body).decode("utf-8", "replace").strip()
     link = f'<p><a href="{escape(back[0])}">{escape(back[1])}</a></p>' if back else ""

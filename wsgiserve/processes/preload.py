@@ -21,7 +21,6 @@ import os
 import selectors
 import socket
 import sys
-import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING
 from wsgiserve.processes import parent_death, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.children import reap
-from wsgiserve.processes.spawn import Birth, flush_output, imported
+from wsgiserve.processes.spawn import Birth, flush_output, imported, lost_threads
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.sockets.listener import inherited
 
@@ -75,7 +74,7 @@ def be_template(
 
 
 def _warn_of_threads() -> None:
-    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    names = lost_threads()
     if names:
         text = "--preload: threads that the app starts when it is imported are not in workers: %s"
         logger.warning(text, ", ".join(names))

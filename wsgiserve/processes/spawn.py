@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,6 +63,11 @@ def flush_output() -> None:
                 stream.flush()
         except (OSError, ValueError):
             pass  # Nobody reads it, or it is closed.
+
+
+def lost_threads() -> list[str]:
+    """Name the threads of this process that a forked child does not have."""
+    return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
 
 
 def command() -> list[str]:

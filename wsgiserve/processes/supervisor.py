@@ -27,7 +27,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -41,7 +40,7 @@ from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.recycling import jittered
-from wsgiserve.processes.spawn import Birth, fork, spawn
+from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.scoreboard import Scoreboard
@@ -171,7 +170,7 @@ class Supervisor:
         return min(times)
 
     def _warn_of_threads(self) -> None:
-        names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        names = lost_threads()
         if names and CAN_FORK:
             logger.warning(
                 "threads that were started before the workers are not in them: %s", ", ".join(names)

@@ -64,6 +64,12 @@ def _weight(parameters: list[str]) -> float | None:
     return 1
 
 
+def prefers(accept: str, one: str, other: str) -> bool:
+    """Whether an ``Accept`` field names the one type with a higher quality than the other."""
+    ranges = media_ranges(accept)
+    return quality(ranges, one, "*/*") > quality(ranges, other, "*/*")
+
+
 def quality(ranges: Mapping[str, float], offered: str, *wider: str) -> float:
     """Return the quality of a type, by its range, else its group such as ``text/*``, else ``wider``."""
     name = offered.partition(";")[0].strip().lower()
