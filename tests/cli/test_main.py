@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import wsgiserve
-from tests.program import ROOT, Program, run
+from tests.program import FREE_PORT, ROOT, Program, run
 from wsgiserve.cli import serve
 from wsgiserve.cli.commands import COMMANDS, load
 
@@ -80,5 +80,5 @@ def test_serving_loads_no_framework(tmp_path):
         "import sys\nfound = {'werkzeug', 'wsgiserve.web', 'wsgiserve.cli.routes'} & set(sys.modules)\n"
         "sys.exit(f'found: {sorted(found)}')\n"
     )
-    code, _, err = run(tmp_path, "look:app")
+    code, _, err = run(tmp_path, "look:app", env=FREE_PORT)
     assert (code, err.splitlines()[-1]) == (3, "SystemExit: found: []")
