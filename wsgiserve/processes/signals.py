@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,9 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTO
 def existing(names: Iterable[str] = NAMES) -> list[signal.Signals]:
     """Return those of the signals that this system has."""
     return [signal.Signals[name] for name in names if hasattr(signal, name)]
+
+
+_open_readers: weakref.WeakSet[SignalReader] = weakref.WeakSet()
 
 
 class SignalReader:
@@ -31,6 +35,7 @@ class SignalReader:
         for number in existing(names):
             signal.signal(number, ignore)
         unblock()  # The process that started this one may have blocked them; see ``blocked``.
+        _open_readers.add(self)
 
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
@@ -48,6 +53,16 @@ class SignalReader:
         signal.set_wakeup_fd(-1)
         self.sock.close()
         self._writer.close()
+
+
+def _close_in_child() -> None:
+    for reader in list(_open_readers):
+        reader.close()
+
+
+if hasattr(os, "register_at_fork"):
+    # Or a signal to a child that the app forks would be read by this process.
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def ignore(number: int, frame: object) -> None:

@@ -311,6 +311,14 @@ class Connections:
         texts = (_missing(connection, inline) for connection in list(self.by_fd.values()))
         return [text for text in texts if text]
 
+    def leave(self) -> None:
+        """Close our descriptors in a process that the app forked."""
+        for connection in list(self.by_fd.values()):
+            connection.leave()
+        self.by_fd.clear()
+        if self._dead_end is not None:
+            self._dead_end.close()
+
     def close(self) -> None:
         """Close everything."""
         for connection in list(self.by_fd.values()):
