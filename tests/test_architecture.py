@@ -43,6 +43,7 @@ MAY_IMPORT = {
     f"{SERVER}.own_answers": {"wsgiserve.protocol", f"{SERVER}.errors", f"{SERVER}.http"},
     f"{SERVER}.connections": {
         "wsgiserve.config",
+        "wsgiserve.forks",
         "wsgiserve.protocol",
         *(f"{SERVER}.{name}" for name in ("errors", "http", "own_answers", "shutdown", "sockets")),
     },

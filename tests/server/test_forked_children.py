@@ -17,7 +17,7 @@ from tests.server.client import Client, get, wait_until
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 VIEWS = """
-import atexit, multiprocessing, os, sys, threading, time
+import atexit, multiprocessing, os, re, sys, threading, time
 
 multiprocessing.set_start_method("fork")
 parent = os.getpid()
@@ -112,6 +112,11 @@ def app(environ, start_response):
             time.sleep(600)
         plain(start_response)
         return [b"%d" % child]
+    if name == "file":
+        plain(start_response)
+        return environ["wsgi.file_wrapper"](open("big", "rb"))
+    if name == "hang":
+        threading.Event().wait()
     if name == "cut":
         plain(start_response)
         return fails_behind_a_job()
@@ -127,7 +132,7 @@ def app(environ, start_response):
             listed = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd") if int(fd) > 2]
             paths = [os.readlink(path) for path in listed if os.path.exists(path)]
             with open("descriptors", "w") as file:
-                file.write(" ".join(path for path in paths if "socket" in path or "event" in path))
+                file.write(" ".join(path for path in paths if re.search("socket|event|big", path)))
             os._exit(0)
         os.waitpid(child, 0)
         plain(start_response)
@@ -206,11 +211,22 @@ def test_a_child_of_a_stream_ends_where_its_next_block_would_leave(folder, query
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_child_holds_no_descriptor_of_ours(folder, mode):
-    with serving_program(folder, "app", *mode) as (program, port), Client(port=port) as other:
-        other.ask(get())
-        with Client(port=port) as client:
-            assert client.ask(get("/descriptors")).body == b""
-        assert program.stop()[0] == 0
+    """Neither of other clients, one of which reads a file slowly, and one of whose calls was given up."""
+    with open(folder / "big", "wb") as file:
+        file.write(b"big" * 10_000_000)
+    with (
+        serving_program(folder, "app", "--request-timeout", "0.3", *mode) as (program, port),
+        Client(port=port) as other,
+        Client(port=port) as given_up,
+        Client(port=port, receive_buffer=4096) as slow,
+        Client(port=port) as client,
+    ):
+        assert other.ask(get()).body == b"hello"
+        assert given_up.ask(get("/hang")).status == 504
+        slow.send(get("/file"))
+        assert slow.sock.recv(1)
+        assert client.ask(get("/descriptors")).body == b""
+        program.process.kill()
 
 
 @pytest.mark.slow
@@ -327,12 +343,55 @@ def test_a_child_of_a_hook_an_import_or_a_job_serves_nothing(folder, mode):
     assert "RuntimeError: in the child" in err
 
 
+FRAMEWORK = """
+import os
+from wsgiserve import App
+
+app = App()
+
+def forked():
+    child = os.fork()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if child else None
+
+@app.route("/")
+def fail(request):
+    code = forked()
+    if code is None:
+        raise RuntimeError("in the child")
+    return f"{code}"
+
+def handle(sock, data):
+    code = forked()
+    if code is None:
+        raise SystemExit(6)
+    with sock:
+        sock.sendall(b"%d" % code)
+
+def upgraded(environ, start_response):
+    if environ["PATH_INFO"] == "/upgrade":
+        environ["wsgiserve.upgrade"]("mine", handle)
+        return []
+    return app(environ, start_response)
+"""
+
+
+@pytest.mark.slow
+def test_a_child_whose_exception_becomes_a_response_and_one_of_an_upgraded_connection(folder):
+    (folder / "app.py").write_text(FRAMEWORK)
+    with serving_program(folder, "app:upgraded") as (program, port), Client(port=port) as client:
+        assert client.ask(get()).body == b"1"
+        client.send(get("/upgrade", "Connection: upgrade", "Upgrade: mine"))
+        assert client.rest().partition(b"\r\n\r\n")[2] == b"6"
+        code, _, err = program.stop()
+        assert (code, err.count("Traceback")) == (0, 1), err
+
+
 PROBED = """
 import os
 
 def app(environ, start_response):
     child = os.fork()
-    status = "500 Bad" if child == 0 else "200 OK"
+    status = "404 Not Here"
     if child:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         status = "200 OK" if code == 0 else "501 Bad"

@@ -20,6 +20,7 @@ from functools import partial
 from time import monotonic
 
 from wsgiserve.config import Config
+from wsgiserve.forks import ending_children
 from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server.errors import ClientDisconnected
@@ -186,7 +187,7 @@ class Connections:
         connection.watch(self._poller, 0)
         connection.sock.setblocking(True)
         connection.forget_exchange()
-        thread = threading.Thread(target=handler, args=(connection.sock, data), daemon=True)
+        thread = threading.Thread(target=_handle, args=(handler, connection.sock, data), daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
@@ -325,6 +326,11 @@ class Connections:
             connection.close()
         if self._dead_end is not None:
             self._dead_end.close()
+
+
+def _handle(handler: Callable[[socket.socket, bytes], object], sock: socket.socket, data: bytes) -> None:
+    with ending_children():
+        handler(sock, data)
 
 
 def _may_receive_more(connection: Connection) -> bool:

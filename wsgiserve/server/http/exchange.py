@@ -331,7 +331,9 @@ class _Left(Exchange):
     """An exchange in a process that the app forked, which ends where the app's code comes back to ``run``."""
 
     def _return(self, *_: Any) -> NoReturn:
-        end_child()
+        # Frameworks make a response of an exception that a view lets through.
+        failed = self.head is not None and self.head.status >= 500
+        end_child(SystemExit(1) if failed else None)
 
     def _raise(self, error: BaseException) -> NoReturn:
         end_child(error)

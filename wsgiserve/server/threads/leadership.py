@@ -266,6 +266,8 @@ class Leadership(Generic[E]):
         self.stopped = threading.Event()
         self.stopped.set()
         self.alarm.ring()
+        for call in list(self.calls.written_off.values()):
+            call.exchange.leave()
 
     def detach(self, exchange: E) -> None:
         """Depose an exchange that is about to wait for its client; called on its own thread."""
