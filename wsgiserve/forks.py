@@ -46,7 +46,7 @@ def end_child(error: BaseException | None = None) -> NoReturn:
         _forget_children_of_the_parent()
         threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its forked children
         atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (sys.stderr, sys.stdout):
             if stream is not None:
                 stream.flush()
     finally:
