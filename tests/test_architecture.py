@@ -57,7 +57,8 @@ MAY_IMPORT = {
     f"{SERVER}.server": {
         "wsgiserve.config",
         "wsgiserve.forks",
-        *(f"{SERVER}.{name}" for name in ("http", "lifespan", "loop", "scoreboard", "shutdown", "snapshot")),
+        *(f"{SERVER}.{name}" for name in ("errors", "http", "lifespan", "loop", "scoreboard", "shutdown")),
+        f"{SERVER}.snapshot",
         f"{SERVER}.sockets",
     },
     f"{SERVER}.console": {"wsgiserve.config", f"{SERVER}.errors", f"{SERVER}.sockets"},
@@ -67,7 +68,7 @@ MAY_IMPORT = {
     },
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},
     # above it
-    "wsgiserve.processes": {"wsgiserve.config", "wsgiserve.protocol", SERVER},
+    "wsgiserve.processes": {"wsgiserve.config", "wsgiserve.forks", "wsgiserve.protocol", SERVER},
     "wsgiserve.web": {"werkzeug", "webtest", "wsgiserve.forks"},
     "wsgiserve.files": {"werkzeug", "wsgiserve.web"},
     "wsgiserve.pytest_plugin": {"pytest", "webtest", SERVER, "wsgiserve.web"},

@@ -14,9 +14,10 @@ import atexit
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from wsgiserve.tracebacks import theirs
 
@@ -43,7 +44,7 @@ def end_child(error: BaseException | None = None) -> NoReturn:
     code = 1
     try:
         code = _exit_code(error)
-        _forget_children_of_the_parent()
+        forget_children()
         threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its forked children
         atexit._run_exitfuncs()
         for stream in (sys.stderr, sys.stdout):
@@ -67,10 +68,16 @@ def _exit_code(error: BaseException | None) -> int:
     return 1
 
 
-def _forget_children_of_the_parent() -> None:
-    """Keep the exit handler of ``multiprocessing`` from ending the parent's processes."""
+def forget_children() -> None:
+    """Keep the exit handler of ``multiprocessing`` from ending processes of the parent."""
     process = sys.modules.get("multiprocessing.process")
-    if process is not None:
-        for child in list(process._children):
-            if child._parent_pid != os.getpid():
-                process._children.discard(child)
+    children: set[Any] = getattr(process, "_children", set())
+    for child in list(children):
+        if child._parent_pid != os.getpid():
+            children.discard(child)
+
+
+def forget_finalizers() -> None:
+    """Run no finalizer that exists now at the exit, such as one that removes a folder of the parent."""
+    for finalizer in list(getattr(weakref.finalize, "_registry", ())):
+        finalizer.atexit = False

@@ -17,10 +17,11 @@ from tests.server.client import Client, get, wait_until
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 VIEWS = """
-import atexit, multiprocessing, os, re, sys, threading, time
+import atexit, multiprocessing, os, re, sys, tempfile, threading, time, weakref
 
 multiprocessing.set_start_method("fork")
 parent = os.getpid()
+weakref.finalize(sys, os.rmdir, tempfile.mkdtemp(prefix="scratch", dir=os.getcwd()))
 
 @atexit.register
 def at_exit():
@@ -187,6 +188,7 @@ def test_a_child_ends_where_the_view_ends(folder, mode):
         assert other.ask(get()).body == b"hello"
         assert (folder / "thread").exists()
         assert (folder / "atexit").read_text() == "." * (2 * len(ENDS) + 2)
+        assert list(folder.glob("scratch*"))
         code, out, err = program.stop()
     assert code == 0, err
     assert out.count("said") == 2 * 3, out

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from wsgiserve.forks import end_child
+from wsgiserve.forks import end_child, forget_finalizers
 from wsgiserve.protocol.errors import LocalProtocolError, RemoteProtocolError
 from wsgiserve.protocol.response import CONTINUE, error_response
 from wsgiserve.server.access_log import line_text
@@ -321,6 +321,7 @@ class Exchange(Response):
     def leave(self) -> None:
         """Be the exchange in a process that the app forked during the call."""
         self.__class__ = _Left
+        forget_finalizers()
         self.connection.leave()
         self.detached = True  # It may not take the leadership's locks, which a thread of the parent may hold.
         self.over = True  # ``write`` is refused.
