@@ -20,14 +20,13 @@ import logging
 import os
 import selectors
 import socket
-import sys
 import threading
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from wsgiserve.forks import forget_children, forget_finalizers
 from wsgiserve.processes import parent_death, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.children import reap
@@ -126,7 +125,8 @@ def _fork(
             with signals.blocked(), inherited():
                 pid = os.fork()
             if pid == 0:
-                _forget_the_templates()
+                forget_children()
+                forget_finalizers()
                 return pattern._replace(sock=socket.socket(fileno=sock.detach()), number=number)
     except OSError as error:
         channel.send(event="refused", number=number, reason=str(error))
@@ -134,12 +134,3 @@ def _fork(
     workers[pid] = number
     channel.send(event="born", number=number, pid=pid)
     return None
-
-
-def _forget_the_templates() -> None:
-    """In a worker, forget what is the template's to end."""
-    processes = sys.modules.get("multiprocessing.process")
-    if processes is not None:
-        getattr(processes, "_children", set()).clear()  # as multiprocessing does in a child that it forks
-    for ending in list(getattr(weakref.finalize, "_registry", ())):
-        ending.atexit = False

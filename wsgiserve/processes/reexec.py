@@ -121,7 +121,9 @@ def inheritance() -> dict[str, Any]:
 
 def listeners(left: Mapping[str, Any]) -> list[tuple[str, Listener]]:
     """Return the open listeners of an inheritance, each with the text of its bind."""
-    return [
-        (sock["bind"], adopt(sock["descriptor"], sock["host"], sock["file"] and SocketFile(*sock["file"])))
-        for sock in left.get("listeners", ())
-    ]
+    return [(sock["bind"], _adopted(sock)) for sock in left.get("listeners", ())]
+
+
+def _adopted(sock: Mapping[str, Any]) -> Listener:
+    file = sock["file"] and SocketFile(*sock["file"])
+    return adopt(sock["descriptor"], sock["host"], file, foreign=sock["bind"].startswith("fd:"))

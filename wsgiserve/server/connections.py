@@ -20,6 +20,7 @@ from functools import partial
 from time import monotonic
 
 from wsgiserve.config import Config
+from wsgiserve.forks import ending_children
 from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server.errors import ClientDisconnected
@@ -186,7 +187,7 @@ class Connections:
         connection.watch(self._poller, 0)
         connection.sock.setblocking(True)
         connection.forget_exchange()
-        thread = threading.Thread(target=handler, args=(connection.sock, data), daemon=True)
+        thread = threading.Thread(target=_handle, args=(handler, connection.sock, data), daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
@@ -311,12 +312,25 @@ class Connections:
         texts = (_missing(connection, inline) for connection in list(self.by_fd.values()))
         return [text for text in texts if text]
 
+    def leave(self) -> None:
+        """Close our descriptors in a process that the app forked."""
+        for connection in list(self.by_fd.values()):
+            connection.leave()
+        self.by_fd.clear()
+        if self._dead_end is not None:
+            self._dead_end.close()
+
     def close(self) -> None:
         """Close everything."""
         for connection in list(self.by_fd.values()):
             connection.close()
         if self._dead_end is not None:
             self._dead_end.close()
+
+
+def _handle(handler: Callable[[socket.socket, bytes], object], sock: socket.socket, data: bytes) -> None:
+    with ending_children():
+        handler(sock, data)
 
 
 def _may_receive_more(connection: Connection) -> bool:

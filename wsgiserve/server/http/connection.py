@@ -253,25 +253,35 @@ class Connection:
             pass  # It is gone already.
 
     def hang_up(self) -> None:
-        """End the connection in both directions, also for a thread that waits for the socket."""
+        """End the connection in both directions, also for a thread or another process that has the socket."""
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # It is gone already.
 
     def close(self) -> None:
-        """Close the socket, and drop unsent bytes."""
+        """End the connection, and drop unsent bytes."""
         if self.ending == "reset":
             try:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             except OSError:
                 pass  # It is gone already.
+        else:
+            self.hang_up()  # A child that the app forked outside of Python may hold the socket.
+        self._close_descriptors()
+        self.forget_exchange()
+
+    def leave(self) -> None:
+        """Close our descriptors in a process that the app forked; the connection is the parent's."""
+        self.cut()
+        self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
         self.sock.close()
         for segment in self.outgoing:
             if isinstance(segment, FileSegment):
                 segment.close()
         self.outgoing.clear()
-        self.forget_exchange()
 
     def forget_exchange(self) -> None:
         """Drop references that lead back to this connection, so that it is freed without the collector."""
