@@ -45,7 +45,10 @@ MAY_IMPORT = {
         "wsgiserve.config",
         "wsgiserve.forks",
         "wsgiserve.protocol",
-        *(f"{SERVER}.{name}" for name in ("errors", "http", "own_answers", "shutdown", "sockets")),
+        *(
+            f"{SERVER}.{name}"
+            for name in ("errors", "http", "own_answers", "refusals", "shutdown", "sockets")
+        ),
     },
     f"{SERVER}.acceptor": {f"{SERVER}.{name}" for name in ("refusals", "scoreboard", "sockets")},
     f"{SERVER}.snapshot": {f"{SERVER}.{name}" for name in ("acceptor", "shutdown")},

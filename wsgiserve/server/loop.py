@@ -298,6 +298,7 @@ class EventLoop:
             leadership.detached,
             leadership.idle,
             len(leadership.calls.written_off),
+            self.connections.budget.used,
         )
 
     def stop(self, plan: Plan) -> None:

@@ -77,6 +77,8 @@ class Exchange(Response):
         except BaseException as error:  # noqa: BLE001 - the app may raise anything, also SystemExit
             self._fail(error)
         self.over = True
+        if connection.outgoing and not connection.adjust_share():
+            self.gateway.before_wait(self)  # Its thread sends the rest: see ``Connections.settle``.
         if not self.keep_alive or self.reader is not None:
             self._finish()
         if self.gateway.access_log is not None:
@@ -85,7 +87,7 @@ class Exchange(Response):
 
     def shed(self, detail: str) -> None:
         """Answer 503 in place of the app; the connection is left as by ``run``."""
-        self.connection.receiver.take_body()  # An idle connection does not keep it.
+        self.connection.take_body()  # An idle connection does not keep it.
         self._answer(503, detail)
         self._finish()
         if self.gateway.access_log is not None:
@@ -133,18 +135,22 @@ class Exchange(Response):
     def _open_body(self, environ: Environ) -> None:
         """Set ``wsgi.input`` for a body that is here, or one that is still arriving.
 
-        A chunked body that was collected is given its CONTENT_LENGTH, since most apps ignore a body without
-        one (RFC 9112 §7.1.3, RFC 3875 §4.1.2).
+        A chunked body that is in memory as a whole is given its CONTENT_LENGTH, since most apps ignore a body
+        without one (RFC 9112 §7.1.3, RFC 3875 §4.1.2). If the loop had no room for it, it is collected here.
         """
-        connection = self.connection
+        connection, request = self.connection, self.request
+        chunked = request.block.chunked
+        length: int | None
         if self.reader is not None:
             stream = BodyStream(connection, self.reader, self._continue, self._before_wait)
+            length = stream.collect(request) if chunked else None
             environ["wsgi.input"] = io.BufferedReader(stream, 65536)
-            return
-        body = connection.receiver.take_body()
-        environ["wsgi.input"] = io.BytesIO(body)
-        if self.request.block.chunked:
-            environ["CONTENT_LENGTH"] = str(len(body))
+        else:
+            body = connection.take_body()
+            environ["wsgi.input"] = io.BytesIO(body)
+            length = len(body)
+        if chunked and length is not None:
+            environ["CONTENT_LENGTH"] = str(length)
             del environ["HTTP_TRANSFER_ENCODING"]
 
     def _continue(self) -> None:
