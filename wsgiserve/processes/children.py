@@ -12,12 +12,12 @@ import selectors
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.processes import signals
 from wsgiserve.processes.channel import Channel
+from wsgiserve.server.system import monotonic, socketpair, waitpid
 
 if TYPE_CHECKING:
     from _typeshed import HasFileno
@@ -46,7 +46,7 @@ class Children:
 
     def wait(self, until: float) -> None:
         """Wait for events until a time of the monotonic clock at most, and call back for each."""
-        timeout = None if until == math.inf else max(0.0, until - time.monotonic())
+        timeout = None if until == math.inf else max(0.0, until - monotonic())
         for key, _ in self._selector.select(timeout):
             key.data()
 
@@ -57,7 +57,7 @@ class Children:
 
         OSError if the system refuses another process.
         """
-        ours, theirs = socket.socketpair()
+        ours, theirs = socketpair()
         try:
             start(ours, theirs)
         except OSError:
@@ -121,7 +121,7 @@ def reap() -> Iterator[tuple[int, int]]:
     """Yield process id and exit code of all children that have ended."""
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid == 0:

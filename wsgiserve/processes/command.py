@@ -7,9 +7,11 @@ its birth in the environment. Both go on here.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,8 +23,11 @@ from wsgiserve.processes.spawn import Forked, spawned
 from wsgiserve.processes.supervisor import CAN_FORK, Supervisor
 from wsgiserve.processes.worker import work
 from wsgiserve.server import console
+from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.program import raise_descriptor_limit, serve_here, switch_threads_often
+from wsgiserve.server.server import STOP_SIGNALS
+from wsgiserve.server.system import monotonic
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -35,10 +40,17 @@ def run_command(load: Load, config: Config) -> None:
 
     Like ``wsgiserve.server.program.run``, but it always ends with SystemExit.
     """
+    atexit.register(console.flush_output)  # Before the app registers handlers, so that it runs behind them.
     workers = processors() if config.workers == "auto" else int(config.workers)
     if workers > 1 or (workers and CAN_FORK):
         raise SystemExit(_supervised(load, config, workers))
-    serve_here(console.exit_without_app(load), config)
+    departure = Departure(STOP_SIGNALS)
+    try:
+        serve_here(console.exit_without_app(load), config, departure)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else console.EXIT_NO_APP
+        departure.begin(code, monotonic(), hurried=False)  # The app may have started threads.
+        raise
 
 
 def _supervised(load: Load, config: Config, workers: int) -> int:
@@ -63,6 +75,8 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
     if birth.is_template:
         child_birth = be_template(birth, load, console.log_to_stderr)
         if child_birth is None:
+            departure = Departure([signal.SIGTERM])
+            departure.begin(console.EXIT_STOPPED, monotonic(), hurried=True)
             return console.EXIT_STOPPED
         birth = child_birth
     return work(birth, load, config, partial(_prepare, config))

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import selectors
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -26,6 +24,7 @@ from wsgiserve.processes.children import reap
 from wsgiserve.processes.spawn import Birth, imported
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.sockets.listener import inherited
+from wsgiserve.server.system import Socket, fork, get_ident
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -61,7 +60,8 @@ def be_template(
 
 
 def _warn_of_threads() -> None:
-    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    ours = (get_ident(), threading.main_thread().ident)  # by both: an app may have replaced threads
+    names = [thread.name for thread in threading.enumerate() if thread.ident not in ours]
     if names:
         text = "--preload: threads that the app starts when it is imported are not in workers: %s"
         logger.warning(text, ", ".join(names))
@@ -90,14 +90,14 @@ def _fork_on_order(channel: Channel, reader: signals.SignalReader, pattern: Birt
 
 def _fork(number: int, descriptor: int, channel: Channel, pattern: Birth) -> Birth | None:
     """Fork a worker; return its birth in the worker, None here."""
-    with socket.socket(fileno=descriptor) as sock:
+    with Socket(fileno=descriptor) as sock:
         try:
             with signals.blocked(), inherited():
-                pid = os.fork()
+                pid = fork()
         except OSError as error:
             channel.send(event="refused", number=number, reason=str(error))
             return None
         if pid == 0:
-            return pattern._replace(sock=socket.socket(fileno=sock.detach()), number=number)
+            return pattern._replace(sock=Socket(fileno=sock.detach()), number=number)
         channel.send(event="born", number=number, pid=pid)
         return None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from wsgiserve.server.system import socketpair
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCHLD")
 
@@ -24,7 +25,7 @@ class SignalReader:
     """Receives the signals ``names`` from now on; readable when one has come."""
 
     def __init__(self, names: Iterable[str] = NAMES) -> None:
-        self.sock, self._writer = socket.socketpair()
+        self.sock, self._writer = socketpair()
         self.sock.setblocking(False)
         self._writer.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)

@@ -10,6 +10,7 @@ message                                    order
 ``worn``, and which limit it passed        ``retire``: finish; others take new connections
 ``retiring``: it accepts no more           ``stop``: finish, and answer the backlog too
 ``stopping``, and how many requests run    ``hurry``: end now
+``ended``: it serves no more, and how many requests were cut
 ========================================== =======================================================
 
 Rules
@@ -27,7 +28,6 @@ import math
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +39,12 @@ from wsgiserve.processes.recycling import recycled
 from wsgiserve.processes.spawn import Birth, imported
 from wsgiserve.server import lifespan
 from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED
+from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.server import Server
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.systemd import watchdog_seconds
+from wsgiserve.server.system import monotonic, start_thread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -55,6 +57,7 @@ def work(
 ) -> int:
     """Be a worker; return the exit code. ``prepare`` is called after the import of the app."""
     channel = Channel(birth.sock)
+    departure = Departure([signal.SIGTERM])
     _ignore_signals()
     try:
         app = imported(load) if birth.app is None else birth.app
@@ -65,17 +68,19 @@ def work(
     except StartError as error:
         channel.send(event="failed", reason=str(error))
         _close(channel, birth.listeners)
+        departure.begin(EXIT_NO_APP, monotonic(), hurried=False)
         return EXIT_NO_APP
     if _loads_lazily():
         channel.send(event="lazy")
     channel.send(event="ready")
-    finished = True
+    code = EXIT_STOPPED
     if _is_to_serve(channel):
-        finished = _serve(app, config, birth, channel)
+        code = _serve(app, config, birth, channel, departure)
     else:
         _close(channel, birth.listeners)
+        departure.begin(code, monotonic(), hurried=False)
     lifespan.shutdown(app)
-    return EXIT_STOPPED if finished else EXIT_CUT
+    return code
 
 
 def _loads_lazily() -> bool:
@@ -105,7 +110,9 @@ def _is_to_serve(channel: Channel) -> bool:
     return message is not None and message["order"] == "serve"
 
 
-def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel) -> bool:
+def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel, departure: Departure) -> int:
+    """Serve to the end; tell the supervisor how it ended, and return the exit code for it."""
+
     def worn(why: str) -> None:
         channel.send(event="worn", why=why)
 
@@ -119,26 +126,32 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
     def ready() -> None:
         signal.signal(signal.SIGINT, signals.ignore)
         signal.signal(signal.SIGTERM, lambda number, frame: worn("SIGTERM"))
-        threading.Thread(target=_obey, args=(channel, server), name="wsgiserve-channel", daemon=True).start()
+        start_thread(_obey, channel, server, departure, name="wsgiserve-channel")
         channel.send(event="serving")
 
-    return server.serve(ready=ready, last=True)
+    finished = server.serve(ready=ready, afterwards=departure.hurry)
+    channel.send(event="ended", cut=len(server.cut))
+    code = EXIT_STOPPED if finished else EXIT_CUT
+    departure.begin(code, server.time_is_up, hurried=server.hurried)
+    return code
 
 
-def _obey(channel: Channel, server: Server) -> None:
+def _obey(channel: Channel, server: Server, departure: Departure) -> None:
     """Follow the orders of the supervisor until its end."""
     while (message := channel.wait()) is not None:
-        _follow(message["order"], channel, server)
+        _follow(message["order"], channel, server, departure)
     logger.warning("the supervisor is gone; worker %d stops", os.getpid())
     server.stop()
 
 
-def _follow(order: Any, channel: Channel, server: Server) -> None:
+def _follow(order: Any, channel: Channel, server: Server, departure: Departure) -> None:
     if order == "retire":
         server.retire()
         channel.send(event="retiring")
     elif order == "stop":
         channel.send(event="stopping", running=server.running())
         server.stop()
+    elif order == "hurry" and server.over:
+        departure.hurry()
     elif order == "hurry":
         server.stop(hurry=True)

@@ -19,13 +19,13 @@ import logging
 import math
 import socket
 from collections.abc import Callable
-from time import monotonic
 from typing import Literal
 
 from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.poller import READ, Poller
+from wsgiserve.server.system import accept, monotonic
 
 logger = logging.getLogger("wsgiserve")
 
@@ -134,7 +134,7 @@ class Acceptor:
         """Take new connections in; True if there may be more."""
         for _ in range(most):
             try:
-                sock, address = listener.sock.accept()
+                sock, address = accept(listener.sock)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
             except OSError as error:  # Out of descriptors or memory.

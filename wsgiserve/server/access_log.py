@@ -18,12 +18,12 @@ import logging
 import os
 import select
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from typing import TextIO
 
 from wsgiserve.protocol.request import RequestHead
+from wsgiserve.server.system import Lock, monotonic
 
 logger = logging.getLogger("wsgiserve")
 
@@ -50,12 +50,12 @@ class AccessLog:
         self._rest = b""  # of a write that was cut short
         self._lost = 0
         self._written = 0.0
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._time = ""
 
     def add(self, peer: str, user: str, text: str, started: float) -> None:
-        """Add the line of an exchange that is over; it ``started`` at this ``time.monotonic()``."""
-        microseconds = int((time.monotonic() - started) * 1e6)
+        """Add the line of an exchange that is over; it ``started`` at this ``monotonic()``."""
+        microseconds = int((monotonic() - started) * 1e6)
         if user != "-":
             user = user.translate(_ESCAPES).replace(" ", "\\x20")
         self._lines.append(f"{peer} - {user}{self._time}{text}{microseconds}\n")
@@ -67,7 +67,7 @@ class AccessLog:
 
     def is_due(self) -> bool:
         """Tell whether lines should be written although there is other work."""
-        return len(self._lines) >= MAX_LINES or time.monotonic() - self._written >= MAX_SECONDS
+        return len(self._lines) >= MAX_LINES or monotonic() - self._written >= MAX_SECONDS
 
     @property
     def pending(self) -> bool:
@@ -79,7 +79,7 @@ class AccessLog:
         with self._lock:  # Its holder may be about to write lines that it has taken out already.
             if not self._lines:
                 return
-            self._written = time.monotonic()
+            self._written = monotonic()
             count = len(self._lines)  # Other threads may add more meanwhile.
             lines = self._lines[:count]
             del self._lines[:count]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -16,6 +17,7 @@ from typing import NoReturn, TypeVar
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.server.errors import ListenError, StartError
 from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.system import poll
 
 T = TypeVar("T")
 
@@ -83,15 +85,61 @@ def announce(text: str) -> None:
 
 def say_what_runs(config: Config, running: int) -> None:
     """Tell a person who pressed Ctrl+C why the server does not end at once; safe in a signal handler."""
-    if sys.stderr is None or not (running or config.drain_delay):
+    if not (running or config.drain_delay):
         return
     requests = "1 request is" if running == 1 else f"{running} requests are"
     accepting = f"new ones are accepted for {config.drain_delay:g} s, then " if config.drain_delay else ""
     text = f"Stopping: {requests} running; {accepting}there are {config.graceful_timeout:g} s to finish"
+    _write_error(f"{text} (the same signal again cuts what runs)\n")
+
+
+def write_error(text: str) -> None:
+    """Write a line to standard error past Python's streams, which a thread that hangs may hold.
+
+    It waits for no reader, and is safe in a signal handler.
+    """
+    _write_error(f"wsgiserve: {text}\n")
+
+
+def _write_error(text: str) -> None:
+    if sys.__stderr__ is None:  # It was closed before we started: the descriptor may be something else.
+        return
     try:
-        os.write(2, f"{text} (the same signal again cuts what runs)\n".encode())
+        if poll is not None:
+            waiter = poll()
+            waiter.register(2, select.POLLOUT)
+            if not waiter.poll(0):
+                return
+        os.write(2, text.encode(errors="replace"))
     except OSError:
         pass  # Nobody reads it.
+
+
+def flush_output() -> None:
+    """Write what is left of the app's output, and drop it if that fails.
+
+    Otherwise Python would try at its end, and replace our exit code by 120.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name, None)
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except Exception as error:  # noqa: BLE001 - the app may have put any object there
+            if not isinstance(error, BrokenPipeError):  # A reader that has left misses nothing.
+                write_error(f"the last output of the app could not be written: {error}")
+            _drop_output(name)
+
+
+def _drop_output(name: str) -> None:
+    """Let what a stream holds go nowhere."""
+    stream = getattr(sys, name)
+    setattr(sys, name, None)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        pass  # It has no descriptor.
 
 
 def log_to_stderr() -> logging.Handler | None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import sys
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config, ConfigError, make_config, refuse_command_options
 from wsgiserve.server import console, lifespan
+from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError
-from wsgiserve.server.server import Server, restore_handlers
+from wsgiserve.server.server import STOP_SIGNALS, Server, restore_handlers
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.systemd import Manager, inherited_descriptors
 
@@ -52,17 +54,23 @@ def run(
         config = make_config(**options)
     except ConfigError as error:
         console.fail_for_option(error)
-    serve_here(app, config, announcement, port_option)
-    restore_handlers()  # The caller's program goes on.
+    atexit.register(console.flush_output)
+    departure = Departure(STOP_SIGNALS)
+    try:
+        serve_here(app, config, departure, announcement, port_option)
+    finally:  # The caller's program goes on.
+        departure.cancel()
+        restore_handlers()
 
 
 def serve_here(
     app: WSGIApplication,
     config: Config,
+    departure: Departure,
     announcement: Callable[[list[Listener]], str] = console.where,
     port_option: str = console.BIND_OPTION,
 ) -> None:
-    """Serve as ``run`` does; ignore stop signals at the end, so that none changes the exit code."""
+    """Serve as ``run`` does, and begin the departure of the process."""
     console.log_to_stderr()
     raise_descriptor_limit()
     manager = Manager(os.environ)
@@ -84,10 +92,14 @@ def serve_here(
         manager.stopping()
         console.say_what_runs(config, running)
 
-    finished = server.serve(ready=ready, stopping=stopping, last=True)
+    finished = server.serve(ready=ready, stopping=stopping, afterwards=departure.hurry)
+    code = console.EXIT_STOPPED if finished else console.EXIT_CUT
+    departure.begin(code, server.time_is_up, hurried=server.hurried)
+    if not finished:
+        console.complain(f"wsgiserve: {console.CUT_LINE}")
     lifespan.shutdown(app)
     if not finished:
-        console.fail(console.CUT_LINE, console.EXIT_CUT)
+        raise SystemExit(code)
 
 
 def listen_where_passed(options: dict[str, Any]) -> None:

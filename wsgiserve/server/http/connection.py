@@ -25,7 +25,6 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from time import monotonic
 from typing import Literal, NoReturn, Protocol
 
 from wsgiserve.config import Config
@@ -37,6 +36,7 @@ from wsgiserve.server.http.environ import Environ
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment
 from wsgiserve.server.http.pace import Pace
 from wsgiserve.server.sockets.poller import Poller
+from wsgiserve.server.system import monotonic, poll
 
 if sys.platform == "linux":
     import fcntl
@@ -467,9 +467,9 @@ class Connection:
         return self._wait(select.POLLOUT, seconds)
 
     def _wait(self, event: int, seconds: float) -> bool:
-        poll = select.poll()
-        poll.register(self.fd, event)
-        return bool(poll.poll(min(seconds * 1000, MAX_POLL)))
+        waiter = poll()
+        waiter.register(self.fd, event)
+        return bool(waiter.poll(min(seconds * 1000, MAX_POLL)))
 
     def closed_by_client(self) -> bool:
         """Tell whether it was reset, or the client has closed it or its sending side; one system call."""

@@ -16,7 +16,6 @@ import io
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -28,6 +27,7 @@ from wsgiserve.server.http.environ import Environ, request_environ
 from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.input import BodyStream
 from wsgiserve.server.http.response import Response
+from wsgiserve.server.system import monotonic
 from wsgiserve.tracebacks import theirs
 
 if TYPE_CHECKING:

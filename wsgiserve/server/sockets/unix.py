@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from wsgiserve.config.binds import user_and_group
 from wsgiserve.server.errors import ListenError
+from wsgiserve.server.system import Socket
 
 
 class SocketFile:
@@ -42,7 +43,7 @@ class SocketFile:
 def listen(path: str, backlog: int, mode: str, owner: str) -> tuple[socket.socket, SocketFile]:
     """Listen on ``path``; raise OSError, or ListenError with a text for the user."""
     _clear_the_way(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     file = None
     try:
         sock.bind(path)
@@ -59,7 +60,7 @@ def listen(path: str, backlog: int, mode: str, owner: str) -> tuple[socket.socke
 
 def listen_abstract(name: str, backlog: int) -> socket.socket:
     """Listen on an abstract name; it ends with the last process that has the socket."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(f"\0{name}")
         sock.listen(backlog)
@@ -97,7 +98,7 @@ def _clear_the_way(path: str) -> None:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise ListenError("something that is no socket has this name; remove it or choose another path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
