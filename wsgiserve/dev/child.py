@@ -16,9 +16,8 @@ from typing import Any
 
 from wsgiserve.config import Config, parse_bind
 from wsgiserve.dev.page import Development
-from wsgiserve.processes import DEV_CHILD_VARIABLE, signals
+from wsgiserve.processes import handover, signals
 from wsgiserve.processes.channel import Channel
-from wsgiserve.processes.spawn import passed
 from wsgiserve.server import lifespan
 from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED, log_to_stderr
 from wsgiserve.server.departure import Departure
@@ -31,7 +30,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def orders() -> dict[str, Any] | None:
     """Return the keyword arguments for ``work``; None if no parent started this process."""
-    facts: dict[str, Any] | None = passed(DEV_CHILD_VARIABLE)
+    facts: dict[str, Any] | None = handover.take("dev child")
     return facts
 
 

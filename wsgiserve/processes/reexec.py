@@ -11,7 +11,6 @@ Signals are blocked from before the exec until the new program is ready for them
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
@@ -20,10 +19,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from wsgiserve.config import Bind
-from wsgiserve.processes import INHERITANCE_VARIABLE, TRIAL_VARIABLE, signals
+from wsgiserve.processes import handover, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.facts import Worker
-from wsgiserve.processes.spawn import command, folder, passed, run_again
+from wsgiserve.processes.spawn import command, folder, run_again
 from wsgiserve.server.sockets.listener import Listener, adopt
 from wsgiserve.server.sockets.unix import SocketFile
 
@@ -32,12 +31,12 @@ logger = logging.getLogger("wsgiserve")
 
 def start_trial() -> subprocess.Popen[bytes]:
     """Run the command on trial; its exit code is 0 if it could serve."""
-    return run_again(TRIAL_VARIABLE, 1, stdin=subprocess.DEVNULL)
+    return run_again("trial", 1, stdin=subprocess.DEVNULL)
 
 
 def is_trial() -> bool:
     """Whether this process is to end where it would begin to serve."""
-    return TRIAL_VARIABLE in os.environ
+    return handover.take("trial") is not None
 
 
 def heir(worker: Worker, channel: Channel, foreign: bool) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def execute(binds: tuple[Bind, ...], listeners: list[Listener], heirs: list[dict
         for bind, listener in zip(binds, listeners, strict=True)
     ]
     descriptors = [heir["channel"] for heir in heirs] + [listener.fd for listener in listeners]
-    inheritance = json.dumps({"listeners": sockets, "workers": heirs})
+    environment = handover.environment("inheritance", {"listeners": sockets, "workers": heirs})
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -72,7 +71,7 @@ def execute(binds: tuple[Bind, ...], listeners: list[Listener], heirs: list[dict
     _set_inheritable(descriptors, True)
     try:
         os.chdir(folder() or ".")
-        os.execve(sys.executable, command(), os.environ | {INHERITANCE_VARIABLE: inheritance})
+        os.execve(sys.executable, command(), environment)
     except OSError as error:
         _set_inheritable(descriptors, False)
         signals.unblock()
@@ -86,7 +85,7 @@ def _set_inheritable(descriptors: list[int], inheritable: bool) -> None:
 
 def inheritance() -> dict[str, Any]:
     """Take over the open descriptors of the program before a re-exec; {} if there was none."""
-    left: dict[str, Any] = passed(INHERITANCE_VARIABLE) or {}
+    left: dict[str, Any] = handover.take("inheritance") or {}
     _set_inheritable([sock["descriptor"] for sock in left.get("listeners", ())], False)
     _set_inheritable([heir["channel"] for heir in left.get("workers", ())], False)
     return left

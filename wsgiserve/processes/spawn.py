@@ -7,15 +7,14 @@ the exception ``Forked``, and goes on in ``command`` with an empty stack.
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from wsgiserve.processes import WORKER_VARIABLE, signals
+from wsgiserve.processes import handover, signals
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import Listener, inherited
 
@@ -76,10 +75,10 @@ def imported(load: Callable[[], WSGIApplication]) -> WSGIApplication:
 
 
 def run_again(
-    variable: str, facts: object, descriptors: Sequence[int] = (), stdin: int | None = None
+    kind: handover.Kind, facts: object, descriptors: Sequence[int] = (), stdin: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """Run this program's command in a child, with facts in the environment and these descriptors open."""
-    environment = os.environ | {variable: json.dumps(facts)}
+    """Run this program's command in a child, with these facts and these descriptors open."""
+    environment = handover.environment(kind, facts)
     if os.name == "posix":
         return subprocess.Popen(command(), cwd=folder(), env=environment, stdin=stdin, pass_fds=descriptors)
     for handle in descriptors:
@@ -87,22 +86,16 @@ def run_again(
     return subprocess.Popen(command(), cwd=folder(), env=environment, stdin=stdin, close_fds=False)
 
 
-def passed(variable: str) -> Any:
-    """Take the facts that another process put into this process's environment; None if there are none."""
-    text = os.environ.pop(variable, None)
-    return None if text is None else json.loads(text)
-
-
 def spawn(birth: Birth) -> subprocess.Popen[bytes]:
     """Start a worker where the system has no fork."""
     channel = birth.sock.fileno()
     facts = {"channel": channel, "listeners": [[listener.fd, listener.host] for listener in birth.listeners]}
-    return run_again(WORKER_VARIABLE, facts, [channel, *(listener.fd for listener in birth.listeners)])
+    return run_again("worker", facts, [channel, *(listener.fd for listener in birth.listeners)])
 
 
 def spawned() -> Birth | None:
     """Return the birth of this process if ``spawn`` started it."""
-    facts = passed(WORKER_VARIABLE)
+    facts = handover.take("worker")
     if facts is None:
         return None
     sock = socket.socket(fileno=facts["channel"])

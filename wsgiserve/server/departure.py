@@ -70,8 +70,15 @@ class Departure:
 
     def cancel(self) -> None:
         """Let the process go on."""
-        self._stop_hearing()
-        self._ring(_CANCELLED)
+        if self._began:
+            self._stop_hearing()
+            self._ring(_CANCELLED)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self._heard.close()
+        self._bell.close()
 
     def _stop_hearing(self) -> None:
         if self._began:
@@ -102,6 +109,7 @@ class Departure:
             )
             self._wait(until + LEAVE_SECONDS)
         if self._cancelled:
+            self._close()
             return
         console.write_error(f"process {os.getpid()} was ended although {self._obstacle()}")
         try:
