@@ -25,8 +25,9 @@ from wsgiserve.processes.worker import work
 from wsgiserve.server import console
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError
-from wsgiserve.server.program import raise_descriptor_limit, serve_here, switch_threads_often
+from wsgiserve.server.program import serve_here, switch_threads_often
 from wsgiserve.server.server import STOP_SIGNALS
+from wsgiserve.server.sockets import descriptors
 from wsgiserve.server.system import monotonic
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def run_command(load: Load, config: Config) -> None:
 
 def _supervised(load: Load, config: Config, workers: int) -> int:
     """Be the supervisor, a template or a worker; return the exit code."""
-    raise_descriptor_limit()
+    descriptors.let_raise()
     birth = spawned()
     if birth is None:
         supervisor = Supervisor(

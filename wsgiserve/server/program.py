@@ -19,13 +19,9 @@ from wsgiserve.server import console, lifespan
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.server import STOP_SIGNALS, Server, restore_handlers
+from wsgiserve.server.sockets import descriptors
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.systemd import Manager, inherited_descriptors
-
-try:
-    import resource
-except ImportError:  # Windows has no such limit.
-    resource = None  # type: ignore[assignment]  # asked for before it is used
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -72,7 +68,7 @@ def serve_here(
 ) -> None:
     """Serve as ``run`` does, and begin the departure of the process."""
     console.log_to_stderr()
-    raise_descriptor_limit()
+    descriptors.let_raise()
     manager = Manager(os.environ)
     server = Server(app, config=config)
     try:
@@ -112,16 +108,6 @@ def listen_where_passed(options: dict[str, Any]) -> None:
         bind = options.get("bind", ())
         given = [bind] if isinstance(bind, str) else bind
         options["bind"] = [*(text for text in passed if text not in given), *given]
-
-
-def raise_descriptor_limit() -> None:
-    """Raise the limit of descriptors to the hard limit: each connection needs one."""
-    if resource is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (OSError, ValueError):
-            pass  # Some systems name a limit that they do not grant.
 
 
 def switch_threads_often(threads: int) -> None:

@@ -58,7 +58,7 @@ epoll = _optional("select", "epoll")
 poll = _optional("select", "poll")
 
 # The clocks, behind a ``partial``: freezegun looks through all modules for the functions themselves.
-if hasattr(time, "clock_gettime"):
+if hasattr(time, "CLOCK_BOOTTIME"):  # Linux, where this clock is that of ``time.monotonic``.
     monotonic: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
     wall_clock: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_REALTIME)
 else:
