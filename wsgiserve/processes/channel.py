@@ -6,10 +6,10 @@ never hold an end: a program that is executed does not inherit it, and a child t
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import weakref
+from json import dumps, loads
 from typing import Any
 
 MESSAGE_SIZE = 65536
@@ -34,7 +34,7 @@ class Channel:
 
     def send(self, /, descriptor: int | None = None, **message: Any) -> bool:
         """Send a message, perhaps with an open descriptor; return False if the other end is closed."""
-        data = json.dumps(message).encode() + b"\n"
+        data = dumps(message).encode() + b"\n"
         try:
             if descriptor is None:
                 self.sock.sendall(data)
@@ -83,7 +83,7 @@ class Channel:
 
     def _messages(self, data: bytes) -> list[dict[str, Any]]:
         *lines, self._unread = (self._unread + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [loads(line) for line in lines]
 
     def close(self) -> None:
         """Hang up."""

@@ -22,7 +22,7 @@ from wsgiserve.processes.reexec import is_trial
 from wsgiserve.processes.spawn import Forked, spawned
 from wsgiserve.processes.supervisor import CAN_FORK, Supervisor
 from wsgiserve.processes.worker import work
-from wsgiserve.server import console
+from wsgiserve.server import access_log, console
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.program import serve_here, switch_threads_often
@@ -41,6 +41,8 @@ def run_command(load: Load, config: Config) -> None:
 
     Like ``wsgiserve.server.program.run``, but it always ends with SystemExit.
     """
+    console.keep_output()
+    access_log.keep_output()
     atexit.register(console.flush_output)  # Before the app registers handlers, so that it runs behind them.
     workers = processors() if config.workers == "auto" else int(config.workers)
     if workers > 1 or (workers and CAN_FORK):

@@ -39,6 +39,7 @@ def be_template(
     channel = Channel(birth.sock)
     signals.restore(("SIGTERM",))
     reader = signals.SignalReader(("SIGCHLD",))
+    selector = selectors.DefaultSelector()  # Before the app may replace what it is made of.
     child = None
     try:
         app = imported(load)
@@ -50,7 +51,8 @@ def be_template(
         gc.collect()
         gc.freeze()  # Or the collector would write to the objects, and their memory could not be shared.
         channel.send(event="ready")
-        child = _fork_on_order(channel, reader, birth._replace(app=app, is_template=False))
+        child = _fork_on_order(selector, channel, reader, birth._replace(app=app, is_template=False))
+    selector.close()
     reader.close()
     channel.close()
     if child is None:
@@ -67,25 +69,26 @@ def _warn_of_threads() -> None:
         logger.warning(text, ", ".join(names))
 
 
-def _fork_on_order(channel: Channel, reader: signals.SignalReader, pattern: Birth) -> Birth | None:
+def _fork_on_order(
+    selector: selectors.BaseSelector, channel: Channel, reader: signals.SignalReader, pattern: Birth
+) -> Birth | None:
     """Fork workers, and return None at the end; in each worker, return its birth, made after a pattern."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(channel, selectors.EVENT_READ)
-        selector.register(reader, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                if key.fileobj is reader:
-                    if signal.SIGCHLD in reader.take():
-                        for pid, code in reap():
-                            channel.send(event="gone", pid=pid, code=code)
-                    continue
-                messages, descriptors = channel.receive_with_descriptors()
-                if messages is None:
-                    return None
-                for message, descriptor in zip(messages, descriptors, strict=True):
-                    child = _fork(message["number"], descriptor, channel, pattern)
-                    if child is not None:
-                        return child
+    selector.register(channel, selectors.EVENT_READ)
+    selector.register(reader, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is reader:
+                if signal.SIGCHLD in reader.take():
+                    for pid, code in reap():
+                        channel.send(event="gone", pid=pid, code=code)
+                continue
+            messages, descriptors = channel.receive_with_descriptors()
+            if messages is None:
+                return None
+            for message, descriptor in zip(messages, descriptors, strict=True):
+                child = _fork(message["number"], descriptor, channel, pattern)
+                if child is not None:
+                    return child
 
 
 def _fork(number: int, descriptor: int, channel: Channel, pattern: Birth) -> Birth | None:

@@ -9,7 +9,7 @@ Rules
 - A write has whole lines, and not more bytes than a pipe takes at once (PIPE_BUF), so that lines of several
   workers do not mix.
 - Lines that cannot be written are counted and dropped. The count is logged once writing works again.
-- Standard output is looked up once, at the start: an app may redirect it for itself.
+- Standard output is looked up once, by the command before it imports the app, which may redirect it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,20 @@ MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM9
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {c: f"\\x{c:02x}" for c in [*range(32), *range(127, 256)]}
 
 
+_kept: TextIO | None = None
+
+
+def keep_output() -> None:
+    """Write access logs to the standard output of now: an app that is imported later may replace it."""
+    global _kept
+    _kept = sys.stdout
+
+
 class AccessLog:
     """Write to ``stream``, standard output by default."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = sys.stdout if stream is None else stream
+        self._stream = stream or _kept or sys.stdout
         self._descriptor = _descriptor(self._stream)
         self._lines: list[str] = []
         self._rest = b""  # of a write that was cut short

@@ -12,7 +12,7 @@ import os
 import select
 import sys
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.server.errors import ListenError, StartError
@@ -31,6 +31,16 @@ EXIT_INTERRUPTED = 130  # by Ctrl+C before anything was served
 
 BIND_OPTION = "--bind HOST:PORT"
 CUT_LINE = "stopped with requests still running; they were cut"
+
+
+_kept_out: TextIO | None = None
+_kept_err: TextIO | None = None
+
+
+def keep_output() -> None:
+    """Write to the standard output and error of now: an app that is imported later may replace them."""
+    global _kept_out, _kept_err
+    _kept_out, _kept_err = sys.stdout, sys.stderr
 
 
 def where(listeners: list[Listener]) -> str:
@@ -67,20 +77,19 @@ def fail_to_listen(error: ListenError, port_option: str = BIND_OPTION) -> NoRetu
 def complain(text: str) -> None:
     """Write a line to standard error."""
     try:
-        sys.stderr.write(f"{text}\n")
-    except (AttributeError, OSError):
+        (_kept_err or sys.stderr).write(f"{text}\n")
+    except (AttributeError, OSError, ValueError):
         pass  # It is closed, or nobody reads it: the exit code still tells.
 
 
 def announce(text: str) -> None:
     """Write a line to standard output, at once."""
-    if sys.stdout is None:  # It was closed before we started.
-        return
+    stream = _kept_out or sys.stdout
     try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    except OSError:
-        pass  # Nobody reads it.
+        stream.write(f"{text}\n")
+        stream.flush()
+    except (AttributeError, OSError, ValueError):
+        pass  # It is closed, or nobody reads it.
 
 
 def say_what_runs(config: Config, running: int) -> None:
@@ -148,7 +157,7 @@ def log_to_stderr() -> logging.Handler | None:
     logger.disabled = False  # logging's dictConfig disables all loggers that the app does not name.
     if logger.hasHandlers():
         return None
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(_kept_err)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

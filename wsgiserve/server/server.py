@@ -260,6 +260,8 @@ class Server:
         try:
             for number in STOP_SIGNALS:
                 _handlers_before[number] = signal.signal(number, on_signal) or signal.SIG_DFL
+            if hasattr(signal, "pthread_sigmask"):  # The app may have blocked them.
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         except ValueError:
             pass  # Another thread.
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - ``getaddrinfo`` looks for it when the app may have changed sys.path
 import errno
 import os
 import socket
