@@ -41,12 +41,11 @@ def run_command(load: Load, config: Config) -> None:
 
     Like ``wsgiserve.server.program.run``, but it always ends with SystemExit.
     """
-    console.keep_output()
-    access_log.keep_output()
     atexit.register(console.flush_output)  # Before the app registers handlers, so that it runs behind them.
     workers = processors() if config.workers == "auto" else int(config.workers)
     if workers > 1 or (workers and CAN_FORK):
         raise SystemExit(_supervised(load, config, workers))
+    _keep_output()
     departure = Departure(STOP_SIGNALS)
     try:
         serve_here(console.exit_without_app(load), config, departure)
@@ -75,6 +74,7 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
         supervisor.leave()
         if handler is not None:  # The app may configure logging its own way.
             logging.getLogger("wsgiserve").removeHandler(handler)
+    _keep_output()
     if birth.is_template:
         child_birth = be_template(birth, load, console.log_to_stderr)
         if child_birth is None:
@@ -86,9 +86,10 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
 
 
 def _supervise(supervisor: Supervisor, config: Config) -> int:
-    if is_trial():
-        return console.EXIT_STOPPED
     try:
+        if is_trial():
+            supervisor.check()
+            return console.EXIT_STOPPED
         supervisor.open()
     except ListenError as error:
         console.fail_to_listen(error)
@@ -100,6 +101,12 @@ def _supervise(supervisor: Supervisor, config: Config) -> int:
     elif code == console.EXIT_CUT:
         console.fail(console.CUT_LINE, console.EXIT_CUT)
     return code
+
+
+def _keep_output() -> None:
+    """Write to the standard streams of now, whatever the app puts in their place."""
+    console.keep_output()
+    access_log.keep_output()
 
 
 def _prepare(config: Config) -> None:

@@ -14,7 +14,8 @@ message                                    order
 ========================================== =======================================================
 
 Rules
-- The channel ends with the supervisor. A worker that serves then stops as if it had been ordered to.
+- The channel ends with the supervisor. A worker that serves then stops as if it had been ordered to. One that
+  is not ready yet is killed by the system (``parent_death``), whatever the app does.
 - Until a worker serves, SIGTERM ends it at once; afterwards it asks for a replacement first. Ctrl+C on a
   terminal reaches all processes, and only the supervisor acts on it.
 - An error before it serves is sent to the supervisor and not printed: only the supervisor knows whether the
@@ -23,9 +24,11 @@ Rules
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import math
 import os
+import queue
 import signal
 import sys
 from collections.abc import Callable
@@ -34,17 +37,19 @@ from typing import TYPE_CHECKING, Any
 from wsgiserve.config import Config
 from wsgiserve.processes import signals
 from wsgiserve.processes.channel import Channel
+from wsgiserve.processes.fleet import KILL_MARGIN
+from wsgiserve.processes.parent_death import die_with, outlive
 from wsgiserve.processes.probe import probe
 from wsgiserve.processes.recycling import recycled
 from wsgiserve.processes.spawn import Birth, imported
 from wsgiserve.server import lifespan
 from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.departure import Departure
-from wsgiserve.server.errors import StartError
+from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.server import Server
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.systemd import watchdog_seconds
-from wsgiserve.server.system import monotonic, start_thread
+from wsgiserve.server.system import SimpleQueue, monotonic, start_thread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -58,6 +63,7 @@ def work(
     """Be a worker; return the exit code. ``prepare`` is called after the import of the app."""
     channel = Channel(birth.sock)
     departure = Departure([signal.SIGTERM])
+    die_with(birth.sock)
     _ignore_signals()
     try:
         app = imported(load) if birth.app is None else birth.app
@@ -65,22 +71,21 @@ def work(
         lifespan.checked_startup(app)
         if config.probe:
             probe(app, config)
+        code = _serve(app, config, birth, channel, departure)
     except StartError as error:
         channel.send(event="failed", reason=str(error))
         _close(channel, birth.listeners)
         departure.begin(EXIT_NO_APP, monotonic(), hurried=False)
         return EXIT_NO_APP
-    if _loads_lazily():
-        channel.send(event="lazy")
-    channel.send(event="ready")
-    code = EXIT_STOPPED
-    if _is_to_serve(channel):
-        code = _serve(app, config, birth, channel, departure)
-    else:
-        _close(channel, birth.listeners)
+    except _NotCalled:
+        code = EXIT_STOPPED
         departure.begin(code, monotonic(), hurried=False)
     lifespan.shutdown(app)
     return code
+
+
+class _NotCalled(Exception):
+    """Another order than ``serve`` came first, or the channel has ended."""
 
 
 def _loads_lazily() -> bool:
@@ -104,14 +109,11 @@ def _ignore_signals() -> None:
     signals.unblock()
 
 
-def _is_to_serve(channel: Channel) -> bool:
-    """Wait for the first order; False if it is another one, or the channel ends."""
-    message = channel.wait()
-    return message is not None and message["order"] == "serve"
-
-
 def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel, departure: Departure) -> int:
-    """Serve to the end; tell the supervisor how it ended, and return the exit code for it."""
+    """Serve once that is ordered; tell the supervisor how it ended, and return the exit code for it.
+
+    All that serving takes is there before ``ready`` is sent: StartError if the system refuses it.
+    """
 
     def worn(why: str) -> None:
         channel.send(event="worn", why=why)
@@ -120,13 +122,24 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
     server.open_shared(birth.listeners, birth.scoreboard.row(birth.number), alone=config.workers == 1)
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
-        server.beat(lambda: channel.send(event="turns"), beat_seconds)
+        server.beat(lambda: channel.send_if_room(event="turns"), beat_seconds)
     server.on_worn_out(lambda lost: worn("request-timeout"))
+    first: queue.SimpleQueue[Any] = SimpleQueue()
 
     def ready() -> None:
-        signal.signal(signal.SIGINT, signals.ignore)
+        for number in signals.existing(("SIGINT", "SIGTERM")):  # As they were: this is no server yet.
+            signal.signal(number, signals.ignore if number == signal.SIGINT else signal.SIG_DFL)
+        try:
+            start_thread(_obey, channel, server, departure, first, config, name="wsgiserve-channel")
+        except RuntimeError as error:
+            raise refused(error) from None
+        outlive(birth.sock)
+        if _loads_lazily():
+            channel.send(event="lazy")
+        channel.send(event="ready", pid=os.getpid())
+        if first.get() != "serve":
+            raise _NotCalled
         signal.signal(signal.SIGTERM, lambda number, frame: worn("SIGTERM"))
-        start_thread(_obey, channel, server, departure, name="wsgiserve-channel")
         channel.send(event="serving")
 
     finished = server.serve(ready=ready, afterwards=departure.hurry)
@@ -136,12 +149,24 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
     return code
 
 
-def _obey(channel: Channel, server: Server, departure: Departure) -> None:
-    """Follow the orders of the supervisor until its end."""
+def _obey(
+    channel: Channel, server: Server, departure: Departure, first: queue.SimpleQueue[Any], config: Config
+) -> None:
+    """Pass on the first order and follow the others, until the end of the supervisor."""
+    called = False
     while (message := channel.wait()) is not None:
-        _follow(message["order"], channel, server, departure)
-    logger.warning("the supervisor is gone; worker %d stops", os.getpid())
-    server.stop()
+        if called:
+            _follow(message["order"], channel, server, departure)
+        else:
+            called = True
+            first.put(message["order"])
+    if called:
+        logger.warning("the supervisor is gone; worker %d stops", os.getpid())
+        server.stop()
+    first.put(None)
+    # Nobody is there to kill this process if it does not end.
+    seconds = config.drain_delay + config.graceful_timeout + KILL_MARGIN
+    faulthandler.dump_traceback_later(seconds, file=2, exit=True)
 
 
 def _follow(order: Any, channel: Channel, server: Server, departure: Departure) -> None:

@@ -88,7 +88,8 @@ def serve_here(
         manager.stopping()
         console.say_what_runs(config, running)
 
-    finished = server.serve(ready=ready, stopping=stopping, afterwards=departure.hurry)
+    serve = partial(server.serve, ready=ready, stopping=stopping, afterwards=departure.hurry)
+    finished = console.exit_without_app(serve)
     code = console.EXIT_STOPPED if finished else console.EXIT_CUT
     departure.begin(code, server.time_is_up, hurried=server.hurried)
     if not finished:

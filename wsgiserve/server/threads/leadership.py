@@ -95,6 +95,7 @@ class Leadership(Generic[E]):
         self.forecast = Forecast()
         self.alarm = Alarm()  # wakes the sentinel
         self.stopped = False
+        self._begun: queue.SimpleQueue[None] = SimpleQueue()
         # guarded by the mutex
         self.mutex = Lock()
         self.inline: E | None = None  # the leader's call in progress
@@ -248,8 +249,22 @@ class Leadership(Generic[E]):
     # -- followers
 
     def start(self) -> None:
-        """Start the first leader; RuntimeError if the system refuses even one thread."""
-        self._start_thread(None)
+        """Start the first leader, which waits for ``begin``; RuntimeError if the system refuses a thread."""
+        start_thread(self._lead_first, name="wsgiserve")
+
+    def _lead_first(self) -> None:
+        self._begun.get()
+        if not self.stopped:
+            self._follow(None)
+
+    def begin(self) -> None:
+        """Let the first leader lead."""
+        self._begun.put(None)
+
+    def abandon(self) -> None:
+        """End the first leader, which has not begun."""
+        self.stopped = True
+        self._begun.put(None)
 
     def _send_home(self) -> None:
         """The loop is over: end the followers and the sentinel."""
