@@ -42,6 +42,7 @@ BROWSER_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP nas.lan 127.0.0.1",  # a name that is no secure context, as localhost is
 ]
 
 

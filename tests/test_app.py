@@ -160,13 +160,20 @@ def test_files_are_binary_safe(client: TestApp, directory: Path, content: bytes)
 
 @pytest.mark.parametrize(
     "content_type",
-    ["", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"],
+    ["", "application/x-www-form-urlencoded", "text/plain"],
 )
 def test_an_upload_is_not_parsed_whatever_its_type(client: TestApp, content_type: str) -> None:
     body = b"--x\r\n\r\na=1&b=2\r\n--x--\r\n"
     headers = {"Content-Type": content_type}
     client.request("/files/a", method="POST", body=body, headers=headers, status=201)
     assert client.get("/files/a").body == body
+
+
+def test_a_form_is_not_stored_as_a_file(client: TestApp, directory: Path) -> None:
+    """``curl -F file=@a`` sends a form, whose lines are no part of the file."""
+    files = [("file", "a", b"hello")]
+    assert "Send the file alone" in client.post("/files/a", upload_files=files, status=415)
+    assert not (directory / "a").exists()
 
 
 def test_head_of_a_file_is_get_without_the_body(client: TestApp) -> None:

@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "wsgiserve.protocol": set(),
     "wsgiserve.config": set(),
     "wsgiserve.tracebacks": set(),
-    "wsgiserve.target": {"wsgiserve.tracebacks"},
+    "wsgiserve.forks": {"wsgiserve.tracebacks"},
+    "wsgiserve.target": {"wsgiserve.forks", "wsgiserve.tracebacks"},
     # one process's server
     f"{SERVER}.errors": set(),
     f"{SERVER}.system": set(),
@@ -29,12 +30,13 @@ MAY_IMPORT = {
     f"{SERVER}.access_log": {"wsgiserve.protocol", f"{SERVER}.system"},
     f"{SERVER}.scoreboard": set(),
     f"{SERVER}.shutdown": {f"{SERVER}.system"},
-    f"{SERVER}.lifespan": {"wsgiserve.tracebacks", f"{SERVER}.errors"},
+    f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
     f"{SERVER}.sockets": {"wsgiserve.config", f"{SERVER}.errors", f"{SERVER}.system"},
     f"{SERVER}.threads": {f"{SERVER}.errors", f"{SERVER}.refusals", f"{SERVER}.system"},
     f"{SERVER}.http": {
         "wsgiserve.version",
         "wsgiserve.config",
+        "wsgiserve.forks",
         "wsgiserve.protocol",
         "wsgiserve.tracebacks",
         *(f"{SERVER}.{name}" for name in ("access_log", "errors", "refusals", "sockets", "system")),
@@ -42,8 +44,12 @@ MAY_IMPORT = {
     f"{SERVER}.own_answers": {"wsgiserve.protocol", f"{SERVER}.errors", f"{SERVER}.http"},
     f"{SERVER}.connections": {
         "wsgiserve.config",
+        "wsgiserve.forks",
         "wsgiserve.protocol",
-        *(f"{SERVER}.{name}" for name in ("errors", "http", "own_answers", "shutdown", "sockets", "system")),
+        *(
+            f"{SERVER}.{name}"
+            for name in ("errors", "http", "own_answers", "refusals", "shutdown", "sockets", "system")
+        ),
     },
     f"{SERVER}.acceptor": {f"{SERVER}.{name}" for name in ("refusals", "scoreboard", "sockets", "system")},
     f"{SERVER}.snapshot": {f"{SERVER}.{name}" for name in ("acceptor", "shutdown")},
@@ -54,6 +60,7 @@ MAY_IMPORT = {
     },
     f"{SERVER}.server": {
         "wsgiserve.config",
+        "wsgiserve.forks",
         *(f"{SERVER}.{name}" for name in ("errors", "http", "lifespan", "loop", "scoreboard", "shutdown")),
         f"{SERVER}.snapshot",
         f"{SERVER}.sockets",
@@ -67,8 +74,8 @@ MAY_IMPORT = {
     },
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},
     # above it
-    "wsgiserve.processes": {"wsgiserve.config", "wsgiserve.protocol", SERVER},
-    "wsgiserve.web": {"werkzeug", "webtest"},
+    "wsgiserve.processes": {"wsgiserve.config", "wsgiserve.forks", "wsgiserve.protocol", SERVER},
+    "wsgiserve.web": {"werkzeug", "webtest", "wsgiserve.forks"},
     "wsgiserve.files": {"werkzeug", "wsgiserve.web"},
     "wsgiserve.pytest_plugin": {"pytest", "webtest", SERVER, "wsgiserve.web"},
     "wsgiserve.dev": {

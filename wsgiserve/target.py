@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve import tracebacks
+from wsgiserve.forks import ending_children
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -45,7 +46,8 @@ def load_app(target: str) -> WSGIApplication:
 
 def _import(name: str, target: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        with ending_children():
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name != missing and not name.startswith(f"{missing}."):
@@ -108,7 +110,8 @@ def _attribute(module: ModuleType, name: str, target: str) -> Any:
     if not callable(value):
         raise TargetError(f"{target!r}: {name.removesuffix('()')!r} cannot be called, so it is no factory")
     try:
-        return value()
+        with ending_children():
+            return value()
     except Exception as error:
         if tracebacks.theirs(error.__traceback__) is None:  # The call failed, not the code in it.
             raise TargetError(f"{target!r}: {type(error).__name__}: {error}") from error

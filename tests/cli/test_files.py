@@ -123,13 +123,18 @@ def test_headers_cors_clean_urls_and_spa(folder: Path) -> None:
         "--cors",
         "--clean-urls",
         "--spa",
+        "--type",
+        "foo",
+        "text/foo",
     ]
+    (folder / "public" / "a.foo").write_text("foo")
     with running(folder, "0", "-b", "127.0.0.1", "-d", "public", *options) as server:
         status, headers, body = server.request("GET", "/lyrics")
         assert (status, body) == (200, b"<h1>lyrics</h1>")
         assert (headers["x-one"], headers["cache-control"]) == ("1", "max-age=5")
         assert headers["access-control-allow-origin"] == "*"
         assert server.request("GET", "/some/route")[2] == b"<h1>home</h1>"
+        assert server.request("GET", "/a.foo")[1]["content-type"] == "text/foo"
         assert server.request("GET", "/missing.js")[0] == 404
 
 
@@ -174,15 +179,45 @@ def test_archives_are_offered_when_asked_for(folder: Path) -> None:
 def test_a_password_opens_it_to_others(folder: Path) -> None:
     code, credentials, _ = run(folder, "files", "--hash", "ann", given="sécret\n")
     assert code == 0
-    assert credentials.startswith("ann:scrypt:")
+    assert re.fullmatch(r"'ann:scrypt:[^']+'\n", credentials)  # as a shell leaves it alone
     environ = ENVIRON | {"WSGISERVE_FILES_AUTH": credentials.strip()}
-    with running(folder, "0", "--upload", environ=environ) as server:
+    with running(folder, "0", "--upload", "-H", "X-One", "1", "--cors", environ=environ) as server:
         assert server.address == "::"
-        assert server.request("GET", "/")[0] == 401
+        status, headers, _ = server.request("GET", "/", Origin="https://app.example")
+        assert (status, headers["x-one"], headers["access-control-allow-origin"]) == (401, "1", "*")
+        asked = {"Origin": "https://app.example", "Access_Control_Request_Method": "GET"}
+        assert server.request("OPTIONS", "/", **asked)[0] == 204
         known = "Basic " + base64.b64encode("ann:sécret".encode()).decode()
         assert server.request("GET", "/", Authorization=known)[0] == 200
         assert server.request("PUT", "/a", b"x", Authorization=known, Host="my.example")[0] == 201
     assert "without TLS the password can be read" in server.errors
+
+
+@pytest.mark.slow
+def test_every_user_has_a_password(folder: Path) -> None:
+    users = [run(folder, "files", "--hash", name, given=f"{name}!\n")[1].strip() for name in ("ann", "bob")]
+    arguments = [word for user in users for word in ("--auth", user)]
+    for options, environ in (
+        (arguments, ENVIRON),
+        ([], ENVIRON | {"WSGISERVE_FILES_AUTH": " ".join(users)}),
+    ):
+        with running(folder, "0", "-b", "127.0.0.1", *options, environ=environ) as server:
+            for name in ("ann", "bob"):
+                known = "Basic " + base64.b64encode(f"{name}:{name}!".encode()).decode()
+                assert server.request("GET", "/notes.txt", Authorization=known)[0] == 200
+            assert server.request("GET", "/notes.txt")[0] == 401
+
+
+@pytest.mark.slow
+def test_on_this_machine_alone_a_page_of_another_name_reads_nothing(folder: Path) -> None:
+    """DNS rebinding: evil.example resolves to 127.0.0.1, and its page asks for our files."""
+    with running(folder, "0", "-b", "127.0.0.1", "--allow-host", "files.example") as server:
+        assert server.request("GET", "/notes.txt", Host="evil.example")[0] == 403
+        for host in (f"localhost:{server.port}", "127.0.0.1", "files.example"):
+            assert server.request("GET", "/notes.txt", Host=host)[0] == 200
+    for options in (["-b", "127.0.0.1", "--cors"], []):
+        with running(folder, "0", *options) as server:
+            assert server.request("GET", "/notes.txt", Host="any.example")[0] == 200
 
 
 @pytest.mark.slow
@@ -234,6 +269,11 @@ WRONG = [
     (["-p", "HTTP/2"], "'HTTP/2' is not one of 'HTTP/1.0', 'HTTP/1.1'."),
     (["--max-size", "much"], "'much' is not a size such as 500k, 20M or 2G."),
     (["--auth", "ann:secret"], "this is not USER:HASH; make it with: wsgiserve files --hash USER"),
+    (["--auth", ""], "this is not USER:HASH; make it with: wsgiserve files --hash USER"),
+    (["--auth", "ann:scrypt:32768:8:1"], "--auth: the hash of 'ann' is cut off, as by a shell that replaced"),
+    (["--type", "foo", "text"], "--type: 'text' is no media type; write one such as"),
+    (["--type", "a/b", "text/x"], "--type: 'a/b' is no suffix;"),
+    (["--allow-host", "a:80"], "--allow-host: 'a:80' is no host name; write it alone, such as files.example"),
     (["--hash", "a:b"], "no user name"),
     (["--hash", "ann"], "--hash: the password is empty."),  # as standard input is
 ]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import struct
+import subprocess
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from webtest import TestApp
 
-from wsgiserve.files import Entry, Store, archive
-from wsgiserve.files.archive import FORMATS, TooManyMembers, tar_stream, zip_stream
+from wsgiserve.files import Entry, Files, Store, archive
+from wsgiserve.files.archive import FORMATS, Packing, TooManyMembers, tar_stream, zip_stream
 
 NAMES = ["b/", "b/empty/", "b/deep.txt", "b/photo.jpg", "a2.txt", "a10.txt", "ü <&>.txt"]
 
@@ -31,6 +36,22 @@ def store(tmp_path: Path) -> Store:
     (root / ".hidden").write_text("secret")
     os.mkfifo(root / "fifo")
     return Store(root)
+
+
+@pytest.fixture
+def deep(store: Store) -> str:
+    """A file whose path, from the store's folder, is longer than the system lets a program open."""
+    above, part = store.directory, "d" * 250
+    folder = os.open(above, os.O_RDONLY)
+    for _ in range(16):
+        os.mkdir(part, dir_fd=folder)
+        below = os.open(part, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    leaf = "e" * 100
+    os.close(os.open(leaf, os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+    os.close(folder)
+    return "/".join([*[part] * 16, leaf])
 
 
 def unpacked(kind: str, packed: bytes) -> dict[str, bytes]:
@@ -122,7 +143,106 @@ class Vanishing(Store):
 def test_a_file_that_is_removed_meanwhile_is_left_out(store: Store, kind: str) -> None:
     stream = archive._zip if kind == "zip" else tar_stream
     members = unpacked(kind, b"".join(stream(Vanishing(store.directory), "")))
-    assert list(members) == [name for name in NAMES if name != "a2.txt"]
+    assert list(members) == [*(name for name in NAMES if name != "a2.txt"), "LEFT-OUT.txt"]
+    assert b"'a2.txt': it was removed, or cannot be opened" in members["LEFT-OUT.txt"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_last_member_names_what_was_left_out(store: Store, kind: str, deep: str) -> None:
+    (store.directory / "LEFT-OUT.txt").write_text("mine")
+    (store.directory / "b" / "con.txt").write_text("reserved")
+    (store.directory / "back\\slash").write_text("not portable")
+    with open(os.fsencode(store.directory) + b"/latin-\xe9", "w") as file:
+        file.write("not UTF-8")
+    members = unpacked(kind, b"".join(FORMATS[kind][1](store, "")))
+    *_, last = members
+    assert last == "LEFT-OUT1.txt"
+    assert members["LEFT-OUT.txt"] == b"mine"
+    head, *lines = members[last].decode().splitlines()
+    assert head == "This archive is without:"
+    told = dict(line.split(": ", 1) for line in lines)
+    assert told.pop(repr(deep)) == "it was removed, or cannot be opened"
+    assert told == {
+        "'b/con.txt'": "it is a device on some systems",
+        r"'back\\slash'": "it has a control character, a backslash, or is not UTF-8",
+        r"'latin-\udce9'": "it has a control character, a backslash, or is not UTF-8",
+    }
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file_is_named_as_left_out(store: Store) -> None:
+    (store.directory / "a2.txt").chmod(0)
+    members = unpacked("zip", b"".join(zip_stream(store, "")))
+    assert b"'a2.txt': it may not be read by the server" in members["LEFT-OUT.txt"]
+
+
+def test_few_of_many_names_that_were_left_out_are_named(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_MOST_NAMED", 2)
+    for number in range(5):
+        (store.directory / f"con.{number}").write_text("")
+    members = unpacked("zip", b"".join(zip_stream(store, "")))
+    assert members["LEFT-OUT.txt"].decode().splitlines()[-1] == "and 3 more"
+
+
+def test_a_zip_can_be_read_while_it_arrives(store: Store) -> None:
+    """The end of a member is known from its head, or from its deflated bytes."""
+    packed = b"".join(zip_stream(store, ""))
+    place, names = 0, []
+    while packed[place : place + 4] == b"PK\x03\x04":
+        flags, method = struct.unpack_from("<HH", packed, place + 6)
+        size, _, name, extra = struct.unpack_from("<IIHH", packed, place + 18)
+        names.append(packed[place + 30 : place + 30 + name].decode())
+        place += 30 + name + extra + size
+        if flags & 8:  # the size stands behind the member
+            assert (method, size) == (8, 0), names[-1]
+            inflater = zlib.decompressobj(-15)
+            inflater.decompress(packed[place:])
+            place = len(packed) - len(inflater.unused_data) + 16
+    assert names == NAMES
+    assert packed[place : place + 4] == b"PK\x01\x02"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("jar") is None, reason="jar is not on the PATH")
+def test_jar_unpacks_a_zip_from_its_standard_input(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    unpack = ["jar", "x"]
+    packed = b"".join(zip_stream(store, ""))
+    subprocess.run(unpack, cwd=tmp_path / "out", input=packed, check=True, timeout=60)
+    assert (tmp_path / "out" / "b" / "deep.txt").read_bytes() == b"b/deep.txt" * 1000
+    assert (tmp_path / "out" / "b" / "empty").is_dir()
+
+
+class FarFuture(Store):
+    """A store with a file of a time that ``time.gmtime`` refuses, which some file systems keep."""
+
+    def entries(self, name: str = "") -> list[Entry]:
+        times = {"a2.txt": 2.0**56, "a10.txt": -(2.0**56)}
+        found = super().entries(name)
+        return [entry._replace(modified=times.get(entry.name, entry.modified)) for entry in found]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_time_beyond_all_calendars_spoils_nothing(store: Store, kind: str) -> None:
+    assert list(unpacked(kind, b"".join(FORMATS[kind][1](FarFuture(store.directory), "")))) == NAMES
+
+
+def test_few_archives_are_made_at_a_time(store: Store) -> None:
+    files = TestApp(Files(store, listing=True, archive=True))
+    taken = [Packing(lambda: iter([])) for _ in range(archive.MOST_AT_ONCE)]
+    try:
+        assert files.get("/?archive=zip", status=503).headers["Retry-After"] == "5"
+    finally:
+        for each in taken:
+            each.close()
+            each.close()
+    for _ in range(archive.MOST_AT_ONCE + 1):
+        files.get("/?archive=zip")
+        files.head("/?archive=tar.gz")
+        files.get("/nowhere/?archive=zip", status=404)
+    assert archive._room._value == archive.MOST_AT_ONCE  # type: ignore[attr-defined]
 
 
 def test_a_zip_of_too_many_files_is_refused_before_it_begins(

@@ -209,6 +209,23 @@ def test_an_upload_shows_its_progress(browser: Chrome, shared: Shared, tmp_path:
 
 
 @pytest.mark.slow
+def test_a_finished_upload_is_told_and_its_row_is_in_view(
+    browser: Chrome, shared: Shared, tmp_path: Path
+) -> None:
+    for number in range(100):
+        (shared.root / f"m{number}.txt").touch()
+    browser.refresh()
+    for name in ("zz new.txt", ".hidden"):
+        (tmp_path / name).write_text("new")
+    choose(browser, tmp_path / "zz new.txt", tmp_path / ".hidden")
+    until(lambda: idle(browser) and browser.find_elements(By.CSS_SELECTOR, "tr.new"))
+    assert find(browser, "#notice").text == "Saved: zz new.txt. Left out, since hidden: .hidden"
+    assert find(browser, "tr.new td").text == "zz new.txt"
+    in_view = "const r = arguments[0].getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight"
+    assert browser.execute_script(in_view, find(browser, "tr.new"))
+
+
+@pytest.mark.slow
 def test_an_upload_can_be_cancelled_and_repeated(browser: Chrome, shared: Shared, tmp_path: Path) -> None:
     large = tmp_path / "large.bin"
     large.write_bytes(bytes(40 << 20))
@@ -272,7 +289,7 @@ def test_refusals_are_shown(browser: Chrome, shared: Shared, tmp_path: Path) -> 
     until(lambda: len(browser.find_elements(By.CSS_SELECTOR, "#uploads li em")) == 2)
     said = find(browser, "#uploads").text
     assert "it is a device on some systems" in said
-    assert "It is larger than this server takes." in said
+    assert "It is larger than 50 MB, the most that this server takes." in said
     assert find(browser, "#notice").text == "Left out, since hidden: .hidden"
     assert [line["message"].endswith("(Bad Request)") for line in browser.get_log("browser")] == [True]
 
@@ -306,6 +323,7 @@ def test_the_page_asks_before_a_deletion(browser: Chrome, shared: Shared) -> Non
     find(browser, delete).click()
     find(browser, "#delete button[value=delete]").click()
     until(lambda: shown(browser) == [name for name in NAMES if name != XSS])
+    assert find(browser, "#notice").text == f"Deleted: {XSS}."
     assert not (shared.root / XSS).exists()
     find(browser, 'a[aria-label="Delete sub"]').click()
     find(browser, "#delete button[value=delete]").click()
@@ -326,16 +344,20 @@ def test_without_script_the_page_sorts_and_filters(browser: Chrome, shared: Shar
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("host", ["127.0.0.1", "nas.lan"])
 def test_without_script_the_page_uploads_and_deletes(
-    browser: Chrome, shared: Shared, tmp_path: Path, no_script: None
+    browser: Chrome, shared: Shared, tmp_path: Path, no_script: None, host: str
 ) -> None:
     (tmp_path / "a1.txt").write_text("new")
-    browser.get(f"{shared.server.url}/?sort=size")
+    browser.get(f"http://{host}:{shared.server.port}/?sort=size")
     Select(find(browser, "select[name=clash]")).select_by_value("keep")
     choose(browser, tmp_path / "a1.txt")
     find(browser, ".upload button").click()
     until(lambda: "a1 (2).txt" in names(browser))
     assert content(shared.root / "a1 (2).txt") == b"new"
+    assert find(browser, "#notice").text == "Saved: a1 (2).txt."
+    assert find(browser, "tr.new").get_attribute("id") == "saved"
+    assert "sort=size" in browser.current_url
     find(browser, f'a[aria-label="Delete {XSS}"]').click()
     until(lambda: browser.find_elements(By.CSS_SELECTOR, ".confirm button"))
     assert find(browser, ".confirm bdi").text == XSS
@@ -352,7 +374,7 @@ def test_text_is_readable_in_either_scheme(browser: Chrome, shared: Shared, sche
     ground = find(browser, "body").value_of_css_property("background-color")
     card = find(browser, "table").value_of_css_property("background-color")
     assert (luminance(ground) > 0.5) == (luminance(card) > 0.5) == (scheme == "light")
-    on_ground = ("nav b", "footer p", "footer a", ".upload span")
+    on_ground = ("nav b", "footer p", ".archives", ".archives a", ".upload span", "#notice")
     on_card = ("td a", "td:nth-child(2)", "th a", "a.delete", "#filter", "label.pick", "#delete p")
     for back, selectors in ((ground, on_ground), (card, on_card)):
         for selector in selectors:
@@ -370,8 +392,22 @@ def test_the_page_fits_a_phone(browser: Chrome, shared: Shared) -> None:
     try:
         browser.refresh()
         assert browser.execute_script("return document.documentElement.scrollWidth") == 320
-        for link in browser.find_elements(By.CSS_SELECTOR, "td:first-child a, a.delete"):
+        for link in browser.find_elements(By.CSS_SELECTOR, "td:first-child a, .archives a"):
             assert link.rect["height"] >= 24  # WCAG 2.2, target size
+        for link in browser.find_elements(By.CSS_SELECTOR, "a.delete"):
+            assert min(link.rect["height"], link.rect["width"]) >= 44  # a slip would hit another file
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.slow
+def test_the_page_without_script_fits_a_phone(browser: Chrome, shared: Shared, no_script: None) -> None:
+    phone = {"width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        browser.get(shared.server.url)
+        metrics = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})
+        assert metrics["cssContentSize"]["width"] == 320
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

@@ -22,6 +22,7 @@ from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
         ("gzip, *;q=0", ["gzip"]),
         ("identity;q=0, br", ["br"]),
         ("br;q=2, gzip", ["gzip", "identity"]),
+        ("br;q=.5, gzip;q=1.", ["gzip", "br", "identity"]),
         ("identity;q=0", []),
     ],
 )

@@ -11,7 +11,7 @@ from wsgiref.validate import validator
 import pytest
 from webtest import TestApp, TestResponse
 
-from wsgiserve.files import Files, Store
+from wsgiserve.files import Entry, Files, Store
 from wsgiserve.files.forms import answer_form
 
 BOUNDARY = "---------------------------7d91"
@@ -54,8 +54,23 @@ def test_files_of_a_form_are_saved_and_the_browser_is_redirected(tmp_path: Path)
         ("file", "", b""),
     )
     answer = send(app(tmp_path, upload=True), "/sub/", body)
-    assert answer.headers["Location"] == "./"
+    assert answer.headers["Location"] == "./?saved=a.txt&saved=%C3%BC+%22q%22.txt&saved=b.txt#saved"
     assert contents(tmp_path) == {"sub/a.txt": b"one\r\n--two", 'sub/ü "q".txt': b"", "sub/b.txt": b"b"}
+
+
+def test_the_page_names_what_was_saved_and_nothing_that_is_not_there(tmp_path: Path) -> None:
+    files = app(tmp_path, upload=True)
+    body = form(*(("file", f"{number}.txt", b"x") for number in range(25)))
+    location = send(files, "/?sort=size&order=asc&q=x", body).headers["Location"]
+    assert location.startswith("./?sort=size&order=asc&saved=0.txt&saved=1.txt&")
+    assert location.count("saved=") == 20
+    page = files.get("/?saved=3.txt&saved=<b>&saved=5.txt").html
+    assert page.select_one("#notice").text == "Saved: 3.txt, 5.txt."
+    assert [row.a.text for row in page.select("tr.new")] == ["3.txt", "5.txt"]
+    assert page.select_one("#saved").a.text == "3.txt"
+    assert files.get("/?saved=nothing").html.select_one("#notice").text == ""
+    skipped = form(choose("skip"), ("file", "3.txt", b"new"))
+    assert send(files, "/", skipped).headers["Location"] == "./"
 
 
 @pytest.mark.parametrize(
@@ -77,6 +92,36 @@ def test_a_name_that_is_taken_is_kept_replaced_or_skipped(
         form(choose(clash), ("file", "a.tar.gz", b"new"), ("file", "z", b"z")),
     )
     assert contents(tmp_path) == expected | {"z": b"z"}
+
+
+class Listed(Store):
+    """A store that counts how often it is listed."""
+
+    count = 0
+
+    def entries(self, name: str = "") -> list[Entry]:
+        self.count += 1
+        return super().entries(name)
+
+
+def test_the_folder_is_listed_once_for_all_files(tmp_path: Path) -> None:
+    store = Listed(tmp_path)
+    body = form(*(("file", "a.txt", b"%d" % number) for number in range(50)))
+    send(TestApp(Files(store, listing=True, upload=True)), "/", body)
+    assert store.count == 1
+    names = ["a.txt", *(f"a ({number}).txt" for number in range(2, 51))]
+    assert contents(tmp_path) == {name: b"%d" % number for number, name in enumerate(names)}
+
+
+def test_a_form_for_a_missing_folder_is_404(tmp_path: Path) -> None:
+    send(app(tmp_path, upload=True), "/nowhere/", form(("file", "a", b"x")), 404)
+
+
+def test_a_form_is_taken_at_every_path_that_has_the_page(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for number, path in enumerate(("/sub/", "/sub//", "//sub/", "/sub/./")):
+        send(app(tmp_path, upload=True), path, form(("file", f"{number}", b"x")))
+    assert contents(tmp_path) == {f"sub/{number}": b"x" for number in range(4)}
 
 
 def test_refused_files_are_listed_and_the_others_saved(tmp_path: Path) -> None:

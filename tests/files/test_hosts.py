@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from wsgiref.validate import validator
 
 import pytest
 from webtest import TestApp
@@ -45,6 +46,27 @@ def test_a_write_to_another_name_is_refused(host: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_reading_needs_no_private_name(host: str) -> None:
+def test_reading_needs_no_private_name_unless_asked_for(host: str) -> None:
     assert APP.get("/a", headers={"Host": host}).text == "done"
     APP.head("/a", headers={"Host": host})
+    strict = TestApp(validator(OwnHostOnly(inside, reads=True)))
+    for method in ("GET", "OPTIONS"):
+        refused = strict.request("/a", method=method, headers={"Host": host}, status=403)
+        assert refused.text.startswith("Nothing is served under that name")
+    assert strict.head("/a", headers={"Host": host}, status=403).body == b""
+    assert strict.get("/a", headers={"Host": "localhost:8000"}).text == "done"
+
+
+@pytest.mark.parametrize("name", ["files.example:8000", "http://files.example", "a/b", "", "*.example"])
+def test_an_allowed_name_stands_alone(name: str) -> None:
+    with pytest.raises(ValueError, match="no host name"):
+        OwnHostOnly(inside, [name])
+    with pytest.raises(TypeError, match="collection of names"):
+        OwnHostOnly(inside, name)
+
+
+def test_names_may_be_allowed() -> None:
+    app = TestApp(OwnHostOnly(inside, ["Files.example"], reads=True))
+    assert app.put("/a", "x", headers={"Host": "files.example:8443"}).text == "done"
+    assert app.get("/a", headers={"Host": "FILES.example."}).text == "done"
+    app.get("/a", headers={"Host": "other.example"}, status=403)

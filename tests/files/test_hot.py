@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests.files.conftest import SECOND, get, write
+from tests.program import ROOT
 from wsgiserve.files import Files
 from wsgiserve.files import hot as cache
 
@@ -113,3 +116,49 @@ def test_threads_share_the_cache(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+FEW_DESCRIPTORS = """
+import os, resource, sys
+from pathlib import Path
+from tests.files.conftest import call, get
+from wsgiserve.files import Files, hot
+
+hot._SETTLED_NS = -10**9
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+files = Files(sys.argv[1], upload=True)
+for name in range(100):
+    assert get(files, f"/{name}").status == 200, name
+kept = files._hot._open
+assert 0 < kept <= 4, kept
+others = []
+try:
+    while True:
+        others.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+assert get(files, "/0").status == 200
+assert files._hot._open <= 1
+while True:  # none to let go, and none left
+    try:
+        others.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        break
+try:
+    get(files, "/1")
+except OSError:
+    pass
+for descriptor in others:
+    os.close(descriptor)
+assert get(files, "/1").status == 200
+print("fine")
+"""
+
+
+def test_the_cache_lets_go_of_its_files_before_a_request_fails(tmp_path: Path) -> None:
+    """With 64 descriptors for the process, as by ``ulimit -n 64``."""
+    for number in range(100):
+        write(tmp_path / str(number), bytes(cache._IN_MEMORY + 1))
+    program = [sys.executable, "-c", FEW_DESCRIPTORS, str(tmp_path)]
+    ended = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.returncode) == ("fine\n", 0), ended.stderr

@@ -10,9 +10,11 @@ from urllib.parse import quote, urljoin
 from wsgiref.validate import validator
 
 import pytest
+from bs4 import BeautifulSoup
 from webtest import TestApp, TestResponse
 
-from wsgiserve.files import Files, Store
+from tests.files.conftest import call
+from wsgiserve.files import Entry, Files, Store
 from wsgiserve.files.listing import human_size
 
 XSS = "<img src=x onerror=alert(1)>.txt"
@@ -83,6 +85,12 @@ def test_page_and_json_have_the_requested_order(root: Path, query: str, expected
     assert listed(files.get(f"/{query}")) == expected
 
 
+def test_a_query_may_be_utf_8_that_is_not_quoted(root: Path) -> None:
+    (root / "ü.txt").write_text("")
+    seen = call(Files(root, listing=True), "GET", "/", QUERY_STRING="q=\xc3\xbc")
+    assert ">ü.txt<" in seen.body.decode()
+
+
 def test_each_link_leads_to_its_file(root: Path) -> None:
     files = app(root)
     page = files.get("/")
@@ -145,6 +153,8 @@ def test_the_policy_of_the_page_allows_only_its_own_files(root: Path) -> None:
     assert "unsafe" not in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-cache"
+    # With "no-referrer" the forms of the page would send "Origin: null", and be refused.
+    assert headers["Referrer-Policy"] == "same-origin"
 
 
 def test_an_unchanged_page_is_304(root: Path) -> None:
@@ -156,6 +166,22 @@ def test_an_unchanged_page_is_304(root: Path) -> None:
     (root / "new").write_text("")
     assert "new" in files.get("/", headers=headers | {"If-None-Match": etag}).text
     assert files.get("/", headers={"If-Modified-Since": "Fri, 20 Nov 2026 12:00:00 GMT"}).status_int == 200
+
+
+def test_a_time_beyond_all_calendars_spoils_no_page(root: Path) -> None:
+    """Some file systems keep times that ``time.gmtime`` refuses; here a store tells one."""
+
+    class FarFuture(Store):
+        def entries(self, name: str = "") -> list[Entry]:
+            return [
+                entry._replace(modified=2.0**56 if entry.name == "Zoo" else -(2.0**56))
+                for entry in super().entries(name)
+            ]
+
+    files = TestApp(validator(Files(FarFuture(root), listing=True)))
+    assert sorted(listed(files.get("/"))) == sorted(NATURAL)
+    dates = {entry["name"]: entry["modified"] for entry in as_json(files, "/").json["entries"]}
+    assert (dates["Zoo"], dates["sub"]) == ("9999-12-30T23:59:59Z", "1000-01-02T00:00:00Z")
 
 
 def test_head_is_get_without_the_body(root: Path) -> None:
@@ -227,7 +253,7 @@ def test_unreadable_files_are_not_listed(root: Path) -> None:
 
 def test_a_missing_folder_is_404(root: Path) -> None:
     files = app(root)
-    for url in ("/nowhere/", "/a1.txt/", "/../", "/sub//"):
+    for url in ("/nowhere/", "/a1.txt/", "/sub/../nowhere/", "/a1.txt//"):
         assert files.get(url, status=404).text == "There is no such file.\n"
     assert files.get("/sub", status=301).headers["Location"] == "./sub/"
 
@@ -248,6 +274,25 @@ def test_breadcrumbs_lead_up(root: Path) -> None:
     page = app(root).get("/sub/deep%20er/")
     assert page.html.nav.text == "Files/sub/deep er"
     assert [link["href"] for link in page.html.nav.select("a")] == ["../../", "../"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "crumbs", "style"),
+    [
+        ("/sub/deep%20er/", ["../../", "../"], "../../"),
+        ("/sub%2Fdeep%20er/", ["../", "../sub/"], "../"),
+        ("/sub//deep%20er/", ["../../../", "../../"], "../../../"),
+        ("/sub/./deep%20er/", ["../../", "../"], "../../"),
+    ],
+)
+def test_links_of_the_page_start_from_the_path_as_it_was_sent(
+    root: Path, sent: str, crumbs: list[str], style: str
+) -> None:
+    seen = call(Files(root, listing=True), "GET", sent, REQUEST_URI=sent)
+    page = BeautifulSoup(seen.body, "html.parser")
+    assert page.nav.text == "Files/sub/deep er"
+    assert [link["href"] for link in page.nav.select("a")] == crumbs
+    assert page.select_one("link[rel=stylesheet]")["href"].partition(".wsgiserve-")[0] == style
 
 
 def test_marks_that_turn_text_are_replaced(root: Path) -> None:

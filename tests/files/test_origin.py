@@ -34,9 +34,41 @@ def test_a_preflight_of_a_trusted_origin_is_answered(tmp_path: Path) -> None:
     assert "access-control-allow-methods" not in call(Files(tmp_path), "OPTIONS", "/a", asked).headers
 
 
-def test_a_string_is_not_a_collection_of_origins() -> None:
+def test_a_preflight_promises_everybody_no_more_than_reading(tmp_path: Path) -> None:
+    asked = (("Origin", "https://app.example"), ("Access-Control-Request-Method", "PUT"))
+    seen = call(Files(tmp_path, upload=True, cors=True), "OPTIONS", "/a", asked)
+    assert seen.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("cors", ["https://app.example", None, 1])
+def test_origins_are_a_collection(cors: object) -> None:
     with pytest.raises(TypeError, match="collection of origins"):
-        OriginPolicy("https://app.example")
+        OriginPolicy(cors)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app.example/",
+        "https://App.example",
+        "https://app.example:443",
+        "http://app.example:80",
+        "app.example",
+        "https://*.app.example",
+        "https://app.example/path",
+        "null",
+        "*",
+        "",
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_an_error(origin: str) -> None:
+    with pytest.raises(ValueError, match="no origin"):
+        OriginPolicy([origin])
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "http://localhost:3000", "http://[::1]:8080"])
+def test_origins_as_browsers_send_them_are_accepted(origin: str) -> None:
+    assert OriginPolicy([origin]).may_change({"HTTP_ORIGIN": origin, "HTTP_SEC_FETCH_SITE": "cross-site"})
 
 
 @pytest.mark.parametrize(

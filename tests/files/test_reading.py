@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.files.conftest import call, get, write
-from wsgiserve.files import Answer, Files
+from tests.files.conftest import SECOND, call, get, write
+from wsgiserve.files import Answer, Files, hot
 from wsgiserve.files.reading import name_of
 
 
@@ -63,6 +64,83 @@ def test_with_clean_urls_the_suffix_html_is_optional(tmp_path: Path) -> None:
     assert get(files, "/lyrics").body == b"without"
 
 
+def test_a_clean_url_is_right_beside_a_folder_of_that_name(tmp_path: Path) -> None:
+    write(tmp_path / "blog.html", b"all posts")
+    write(tmp_path / "blog" / "first.html", b"one post")
+    for options in ({}, {"listing": True}, {"spa": True}):
+        files = Files(tmp_path, clean_urls=True, **options)
+        assert get(files, "/blog").body == b"all posts"
+        assert get(files, "/blog/first").body == b"one post"
+    assert get(Files(tmp_path, clean_urls=True), "/blog/").status == 404
+    write(tmp_path / "blog" / "index.html", b"index")
+    assert get(Files(tmp_path, clean_urls=True), "/blog/").body == b"index"
+    assert get(Files(tmp_path), "/blog").headers["location"] == "./blog/"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/apt/./Packages",
+        "/apt//Packages",
+        "//apt/Packages",
+        "/./apt/Packages",
+        "/apt/../apt/Packages",
+        "/apt/x/../Packages",
+        "/../../apt/Packages",
+        "/apt/%2e/Packages",
+        "/apt/%2E%2e/apt/Packages",
+        "/apt%2FPackages",
+        "/apt/.//.././/./apt///Packages",
+    ],
+)
+def test_dot_segments_and_double_slashes_are_removed(tmp_path: Path, path: str) -> None:
+    """apt asks for ``./Packages`` in each flat repository."""
+    write(tmp_path / "apt" / "Packages", b"Package: hello")
+    files = Files(tmp_path)
+    for _ in range(2):
+        seen = get(files, path)
+        assert (seen.status, seen.body) == (200, b"Package: hello")
+    assert call(files, "HEAD", path).status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../secret",
+        "/..",
+        "/../",
+        "/a/../../secret",
+        "/%2e%2e/secret",
+        "/..%2Fsecret",
+        "/.%2e//secret",
+        "/..%5csecret",
+        "/a.txt/../../secret",
+    ],
+)
+def test_no_dot_segment_leads_above_the_folder(tmp_path: Path, path: str) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    write(tmp_path / "files" / "a.txt", b"hello")
+    assert get(Files(tmp_path / "files"), path).status == 404
+    at = {"SCRIPT_NAME": "/static"}
+    assert call(Files(tmp_path / "files"), "GET", path, **at).status == 404
+
+
+@pytest.mark.parametrize("path", ["/a.txt/", "/a.txt/.", "/a.txt//", "/a.txt/b/..", "/.hidden", "/./.hidden"])
+def test_a_slash_after_a_file_and_a_hidden_name_stay_404(tmp_path: Path, path: str) -> None:
+    write(tmp_path / "a.txt", b"hello")
+    write(tmp_path / ".hidden", b"hello")
+    assert get(Files(tmp_path), path).status == 404
+
+
+def test_other_spellings_of_a_path_do_not_fill_the_cache(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(hot, "_SETTLED_NS", -SECOND)
+    write(tmp_path / "a", b"hello")
+    files = Files(tmp_path)
+    for path in ("/a", "//a", "/./a", "/b/../a"):
+        assert get(files, path).body == b"hello"
+    assert [path for path, _ in files._hot._kept] == ["/a"]
+
+
 def test_dotfiles_are_shown_only_with_the_option(tmp_path: Path) -> None:
     write(tmp_path / ".env", b"secret")
     write(tmp_path / ".well-known" / "security.txt", b"contact")
@@ -113,6 +191,28 @@ def test_redirects_are_right_below_a_mount_point(tmp_path: Path) -> None:
     assert call(files, "GET", "/sub", **at).headers["location"] == "./sub/"
 
 
+@pytest.mark.parametrize(
+    ("sent", "location"),
+    [
+        ("/a%2Fsub", "./a/sub/"),
+        ("/a/sub", "./sub/"),
+        ("/./a//sub", "./sub/"),
+        ("//a%2fsub?x=%2F", "./a/sub/?x=%2F"),
+        ("http://test/a%2Fsub", "./a/sub/"),
+    ],
+)
+def test_a_redirect_starts_from_the_path_as_it_was_sent(tmp_path: Path, sent: str, location: str) -> None:
+    """For a client ``/a%2Fsub`` is one segment, from which ``./sub/`` leads to another folder."""
+    write(tmp_path / "a" / "sub" / "index.html", b"page")
+    for name in ("REQUEST_URI", "RAW_URI"):
+        for mount in ("", "/m"):
+            uri = sent.replace("test/", f"test{mount}/") if "://" in sent else mount + sent
+            seen = call(
+                Files(tmp_path), "GET", sent.removeprefix("http://test"), SCRIPT_NAME=mount, **{name: uri}
+            )
+            assert (seen.status, seen.headers["location"]) == (301, location)
+
+
 @pytest.mark.parametrize(("name", "location"), [("a:b", "./a%3Ab/"), ("ü", "./%C3%BC/"), ("a b", "./a%20b/")])
 def test_a_redirect_leads_to_the_folder_and_no_other_host(tmp_path: Path, name: str, location: str) -> None:
     write(tmp_path / name / "index.html", b"page")
@@ -128,7 +228,7 @@ def test_a_folder_without_index_and_listing_is_404(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("/a/b", "a/b"), ("/", ""), ("", ""), ("//a", "/a"), ("/\xc3\xbc", "ü"), ("a", None), ("/\xff", None)],
+    [("/a/b", "a/b"), ("/", ""), ("", ""), ("//a", "a"), ("/\xc3\xbc", "ü"), ("a", None), ("/\xff", None)],
 )
 def test_a_path_has_the_name_after_its_slash(path: str, name: str | None) -> None:
     assert name_of(path) == name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.files.conftest import LONG_AGO, SECOND, get, write
+from tests.files.conftest import LONG_AGO, SECOND, call, get, write
 from wsgiserve.files import Files
 from wsgiserve.files.store import Version
 from wsgiserve.files.validators import settle, validators_of
@@ -34,6 +34,36 @@ def test_a_tag_is_the_same_on_every_replica(tmp_path: Path) -> None:
 )
 def test_a_tag_is_weak_until_the_tick_of_the_clock_is_over(modified: int, now: int, weak: bool) -> None:
     assert validators_of(Version(modified, 1), now_ns=now).etag.startswith("W/") is weak
+
+
+@pytest.mark.parametrize(
+    ("changed", "weak"),
+    [(7 * SECOND + 1, False), (8 * SECOND - 1, True), (8 * SECOND + 1, True)],  # now, and by a clock ahead
+)
+def test_a_time_in_the_future_makes_no_tag_weak_for_long(changed: int, weak: bool) -> None:
+    version = Version(99 * SECOND, 1, changed)
+    assert validators_of(version, now_ns=8 * SECOND).etag.startswith("W/") is weak
+
+
+def test_a_file_from_the_future_is_resumed_replaced_and_deleted(tmp_path: Path) -> None:
+    write(tmp_path / "a", b"hello", age=-86400)
+    files = Files(tmp_path, upload=True, delete=True)
+    tag = settled_tag(files, "/a")
+    part = get(files, "/a", f"If-Range: {tag}", "Range: bytes=1-2")
+    assert (part.status, part.body) == (206, b"el")
+    assert call(files, "PUT", "/a", (("If-Match", tag),), body=b"new").status == 200
+    os.utime(tmp_path / "a", (time.time() + 86400,) * 2)
+    tag = settled_tag(files, "/a")
+    assert call(files, "DELETE", "/a", (("If-Match", tag),)).status == 204
+
+
+def settled_tag(files: Files, path: str) -> str:
+    """Return the tag once it is strong; a file that was just written has a weak one."""
+    deadline = time.monotonic() + 20
+    while (tag := get(files, path).headers["etag"]).startswith("W/"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return tag
 
 
 def test_last_modified_is_never_in_the_future() -> None:

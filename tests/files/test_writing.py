@@ -345,7 +345,22 @@ def test_uploads_and_deletions_have_an_option_each(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/sub", "/a/", "//a", "/../a", "/.env", "/nul.txt", "/%FF", "/other/a"]
+    "path",
+    [
+        "/",
+        "/sub",
+        "/a/",
+        "//a",
+        "/../a",
+        "/./a",
+        "/sub/../a",
+        "/a/.",
+        "/..",
+        "/.env",
+        "/nul.txt",
+        "/%FF",
+        "/other/a",
+    ],
 )
 def test_a_path_that_cannot_be_a_file_is_refused(send: Send, folder: Path, path: str) -> None:
     (folder / "sub").mkdir()
@@ -443,3 +458,8 @@ def test_the_methods_are_those_of_the_options(folder: Path) -> None:
         (True, False): ("PUT", "POST"),
         (True, True): ("PUT", "POST", "DELETE"),
     }
+
+
+def test_a_length_that_no_file_has_is_413(tmp_path: Path) -> None:
+    """Our server refuses such a request itself; others pass it on, with more digits than int() takes."""
+    assert call(Files(tmp_path, upload=True), "PUT", "/a", CONTENT_LENGTH="9" * 4300).status == 413

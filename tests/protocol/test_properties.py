@@ -14,10 +14,11 @@ import random
 import re
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from . import fuzz
+from .cases import CASES
 from .driver import random_split, read, single_bytes
 from .oracles import ORACLES, disagreement
 
@@ -198,3 +199,109 @@ def test_fuzzer_finds_nothing():
     assert tried["inputs"] == 6000
     assert tried["requests"] > 500
     assert tried["answered 400"] > 500
+
+
+# -- the earliest answer
+
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
+CHUNKS = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+LAST_CHUNK = CHUNKS + b"0\r\n"
+SMALL = {"max_line": 60, "max_head": 60, "max_fields": 10, "max_body": 0x1000}
+
+
+@pytest.mark.parametrize(
+    ("beginning", "status"),
+    [
+        (b"\xff", 400),
+        (b"G\x00", 400),
+        (b" ", 400),
+        (b"\n", 400),
+        (b"\r ", 400),
+        (b"GET\t", 400),
+        (b"GET\r", 400),
+        (b"GET  ", 400),
+        (b"GET /\x80", 400),
+        (b"GET /\r", 400),
+        (b"GET / F", 400),
+        (b"GET / HTTP/x", 400),
+        (b"GET / HTTP/1.1 ", 400),
+        (b"GET / HTTP/1.1\n", 400),
+        (b"GET / HTTP/1.1\r\r", 400),
+        (b"GET / HTTP/2.0\r\n", 505),
+        (b"GET /" + b"a" * 56, 414),
+        (HEAD + b" ", 400),
+        (HEAD + b":", 400),
+        (HEAD + b"X ", 400),
+        (HEAD + b"X\r", 400),
+        (HEAD + b"X: a\x00", 400),
+        (HEAD + b"X: a\n", 400),
+        (HEAD + b"X: a\rb", 400),
+        (HEAD + b"\rX", 400),
+        (HEAD + b"X:\r\n" * 9 + b"Z", 431),
+        (HEAD + b"X: " + b"a" * 49, 431),
+        (CHUNKS + b"g", 400),
+        (CHUNKS + b" ", 400),
+        (CHUNKS + b"\r", 400),
+        (CHUNKS + b"-", 400),
+        (CHUNKS + b"0x", 400),
+        (CHUNKS + b"0" * 17, 400),
+        (CHUNKS + b"1001", 413),
+        (CHUNKS + b"800\r\n" + b"x" * 0x800 + b"\r\n801", 413),
+        (CHUNKS + b"5 \r", 400),
+        (CHUNKS + b"5 a", 400),
+        (CHUNKS + b"5;a\x00", 400),
+        (CHUNKS + b"5\n", 400),
+        (CHUNKS + b"1;" + b"a" * 4095, 400),
+        (CHUNKS + (b"1;" + b"a" * 3998 + b"\r\nx\r\n") * 4 + b"1;" + b"a" * 388, 400),
+        (CHUNKS + b"1\r\nxy", 400),
+        (CHUNKS + b"1\r\nx\n", 400),
+        (CHUNKS + b"1\r\nx\rx", 400),
+        (LAST_CHUNK + b" ", 400),
+        (LAST_CHUNK + b"X ", 400),
+        (LAST_CHUNK + b"X: a\x00", 400),
+        (LAST_CHUNK + b"X: a\n", 400),
+        (LAST_CHUNK + b"X: " + b"a" * 4094, 400),
+        (LAST_CHUNK + b"A: b\r\n" * 10 + b"X", 431),
+        (LAST_CHUNK + (b"X: " + b"a" * 4000 + b"\r\n") * 4 + b"X: " + b"a" * 362, 431),
+    ],
+    ids=lambda value: repr(value[-12:]) if isinstance(value, bytes) else None,
+)
+def test_a_byte_that_nothing_can_make_right_is_refused_when_it_arrives(beginning, status):
+    for pieces in ([beginning], single_bytes(beginning), [beginning[:-1], beginning[-1:]]):
+        assert read(pieces, **SMALL).status == status
+    assert read([beginning[:-1]], **SMALL).refusal is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [case for case in CASES if len(case.data) < 400], ids=lambda case: case.id)
+def test_verdict_on_each_beginning_is_that_of_its_bytes(case):
+    for end in range(len(case.data) + 1):
+        beginning = case.data[:end]
+        whole = read([beginning], **case.limits)
+        assert read(single_bytes(beginning), **case.limits).verdict == whole.verdict
+
+
+# Ends of a line, of which one completes whatever is not refused; its meaning may be refused then.
+ENDS = [
+    *(b"G / HTTP/1.1\r\n"[start:] for start in range(16)),
+    *(b"a:\r\n"[start:] for start in range(5)),
+    *(b"2;\r\n"[start:] for start in range(5)),
+    *(b"xx\r\n"[start:] for start in range(5)),
+]
+MEANING = {
+    "the request target is in none of the forms for this method",
+    "HTTP/1.1 and HTTP/1.0 are served here, no other version",
+    "an HTTP/1.1 request without a Host field",
+}
+
+
+@settings(max_examples=2000)
+@given(
+    st.sampled_from([b"", b"GET / HTTP/1.1\r\n", HEAD, CHUNKS, CHUNKS + b"2\r\n", LAST_CHUNK]),
+    st.lists(st.sampled_from([bytes([byte]) for byte in b"Ga/12 ;:\r\n\t\x00\xff"]), max_size=5),
+)
+def test_a_line_that_is_not_refused_can_be_completed(before, pieces):
+    data = before + b"".join(pieces)
+    if read([data]).refusal is None:
+        refusals = [read([data + end]).refusal for end in ENDS]
+        assert any(refusal is None or refusal.detail in MEANING for refusal in refusals)

@@ -12,8 +12,8 @@ import pytest
 
 from tests.server.apps import answer, checked
 from tests.server.client import SECONDS, get, wait_until
+from tests.server.conftest import UncheckedConfig
 from tests.server.descriptors import no_descriptor_left
-from wsgiserve.config import make_config
 from wsgiserve.server import shutdown
 from wsgiserve.server.connections import EVICTED_PART, LINGER_SECONDS, Connections
 from wsgiserve.server.http.gateway import Gateway
@@ -46,7 +46,7 @@ class Table:
 
     def __init__(self, stack, app, **options):
         self.stack = stack
-        config = make_config(access_log=False, **options)
+        config = UncheckedConfig(access_log=False, **options)
         self.gateway = Gateway(checked(app), config)
         self.poller = NotingPoller()
         self.shutdown = Shutdown()

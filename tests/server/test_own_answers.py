@@ -235,6 +235,27 @@ def test_request_whose_deadline_has_passed_is_408(log, beginning):
     assert_logged_once(log, 408)
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["by-the-loop", "by-the-app"])
+def test_chunk_size_that_is_wrong_is_answered_before_its_line_ends(serving, large):
+    @checked
+    def app(environ, start_response):
+        environ["wsgi.input"].read(-1)
+        raise AssertionError("the body is incomplete")
+
+    chunk = b"x" * (1_500_000 if large else 5)
+    with serving(app) as server, Client(server) as client:
+        client.send(get("/", "Transfer-Encoding: chunked", method="POST"))
+        client.send(b"%x\r\n%b\r\n5z" % (len(chunk), chunk))
+        assert_refused(client, 400)
+
+
+@pytest.mark.parametrize("beginning", [b"GET  ", get()[:-2] + b"X "], ids=["line", "field"])
+def test_head_that_is_wrong_is_answered_before_its_line_ends(serving, beginning):
+    with serving(HELLO) as server, Client(server) as client:
+        client.send(beginning)
+        assert_refused(client, 400)
+
+
 def test_nothing_is_answered_behind_a_refusal():
     with Lone(HELLO) as client:
         client.send(get() + b"GET / HTTP/1.1\r\n\r\n" + get())

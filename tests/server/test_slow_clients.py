@@ -352,6 +352,23 @@ def test_body_that_drips_is_given_up(serving, log, length):
     assert_logged_once(log, 408)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [1_000_000, 2_000_000], ids=["in-memory", "streamed"])
+def test_fast_beginning_buys_no_time_for_a_body_that_drips(serving, log, length):
+    """At 1,000 bytes a second, the average of the beginning would last for a quarter of an hour."""
+
+    @checked
+    def app(environ, start_response):
+        environ["wsgi.input"].read(-1)
+        raise AssertionError("the body is incomplete")
+
+    with serving(app, stall_timeout=0.1, min_rate=1000) as server, Client(server) as client:
+        client.send(get("/", f"Content-Length: {length}", method="POST") + b"x" * 900_000)
+        wait_until(lambda: drips(client))
+        assert_refused(client, 408)
+    assert_logged_once(log, 408)
+
+
 def drips(client):
     """Send a byte; whether an answer has come instead of a wish for more."""
     client.send(b"x")

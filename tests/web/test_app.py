@@ -267,3 +267,20 @@ def test_routes_lists_rules_methods_endpoints_and_parameters(shop):
     assert (file.rule, sorted(file.methods), file.endpoint) == ("/files/{name:path}", ["GET", "HEAD"], "file")
     assert [(known.name, known.converter) for known in file.parameters] == [("name", "path")]
     assert pages.view(page="x") == "x"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"max_data": "10M"}, ValueError),
+        ({"max_data": -1}, ValueError),
+        ({"max_form_memory": 1e6}, ValueError),
+        ({"max_form_parts": True}, ValueError),
+        ({"debug": "0"}, TypeError),
+        ({"debug": None}, TypeError),
+    ],
+    ids=str,
+)
+def test_a_wrong_option_is_an_error_at_construction(options, error):
+    with pytest.raises(error, match=f"{next(iter(options))} is "):
+        App(**options)

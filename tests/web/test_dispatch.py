@@ -289,8 +289,27 @@ def test_options_and_405_list_the_methods_sorted(client, path, allow):
 
 @pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
 @pytest.mark.parametrize("method", ["get", "Get", "BREW", "get-it", "-"])
-def test_a_method_without_a_view_is_405(app, send, method):
-    assert send(app, b"/users/me", method).status_int == 405
+def test_a_method_that_nobody_knows_is_501(app, send, method):
+    """RFC 9110 section 9.1. One that some route has is known, and a 405 elsewhere."""
+    assert send(app, b"/users/me", method).status_int == 501
+
+
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+def test_a_method_of_another_route_is_405(send):
+    app = App()
+    app.get("/tea")(lambda: "tea")
+    assert send(app, b"/tea", "BREW").status_int == 501
+    app.route("/coffee", methods=["BREW"])(lambda: "coffee")
+    assert send(app, b"/tea", "BREW").status_int == 405
+    assert send(app, b"/coffee", "BREW").status_int == 200
+
+
+def test_a_slash_is_added_to_the_path_as_it_was_sent():
+    """For a client ``/a%2Fb`` is one segment, from which ``./b/`` leads elsewhere."""
+    app = App()
+    app.get("/{one}/{two}/")(lambda one, two: one + two)
+    answer = TestApp(app).get("/a/b?x=1", extra_environ={"REQUEST_URI": "/a%2Fb?x=1"}, status=308)
+    assert answer.headers["Location"] == "./a/b/?x=1"
 
 
 def test_options_without_a_route_is_404(client):

@@ -77,3 +77,31 @@ def test_too_deep_nesting_is_an_error():
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=20))
 def test_json_values_come_back(value):
     assert json.loads(encode_json(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
+        (Decimal("1.10"), "1.10"),
+        (Color.RED, "red"),
+        (Size.LARGE, "3"),
+        (PurePosixPath("a/b"), "a/b"),
+        (7, "7"),
+        (True, "true"),
+        (None, "null"),
+    ],
+    ids=repr,
+)
+def test_what_has_a_text_in_json_may_be_a_key(key, text):
+    for value in ({key: 1}, [{key: Point(1, {key: 2})}], Point({key: 1}, ({key: Color.RED},))):
+        encoded = json.loads(encode_json(value))
+        assert text in json.dumps(encoded)
+    assert json.loads(encode_json({key: {key: [1]}})) == {text: {text: [1]}}
+
+
+def test_keys_that_become_one_key_are_an_error():
+    with pytest.raises(ValueError, match="two keys of a dict are '2026-01-02'"):
+        encode_json({date(2026, 1, 2): 1, "2026-01-02": 2})

@@ -182,3 +182,36 @@ def test_the_text_of_a_long_field_is_cut():
 
     assert text.startswith("y" * 17)
     assert len(text) < 500_000
+
+
+def part_in(charset, value):
+    """Return a form of one field in a charset."""
+    head = f'--x\r\nContent-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset={charset}'
+    return f"{head}\r\n\r\n".encode() + value + b"\r\n--x--\r\n"
+
+
+@pytest.mark.parametrize(
+    "charset", ["ISO-8859-1", '"iso-8859-1"', "latin1", "windows-1252", "UTF-8", "utf8", "utf-16le"]
+)
+def test_a_field_has_the_charset_of_its_part(post, charset):
+    value = "gr\u00fc\u00dfe".encode(charset.strip('"'))
+    answer = post("/form", part_in(charset, value), CONTENT_TYPE=MULTIPART)
+
+    assert answer.json["form"] == {"a": ["gr\u00fc\u00dfe"]}
+
+
+def test_an_urlencoded_form_has_its_charset(client):
+    answer = client.post(
+        "/form", "a=%FC&b=\xfc".encode("latin-1"), content_type=f"{FORM}; charset=ISO-8859-1"
+    )
+
+    assert answer.json["form"] == {"a": ["\u00fc"], "b": ["\u00fc"]}
+
+
+@pytest.mark.parametrize("charset", ["nonsense", "utf-7", "punycode", "rot13", "base64", "idna", "x" * 50])
+def test_an_unknown_charset_is_400(post, charset):
+    answer = post("/form", part_in(charset, b"1"), CONTENT_TYPE=MULTIPART)
+
+    assert answer.status_int == 400
+    assert "is not known" in answer.text
+    assert post("/form", b"a=1", CONTENT_TYPE=f"{FORM}; charset={charset}").status_int == 400

@@ -38,6 +38,13 @@ def view(request):
         ("application/json;q=0, */*", "text/html"),  # the most precise range decides
         ("text/*;q=0, */*;q=0.1", "application/json"),
         ("text/csv;q=0.1, text/csv;header=present", "text/csv"),
+        ("*; q=.2", "application/json"),
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "text/html"),  # Java's HttpURLConnection
+        ("text/csv;q=1.", "text/csv"),
+        ("text/csv;q=0., text/html;q=.1", "text/html"),
+        ("text/csv;q=.9;v=1, text/html;q=.5", "text/csv"),  # the weight is not last
+        ('text/csv;a="x,y;q=0";Q=0.4, text/html;q=0.3', "text/csv"),
+        ("text/html;q=x, text/csv;q=0.001", "text/csv"),
     ],
 )
 def test_the_preferred_type_is_chosen(accept, chosen):
@@ -59,6 +66,11 @@ def test_nothing_to_offer_is_an_error_of_the_view(caplog):
 
     assert TestApp(app).get("/", status=500)
     assert "negotiate() has nothing to offer" in caplog.text
+
+
+def test_an_endless_quote_is_read_in_no_time():
+    for field in ('"' * 65_001, '"' + '\\"' * 32_000 + "\\", ';"' * 32_000, "," * 65_000, "a;q=" * 16_000):
+        assert media_ranges(f"text/csv, {field}")["text/csv"] == 1
 
 
 def test_the_most_precise_range_decides():

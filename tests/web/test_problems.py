@@ -104,6 +104,9 @@ def test_a_client_that_names_no_type_gets_the_description_as_text(client, path, 
         "application/json, text/javascript, */*; q=0.01",  # jQuery
         "application/json, text/html",
         "application/*",
+        "application/json;q=.9",
+        "application/json;q=1.",
+        "text/html;q=0.5, application/json;q=.9;v=1",
     ],
 )
 def test_a_client_that_names_json_gets_a_problem_document(client, accept):

@@ -357,3 +357,14 @@ def test_the_id_comes_from_the_server_or_else_from_a_well_formed_field(client, s
     assert client.get("/id", headers=headers).json == {"id": id}
     environ = {"wsgiserve.request_id": "server's"}
     assert client.get("/id", headers=headers, extra_environ=environ).json == {"id": "server's"}
+
+
+def test_a_body_as_text_has_its_charset():
+    app = App()
+    app.post("/")(lambda request: request.get_data(as_text=True))
+    client = TestApp(app)
+
+    assert client.post("/", b"\xfc", content_type="text/plain; charset=ISO-8859-1").text == "ü"
+    assert client.post("/", "ü".encode(), content_type="text/plain").text == "ü"
+    assert client.post("/", b"\xfc", content_type="text/plain").text == "\ufffd"
+    assert "is not known" in client.post("/", b"a", content_type="text/plain; charset=zip", status=400)

@@ -13,7 +13,7 @@ from werkzeug.routing import Map, RequestRedirect, Rule
 
 from wsgiserve.web import App
 from wsgiserve.web.converters import CONVERTERS
-from wsgiserve.web.routing import RouteTable
+from wsgiserve.web.routing import RouteTable, SlashMissing
 
 
 def test_a_decorator_without_its_rule_is_an_error_that_shows_the_right_form():
@@ -139,7 +139,7 @@ def verdict(match):
         return 404
     except MethodNotAllowed as error:
         return 405, {*error.valid_methods} - {"OPTIONS"}
-    except RequestRedirect:
+    except (RequestRedirect, SlashMissing):
         return 308
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 from wsgiref.util import FileWrapper
@@ -68,7 +69,6 @@ def test_the_server_s_file_wrapper_gets_the_open_file(path):
         ("a.json", "application/json"),
         ("a.PNG", "image/png"),
         ("a.tar.gz", "application/gzip"),
-        ("a.svgz", "application/gzip"),
         ("a.tar.Z", "application/octet-stream"),
         ("a.nonsense", "application/octet-stream"),
         ("a", "application/octet-stream"),
@@ -80,6 +80,16 @@ def test_the_name_gives_the_type_and_there_is_no_coding(tmp_path, name, content_
 
     assert answer.headers["Content-Type"] == content_type
     assert "Content-Encoding" not in answer.headers
+
+
+def test_a_format_that_is_always_compressed_has_its_coding(tmp_path):
+    """Browsers show an .svgz only with it."""
+    (tmp_path / "a.svgz").write_bytes(gzip.compress(b"<svg/>"))
+    answer = client_of(tmp_path / "a.svgz").get("/")
+
+    assert answer.headers["Content-Type"] == "image/svg+xml"
+    assert answer.body == b"<svg/>"  # WebTest has undone the coding.
+    assert client_of(tmp_path / "a.svgz", mimetype="a/b").get("/").body.startswith(b"\x1f\x8b")
 
 
 def test_type_and_headers_may_be_given(path):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import socket
 import sys
+from collections.abc import Sequence
 
 from wsgiserve.config.binds import is_loopback
 from wsgiserve.server.console import EXIT_USAGE, fail
 
 
-def choose_address(bind: str | None, auth: str | None, *, writable: bool) -> str:
+def choose_address(bind: str | None, auth: Sequence[str] | None, *, writable: bool) -> str:
     """Return the address to listen on, "" for all addresses; warn on standard error of risks."""
     with_port = re.fullmatch(r"([^:]*|\[.*\]):([0-9]+)", bind or "")
     if with_port is not None:

@@ -10,10 +10,10 @@ import functools
 import io
 import os
 import re
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from wsgiref.util import is_hop_by_hop
 
 import click
 
@@ -41,8 +41,6 @@ Examples:
 """
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.6.2
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # §5.5
 
 
 class _Port(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5
@@ -70,6 +68,19 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only since cl
         return int(match[1]) * _UNITS[match[2]]
 
 
+class _Credentials(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5
+    """``USER:HASH``. An environment variable may have several, separated by spaces."""
+
+    name = "credentials"
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """Split as a shell does, so that quoted values stand for themselves."""
+        try:
+            return shlex.split(rv)
+        except ValueError:  # an unclosed quote
+            return [rv]
+
+
 def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) -> None:
     if not user:
         return
@@ -80,7 +91,8 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     else:
         password = sys.stdin.readline().removesuffix("\n")
     try:
-        click.echo(make_credentials(user, password))
+        # In quotes, because a shell would replace what follows each $.
+        click.echo(shlex.quote(make_credentials(user, password)))
     except ValueError as error:
         raise click.BadParameter(f"{error}.", ctx, param) from None
     ctx.exit()
@@ -114,6 +126,14 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     multiple=True,
     help="Add a header field to every response; may be given several times.",
 )
+@click.option(
+    "--type",
+    "types",
+    metavar="SUFFIX TYPE",
+    nargs=2,
+    multiple=True,
+    help="Send files with this suffix as this media type, such as .foo text/plain; may be repeated.",
+)
 @click.option("--cors", is_flag=True, help="Let the pages of every other site read the files.")
 @click.option("--spa", is_flag=True, help="Answer unknown paths with index.html, for single-page apps.")
 @click.option("--clean-urls", is_flag=True, help="Serve lyrics.html at /lyrics.")
@@ -128,7 +148,20 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     show_default=True,
     help="Refuse uploads larger than this, such as 500M; 0 is no limit.",
 )
-@click.option("--auth", metavar="USER:HASH", help="Require this user and password; --hash makes the value.")
+@click.option(
+    "--auth",
+    type=_Credentials(),
+    metavar="USER:HASH",
+    multiple=True,
+    help="Require this user and password; --hash makes the value. May be given once for each user.",
+)
+@click.option(
+    "--allow-host",
+    "hosts",
+    metavar="NAME",
+    multiple=True,
+    help="Without --auth, trust this host name too, such as a proxy's; may be given several times.",
+)
 @click.option("--qr", is_flag=True, help="Show the URL as a QR code, for a phone.")
 @click.option(
     "--hash",
@@ -136,7 +169,7 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     is_eager=True,
     expose_value=False,
     callback=_print_hash,
-    help="Ask for a password, print USER:HASH for --auth, and exit.",
+    help="Ask for a password, print USER:HASH for --auth in quotes, and exit.",
 )
 @functools.partial(server_options, without={"bind", "max_body", "socket_mode", "socket_owner"}, workers=False)
 def command(
@@ -145,7 +178,9 @@ def command(
     directory: str,
     protocol: str,
     headers: tuple[tuple[str, str], ...],
-    auth: str | None,
+    types: tuple[tuple[str, str], ...],
+    auth: tuple[str, ...],
+    hosts: tuple[str, ...],
     qr: bool,
     cors: bool,
     spa: bool,
@@ -166,7 +201,11 @@ def command(
 
     for name, value in headers:
         _check_header(name, value)
-    app: WSGIApplication = Files(
+    _check_auth(auth)
+    _check_hosts(hosts)
+    writable = upload or delete
+    bind = choose_address(bind, auth, writable=writable)
+    app = Files(
         directory,
         listing=True,
         archive=archive,
@@ -177,10 +216,9 @@ def command(
         clean_urls=clean_urls,
         cors=cors,
         headers=headers,
+        types=_checked_types(types),
+        guard=_guard(auth, hosts, reads=is_loopback(bind) and not cors),
     )
-    writable = upload or delete
-    app = _guarded(app, auth, writable=writable)
-    bind = choose_address(bind, auth, writable=writable)
     if protocol == "HTTP/1.0":
         options["keep_alive"] = 0
     if upload:
@@ -208,26 +246,57 @@ def command(
     )
 
 
-def _guarded(app: WSGIApplication, auth: str | None, *, writable: bool) -> WSGIApplication:
+def _guard(
+    auth: Sequence[str], hosts: Sequence[str], *, reads: bool
+) -> Callable[[WSGIApplication], WSGIApplication]:
+    """Ask for a password; without ``auth`` check the Host of writes, and with ``reads`` of every request."""
     from wsgiserve.files.auth import BasicAuth
     from wsgiserve.files.hosts import OwnHostOnly
 
-    if not auth:
-        return OwnHostOnly(app) if writable else app
+    if auth:
+        return functools.partial(BasicAuth, credentials=auth)
+    return functools.partial(OwnHostOnly, allowed=hosts, reads=reads)
+
+
+def _check_auth(auth: Sequence[str]) -> None:
+    from wsgiserve.files.auth import read_credentials
+
     try:
-        return BasicAuth(app, auth)
-    except ValueError:
-        fail("--auth: this is not USER:HASH; make it with: wsgiserve files --hash USER", EXIT_USAGE)
+        if auth:
+            read_credentials(auth)
+    except ValueError as error:
+        fail(f"--auth: {error}; make it with: wsgiserve files --hash USER", EXIT_USAGE)
+
+
+def _check_hosts(hosts: Sequence[str]) -> None:
+    from wsgiserve.files.hosts import check_host
+
+    try:
+        for name in hosts:
+            check_host(name)
+    except ValueError as error:
+        fail(f"--allow-host: {error}", EXIT_USAGE)
 
 
 def _check_header(name: str, value: str) -> None:
-    if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+    from wsgiserve.files.policy import checked_field
+
+    try:
+        checked_field((name, value))
+    except ValueError as error:
+        fail(f"--header: {error}; write two words: --header NAME VALUE", EXIT_USAGE)
+
+
+def _checked_types(types: Sequence[tuple[str, str]]) -> dict[str, str]:
+    from wsgiserve.files.options import types_by_suffix
+
+    try:
+        return types_by_suffix(dict(types))
+    except ValueError as error:
         fail(
-            f"--header: {name!r} {value!r} is no header field; write two words: --header NAME VALUE",
+            f"--type: {str(error).removeprefix('types: ')}; write two words: --type .foo text/plain",
             EXIT_USAGE,
         )
-    if is_hop_by_hop(name) or name.lower() == "content-length":
-        fail(f"--header: {name} is the server's own", EXIT_USAGE)
 
 
 def _qr_printer() -> Callable[[str], str]:

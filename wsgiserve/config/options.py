@@ -170,6 +170,13 @@ class Config:
     max_body: int = _option(
         1 << 30, "Answer 413 if a request body is larger than this; 0 is no limit.", "BYTES", least=0
     )
+    max_buffered: int = _option(
+        1 << 28,
+        "Keep at most this much of bodies and responses for slow clients; above it, threads wait for them. 0 "
+        "is no limit.",
+        "BYTES",
+        least=0,
+    )
 
     def __post_init__(self) -> None:
         if not self.bind:

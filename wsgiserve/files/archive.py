@@ -5,7 +5,11 @@
 * A zip ends with a directory of all its members, which stays in memory until then. So the number of members
   is limited. A tar has no directory and no limit.
 * If a file becomes shorter meanwhile, an exception cuts the response: nobody takes half an archive for a
-  whole one. A file that is removed or hidden meanwhile is left out.
+  whole one.
+* The last member names what the archive is without, and why, if anything was left out: names that cannot be
+  files elsewhere, and files that cannot be opened. What is hidden on purpose is not named.
+* A zip can be unpacked while it arrives. So a member is deflated or empty, never stored: in a stream the
+  length comes after the member (APPNOTE 4.4.4, bit 3), and readers cannot find the end of a stored one.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import contextlib
 import itertools
 import stat
 import tarfile
+import threading
 import time
 import zipfile
 import zlib
@@ -28,9 +33,11 @@ from wsgiserve.files.tree import walk
 MOST_MEMBERS = 100_000
 """Most members of a zip. The directory of so many takes about 60 MB of memory."""
 
+MOST_AT_ONCE = 16
+_room = threading.BoundedSemaphore(MOST_AT_ONCE)
+
 _LEVEL = 1  # Higher levels are slower than most networks.
-# Files that do not get smaller are "deflated" at level 0. They cannot be stored: in a stream the length comes
-# after the member (APPNOTE 4.4.4, bit 3), and streaming readers cannot find the end of a stored member.
+# Files that do not get smaller are "deflated" at level 0.
 # fmt: off
 _COMPRESSED = (
     ".7z", ".aac", ".apk", ".avif", ".br", ".bz2", ".docx", ".epub", ".flac", ".gif", ".gz", ".heic",
@@ -40,6 +47,12 @@ _COMPRESSED = (
 )
 # fmt: on
 _TAR_BLOCK = 512
+_LEFT_OUT = "LEFT-OUT"
+_MOST_NAMED = 1000
+
+
+class TooManyArchives(Exception):
+    """As many archives are being made as may be."""
 
 
 class TooManyMembers(Exception):
@@ -69,6 +82,34 @@ FORMATS: dict[str, tuple[str, Callable[[Store, str], Iterator[bytes]]]] = {
 """By suffix: the media type of an archive, and the function that makes one."""
 
 
+class Packing:
+    """An archive that is being made, which is one of few: each holds a thread until its client has it all.
+
+    ``make`` returns its blocks. Raise ``TooManyArchives``, or what ``make`` raises.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[bytes]]) -> None:
+        if not _room.acquire(blocking=False):
+            raise TooManyArchives(f"{MOST_AT_ONCE} archives are being made; try again later.")
+        self._open = True
+        self._blocks: Iterator[bytes] = iter(())
+        try:
+            self._blocks = make()
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._blocks
+
+    def close(self) -> None:
+        """Close the file that is being packed, and make room for another archive."""
+        if self._open:
+            self._open = False
+            getattr(self._blocks, "close", lambda: None)()
+            _room.release()
+
+
 class _Sink:
     """A file that ``zipfile`` writes to; it cannot seek, and ``take`` empties it after each block."""
 
@@ -88,16 +129,64 @@ class _Sink:
         return taken
 
 
+class _LeftOut:
+    """What an archive is without, though nobody hid it."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._lines: list[str] = []
+        self._count = 0
+        self._taken: set[str] = set()
+        self.look_into("")
+
+    def meet(self, path: str, entry: Entry) -> None:
+        """Note what the archive is without in a folder, and which name is taken."""
+        if path.startswith(_LEFT_OUT):
+            self._taken.add(path)
+        if entry.kind == "folder":
+            self.look_into(path)
+
+    def look_into(self, path: str) -> None:
+        try:
+            found = self._store.left_out(join(self._name, path) if path else self._name)
+        except FileNotFoundError:
+            self.add(path)
+            return
+        for leaf, reason in found:
+            self.add(join(path, leaf), reason)
+
+    def add(self, path: str, reason: str = "it was removed, or cannot be opened") -> None:
+        self._count += 1
+        if self._count <= _MOST_NAMED:
+            self._lines.append(f"{path!r}: {reason}\n")
+
+    def member(self) -> tuple[str, bytes] | None:
+        """Return the name and the content of the member that tells it; None if nothing was left out."""
+        if not self._count:
+            return None
+        name = next(
+            name
+            for number in itertools.count()
+            if (name := f"{_LEFT_OUT}{number or ''}.txt") not in self._taken
+        )
+        more = self._count - len(self._lines)
+        lines = ["This archive is without:\n", *self._lines, *([f"and {more} more\n"] if more else [])]
+        return name, "".join(lines).encode("utf-8", "backslashreplace")
+
+
 def _zip(store: Store, name: str) -> Iterator[bytes]:
-    sink = _Sink()
+    sink, left_out = _Sink(), _LeftOut(store, name)
     with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_DEFLATED) as archive:
         for path, entry in walk(store.entries, name):
+            left_out.meet(path, entry)
             info = _zip_info(path, entry)
             if entry.kind == "folder":
-                archive.writestr(info, b"")
+                archive.mkdir(info)
                 continue
             with _opened(store, join(name, path)) as stored:
                 if stored is None:
+                    left_out.add(path)
                     continue
                 info.file_size = stored.size  # zipfile chooses 32 or 64 bits for the length by this
                 with archive.open(info, "w") as member:
@@ -105,15 +194,18 @@ def _zip(store: Store, name: str) -> Iterator[bytes]:
                         member.write(block)
                         if packed := sink.take():
                             yield packed
+        if told := left_out.member():
+            archive.writestr(_zip_info(told[0], _now(told[0], told[1])), told[1])
     yield sink.take()
 
 
 def _zip_info(path: str, entry: Entry) -> zipfile.ZipInfo:
     folder = entry.kind == "folder"
-    moment = time.localtime(entry.modified)[:6]
+    moment = time.localtime(entry.moment)[:6]
     in_range = min(max(moment, (1980, 1, 1, 0, 0, 0)), (2107, 12, 31, 23, 59, 58))
     info = zipfile.ZipInfo(f"{path}/" if folder else path, in_range)
     mode = stat.S_IFDIR | 0o755 if folder else stat.S_IFREG | 0o644
+    info.CRC = 0
     info.external_attr = mode << 16 | (0x10 if folder else 0)
     info.compress_type = zipfile.ZIP_STORED if folder else zipfile.ZIP_DEFLATED
     packed = path.lower().endswith(_COMPRESSED)
@@ -122,25 +214,36 @@ def _zip_info(path: str, entry: Entry) -> zipfile.ZipInfo:
 
 
 def _tar(store: Store, name: str) -> Iterator[bytes]:
+    left_out = _LeftOut(store, name)
     for path, entry in walk(store.entries, name):
+        left_out.meet(path, entry)
         if entry.kind == "folder":
             yield _tar_header(path, entry, 0)
             continue
         with _opened(store, join(name, path)) as stored:
-            if stored is not None:
-                yield _tar_header(path, entry, stored.size)
-                yield from stored.blocks(0, stored.size)
-                yield bytes(-stored.size % _TAR_BLOCK)
+            if stored is None:
+                left_out.add(path)
+                continue
+            yield _tar_header(path, entry, stored.size)
+            yield from stored.blocks(0, stored.size)
+            yield bytes(-stored.size % _TAR_BLOCK)
+    if told := left_out.member():
+        yield _tar_header(told[0], _now(told[0], told[1]), len(told[1]))
+        yield told[1] + bytes(-len(told[1]) % _TAR_BLOCK)
     yield bytes(2 * _TAR_BLOCK)  # the end: two blocks of zeros
 
 
 def _tar_header(path: str, entry: Entry, size: int) -> bytes:
     info = tarfile.TarInfo(path)
     info.size = size
-    info.mtime = int(entry.modified)
+    info.mtime = int(entry.moment)
     if entry.kind == "folder":
         info.type, info.mode = tarfile.DIRTYPE, 0o755
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+def _now(name: str, content: bytes) -> Entry:
+    return Entry(name, "file", len(content), time.time())
 
 
 @contextlib.contextmanager

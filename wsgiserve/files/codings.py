@@ -19,7 +19,7 @@ SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 """The codings, usually smallest first, with the suffix of their files."""
 
 _MEMBER = re.compile(
-    r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]*;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?"
+    r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]*;[ \t]*[qQ]=(0?\.[0-9]{1,3}|0\.?|1(?:\.0{0,3})?))?"
 )
 
 

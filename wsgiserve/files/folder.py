@@ -6,23 +6,27 @@ answer PUT, POST and DELETE. Uploads and deletions are off by default; each has 
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.disk.store import Store
 from wsgiserve.files.hot import HotFiles
 from wsgiserve.files.listing import FolderPage
-from wsgiserve.files.origin import OriginPolicy
+from wsgiserve.files.options import check_flags, check_size, index_names, types_by_suffix
+from wsgiserve.files.policy import Policy, checked_field
 from wsgiserve.files.reading import Listing, Reading, name_of
+from wsgiserve.files.refusal import for_reader
 from wsgiserve.files.representation import LOOKED_AT
 from wsgiserve.files.writing import Writing
+from wsgiserve.web.head import METHODS
+from wsgiserve.web.media_types import check_media_type
+from wsgiserve.web.paths import normal_path, relative, sent_path
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-    from wsgiserve.web.head import Fields
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class Files:
@@ -41,10 +45,14 @@ class Files:
     - ``dotfiles``: show names that begin with a dot; ``.well-known`` is always shown.
     - ``cache_control``: the value of Cache-Control. ``headers``: fields of every response; they replace
       fields of the same name. ``cors``: see ``OriginPolicy``.
+    - ``guard``: a middleware that decides who may in, such as ``BasicAuth``. Its refusals have the fields of
+      ``headers`` and ``cors`` too, and preflights are answered before it.
     - ``precompressed``: send ``a.js.br`` for ``a.js`` to clients that accept it. None means: only if no
       files can be written.
     - ``media_type``: one Content-Type for all files. ``types``: Content-Types by suffix, before the built-in
       table.
+
+    TypeError or ValueError for an option that is not as described.
     """
 
     def __init__(
@@ -63,10 +71,26 @@ class Files:
         cache_control: str = "no-cache",
         headers: Iterable[tuple[str, str]] = (),
         cors: bool | Collection[str] = False,
+        guard: Callable[[WSGIApplication], WSGIApplication] | None = None,
         precompressed: bool | None = None,
         media_type: str | None = None,
         types: Mapping[str, str] | None = None,
     ) -> None:
+        check_flags(upload=upload, delete=delete, archive=archive, spa=spa, clean_urls=clean_urls)
+        check_flags(dotfiles=dotfiles, precompressed=precompressed or False)
+        check_size(max_size)
+        names = index_names(index)
+        if not isinstance(listing, bool) and not callable(listing):
+            raise TypeError(f"listing is True, False or a function, not {listing!r}")
+        if guard is not None and not callable(guard):
+            raise TypeError(f"guard is a function that takes a WSGI app and returns one, not {guard!r}")
+        if archive and listing is not True:
+            raise ValueError("archive adds links to the built-in page; write listing=True too")
+        if spa and not names:
+            raise ValueError("spa sends the index for missing paths, and index is empty")
+        if isinstance(directory, Store) and dotfiles:
+            raise ValueError("dotfiles is an option of the Store; write Store(directory, dotfiles=True)")
+        checked_field(("Cache-Control", cache_control))
         self.store = directory if isinstance(directory, Store) else Store(directory, dotfiles=dotfiles)
         writable = upload or delete
         page = None if isinstance(listing, bool) else listing
@@ -74,66 +98,89 @@ class Files:
             page = FolderPage(self.store, upload=upload, delete=delete, archive=archive, max_size=max_size)
         self._reading = Reading(
             self.store,
-            index=tuple(index),
+            index=names,
             listing=page,
             spa=spa,
             clean_urls=clean_urls,
             precompressed=not writable if precompressed is None else precompressed,
             cache_control=cache_control,
             sandbox=upload,
-            media_type=media_type,
-            types=types or {},
+            media_type=None if media_type is None else check_media_type(media_type),
+            types=types_by_suffix(types),
         )
         self._writing = Writing(self.store, upload=upload, delete=delete, max_size=max_size)
         self._listing = page if writable else None
-        self._origins = OriginPolicy(cors)
-        extra = list(headers)
-        self._replaced = frozenset(name.lower() for name, _ in extra)
-        nosniff = [("X-Content-Type-Options", "nosniff")]
-        self._always = [*([] if "x-content-type-options" in self._replaced else nosniff), *extra]
+        self._policy = Policy(cors, headers)
         self._hot = HotFiles(self.store)
-        self._fixed = not self._origins.varies
         self.allow = ", ".join(("GET", "HEAD", "OPTIONS", *self._writing.methods))
+        self._app = self._respond if guard is None else guard(self._respond)
+        # Nothing but the path and Accept-Encoding decides about the usual answer.
+        self._simple = guard is None and not self._policy.origins.varies
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]
+        if method == "GET" and self._simple and environ.keys().isdisjoint(LOOKED_AT):
+            hot = self._hot.get(environ.get("PATH_INFO", ""), environ.get("HTTP_ACCEPT_ENCODING"))
+            if hot is not None:
+                start_response("200 OK", hot.fields.copy())
+                return hot.representation.body(environ)
+        start = self._policy.around(environ, start_response)
+        if method == "OPTIONS" and (answer := self._policy.preflight(environ, self.allow)):
+            start(answer.status, answer.fields)
+            return answer.body
+        return self._app(environ, start)
+
+    def _respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request that the guard let in."""
         method = environ["REQUEST_METHOD"]
         path = environ.get("PATH_INFO", "")
         if method == "GET" or method == "HEAD":
             hot = self._hot.get(path, environ.get("HTTP_ACCEPT_ENCODING"))
-            if hot is not None and method == "GET" and environ.keys().isdisjoint(LOOKED_AT) and self._fixed:
-                start_response("200 OK", hot.fields.copy())
-                return hot.representation.body(environ)
-            answer = hot.representation.answer(environ) if hot else self._read(path, environ)
+            answer = hot.representation.answer(environ) if hot else self._read_or_let_go(path, environ)
+            answer = for_reader(answer, environ, _way_back(environ)) if answer.status >= "4" else answer
             if method == "HEAD":
                 answer.close()
                 answer = answer._replace(body=[])
         else:
-            answer = self._change(method, path, environ)
-        start_response(answer.status, self._finished(answer.fields, environ))
+            answer = for_reader(self._change(method, path, environ), environ, ("./", "Back to the folder"))
+        start_response(answer.status, answer.fields)
         return answer.body
+
+    def _read_or_let_go(self, path: str, environ: WSGIEnvironment) -> Answer:
+        """Read again without the open files of the cache, if there is no descriptor left."""
+        try:
+            return self._read(path, environ)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._hot.clear():
+                raise
+        return self._read(path, environ)
 
     def _read(self, path: str, environ: WSGIEnvironment) -> Answer:
         found = self._reading.look_up(path, environ)
         if isinstance(found, Answer):
             return found
         representation = found.representation
-        if found.direct:
-            fields = self._finished(representation.fields, environ)
+        if found.direct and normal_path(path) == path:  # Else clients could fill the cache with one file.
+            fields = self._policy.finished(representation.fields, environ)
             self._hot.add(path, environ.get("HTTP_ACCEPT_ENCODING"), found.name, representation, fields)
         return representation.answer(environ)
 
     def _change(self, method: str, path: str, environ: WSGIEnvironment) -> Answer:
         """Answer any method but GET and HEAD."""
         if method == "OPTIONS":
-            return empty(204, [("Allow", self.allow), *self._origins.preflight(environ, self.allow)])
-        form = method == "POST" and self._listing is not None and path.endswith("/")
+            return empty(204, [("Allow", self.allow)])
+        form = method == "POST" and self._listing is not None and normal_path(path).endswith("/")
+        if method not in METHODS:
+            return text(501, "This server does not know that method.")
         if method not in self._writing.methods and not form:
             return text(405, "This folder does not accept that method.", [("Allow", self.allow)])
-        if not self._origins.may_change(environ):
+        if not self._policy.origins.may_change(environ):
             return text(403, "A page of another site may not change anything here.")
-        name = name_of(path)
+        # No client needs dot segments to write, so a file is written only under its plain name.
+        name = name_of(path, normal=form)
         if name is None:
             return text(400, "The path is not valid UTF-8.")
+        self._hot.clear()  # The write may need the descriptors of its open files.
         try:
             if form and self._listing is not None:
                 return self._listing(environ, name.removesuffix("/")) or not_found()
@@ -141,13 +188,8 @@ class Files:
         finally:
             self._hot.clear()
 
-    def _finished(self, fields: Fields, environ: WSGIEnvironment) -> Fields:
-        """Add the fields of every response."""
-        origin = self._origins.fields(environ)
-        if self._replaced:
-            fields = [field for field in fields if field[0].lower() not in self._replaced]
-        vary = ", ".join(value for name, value in (*fields, *origin) if name == "Vary")
-        if vary:
-            fields = [field for field in (*fields, *origin) if field[0] != "Vary"]
-            return [*fields, *self._always, ("Vary", vary)]
-        return [*fields, *self._always, *origin]
+
+def _way_back(environ: WSGIEnvironment) -> tuple[str, str] | None:
+    """Return the link from a missing file to the topmost folder, if it is not that folder that is missing."""
+    sent = sent_path(environ)
+    return None if normal_path(sent) in ("", "/") else (relative(sent, "/"), "All files")

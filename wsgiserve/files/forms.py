@@ -7,8 +7,9 @@ a chunk at a time.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Literal, cast
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
@@ -28,6 +29,7 @@ Clash = Literal["keep", "replace", "skip"]
 _MOST_BUFFERED = 1024 * 1024
 _MOST_PARTS = 10_000
 _MOST_FIELDS = 64 * 1024  # bytes of a form without files
+_MOST_SHOWN = 20  # names of saved files; they stand in a URL
 _STEM = re.compile(r"(.+?)((?:\.tar)?\.[^.]*)?", re.DOTALL)
 
 
@@ -52,7 +54,7 @@ def answer_form(
                 store.make_folder(join(folder, fields["folder"]))
                 return text(201, "Created")
             if delete and "delete" in fields:
-                return _delete(store, join(folder, fields["delete"]))
+                return _delete(environ, store, join(folder, fields["delete"]))
     except NotStored as refusal:
         return text(refusal.status, str(refusal))
     except RequestEntityTooLarge:
@@ -60,7 +62,7 @@ def answer_form(
     return text(415, "The folder does not accept such a form.")
 
 
-def _delete(store: Store, name: str) -> Answer:
+def _delete(environ: WSGIEnvironment, store: Store, name: str) -> Answer:
     try:
         if store.is_folder(name):
             store.remove_folder(name)
@@ -68,11 +70,16 @@ def _delete(store: Store, name: str) -> Answer:
             store.remove(name)
     except FileNotFoundError:
         pass  # It is gone, as the user wished.
-    return _back()
+    return _back(environ)
 
 
-def _back() -> Answer:
-    return text(303, "Done.", [("Location", "./")])
+def _back(environ: WSGIEnvironment, saved: Sequence[str] = ()) -> Answer:
+    """Redirect to the folder, in its order; its page shows what was saved."""
+    before = parse_qs(environ.get("QUERY_STRING", ""))
+    query = [(key, before[key][-1]) for key in ("sort", "order") if key in before]
+    query += [("saved", name) for name in saved[:_MOST_SHOWN]]
+    location = "./" + (f"?{urlencode(query)}" if query else "") + ("#saved" if saved else "")
+    return text(303, "Done.", [("Location", location)])
 
 
 def _fields(environ: WSGIEnvironment) -> dict[str, str]:
@@ -85,8 +92,9 @@ def _save_files(
     environ: WSGIEnvironment, store: Store, folder: str, boundary: str, max_size: int | None
 ) -> Answer:
     clash: Clash = "keep"
+    names = _FreeNames(store, folder)
     problems: list[tuple[int, str]] = []
-    saved = 0
+    saved: list[str] = []
     if not boundary:
         raise NotStored("The form names no boundary.", 400)
     try:
@@ -97,21 +105,24 @@ def _save_files(
                     clash = cast("Clash", part.text(16))
             elif leaf := _leaf(part.filename):
                 try:
-                    saved += _save(store, folder, leaf, part, clash, max_size)
+                    if name := _save(store, folder, leaf, part, clash, names, max_size):
+                        saved.append(name)
                 except NotStored as refusal:
                     problems.append((refusal.status, f"{leaf}: {refusal}"))
     except ValueError:  # from werkzeug's decoder
         problems.append((400, "The form is cut off or malformed."))
     if not problems:
-        return _back()
-    lines = [f"Saved: {saved}. Not saved:", *(problem for _, problem in problems)]
+        return _back(environ, saved)
+    lines = [f"Saved: {len(saved)}. Not saved:", *(problem for _, problem in problems)]
     return text(problems[0][0], "\n".join(lines))
 
 
-def _save(store: Store, folder: str, leaf: str, part: Part, clash: Clash, max_size: int | None) -> bool:
-    """Return True if the file was saved, False if the user chose to keep the existing one."""
+def _save(
+    store: Store, folder: str, leaf: str, part: Part, clash: Clash, names: _FreeNames, max_size: int | None
+) -> str:
+    """Return the name of the saved file, "" if the user chose to keep the existing one."""
     if clash == "keep":
-        leaf = _free_name(leaf, {entry.name for entry in store.entries(folder)})
+        leaf = names.take(leaf)
 
     def check(version: Version | None) -> None:
         if version is not None and clash == "skip":
@@ -122,8 +133,8 @@ def _save(store: Store, folder: str, leaf: str, part: Part, clash: Clash, max_si
     try:
         store.save(join(folder, leaf), cast("IO[bytes]", part), max_size=max_size, check=check)
     except _Skipped:
-        return False
-    return True
+        return ""
+    return leaf
 
 
 def _leaf(filename: str) -> str:
@@ -132,12 +143,24 @@ def _leaf(filename: str) -> str:
     return leaf.replace("%22", '"')
 
 
-def _free_name(name: str, taken: set[str]) -> str:
-    """Return ``name`` if it is free, else with a number after its stem, such as ``a (2).txt``."""
-    match = _STEM.fullmatch(name)
-    stem, suffix = match.groups("") if match else (name, "")
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{stem} ({number}){suffix}"
-    return free
+class _FreeNames:
+    """Free names in a folder, which is listed once for all files of a form."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        try:
+            self._taken = {entry.name for entry in store.entries(folder)}
+        except FileNotFoundError:
+            raise NotStored("There is no such folder.", 404) from None
+        self._numbers: dict[str, int] = {}
+
+    def take(self, name: str) -> str:
+        """Return ``name`` if it is free, else with a number after its stem, such as ``a (2).txt``."""
+        match = _STEM.fullmatch(name)
+        stem, suffix = match.groups("") if match else (name, "")
+        number, free = self._numbers.get(name, 1), name
+        while free in self._taken:
+            number += 1
+            free = f"{stem} ({number}){suffix}"
+        self._numbers[name] = number
+        self._taken.add(free)
+        return free

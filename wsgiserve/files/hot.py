@@ -5,12 +5,15 @@
 * Each use of an entry checks the file by one ``stat`` (see ``Store.is_current``). After a second an entry
   expires, so that new compressed files and changed folders above the file are noticed too.
 * A file that was changed in the last two seconds is not cached: it may change again with the same ``stat``.
+* Open files are few where the system allows few, and are the first to go if a request finds none left: what
+  is kept for speed must not take what the work needs.
 * Up to ``_IN_MEMORY`` bytes, copying costs less than ``sendfile``. A file above ``_LARGEST`` is opened for
   each request: that costs little compared with sending it, and a deleted file frees its disk space at once.
 """
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from typing import NamedTuple
@@ -24,7 +27,8 @@ _IN_MEMORY = 16 * 1024
 _LARGEST = 1024 * 1024
 _MOST_BYTES = 16 * 1024 * 1024
 _MOST_ENTRIES = 2048
-_MOST_OPEN = 64
+_MOST_OPEN = 64  # or this part of the limit of open files, if that is less
+_PART_OF_LIMIT = 16
 _SECONDS = 1.0
 _SETTLED_NS = 2_000_000_000
 
@@ -76,14 +80,18 @@ class HotFiles:
             self._drop(key)
             self._kept[key] = Hot(found, fields, name, time.monotonic() + _SECONDS)
             self._count(found, 1)
-            while self._bytes > _MOST_BYTES or len(self._kept) > _MOST_ENTRIES or self._open > _MOST_OPEN:
+            while self._bytes > _MOST_BYTES or len(self._kept) > _MOST_ENTRIES:
                 self._drop(next(iter(self._kept)))
+            if self._open > _most_open():
+                self._drop(next(key for key, hot in self._kept.items() if hot.representation.content is None))
 
-    def clear(self) -> None:
-        """Forget all entries, after a write."""
+    def clear(self) -> bool:
+        """Forget all entries, after a write or for their descriptors; return whether any file was open."""
         with self._lock:
+            had_open = self._open > 0
             self._kept.clear()
             self._bytes = self._open = 0
+            return had_open
 
     def _drop(self, key: tuple[str, tuple[str, ...]]) -> None:
         if dropped := self._kept.pop(key, None):
@@ -94,3 +102,8 @@ class HotFiles:
             self._open += sign
         else:
             self._bytes += sign * len(found.content)
+
+
+def _most_open() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_OPEN if soft == resource.RLIM_INFINITY else min(_MOST_OPEN, soft // _PART_OF_LIMIT)

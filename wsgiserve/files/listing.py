@@ -21,17 +21,16 @@ from string import Template
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from urllib.parse import parse_qs, quote, urlencode
 
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
-
 from wsgiserve.files.answer import Answer, empty, text
-from wsgiserve.files.archive import FORMATS, TooManyMembers
+from wsgiserve.files.archive import FORMATS, Packing, TooManyArchives, TooManyMembers
 from wsgiserve.files.conditional import evaluate
 from wsgiserve.files.forms import answer_form
 from wsgiserve.files.store import HIDDEN, Entry
 from wsgiserve.files.tree import Order, ordered
 from wsgiserve.files.validators import Validators
 from wsgiserve.web.head import Fields, attachment
+from wsgiserve.web.negotiation import media_ranges, quality
+from wsgiserve.web.paths import relative, sent_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -56,7 +55,8 @@ _SECURITY = [
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
-    ("Referrer-Policy", "no-referrer"),
+    # Fetch Standard: with "no-referrer" the page's own forms would send "Origin: null", as foreign ones may.
+    ("Referrer-Policy", "same-origin"),
 ]
 _FOR_GOOD = "max-age=31536000, immutable"
 
@@ -109,12 +109,12 @@ class FolderPage:
             return answer_form(
                 environ, self.store, name, upload=self.upload, delete=self.delete, max_size=self.max_size
             )
-        query = {key: values[-1] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        query = {key: values[-1] for key, values in _query_lists(environ).items()}
         try:
             if self.archive and query.get("archive") in FORMATS:
                 return self._archive(query["archive"], name)
             if self.delete and "delete" in query:
-                return self._confirm(environ, name, query["delete"])
+                return self._confirm(environ, query["delete"])
             return self._list(environ, name, _View.of(query))
         except FileNotFoundError:
             return None
@@ -125,38 +125,53 @@ class FolderPage:
         entries = ordered(found, view.by, descending=view.direction == "desc")
         if _wants_json(environ):
             return _answer(environ, _json(name, entries), "application/json")
-        return _answer(environ, self._page(name, entries, view), "text/html; charset=utf-8")
+        saved = frozenset(_query_lists(environ).get("saved", ())) if self.upload else frozenset()
+        return _answer(environ, self._page(environ, name, entries, view, saved), "text/html; charset=utf-8")
 
-    def _page(self, name: str, entries: list[Entry], view: _View) -> str:
+    def _page(
+        self, environ: WSGIEnvironment, name: str, entries: list[Entry], view: _View, saved: frozenset[str]
+    ) -> str:
+        sent = sent_path(environ)
+        top = relative(sent, "/")
         return _LISTING.substitute(
             title=_shown(name.rpartition("/")[2] or "Files"),
-            style=_up(name) + _STYLE,
-            script=_up(name) + _SCRIPT,
-            crumbs=_crumbs(name),
+            style=top + _STYLE,
+            script=top + _SCRIPT,
+            crumbs=_crumbs(name, sent),
             filter=escape(view.filter),
             sort=view.by,
             order=view.direction,
-            upload=_UPLOAD.substitute(limit=self.max_size or "") if self.upload else "",
-            notice='<p id="notice" role="alert" hidden></p>' if self.upload or self.delete else "",
-            table=_table(entries, view, delete=self.delete),
+            upload=self._upload() if self.upload else "",
+            notice=_notice(entries, saved) if self.upload or self.delete else "",
+            table=_table(entries, view, saved, delete=self.delete),
             count=_count(entries),
             archives=_archives() if self.archive else "",
             dialogs=(_CLASH.template if self.upload else "") + (_DELETE.template if self.delete else ""),
         )
 
+    def _upload(self) -> str:
+        most = human_size(self.max_size) if self.max_size is not None else ""
+        return _UPLOAD.substitute(
+            limit=self.max_size or "", most=most, hint=f"<span>Up to {most} each.</span>" if most else ""
+        )
+
     def _archive(self, suffix: str, name: str) -> Answer:
         kind, stream = FORMATS[suffix]
         try:
-            body = stream(self.store, name)
+            body = Packing(lambda: stream(self.store, name))
         except TooManyMembers as error:
             return text(403, str(error))
+        except TooManyArchives as error:
+            return text(503, str(error), [("Retry-After", "5")])
         file = f"{name.rpartition('/')[2] or 'files'}.{suffix}"
         fields = [("Content-Disposition", attachment(file)), ("Cache-Control", "no-cache")]
         return Answer("200 OK", [("Content-Type", kind), *fields], body)
 
-    def _confirm(self, environ: WSGIEnvironment, folder: str, name: str) -> Answer:
+    def _confirm(self, environ: WSGIEnvironment, name: str) -> Answer:
         """Ask before a deletion, for browsers without script."""
-        page = _CONFIRM.substitute(style=_up(folder) + _STYLE, shown=_shown(name), name=escape(name))
+        page = _CONFIRM.substitute(
+            style=relative(sent_path(environ), "/") + _STYLE, shown=_shown(name), name=escape(name)
+        )
         return _answer(environ, page, "text/html; charset=utf-8")
 
 
@@ -186,9 +201,15 @@ _SCRIPT, _SCRIPT_FILE = _asset("listing.js", "text/javascript; charset=utf-8")
 _ASSETS = {_STYLE: _STYLE_FILE, _SCRIPT: _SCRIPT_FILE}
 
 
+def _query_lists(environ: WSGIEnvironment) -> dict[str, list[str]]:
+    """Return the values of the query by their names."""
+    sent = environ.get("QUERY_STRING", "").encode("latin-1", "replace").decode("utf-8", "replace")
+    return parse_qs(sent)
+
+
 def _wants_json(environ: WSGIEnvironment) -> bool:
-    accepted = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)
-    return accepted.best_match(["text/html", "application/json"]) == "application/json"
+    ranges = media_ranges(environ.get("HTTP_ACCEPT", ""))
+    return quality(ranges, "application/json", "*/*") > quality(ranges, "text/html", "*/*")
 
 
 def _answer(environ: WSGIEnvironment, content: str, kind: str) -> Answer:
@@ -203,11 +224,6 @@ def _answer(environ: WSGIEnvironment, content: str, kind: str) -> Answer:
     return Answer("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body))), *fields], [body])
 
 
-def _up(name: str) -> str:
-    """Return the relative URL of the topmost folder."""
-    return "../" * (name.count("/") + 1) if name else ""
-
-
 def _json(name: str, entries: Iterable[Entry]) -> str:
     listed = [
         {"name": entry.name, "type": "folder", "modified": _utc(entry)}
@@ -219,22 +235,33 @@ def _json(name: str, entries: Iterable[Entry]) -> str:
 
 
 def _utc(entry: Entry) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.modified))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.moment))
 
 
-def _crumbs(name: str) -> str:
+def _crumbs(name: str, sent: str) -> str:
     """Return links to the folders above, the outermost first."""
     parts = ["Files", *(name.split("/") if name else [])]
     links = [
-        f'<a href="{"../" * above}"><bdi>{_shown(part)}</bdi></a>'
-        for above, part in zip(range(len(parts) - 1, 0, -1), parts, strict=False)
+        f'<a href="{relative(sent, "/".join(["", *parts[1:place], ""]))}"><bdi>{_shown(part)}</bdi></a>'
+        for place, part in enumerate(parts[:-1], 1)
     ]
     return "<i>/</i>".join([*links, f"<b><bdi>{_shown(parts[-1])}</bdi></b>"])
 
 
-def _table(entries: list[Entry], view: _View, *, delete: bool) -> str:
+def _notice(entries: list[Entry], saved: frozenset[str]) -> str:
+    """Return the place for messages. It names what was saved, if it is there: a link may claim anything."""
+    names = [_shown(entry.name) for entry in entries if entry.name in saved]
+    if not names:
+        return '<p id="notice" role="status" hidden></p>'
+    return f'<p id="notice" role="status" class="good">Saved: {", ".join(names)}.</p>'
+
+
+def _table(entries: list[Entry], view: _View, saved: frozenset[str], *, delete: bool) -> str:
     heads = "".join(_head(column, view) for column in _COLUMNS)
-    rows = "".join([_row(entry, delete=delete) for entry in entries])
+    first = next((entry.name for entry in entries if entry.name in saved), None)
+    rows = "".join(
+        [_row(entry, entry.name in saved, first=entry.name == first, delete=delete) for entry in entries]
+    )
     empty = "" if entries else '<p class="empty">There is nothing here.</p>'
     kind = ' class="delete"' if delete else ""
     last = "<th></th>" if delete else ""
@@ -252,12 +279,14 @@ def _head(column: Order, view: _View) -> str:
     return f'<th scope="col"{sort}><a id="by-{column}" href="{link}">{_COLUMNS[column]}</a></th>'
 
 
-def _row(entry: Entry, *, delete: bool) -> str:
+def _row(entry: Entry, new: bool, *, first: bool, delete: bool) -> str:
     shown = _shown(entry.name)
     link, kind, size = quote(entry.name, safe=""), "", human_size(entry.size)
     if entry.kind == "folder":
         link, kind, size = f"{link}/", ' class="folder"', ""
-    changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.modified))
+    elif new:
+        kind = ' class="new" id="saved"' if first else ' class="new"'
+    changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.moment))
     last = "<td></td>" if delete else ""
     if delete and not entry.link:
         # A link, not a button in a form: browsers are slow with ten thousand forms.
@@ -291,4 +320,4 @@ def _plural(count: int, noun: str) -> str:
 
 def _archives() -> str:
     links = " · ".join(f'<a href="?archive={suffix}" download>.{suffix}</a>' for suffix in FORMATS)
-    return f"<p>All of it: {links}</p>"
+    return f'<p class="archives">Download all: {links}</p>'

@@ -11,10 +11,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from wsgiserve.web.head import Fields
 
+# RFC 6454 §6.2: scheme, host and port. Browsers write them in lower case and leave a default port out.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/?#@:\[\]*\sA-Z]+|\[[0-9a-f:.]+\])(?::[0-9]+)?")
+_DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
+_READING = "GET, HEAD, OPTIONS"
 _EXPOSED = "ETag, Content-Range, Accept-Ranges, Repr-Digest, Location"
 _PREFLIGHT_SECONDS = "600"
 
@@ -23,10 +28,8 @@ class OriginPolicy:
     """The rights of pages of other origins; ``cors`` is True, False or the trusted origins."""
 
     def __init__(self, cors: bool | Collection[str]) -> None:
-        if isinstance(cors, str):
-            raise TypeError(f"cors is True, False or a collection of origins; write [{cors!r}]")
         self._everybody_reads = cors is True
-        self._trusted = frozenset() if isinstance(cors, bool) else frozenset(cors)
+        self._trusted = frozenset() if isinstance(cors, bool) else frozenset(map(_origin, _listed(cors)))
 
     @property
     def varies(self) -> bool:
@@ -68,7 +71,25 @@ class OriginPolicy:
             return []
         asked = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
         return [
-            ("Access-Control-Allow-Methods", methods),
+            ("Access-Control-Allow-Methods", _READING if self._everybody_reads else methods),
             *([("Access-Control-Allow-Headers", asked)] if asked else []),
             ("Access-Control-Max-Age", _PREFLIGHT_SECONDS),
         ]
+
+
+def _listed(cors: Collection[str]) -> Collection[str]:
+    if isinstance(cors, str) or not isinstance(cors, Collection):
+        raise TypeError(f"cors is True, False or a collection of origins; write [{cors!r}]")
+    return cors
+
+
+def _origin(text: str) -> str:
+    """Return an origin as browsers write it; ValueError for a text that no Origin field has."""
+    if text == "*":
+        raise ValueError("cors: '*' is no origin; write cors=True to let the pages of every site read")
+    if not isinstance(text, str) or not _ORIGIN.fullmatch(text) or _DEFAULT_PORT.fullmatch(text):
+        raise ValueError(
+            f"cors: {text!r} is no origin as browsers send it; write scheme and host in lower case, "
+            "without a default port and without a slash at the end, such as 'https://app.example'"
+        )
+    return text

@@ -1,6 +1,7 @@
 """GET and HEAD: find the file, the index, the listing or the redirect for a path.
 
-* The path, decoded once as UTF-8, is the name in the store. A slash at its end stands for a folder only:
+* The path, decoded once as UTF-8 and without dot segments and double slashes, is the name in the store. So no
+  request leads above the folder before any look at the disk. A slash at its end stands for a folder only:
   ``/a.txt/`` is 404.
 * Missing, hidden, unreadable and special files, and files outside the folder, all get the same 404.
 * A redirect is relative to the requested path, so it never leads to another host.
@@ -16,8 +17,8 @@ from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
 from wsgiserve.files.representation import Representation
 from wsgiserve.files.store import HIDDEN, join
 from wsgiserve.files.validators import validators_of
-from wsgiserve.web.media_types import is_active, is_compressible, media_type
-from wsgiserve.web.paths import decode_path, requested_path
+from wsgiserve.web.media_types import content_coding, is_active, is_compressible, media_type
+from wsgiserve.web.paths import decode_path, normal_path, with_slash
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -69,12 +70,12 @@ class Reading:
         self._cache_control = cache_control
         self._sandbox = sandbox
         self._media_type = media_type
-        self._types = {suffix.lower(): kind for suffix, kind in types.items()}
+        self._types = types
 
     def look_up(self, path: str, environ: WSGIEnvironment) -> Found | Answer:
         """Look up a PATH_INFO; the caller sends or closes the file that is found."""
         name = name_of(path)
-        if name is None or name == "/":
+        if name is None:
             return not_found()
         if not path:  # A request for /static, where the app is mounted at /static.
             return self._slash_added(name, environ)
@@ -83,10 +84,10 @@ class Reading:
         if self._listing is not None and name.startswith(HIDDEN):
             return self._listing(environ, name) or not_found()
         found = self.find(name, environ)
+        if found is None and self._clean_urls:  # Also beside a folder: /blog is blog.html, /blog/ the folder.
+            found = self.find(f"{name}.html", environ, direct=False)
         if found is None and self._store.is_folder(name):
             return self._slash_added(name, environ)
-        if found is None and self._clean_urls:
-            found = self.find(f"{name}.html", environ, direct=False)
         return found or self._fallback(name, environ)
 
     def find(self, name: str, environ: WSGIEnvironment, *, direct: bool = True) -> Found | Answer | None:
@@ -99,7 +100,10 @@ class Reading:
         if self._sandbox and is_active(kind):
             fields.append(("Content-Security-Policy", "sandbox"))
         variants: list[str] = []
-        if self._precompressed and is_compressible(kind):
+        own = content_coding(name) if kind == media_type(name) else None
+        if own:
+            fields.append(("Content-Encoding", own))
+        elif self._precompressed and is_compressible(kind):
             variants = self._store.variants(name, stored.status)
         if variants:
             fields.append(("Vary", "Accept-Encoding"))
@@ -123,18 +127,14 @@ class Reading:
         return self._fallback(name, environ)
 
     def _slash_added(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
-        """Redirect to the folder if it has a listing or an index.
-
-        The Location is the last part of the path after "./": a colon in the part alone would end a scheme.
-        """
+        """Redirect to the folder if it has a listing or an index."""
         index = self._look_up_folder(name, environ) if self._listing is None else None
         if isinstance(index, Answer):
             return index
         if index is not None:
             index.representation.close()
-        last = requested_path(environ).rpartition("/")[2]
         query = environ.get("QUERY_STRING", "")
-        location = f"./{last}/" + (f"?{query}" if query else "")
+        location = with_slash(environ) + (f"?{query}" if query else "")
         return text(301, "It is a folder.", [("Location", location), ("Cache-Control", "no-cache")])
 
     def _fallback(self, name: str, environ: WSGIEnvironment) -> Found | Answer:
@@ -160,7 +160,9 @@ class Reading:
         return media_type(name)
 
 
-def name_of(path: str) -> str | None:
+def name_of(path: str, *, normal: bool = True) -> str | None:
     """Return the name that a PATH_INFO has in the store; None if it has no slash first or is not UTF-8."""
     name = decode_path(path)
-    return name[1:] if name is not None and name[:1] in ("/", "") else None
+    if name is None or name[:1] not in ("/", ""):
+        return None
+    return (normal_path(name) if normal else name)[1:]

@@ -11,14 +11,13 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from wsgiserve.files.answer import Answer, empty, text
 from wsgiserve.files.conditional import CONDITIONS, evaluate, format_date, part_is_wanted
-from wsgiserve.files.digests import KnownDigests, is_wanted, render
+from wsgiserve.files.digests import FileDigests, is_wanted, render
 from wsgiserve.files.ranges import Bounds, content_range, select
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ _GUIDES_CACHES = ("ETag", "Cache-Control", "Vary")
 LOOKED_AT = frozenset({*CONDITIONS, "HTTP_RANGE", "HTTP_WANT_REPR_DIGEST"})
 """The keys of the WSGI environ that may lead to another answer than a 200 with the whole file."""
 
-_digests = KnownDigests()
+_digests = FileDigests()
 
 
 class Representation:
@@ -96,7 +95,8 @@ class Representation:
             return text(412, "The file is not the version that the request is for.", guides)
         fields = self.fields.copy()
         if is_wanted(environ.get("HTTP_WANT_REPR_DIGEST", "")):
-            fields.append(("Repr-Digest", render(self._sha256())))
+            digest = self._sha256(environ.get("wsgiserve.client_gone", lambda: False))
+            fields += [("Repr-Digest", render(digest))] if digest is not None else []
         spans = self._ranges(environ)
         if spans is None:
             return Answer("200 OK", fields, self.body(environ))
@@ -156,18 +156,14 @@ class Representation:
         start, stop = bounds
         return self.stored.blocks(start, stop) if self.content is None else [self.content[start:stop]]
 
-    def _sha256(self) -> bytes:
+    def _sha256(self, gone: Callable[[], bool]) -> bytes | None:
         status = self.status
-        version = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        digest = _digests.get(version)
-        if digest is None:
-            made = hashlib.sha256()
-            for block in self.blocks((0, status.st_size)):
-                made.update(block)
-            digest = made.digest()
-            if self.validators.settled:
-                _digests.add(version, digest)
-        return digest
+        version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        # A file that may still change and keep its times is hashed for each request.
+        lasting = not self.validators.etag.startswith("W/")
+        return _digests.of(
+            version if lasting else None, status.st_size, lambda: self.blocks((0, status.st_size)), gone
+        )
 
 
 class Parts:

@@ -21,11 +21,14 @@ class Version(NamedTuple):
 
     modified_ns: int
     size: int
+    status_changed_ns: int | None = None
+    """When the content or the times were last written, by the clock of the file system; None if unknown.
+    Programs set ``modified_ns`` as they like, this only the system."""
 
     @classmethod
     def of(cls, status: os.stat_result) -> Version:
         """Return the version of a file with that ``stat``."""
-        return cls(status.st_mtime_ns, status.st_size)
+        return cls(status.st_mtime_ns, status.st_size, status.st_ctime_ns)
 
 
 Check = Callable[[Version | None], object]
@@ -38,6 +41,10 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff\ufffd]")
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:[.:].*)?", re.IGNORECASE)
 # RFC 8615: a folder that is made to be published, though its name begins with a dot.
 _WELL_KNOWN = ".well-known"
+
+
+# Years of four digits, less a day at each end for the time zones.
+_FIRST_MOMENT, _LAST_MOMENT = -30_610_137_600, 253_402_214_399
 
 
 class NotStored(Exception):
@@ -53,6 +60,7 @@ class InvalidName(NotStored, ValueError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"The name {name!r} cannot be a file: {reason}.", 400)
+        self.reason = reason
 
 
 class Saved(NamedTuple):
@@ -71,6 +79,11 @@ class Entry(NamedTuple):
     modified: float
     link: bool = False
     """Whether the name is a symbolic link: it cannot be deleted, and may lead in a circle."""
+
+    @property
+    def moment(self) -> float:
+        """The time of change, or the nearest in a year of four digits: some file systems keep any time."""
+        return min(max(self.modified, _FIRST_MOMENT), _LAST_MOMENT)
 
 
 def join(folder: str, name: str) -> str:

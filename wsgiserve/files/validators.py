@@ -6,6 +6,8 @@
 * A file that has just changed may change again within one tick of the file system's clock, and keep its time.
   Until the tick is over, its tag is weak (§8.8.1). A tick of the kernel is at most 10 ms. A time without
   fractions may come from a file system that has only seconds (FAT: two seconds).
+* A program may give a file a time in the future. It has not changed at that time, but when the program gave
+  it: the system keeps that time (``st_ctime``). So such a file has a strong tag like any other.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Validators(NamedTuple):
 def validators_of(version: Version, coding: str = "", now_ns: int | None = None) -> Validators:
     """Return the validators of a version in a coding; '' is the original."""
     now = time.time_ns() if now_ns is None else now_ns
-    modified, size = version
+    modified, size = version.modified_ns, version.size
     tag = f'"{modified:x}-{size:x}{"-" if coding else ""}{coding}"'
     weak = "W/" if _unsettled(version, now) > 0 else ""
     # §8.8.2.1: not later than the Date of the response. §8.8.2.2: strong after a second has passed.
@@ -52,5 +54,7 @@ def settle(version: Version) -> Version:
 
 def _unsettled(version: Version, now_ns: int) -> int:
     """Return for how many nanoseconds the file can still change and keep its version; 0 or less: none."""
-    resolution = _TICK if version.modified_ns % _SECOND else _COARSE
-    return version.modified_ns + resolution - now_ns
+    written = version.modified_ns
+    if version.status_changed_ns is not None:
+        written = min(written, version.status_changed_ns)
+    return written + (_TICK if written % _SECOND else _COARSE) - now_ns

@@ -7,24 +7,29 @@
 * Conditions are checked before the body, and again while the folder is locked. Of many requests with
   ``If-None-Match: *`` exactly one creates the file; of many with the same ``If-Match`` exactly one replaces
   it.
-* A part of a file (Content-Range, RFC 9110 §14.5) or a coding of it (Content-Encoding, §8.4) is refused.
+* A part of a file (Content-Range, RFC 9110 §14.5), a coding of it (Content-Encoding, §8.4) and a form around
+  it are refused.
 """
 
 from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
 
 from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.conditional import CONDITIONS, evaluate
 from wsgiserve.files.digests import announced
 from wsgiserve.files.store import Check, NotStored, Version
 from wsgiserve.files.validators import settle, validators_of
-from wsgiserve.web.paths import requested_path
+from wsgiserve.web.forms import MULTIPART
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
     from wsgiserve.files.disk.store import Store
+
+
+_MOST_DIGITS = 19
 
 
 class Writing:
@@ -73,7 +78,8 @@ class Writing:
         fields = [("ETag", validators_of(saved.version).etag.removeprefix("W/"))]
         if not saved.created:
             return text(200, "Replaced", fields)
-        return text(201, "Created", [("Location", requested_path(environ)), *fields])
+        place = quote(environ.get("SCRIPT_NAME", "").encode("latin-1") + f"/{name}".encode())
+        return text(201, "Created", [("Location", place), *fields])
 
 
 class _Announced:
@@ -95,6 +101,8 @@ def _length(environ: WSGIEnvironment) -> int | None:
     # RFC 9112 §6.3: the last chunk ends the body, even if the server still has a CONTENT_LENGTH.
     announced_length = "" if "HTTP_TRANSFER_ENCODING" in environ else environ.get("CONTENT_LENGTH", "")
     if announced_length.isascii() and announced_length.isdigit():
+        if len(announced_length) > _MOST_DIGITS:  # int() refuses very many
+            raise NotStored("No file can have that length.", 413)
         return int(announced_length)
     if announced_length or not environ.get("wsgi.input_terminated"):
         raise NotStored("Send the file with a Content-Length.", 411)
@@ -102,6 +110,11 @@ def _length(environ: WSGIEnvironment) -> int | None:
 
 
 def _refuse_parts_and_codings(environ: WSGIEnvironment) -> None:
+    if environ.get("CONTENT_TYPE", "").lower().startswith(MULTIPART):
+        raise NotStored(
+            "This is a form, and only a folder's own URL takes forms. Send the file alone, as curl -T does.",
+            415,
+        )
     if "HTTP_CONTENT_RANGE" in environ:
         raise NotStored("Send the whole file, without Content-Range: a part of it cannot be stored.", 400)
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":

@@ -15,18 +15,19 @@ import selectors
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.processes import signals
 from wsgiserve.processes.channel import BufferedChannel
-from wsgiserve.server.system import monotonic, sleep, socketpair, waitpid
 
 if TYPE_CHECKING:
     from _typeshed import HasFileno
 
     Hear = Callable[[dict[str, Any]], object]
+    Waitpid = Callable[[int, int], tuple[int, int]]
 
 CAN_REAP = hasattr(os, "WNOHANG")
 LONGEST_WAIT = 60.0  # seconds; whatever was missed when the system failed is seen by then
@@ -41,10 +42,12 @@ class Children:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._signals: signals.SignalReader | None = None
+        self._again = False
         self._commands: dict[int, subprocess.Popen[bytes]] = {}
 
     def heed(self, on_signal: Callable[[str], object], names: Iterable[str] = signals.NAMES) -> None:
         """Call ``on_signal`` with the name of each signal that comes from now on."""
+        self.close_signals()
         reader = self._signals = signals.SignalReader(names)
 
         def on_event() -> None:
@@ -62,8 +65,9 @@ class Children:
         behind = [channel for channel in self._channels() if channel.is_behind]
         for channel in behind:
             channel.flush()
-        longest = SHORT_WAIT if behind else LONGEST_WAIT
-        for call in self._events(max(0.0, min(until - monotonic(), longest))):
+        longest = SHORT_WAIT if behind or self._again else LONGEST_WAIT
+        self._again = False
+        for call in self._events(max(0.0, min(until - time.monotonic(), longest))):
             attempt(call)
 
     def _channels(self) -> list[BufferedChannel]:
@@ -76,7 +80,7 @@ class Children:
             return [key.data for key, _ in self._selector.select(timeout)]
         except OSError as error:
             logger.error("waiting for the workers failed, and goes on: %s", error)
-            sleep(SHORT_WAIT)
+            time.sleep(SHORT_WAIT)
             return [key.data for key in self._selector.get_map().values()]
 
     def connect(
@@ -86,7 +90,7 @@ class Children:
 
         OSError if the system refuses another process, or what it takes to talk to one.
         """
-        ours, theirs = socketpair()
+        ours, theirs = socket.socketpair()
         channel = None
         try:
             channel = self.talk(ours, hear, ended)
@@ -136,18 +140,29 @@ class Children:
 
     def reap(self) -> Iterator[tuple[int, int]]:
         """Yield process id and exit code of all children that have ended, also of those that we adopted."""
-        for pid, code in reap():
-            process = self._commands.pop(pid, None)
-            if process is not None:
-                process.poll()  # It learns that its process is gone.
-            yield pid, code
+        try:
+            for pid, code in reap():
+                process = self._commands.pop(pid, None)
+                if process is not None:
+                    process.poll()  # It learns that its process is gone.
+                yield pid, code
+        except OSError:
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Wait for a moment only, the next time: something failed that may work then."""
+        self._again = True
 
     def close(self) -> None:
         """Stop waiting, at the end or in a forked child; the channels stay open."""
+        self.close_signals()
+        self._selector.close()
+
+    def close_signals(self) -> None:
+        """Heed signals no more."""
         if self._signals is not None:
             self._signals.close()
             self._signals = None
-        self._selector.close()
 
 
 def attempt(call: Callable[[], object]) -> None:
@@ -158,12 +173,12 @@ def attempt(call: Callable[[], object]) -> None:
         logger.critical("supervising failed in one step, and goes on", exc_info=True)
 
 
-def reap() -> Iterator[tuple[int, int]]:
-    """Yield process id and exit code of all children that have ended."""
+def reap(waitpid: Waitpid | None = None) -> Iterator[tuple[int, int]]:
+    """Yield process id and exit code of all children that have ended; ``waitpid`` is for a patched process."""
     while True:
         try:
-            pid, status = waitpid(-1, os.WNOHANG)
-        except OSError:  # There is no child, or the system fails: another look comes.
+            pid, status = (waitpid or os.waitpid)(-1, os.WNOHANG)
+        except ChildProcessError:
             return
         if pid == 0:
             return

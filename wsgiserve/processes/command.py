@@ -95,7 +95,10 @@ def _supervise(supervisor: Supervisor, config: Config) -> int:
         console.fail_to_listen(error)
     except OSError as error:
         console.fail(f"--pid-file: cannot write {config.pid_file}: {error.strerror}", console.EXIT_USAGE)
-    code = supervisor.run()
+    try:
+        code = supervisor.run()
+    except OSError as error:
+        console.fail(f"the system refuses what supervising takes: {error}", console.EXIT_NO_APP)
     if code == console.EXIT_NO_APP:
         console.complain(supervisor.fleet.reason)
     elif code == console.EXIT_CUT:

@@ -49,10 +49,10 @@ class StatusFiles:
         if os.path.isdir(self.path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
-    def write(self, status: dict[str, Any]) -> None:
-        """Write the status if the file has another one."""
+    def write(self, status: dict[str, Any]) -> bool:
+        """Have the file contain the status; return False if that failed."""
         if status == self._written:
-            return
+            return True
         try:
             _replace(self.path + SUFFIX, json.dumps({"pid": self._pid, **status}, indent=1) + "\n")
         except OSError as error:
@@ -61,6 +61,7 @@ class StatusFiles:
             self._fails = True
         else:
             self._written, self._fails = status, False
+        return not self._fails
 
     def end(self) -> None:
         """Remove the files, unless another server has written them since."""

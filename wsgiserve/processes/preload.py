@@ -19,20 +19,20 @@ import io
 import logging
 import os
 import selectors
-import sys
 import threading
-import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from wsgiserve.forks import forget_children, forget_finalizers
 from wsgiserve.processes import parent_death, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.children import reap
 from wsgiserve.processes.spawn import Birth, flush_output, imported
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.sockets.listener import inherited
-from wsgiserve.server.system import Socket, fork, get_ident
+from wsgiserve.server.system import Socket, fork, get_ident, waitpid
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -101,9 +101,10 @@ def _fork_on_order(
         for key, _ in selector.select():
             if key.fileobj is reader:
                 reader.take()
-                for pid, code in reap():
-                    if pid in workers:
-                        channel.send(event="gone", number=workers.pop(pid), code=code)
+                with suppress(OSError):
+                    for pid, code in reap(waitpid):
+                        if pid in workers:
+                            channel.send(event="gone", number=workers.pop(pid), code=code)
                 continue
             messages, descriptors = channel.receive_with_descriptors()
             if messages is None:
@@ -126,7 +127,8 @@ def _fork(
             with signals.blocked(), inherited():
                 pid = fork()
             if pid == 0:
-                _forget_the_templates()
+                forget_children()
+                forget_finalizers()
                 return pattern._replace(sock=Socket(fileno=sock.detach()), number=number)
     except OSError as error:
         channel.send(event="refused", number=number, reason=str(error))
@@ -134,12 +136,3 @@ def _fork(
     workers[pid] = number
     channel.send(event="born", number=number, pid=pid)
     return None
-
-
-def _forget_the_templates() -> None:
-    """In a worker, forget what is the template's to end."""
-    processes = sys.modules.get("multiprocessing.process")
-    if processes is not None:
-        getattr(processes, "_children", set()).clear()  # as multiprocessing does in a child that it forks
-    for ending in list(getattr(weakref.finalize, "_registry", ())):
-        ending.atexit = False

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from wsgiserve.config import Config
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server.errors import StartError
+from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
@@ -100,7 +101,8 @@ def _answer(app: WSGIApplication, config: Config, sock: socket.socket) -> None:
     url = urlsplit(config.probe)
     https = url.scheme == "https"
     port = url.port or (443 if https else 80)
-    connection = open_connection(sock, url.hostname or "localhost", port, ("127.0.0.1", 0), config, receiver)
+    host, peer = url.hostname or "localhost", ("127.0.0.1", 0)
+    connection = open_connection(sock, host, port, peer, config, receiver, Budget(0))
     connection.layer["wsgi.url_scheme"] = url.scheme or "http"
     if https:
         connection.layer["HTTPS"] = "on"

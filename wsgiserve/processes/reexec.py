@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -28,7 +31,6 @@ from wsgiserve.processes.parent_death import die_with
 from wsgiserve.processes.spawn import command, flush_output, folder, run_again
 from wsgiserve.server.sockets.listener import Listener, adopt
 from wsgiserve.server.sockets.unix import SocketFile
-from wsgiserve.server.system import monotonic, socketpair
 
 TRIAL_SECONDS = 30.0
 
@@ -39,12 +41,12 @@ class Trial:
     """The command, run on trial; OSError if the system refuses another process."""
 
     def __init__(self) -> None:
-        self._ours, theirs = socketpair()
+        self._ours, theirs = socket.socketpair()
         with theirs:
             self.process = run_again(
                 "trial", 1, [theirs.fileno()], subprocess.DEVNULL, partial(die_with, theirs)
             )
-        self.ends_at = monotonic() + TRIAL_SECONDS
+        self.ends_at = time.monotonic() + TRIAL_SECONDS
         self.fault = ""  # for which it was ended
 
     def give_up(self, now: float) -> None:
@@ -91,12 +93,13 @@ def execute(binds: tuple[Bind, ...], listeners: list[Listener], heirs: list[dict
     environment = handover.environment("inheritance", {"listeners": sockets, "workers": heirs})
     flush_output()
     signals.block()
-    _set_inheritable(descriptors, True)
     try:
+        _set_inheritable(descriptors, True)
         os.chdir(folder() or ".")
         os.execve(sys.executable, command(), environment)
     except OSError as error:
-        _set_inheritable(descriptors, False)
+        with suppress(OSError):
+            _set_inheritable(descriptors, False)
         signals.unblock()
         logger.error("re-exec failed, everything goes on as it was: %s", error)
 
@@ -109,14 +112,17 @@ def _set_inheritable(descriptors: list[int], inheritable: bool) -> None:
 def inheritance() -> dict[str, Any]:
     """Take over the open descriptors of the program before a re-exec; {} if there was none."""
     left: dict[str, Any] = handover.take("inheritance") or {}
-    _set_inheritable([sock["descriptor"] for sock in left.get("listeners", ())], False)
-    _set_inheritable([heir["channel"] for heir in left.get("workers", ())], False)
+    with suppress(OSError):
+        _set_inheritable([sock["descriptor"] for sock in left.get("listeners", ())], False)
+        _set_inheritable([heir["channel"] for heir in left.get("workers", ())], False)
     return left
 
 
 def listeners(left: Mapping[str, Any]) -> list[tuple[str, Listener]]:
     """Return the open listeners of an inheritance, each with the text of its bind."""
-    return [
-        (sock["bind"], adopt(sock["descriptor"], sock["host"], sock["file"] and SocketFile(*sock["file"])))
-        for sock in left.get("listeners", ())
-    ]
+    return [(sock["bind"], _adopted(sock)) for sock in left.get("listeners", ())]
+
+
+def _adopted(sock: Mapping[str, Any]) -> Listener:
+    file = sock["file"] and SocketFile(*sock["file"])
+    return adopt(sock["descriptor"], sock["host"], file, foreign=sock["bind"].startswith("fd:"))

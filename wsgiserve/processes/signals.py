@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,9 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTO
 def existing(names: Iterable[str] = NAMES) -> list[signal.Signals]:
     """Return those of the signals that this system has."""
     return [signal.Signals[name] for name in names if hasattr(signal, name)]
+
+
+_open_readers: weakref.WeakSet[SignalReader] = weakref.WeakSet()
 
 
 class SignalReader:
@@ -36,6 +40,7 @@ class SignalReader:
         for number in existing(self._names):
             signal.signal(number, ignore)
         unblock()  # The process that started this one may have blocked them; see ``blocked``.
+        _open_readers.add(self)
 
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
@@ -50,8 +55,10 @@ class SignalReader:
 
     def close(self) -> None:
         """Stop reading, as a forked child does, which has signals of its own."""
-        signal.set_wakeup_fd(-1)
-        self._pipe.close()
+        if self in _open_readers:  # Else it was closed at the fork.
+            _open_readers.discard(self)
+            signal.set_wakeup_fd(-1)
+            self._pipe.close()
 
 
 class _Pipe:
@@ -85,6 +92,16 @@ class _SocketPair:
     def close(self) -> None:
         for sock in self._pair:
             sock.close()
+
+
+def _close_in_child() -> None:
+    for reader in list(_open_readers):
+        reader.close()
+
+
+if hasattr(os, "register_at_fork"):
+    # Or a signal to a child that the app forks would be read by this process.
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def ignore(number: int, frame: object) -> None:

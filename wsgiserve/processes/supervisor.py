@@ -36,7 +36,7 @@ from typing import Any
 from wsgiserve.config import Config
 from wsgiserve.processes import reexec
 from wsgiserve.processes.channel import BufferedChannel
-from wsgiserve.processes.children import CAN_REAP, Children, attempt, how_it_ended
+from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt, how_it_ended
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.pid_file import StatusFiles
@@ -128,13 +128,18 @@ class Supervisor:
             if heir["foreign"]:
                 self._templates.adopt(worker)
             sock = socket.socket(fileno=heir["channel"])
-            self._channels[worker] = self._children.talk(sock, *self._callbacks(worker))
             self._announced = True
+            try:
+                self._channels[worker] = self._children.talk(sock, *self._callbacks(worker))
+            except OSError as error:
+                logger.error("worker %d is given up: %s", worker.pid, error)
+                sock.close()  # It ends, as if there were no supervisor any more.
+                self._templates.hung_up(worker)
 
     def run(self) -> int:
         """Supervise until the last worker has ended; return the exit code, EXIT_NO_APP for a failed start."""
         self._warn_of_threads()
-        self._children.heed(self._on_signal)
+        self._heed_signals()
         self.fleet.reload(time.monotonic())
         attempt(self._act)
         while not (self.fleet.over and self._templates.over):
@@ -150,6 +155,16 @@ class Supervisor:
         if self._interrupted and not self._announced:
             return EXIT_INTERRUPTED
         return EXIT_CUT if self._cut else EXIT_STOPPED
+
+    def _heed_signals(self) -> None:
+        while True:
+            try:
+                return self._children.heed(self._on_signal)
+            except OSError as error:
+                if not self._announced:
+                    raise
+                logger.error("signals cannot be heeded yet: %s", error)  # Workers serve: they need us.
+                time.sleep(SHORT_WAIT)
 
     def _next_at(self) -> float:
         times = [self.fleet.next_at(time.monotonic()), self._templates.next_at]
@@ -190,8 +205,8 @@ class Supervisor:
             self._announced = True
             self._announce(self.listeners)
         status = self.fleet.status()
-        if self._status_files is not None:
-            self._status_files.write(status)
+        if self._status_files is not None and not self._status_files.write(status):
+            self._children.look_again()
         failed = "; the last reload failed" if status["outcome"] == "failed" else ""
         where = ", ".join(listener.url for listener in self.listeners)
         self._manager.follow(status["state"], f"Serving on {where}{failed}")

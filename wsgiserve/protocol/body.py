@@ -2,17 +2,19 @@
 
 A reader is fed received bytes and returns ``(body, rest)``: the bytes that belong to the body, and
 those behind its end, which are the next request's. ``done`` tells that the end was seen. Readers hold back
-at most one incomplete line; the cost is linear in the bytes fed, however they are split.
+at most one incomplete line; the cost is linear in the bytes fed, however they are split. A byte that no
+continuation can make right is refused when it arrives; the first fault in the order of the bytes counts.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Protocol
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.fields import FieldBlock, read_fields
+from wsgiserve.protocol.fields import FieldBlock, read_fields, too_many_fields, why_no_field
 from wsgiserve.protocol.limits import Limits
 
 MAX_CHUNK_LINE = 4096
@@ -66,6 +68,7 @@ class ChunkedReader:
         self._extensions = 0
         self._line = bytearray()
         self._trailer_lines = bytearray()
+        self._trailer_count = 0
         self._missing = 0  # bytes of the chunk still to come
         self._expect = self._chunk_line
 
@@ -107,44 +110,69 @@ class ChunkedReader:
         """Read on to the end of a line and hand the line, with its CRLF, to whoever expects one."""
         end = data.find(b"\n", position) + 1
         self._line += data[position : end or len(data)]
-        if len(self._line) > MAX_CHUNK_LINE:
-            raise RemoteProtocolError(400, f"a line of more than {MAX_CHUNK_LINE} bytes in a chunked body")
-        if not end:
-            return len(data)
         line = bytes(self._line)
-        self._line.clear()
-        if not line.endswith(b"\r\n"):
-            raise RemoteProtocolError(400, "a line feed without a carriage return in a chunked body")
-        self._expect(line)
-        return end
+        self._expect(line, complete=bool(end))
+        if end:
+            self._line.clear()
+        return end or len(data)
 
-    def _chunk_line(self, line: bytes) -> None:
-        match = grammar.CHUNK_LINE.fullmatch(line)
-        if match is None:
-            raise RemoteProtocolError(400, "a chunk that does not begin with its size in hexadecimal")
-        size = int(match[1], 16)
-        self._extensions += len(match[2] or b"")
-        if self._extensions > MAX_CHUNK_EXTENSIONS:
-            raise RemoteProtocolError(400, f"more than {MAX_CHUNK_EXTENSIONS} bytes of chunk extensions")
-        self._total += size
-        if self.max_body and self._total > self.max_body:
+    def _chunk_line(self, line: bytes, *, complete: bool) -> None:
+        match = _begin(grammar.CHUNK_LINE_BEGINNING, line)
+        size, extensions = int(match[1] or b"0", 16), self._extensions + len(match[2] or b"")
+        if self.max_body and self._total + size > self.max_body:
             raise RemoteProtocolError(413, f"a body of more than {self.max_body} bytes (max_body)")
-        self._missing = size
-        self._expect = self._chunk_end if size else self._trailer_line
+        if extensions > MAX_CHUNK_EXTENSIONS:
+            raise RemoteProtocolError(400, f"more than {MAX_CHUNK_EXTENSIONS} bytes of chunk extensions")
+        _judge_end(match, line, "a chunk that does not begin with its size in hexadecimal")
+        if complete:
+            self._extensions = extensions
+            self._total += size
+            self._missing = size
+            self._expect = self._chunk_end if size else self._trailer_line
 
-    def _chunk_end(self, line: bytes) -> None:
-        if line != b"\r\n":
-            raise RemoteProtocolError(400, "a chunk longer than its size")
-        self._expect = self._chunk_line
+    def _chunk_end(self, line: bytes, *, complete: bool) -> None:
+        match = _begin(grammar.CHUNK_END_BEGINNING, line)
+        _judge_end(match, line, "a chunk longer than its size")
+        if complete:
+            self._expect = self._chunk_line
 
-    def _trailer_line(self, line: bytes) -> None:
+    def _trailer_line(self, line: bytes, *, complete: bool) -> None:
+        match = _begin(grammar.FIELD_LINE_BEGINNING, line)
+        good = match[0]
+        if line[:1] != b"\r":
+            if self._trailer_count == self.max_fields:
+                raise too_many_fields(self.max_fields)
+            if len(self._trailer_lines) + len(good) > MAX_TRAILERS:
+                raise RemoteProtocolError(431, f"more than {MAX_TRAILERS} bytes of trailer fields")
+        if len(good) < min(len(line), MAX_CHUNK_LINE):
+            _judge_end(match, line, why_no_field(line[: len(good) + 1]))
+        _judge_end(match, line, "")
+        if not complete:
+            return
         if line == b"\r\n":
             self.trailers = read_fields(bytes(self._trailer_lines), self.max_fields)
             self.done = True
-            return
-        self._trailer_lines += line
-        if len(self._trailer_lines) > MAX_TRAILERS:
-            raise RemoteProtocolError(431, f"more than {MAX_TRAILERS} bytes of trailer fields")
+        else:
+            self._trailer_lines += line
+            self._trailer_count += 1
+
+
+def _begin(pattern: re.Pattern[bytes], line: bytes) -> re.Match[bytes]:
+    """Match the longest beginning of a line, which may be incomplete, that is right and not too long."""
+    match = pattern.match(line, 0, MAX_CHUNK_LINE)
+    assert match is not None  # The patterns match nothing, too.
+    return match
+
+
+def _judge_end(match: re.Match[bytes], line: bytes, detail: str) -> None:
+    """Refuse a line whose beginning is not all that has arrived of it."""
+    end = match.end()
+    if end < min(len(line), MAX_CHUNK_LINE):
+        if line[end : end + 1] == b"\n":
+            detail = "a line feed without a carriage return in a chunked body"
+        raise RemoteProtocolError(400, detail)
+    if len(line) > MAX_CHUNK_LINE:
+        raise RemoteProtocolError(400, f"a line of more than {MAX_CHUNK_LINE} bytes in a chunked body")
 
 
 def body_reader(block: FieldBlock, limits: Limits) -> BodyReader | None:

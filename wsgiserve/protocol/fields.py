@@ -7,6 +7,7 @@ A field that decides where a message ends, or for which host it is, may come onl
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NoReturn
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
@@ -72,13 +73,9 @@ def read_fields(lines: bytes, max_fields: int) -> list[tuple[str, str]]:
     """
     if not lines:
         return []
-    if lines.count(b"\n") != lines.count(b"\r\n"):
-        raise RemoteProtocolError(400, BARE_LINE_FEED)
-    if lines.count(b"\r\n") > max_fields:
-        raise RemoteProtocolError(431, f"more than {max_fields} fields")
     text = lines.decode("latin-1")
-    if not grammar.FIELD_LINES.fullmatch(text):
-        raise RemoteProtocolError(400, _why_no_field(text))
+    if lines.count(b"\n") > max_fields or not grammar.FIELD_LINES.fullmatch(text):
+        refuse_fields(lines, max_fields, len(lines))
     pairs = []
     for line in text[:-2].split("\r\n"):
         name, _, value = line.partition(":")
@@ -113,18 +110,45 @@ def _bad_coding(value: str) -> RemoteProtocolError:
     return RemoteProtocolError(400, "a Transfer-Encoding field that leaves the body's end in doubt")
 
 
-def _why_no_field(text: str) -> str:
-    for line in text.split("\r\n"):
-        name, colon, _ = line.partition(":")
-        if not grammar.FIELD_LINES.fullmatch(line + "\r\n") and line:
-            if line[0] in " \t":
-                return "a field line that begins with white space (line folding)"
-            if not colon:
-                return "a field line without a colon"
-            if not grammar.TOKEN.fullmatch(name):
-                return "a field name that is not a token directly before its colon"
-            return "a control character in the value of a field"
-    return "an empty line among the fields"
+def refuse_fields(lines: bytes, max_fields: int, max_bytes: int) -> NoReturn:
+    """Raise for the first fault of these lines, the last of which may be incomplete.
+
+    There must be one: a line that no continuation makes right, or more fields or bytes than there may be.
+    """
+    window = lines[: max_bytes + 1]
+    start = count = 0
+    while start < len(window):
+        if count == max_fields and window[start : start + 1] != b"\r":
+            raise too_many_fields(max_fields)
+        match = grammar.FIELD_LINE_BEGINNING.match(window, start)
+        end = match.end() if match else start
+        if window[end - 1 : end] != b"\n" or end == start:
+            if end < len(window):
+                raise RemoteProtocolError(400, why_no_field(window[start : end + 1]))
+            break
+        if end == start + 2:
+            raise RemoteProtocolError(400, "an empty line among the fields")
+        start, count = end, count + 1
+    raise RemoteProtocolError(431, f"more than {max_bytes} bytes")
+
+
+def too_many_fields(max_fields: int) -> RemoteProtocolError:
+    """Return the refusal of the field behind ``max_fields``."""
+    return RemoteProtocolError(431, f"more than {max_fields} fields")
+
+
+def why_no_field(line: bytes) -> str:
+    """Say why no field line begins so; the last byte is the first that is wrong."""
+    wrong = line[-1:]
+    if wrong == b"\n":
+        return BARE_LINE_FEED
+    if line == b" " or line == b"\t":
+        return "a field line that begins with white space (line folding)"
+    if b":" in line[:-1]:
+        return "a control character in the value of a field"
+    if wrong == b"\r":
+        return "a field line without a colon"
+    return "a field name that is not a token directly before its colon"
 
 
 def _list_items(values: Iterable[str]) -> list[str]:

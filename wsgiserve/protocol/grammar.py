@@ -64,6 +64,23 @@ CONTENT_LENGTH = re.compile(r"[0-9]{1,18}")
 # RFC 9112 §7.1: chunk-size [ chunk-ext ] CRLF; at most 16 hex digits; chunk-ext begins with BWS ";".
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 
+# The beginnings of lines that have not ended: a match takes the longest one, so that it ends at the first
+# byte that no continuation can make right. White space before chunk-ext is only right with a ";" behind it.
+_CRLF = rb"(?:\r\n?)?"
+_TOKEN, _VALUE = rb"[%b]" % TCHAR.encode(), rb"[\t\x20-\x7e\x80-\xff]"
+_TARGET = rb"[\x21\x22\x24-\x7e]"
+_VERSION = rb"(?:H(?:T(?:T(?:P(?:/(?:[0-9](?:\.(?:[0-9]%b)?)?)?)?)?)?)?)?" % _CRLF
+REQUEST_LINE_BEGINNING = re.compile(rb"(?:%b+(?: (?:%b+(?: %b)?)?)?)?" % (_TOKEN, _TARGET, _VERSION))
+FIELD_LINE_BEGINNING = re.compile(rb"(?:\r\n?|%b+(?::%b*%b)?)?" % (_TOKEN, _VALUE, _CRLF))
+CHUNK_LINE_BEGINNING = re.compile(
+    rb"(?:([0-9A-Fa-f]{1,16})(?:\r\n?|([ \t]*(;%b*)?)(?(3)%b))?)?" % (_VALUE, _CRLF)
+)
+CHUNK_END_BEGINNING = re.compile(_CRLF)
+
+# What may follow in a field line from the middle of its name, or of its value.
+NAME_CONTINUED = re.compile(rb"%b*(?:(?<=%b):%b*\r?|(?<=\n)\r)?" % (_TOKEN, _TOKEN, _VALUE))
+VALUE_CONTINUED = re.compile(rb"%b*\r?" % _VALUE)
+
 # The same without chunk-ext, as nearly every chunk begins.
 PLAIN_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 

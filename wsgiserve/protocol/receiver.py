@@ -89,16 +89,36 @@ class Receiver(RequestReader):
         self.body += self.read_body()
         if reader.done:
             self.body_reader = None
-        elif not (
+        elif self.collects(head, len(self.body)):
+            return None
+        return self.end_collecting()
+
+    def collects(self, head: RequestHead, size: int) -> bool:
+        """Whether the rest of a body belongs in memory too, once ``size`` bytes of it have arrived."""
+        return not (
             head.expects_continue
             or (head.block.content_length or 0) > BODY_IN_MEMORY
-            or len(self.body) > BODY_IN_MEMORY
-            or self.arrived - len(self.body) > CHUNK_OVERHEAD
-        ):
-            return None
+            or size > BODY_IN_MEMORY
+            or self.arrived - size > CHUNK_OVERHEAD
+        )
+
+    def end_collecting(self) -> RequestHead:
+        """Return the request whose body is being collected; the rest of it is left to the caller."""
+        head = self._head
+        assert head is not None
         self._head = None
         self.phase = "head"
         return head
+
+    @property
+    def kept(self) -> int:
+        """Count the bytes that are kept, of a body or of requests that are not read yet."""
+        return len(self.body) + len(self.buffer)
+
+    def forget(self) -> None:
+        """Read nothing more, and keep nothing."""
+        self.fail()
+        self.body = b""
 
     def take_body(self) -> bytes | bytearray:
         """Return the part of the body that has arrived, and keep it no longer."""

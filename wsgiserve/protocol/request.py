@@ -5,8 +5,10 @@ the head with one C-speed search, matches the request line against one pattern a
 another, and only when one of them fails looks for the reason.
 
 Rules
-- The verdict depends on the bytes alone, never on how they were split: a fault in a prefix refuses every
-  continuation of it. So limits are judged on a window of the buffer, a line once it is complete.
+- The verdict depends on the bytes alone, never on how they were split: the first fault in their order counts.
+  A byte that no continuation can make right is refused when it arrives, as is one above a limit. The meaning
+  of a line (its target, its version) is judged when the line is complete, that of the fields with the head.
+  Only a head that is incomplete, or wrong, is judged byte by byte.
 - Equal bytes mean the same, so strict reading is paid for once per run of equal ones. A client that comes
   often repeats itself: kept are the connection's last head, also for its field lines alone where the request
   line differs, and the request lines asked for lately.
@@ -17,10 +19,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection
+from typing import NoReturn
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.fields import BARE_LINE_FEED, FieldBlock, read_fields
+from wsgiserve.protocol.fields import BARE_LINE_FEED, FieldBlock, read_fields, refuse_fields
 from wsgiserve.protocol.limits import Limits
 
 # RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one
@@ -92,6 +95,8 @@ class RequestReader:
 
     __slots__ = (
         "_empty_lines",
+        "_field_start",
+        "_fields",
         "_fields_start",
         "_last",
         "_last_fields_start",
@@ -118,6 +123,8 @@ class RequestReader:
         self.method = ""
         self._line: RequestLine | None = None
         self._fields_start = 0  # in the buffer, once _line is known
+        self._field_start = 0  # of the field line that is incomplete
+        self._fields = 0  # complete lines before it
         self._scanned = 0
         self._empty_lines = 0
 
@@ -181,7 +188,7 @@ class RequestReader:
                 self._judge_head(head)
         else:
             if end - line_end > self.limits.max_head:
-                _judge_window(buffer, 0, line_end + 2, self.limits.max_head, 431)
+                self._refuse_fields(buffer, line_end + 2)
             fields = FieldBlock(read_fields(rest[:-2], self.limits.max_fields))
             head = RequestHead(line, fields, self.own_paths)
             self._judge_head(head)
@@ -213,17 +220,40 @@ class RequestReader:
             line_end = buffer.find(b"\r\n", self._scanned)
             if line_end >= 0:
                 self._line = self._read_line(bytes(buffer), line_end)
-                self._fields_start = line_end + 2
-        if self._line is None:
-            _judge_window(buffer, self._scanned, 0, self.limits.max_line, 414)
-        else:
-            _judge_window(buffer, self._scanned, self._fields_start, self.limits.max_head, 431)
+                self._fields_start = self._field_start = line_end + 2
+                self._fields = 0
+            else:
+                _judge_line(bytes(buffer[: self.limits.max_line + 2]), self.limits.max_line)
+        if self._line is not None and not self._may_become_head():
+            self._refuse_fields(bytes(buffer), self._fields_start)
         self._scanned = max(0, len(buffer) - 3)
+
+    def _may_become_head(self) -> bool:
+        """Whether the field lines that have arrived are the beginning of a head; only new bytes are read."""
+        buffer, limits = self.buffer, self.limits
+        start, new = self._field_start, max(self._field_start, self._scanned)
+        end = buffer.rfind(b"\n", new) + 1
+        if end:
+            lines = bytes(buffer[start:end])
+            self._fields += lines.count(b"\n")
+            if not grammar.FIELD_LINES.fullmatch(lines.decode("latin-1")):
+                return False
+            self._field_start = start = new = end
+        rest = buffer[self._fields_start + limits.max_head : self._fields_start + limits.max_head + 2]
+        pattern = grammar.NAME_CONTINUED if buffer.find(b":", start, new) < 0 else grammar.VALUE_CONTINUED
+        return (
+            self._fields + (buffer[start : start + 1] not in (b"", b"\r")) <= limits.max_fields
+            and (not rest or rest == b"\r")
+            and pattern.fullmatch(buffer, new) is not None
+        )
+
+    def _refuse_fields(self, buffer: bytes, start: int) -> NoReturn:
+        refuse_fields(buffer[start:], self.limits.max_fields, self.limits.max_head)
 
     def _read_line(self, buffer: bytes, line_end: int) -> RequestLine:
         self.method = ""
         if line_end > self.limits.max_line:
-            _judge_window(buffer, 0, 0, self.limits.max_line, 414)
+            _judge_line(buffer[:line_end], self.limits.max_line)
         line = read_request_line(buffer[:line_end])
         self.method = line[0]
         return line
@@ -259,8 +289,8 @@ def _read_unusual_line(line: str) -> RequestLine:
     """Read a request line whose target is not in origin-form, or say why it is none (RFC 9112 §3.2)."""
     match = grammar.REQUEST_LINE.fullmatch(line)
     if match is None:
-        detail = BARE_LINE_FEED if "\n" in line else "the request line is not 'method target HTTP/1.1'"
-        raise RemoteProtocolError(400, detail)
+        _judge_line(line.encode("latin-1") + b"\r\n", len(line))
+        raise AssertionError("the two patterns of a request line differ")
     method, target, major, minor_digit = match.groups()
     if major != "1":
         raise RemoteProtocolError(505, "HTTP/1.1 and HTTP/1.0 are served here, no other version")
@@ -278,16 +308,14 @@ def _read_unusual_line(line: str) -> RequestLine:
     return method, target, path, query or "", minor, authority
 
 
-def _judge_window(buffer: bytes | bytearray, start: int, base: int, limit: int, status: int) -> None:
-    """Refuse a part of a head that begins at ``base`` and has no end in sight.
-
-    Either for a bare line feed among its first ``limit`` bytes, of which those before ``start`` were
-    judged already, or for being longer.
-    """
-    position = buffer.find(b"\n", start, base + limit + 1)
-    while position >= 0:
-        if position == 0 or buffer[position - 1] != 13:
-            raise RemoteProtocolError(400, BARE_LINE_FEED)
-        position = buffer.find(b"\n", position + 1, base + limit + 1)
-    if len(buffer) - base > limit + 1:  # The byte after the limit may be the first of a CRLF.
-        raise RemoteProtocolError(status, f"more than {limit} bytes")
+def _judge_line(beginning: bytes, max_line: int) -> None:
+    """Refuse the beginning of a request line that no continuation makes right, or short enough."""
+    window = beginning[: max_line + 1]
+    match = grammar.REQUEST_LINE_BEGINNING.match(window)
+    end = match.end() if match else 0
+    if end < len(window):
+        line_feed = window[end : end + 1] == b"\n"
+        detail = BARE_LINE_FEED if line_feed else "the request line is not 'method target HTTP/1.1'"
+        raise RemoteProtocolError(400, detail)
+    if len(beginning) > max_line and beginning[max_line : max_line + 2] not in (b"\r", b"\r\n"):
+        raise RemoteProtocolError(414, f"more than {max_line} bytes")

@@ -15,6 +15,7 @@ Everything in here is for the leader, except ``publish_count`` and ``is_full``.
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import socket
@@ -103,11 +104,16 @@ class Acceptor:
             self._watch()
 
     def close(self, *, take_in: bool) -> None:
-        """Listen no more; ``take_in`` accepts first the connections that wait in the system's backlog."""
+        """Listen no more; ``take_in`` accepts first the connections that wait in the system's backlog.
+
+        No process may need these listeners any more then: nothing more may begin to wait.
+        """
         watched, self.state = self.state == "open", "closed"
         self.resume_at = math.inf
         while self.listeners:
             _, listener = self.listeners.popitem()
+            if take_in:
+                listener.deafen()
             while take_in and self._take(listener, ACCEPT_BURST):
                 pass
             if watched:
@@ -139,6 +145,8 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
             except OSError as error:  # Out of descriptors or memory.
+                if error.errno == errno.EINVAL:
+                    return False  # Another process has deafened the Unix socket, and nobody waits any more.
                 if descriptors.raise_limit():
                     continue
                 if not self._make_room():

@@ -18,14 +18,18 @@ from collections.abc import Callable
 from functools import partial
 
 from wsgiserve.config import Config
+from wsgiserve.forks import ending_children
 from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.receiver import Receiver
+from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.own_answers import answer_health, own_paths, refuse, send_refusal
+from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.shutdown import Shutdown
 from wsgiserve.server.sockets.poller import READ, WRITE, Poller
 from wsgiserve.server.system import Lock, monotonic, socketpair, start_thread
@@ -50,6 +54,11 @@ class Connections:
         self.gateway = gateway
         self.config = config
         self.by_fd: dict[int, Connection] = {}
+        self.budget = Budget(config.max_buffered)
+        self._crowded = ShortageLog(
+            "bodies and responses for slow clients need more than --max-buffered %d, so threads wait for the "
+            "clients; times so far: %d; raise --max-buffered if there is memory, or --threads"
+        )
         self._poller = poller
         self._shutdown = shutdown
         self._on_close = on_close
@@ -71,6 +80,7 @@ class Connections:
         """
         self.gateway.tick()
         try:
+            self._send_unless_kept(exchange.connection)
             following = self.go_on(exchange.connection)
         except Exception:  # As in ``EventLoop.turn``; nobody else would ever close it.
             logger.critical("%s: giving it back failed", exchange.connection.peer, exc_info=True)
@@ -83,11 +93,23 @@ class Connections:
             following.detach()
         return following
 
+    def _send_unless_kept(self, connection: Connection) -> None:
+        """Send the rest of a response, and wait for the client, if the loop has no room to keep it."""
+        if connection.outgoing and not connection.is_broken and not connection.adjust_share():
+            self._crowded.add(self.config.max_buffered)
+            try:
+                connection.wait_until_sent(connection.pace_from(connection.progress()), connection.progress)
+            except ClientDisconnected:
+                pass  # The connection knows.
+            if not connection.outgoing:
+                connection.all_sent()
+
     def go_on(self, connection: Connection) -> Exchange | None:
         """Have the rest sent, or close, or drop the connection, or return its next exchange."""
         if connection.is_broken:
             self.drop(connection)
         elif connection.outgoing:
+            connection.adjust_share()
             connection.demand_progress()
             self.watch(connection, WRITE)
         elif connection.ending:
@@ -108,11 +130,9 @@ class Connections:
                 refuse(self.gateway, connection, error)
             return self.go_on(connection)
         if head is None:
-            connection.await_bytes(monotonic())
-            if self._shutdown.plan is not None and receiver.phase == "head":
-                connection.hasten(self._shutdown.head_deadline)
-            self.watch(connection, READ)
-            return None
+            head = self._await_rest(connection)
+            if head is None:
+                return None
         if head.own:
             connection.begin(None)
             answer_health(self.gateway, connection, head, ready=self._shutdown.ready)
@@ -120,6 +140,18 @@ class Connections:
         exchange = Exchange(self.gateway, connection, head)
         connection.begin(exchange)
         return exchange
+
+    def _await_rest(self, connection: Connection) -> RequestHead | None:
+        """Have more of a request received; return it instead if there is no room to collect its body."""
+        receiver = connection.receiver
+        if receiver.phase == "body" and not connection.adjust_share():
+            self._crowded.add(self.config.max_buffered)
+            return receiver.end_collecting()
+        connection.await_bytes(monotonic())
+        if self._shutdown.plan is not None and receiver.phase == "head":
+            connection.hasten(self._shutdown.head_deadline)
+        self.watch(connection, READ)
+        return None
 
     def watch(self, connection: Connection, events: int) -> None:
         """Have events reported. For an exchange's thread the last step: the loop may act at once."""
@@ -187,7 +219,7 @@ class Connections:
         connection.sock.setblocking(True)
         connection.forget_exchange()
         try:
-            start_thread(handler, connection.sock, data, name="wsgiserve-upgraded")
+            start_thread(_handle, handler, connection.sock, data, name="wsgiserve-upgraded")
         except RuntimeError as error:
             logger.error("cannot hand a connection over: %s", error)
             connection.close()
@@ -207,7 +239,7 @@ class Connections:
     def add(self, sock: socket.socket, host: str, port: int, peer: object) -> None:
         """Take in a connection that was accepted at a listener's host and port."""
         receiver = Receiver(self._limits, self._own_paths)
-        connection = open_connection(sock, host, port, peer, self.config, receiver)
+        connection = open_connection(sock, host, port, peer, self.config, receiver, self.budget)
         connection.hasten(monotonic() + self.config.head_timeout)
         self.by_fd[connection.fd] = connection
         self.watch(connection, READ)
@@ -227,6 +259,7 @@ class Connections:
             self.drop(connection)
             return False
         if connection.outgoing:
+            connection.adjust_share()
             return False
         connection.all_sent()
         return True
@@ -310,12 +343,25 @@ class Connections:
         texts = (_missing(connection, inline) for connection in list(self.by_fd.values()))
         return [text for text in texts if text]
 
+    def leave(self) -> None:
+        """Close our descriptors in a process that the app forked."""
+        for connection in list(self.by_fd.values()):
+            connection.leave()
+        self.by_fd.clear()
+        if self._dead_end is not None:
+            self._dead_end.close()
+
     def close(self) -> None:
         """Close everything."""
         for connection in list(self.by_fd.values()):
             connection.close()
         if self._dead_end is not None:
             self._dead_end.close()
+
+
+def _handle(handler: Callable[[socket.socket, bytes], object], sock: socket.socket, data: bytes) -> None:
+    with ending_children():
+        handler(sock, data)
 
 
 def _may_receive_more(connection: Connection) -> bool:

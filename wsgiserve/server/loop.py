@@ -298,6 +298,7 @@ class EventLoop:
             leadership.detached,
             leadership.idle,
             len(leadership.calls.written_off),
+            self.connections.budget.used,
         )
 
     def stop(self, plan: Plan) -> None:
@@ -330,6 +331,15 @@ class EventLoop:
         self.acceptor.publish_count()
         if self.acceptor.is_full or self.shutdown.plan is not None:
             self.poller.bell.ring()
+
+    def leave(self) -> None:
+        """Close our descriptors in a process that the app forked, without a change to what the parent sees.
+
+        Closing the poller leaves its object in the system as it is, which the two processes share.
+        """
+        self.leadership.leave()
+        self.connections.leave()
+        self.poller.close()
 
     def close(self) -> None:
         """Close everything; the loop is over."""

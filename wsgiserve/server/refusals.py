@@ -40,23 +40,27 @@ class RefusalLog:
 
 
 class ShortageLog:
-    """Log a shortage at WARNING, seldom and with a count, for an operator to change; for the leader.
+    """Log a shortage at WARNING, seldom and with a count, for an operator to change.
 
     ``text`` is a format for the values and, last, the count.
     """
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._lock = Lock()
         self._count = 0
         self._silent_until = 0.0
 
     def add(self, *values: float) -> None:
         """Count an occurrence, and log it unless another was logged a moment ago."""
-        self._count += 1
-        now = monotonic()
-        if now >= self._silent_until:
-            self._silent_until = now + SHORTAGE_SECONDS
-            logger.warning(self._text, *values, self._count)
+        with self._lock:
+            self._count += 1
+            count, now = self._count, monotonic()
+            silent = now < self._silent_until
+            if not silent:
+                self._silent_until = now + SHORTAGE_SECONDS
+        if not silent:
+            logger.warning(self._text, *values, count)
 
 
 def report(failure: str) -> None:

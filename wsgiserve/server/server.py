@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config, make_config, refuse_command_options
+from wsgiserve.forks import ending_children
 from wsgiserve.server import lifespan, shutdown
 from wsgiserve.server.errors import refused
 from wsgiserve.server.http.gateway import Gateway
@@ -72,6 +74,7 @@ class Server:
         self._worn_out: Callable[[int], None] | None = None
         self._row: Row | None = None  # other processes accept from the listeners too
         self._alone = True  # none serves the app at the same time
+        self._process = 0  # whose server it is, once it serves
         # after the end
         self.over = False
         self.cut: list[str] = []  # the requests that were cut, method and path
@@ -192,6 +195,8 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if os.getpid() != self._process:
+            return  # A process that was forked in the block leaves it.
         loop = self._loop
         if loop is not None and loop.shutdown.plan is None:
             self.stop()
@@ -211,11 +216,13 @@ class Server:
                 row=self._row,
                 worn_out=self._worn_out,
             )
+            _loops.add(loop)
             loop.leadership.start()
         except (OSError, RuntimeError) as error:
             self._loop = None
             self._close_listeners()
             raise refused(error) from error
+        self._process = os.getpid()
         if self._beat is not None:
             loop.beat(*self._beat)
         return loop
@@ -237,7 +244,8 @@ class Server:
         loop.begin()
         if self._stop_asked and loop.shutdown.plan is None:
             self.stop()
-        loop.sentinel.watch()
+        with ending_children():  # A signal handler of the app may fork.
+            loop.sentinel.watch()
         self.over = True
         over = leadership.stopped
         plan = loop.shutdown.plan
@@ -303,9 +311,18 @@ def restore_handlers() -> None:
         signal.signal(*_handlers_before.popitem())
 
 
+_loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
+
+
+def _leave_in_child() -> None:
+    restore_handlers()
+    for loop in list(_loops):
+        loop.leave()
+
+
 if hasattr(os, "register_at_fork"):
     # A child that the app forks serves nothing: signals get their usual handlers there.
-    os.register_at_fork(after_in_child=restore_handlers)
+    os.register_at_fork(after_in_child=_leave_in_child)
 
 
 def _log_cut(requests: list[str]) -> None:

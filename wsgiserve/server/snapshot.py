@@ -13,7 +13,8 @@ class Snapshot(NamedTuple):
 
     ``running`` are requests that the app works on, or that wait for it; ``queued`` are those that wait for a
     thread. ``busy`` threads run a call beside the leader's, ``idle`` ones wait for a call, ``lost`` ones were
-    given up after ``--request-timeout`` and have not come back.
+    given up after ``--request-timeout`` and have not come back. ``buffered`` are the bytes that count for
+    ``--max-buffered``.
     """
 
     phase: Phase | Literal["stopped"] = "stopped"
@@ -24,3 +25,4 @@ class Snapshot(NamedTuple):
     busy: int = 0
     idle: int = 0
     lost: int = 0
+    buffered: int = 0

@@ -57,6 +57,8 @@ class App(Group):
         max_form_parts: int | None = MAX_FORM_PARTS,
     ) -> None:
         super().__init__()
+        if debug not in (True, False):  # "0", from an environment variable, would be true.
+            raise TypeError(f"debug is True or False, not {debug!r}")
         self.state = SimpleNamespace()
         self._table = RouteTable()
         self._dispatcher = Dispatcher(

@@ -90,7 +90,18 @@ class _UUID(_Checked, UUIDConverter):
 
 
 class _Any(AnyConverter):
+    """One of some words."""
+
     weight = 30
+
+    def __init__(self, map: Map, *items: str) -> None:
+        for word in items:
+            if word in ("", ".", "..") or "/" in word:
+                raise ValueError(f"{word!r} is no segment of a path")
+        super().__init__(map, *items)
+
+    def to_url(self, value: Any) -> str:
+        return BaseConverter.to_url(self, super().to_url(value))
 
 
 class _Path(_Checked):
@@ -103,6 +114,11 @@ class _Path(_Checked):
     def __init__(self, map: Map, pure: bool = False) -> None:
         super().__init__(map)
         self._pure = pure
+
+    def to_url(self, value: Any) -> str:
+        if str(value).startswith("/"):  # Behind a slash it would be another path, or another host.
+            raise ValueError(f"{value!r} begins with a slash")
+        return super().to_url(value)
 
     def to_python(self, value: str) -> str | PurePosixPath:
         if not self._pure:

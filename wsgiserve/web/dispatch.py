@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
 from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound
+from werkzeug.exceptions import NotImplemented as NotKnown
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
@@ -24,11 +25,11 @@ from wsgiserve.web import background
 from wsgiserve.web.errors import answer_error
 from wsgiserve.web.groups import Group, handlers_of
 from wsgiserve.web.handlers import ErrorHandlers
-from wsgiserve.web.head import Rendered
+from wsgiserve.web.head import METHODS, Rendered
 from wsgiserve.web.hooks import Hooks, hooks_of, respond
-from wsgiserve.web.paths import decode_path
+from wsgiserve.web.paths import decode_path, with_slash
 from wsgiserve.web.replies import render, to_response, without_body
-from wsgiserve.web.routing import Route, RouteTable
+from wsgiserve.web.routing import Route, RouteTable, SlashMissing
 from wsgiserve.web.views import View
 
 if TYPE_CHECKING:
@@ -139,9 +140,13 @@ class Dispatcher:
             (route, lasts), values = self._table.match(path, method)
             found = self._plan(route, plans), values
         except MethodNotAllowed as error:
-            found = self._refusal(partial(_refuse_method, method, error.valid_methods or ())), {}
-        except RequestRedirect as redirect:
-            found = self._refusal(partial(_redirect, redirect.new_url), takes_request=True), {}
+            known_method = method in METHODS or any(method in route.methods for route in self._table.routes)
+            refuse = (
+                partial(_refuse_method, method, error.valid_methods or ()) if known_method else _not_known
+            )
+            found = self._refusal(refuse), {}
+        except SlashMissing:
+            found = self._refusal(_add_slash, takes_request=True), {}
         except NotFound:
             found = self._refusal(_refuse), {}
         except Exception as error:  # noqa: BLE001 -- a user's converter may raise anything, like a view
@@ -212,12 +217,17 @@ def _refuse_path() -> NoReturn:
     raise BadRequest("The path is not valid UTF-8.")
 
 
+def _not_known() -> NoReturn:
+    raise NotKnown("This server does not know that method.")
+
+
 def _refuse_method(method: str, allowed: Iterable[str]) -> object:
     if method != "OPTIONS":
         raise MethodNotAllowed([*allowed])
     return None, 204, {"Allow": ", ".join(allowed)}
 
 
-def _redirect(target: str, request: Request) -> object:
+def _add_slash(request: Request) -> object:
+    target = with_slash(request.environ)
     query = quote(request.query_string, safe=_IN_QUERY)  # query_string is bytes, and a Location is ASCII
     return RequestRedirect(f"{target}?{query}" if query else target).get_response()

@@ -8,7 +8,9 @@ counts for the form as a whole, not for each field, and a malformed form is a 40
 
 from __future__ import annotations
 
+import codecs
 import math
+import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
@@ -18,6 +20,7 @@ from urllib.parse import parse_qsl
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -27,6 +30,10 @@ MAX_FORM_PARTS = 1000
 KEEP_ENCODED = "werkzeug.url_quote"
 """werkzeug's codec error handler: bytes that are not UTF-8 stay percent-encoded, as in ``%FF``."""
 
+# Python has more codecs: some are no text, and some take time that grows with the square of the text.
+_CHARSETS = re.compile(
+    r"utf-8|utf-16(?:-[bl]e)?|ascii|iso8859-\d+|cp125\d|koi8-[ru]|shift_jis|euc_(?:jp|kr)|gbk|gb18030|big5"
+)
 _CHUNK = 128 * 1024
 _MEMORY_FILE = 64 * 1024  # bytes of an uploaded file that stay in memory
 
@@ -100,19 +107,20 @@ class FormParser(FormDataParser):
         files: Files = []
         try:
             if mimetype == URLENCODED:
-                fields = self._urlencoded(stream, content_length)
+                charset = known_charset((options or {}).get("charset"))
+                fields = self._urlencoded(stream, content_length, charset)
             elif mimetype == MULTIPART:
                 fields, files = self._multipart(stream, content_length, options or {})
         except ValueError as error:
             raise BadRequest(f"The form is malformed: {error}.") from None
         return stream, self.cls(fields), self.cls(files)
 
-    def _urlencoded(self, stream: IO[bytes], content_length: int | None) -> Fields:
+    def _urlencoded(self, stream: IO[bytes], content_length: int | None, charset: str) -> Fields:
         limits = [most for most in (self.max_content_length, self.max_form_memory_size) if most is not None]
-        text = read_whole(stream, content_length, min(limits, default=None)).decode()
+        text = read_whole(stream, content_length, min(limits, default=None)).decode(charset)
         if self.max_form_parts is not None and text.count("&") >= self.max_form_parts:
             raise RequestEntityTooLarge
-        return parse_qsl(text, keep_blank_values=True, errors=KEEP_ENCODED)
+        return parse_qsl(text, keep_blank_values=True, encoding=charset, errors=KEEP_ENCODED)
 
     def _multipart(
         self, stream: IO[bytes], content_length: int | None, options: dict[str, str]
@@ -137,7 +145,8 @@ class FormParser(FormDataParser):
                 raise RequestEntityTooLarge
             sink.seek(0)
             if part.filename is None:
-                fields.append((part.name, sink.read().decode(errors="replace")))
+                _, given = parse_options_header(part.headers.get("Content-Type"))
+                fields.append((part.name, sink.read().decode(known_charset(given.get("charset")), "replace")))
             else:
                 files.append((part.name, FileStorage(sink, part.filename, part.name, headers=part.headers)))
         return fields, files
@@ -154,6 +163,17 @@ class Upload(SpooledTemporaryFile[bytes]):
 
     def __del__(self) -> None:
         self.close()
+
+
+def known_charset(label: str | None) -> str:
+    """Return Python's name for a charset, UTF-8 for none; ValueError for an unknown one."""
+    try:
+        name = codecs.lookup(label or "utf-8").name
+    except (LookupError, ValueError):
+        name = ""
+    if not _CHARSETS.fullmatch(name):
+        raise ValueError(f"the charset {label!r} is not known")
+    return name
 
 
 def read_whole(stream: IO[bytes], announced: int | None, limit: int | None) -> bytes:

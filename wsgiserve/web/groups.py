@@ -38,6 +38,8 @@ class Group:
     """
 
     def __init__(self, prefix: str = "", *, name: str = "") -> None:
+        if not isinstance(prefix, str) or not isinstance(name, str):
+            raise TypeError(f"prefix and name are strings, not {prefix!r} and {name!r}")
         if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
             raise ValueError(f"a prefix starts with a slash and ends without, as '/notes', not {prefix!r}")
         self.prefix = prefix

@@ -14,6 +14,10 @@ Fields = list[tuple[str, str]]
 Rendered = tuple[str, Fields, Iterable[bytes]]
 """Status line, header fields and body for PEP 3333; the body may have ``close()``."""
 
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
+"""The methods that everybody knows (RFC 9110 section 9.3, RFC 5789). Where one is not allowed the answer is
+405; any other, which nothing here implements, is a 501 (section 9.1)."""
+
 # In the spelling of the IANA registry: werkzeug's own responses write the phrase in capitals.
 _STATUS_LINES = {code: f"{code} {phrase}" for code, phrase in HTTP_STATUS_CODES.items()}
 

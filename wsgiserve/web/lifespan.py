@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable
 
+from wsgiserve.forks import ending_children
 from wsgiserve.web.background import Background
 from wsgiserve.web.views import describe
 
@@ -43,7 +44,8 @@ class Lifespan:
             self._busy = True
             try:
                 for hook in self.at_start:
-                    hook()
+                    with ending_children():
+                        hook()
             finally:
                 self._busy = False
             self.started = True
@@ -60,7 +62,8 @@ class Lifespan:
             self._background.finish()  # before `started` is reset: a job may call the app
             for hook in reversed(self.at_end):
                 try:
-                    hook()
+                    with ending_children():
+                        hook()
                 except Exception as error:
                     logger.error("on_shutdown %s: %s", describe(hook), error, exc_info=error)
             self.started = self._busy = False

@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl
 
 import werkzeug.wrappers
 from werkzeug.datastructures import Authorization, EnvironHeaders, MultiDict
+from werkzeug.exceptions import BadRequest
 from werkzeug.formparser import FormDataParser
 from werkzeug.utils import cached_property
 
@@ -33,6 +34,7 @@ from wsgiserve.web.forms import (
     URLENCODED,
     FormParser,
     Upload,
+    known_charset,
     read_whole,
 )
 
@@ -153,7 +155,13 @@ class Request(werkzeug.wrappers.Request):
                 # If the view has read a part of the stream, the rest is shorter than announced.
                 announced = None if "stream" in self.__dict__ else self.content_length
                 self.stream = BytesIO(read_whole(self.stream, announced, self.max_data))
-            return super().get_data(cache, as_text, parse_form_data)
+            data = super().get_data(cache, False, parse_form_data)
+            if not as_text:
+                return data
+            try:
+                return data.decode(known_charset(self.mimetype_params.get("charset")), "replace")
+            except ValueError as error:
+                raise BadRequest(f"The text is malformed: {error}.") from None
 
     def make_form_data_parser(self) -> FormDataParser:
         """Make the parser for the form of this request."""
@@ -173,6 +181,10 @@ def with_limits(
     max_data: int | None, max_form_memory: int | None, max_form_parts: int | None
 ) -> type[Request]:
     """Return the class of an app's requests, with the app's limits."""
+    given = {"max_data": max_data, "max_form_memory": max_form_memory, "max_form_parts": max_form_parts}
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            raise ValueError(f"{name} is a whole number of at least 0, or None for no limit; not {value!r}")
     limits = {"max_data": max_data, "max_form_memory_size": max_form_memory, "max_form_parts": max_form_parts}
     return type("Request", (Request,), limits)
 

@@ -28,10 +28,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
-from werkzeug.routing import BaseConverter, BuildError, Map, RequestRedirect, Rule
+from werkzeug.routing import BaseConverter, BuildError, Map, Rule
 from werkzeug.routing.exceptions import NoMatch, RequestPath
 from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.routing.rules import parse_converter_args
@@ -39,6 +38,7 @@ from werkzeug.routing.rules import parse_converter_args
 from wsgiserve.web.annotations import UNRESOLVED
 from wsgiserve.web.converters import CONVERTERS, PURE_CONVERTERS, PURE_PATH, for_annotation
 from wsgiserve.web.groups import Chain
+from wsgiserve.web.paths import has_dot_segment
 from wsgiserve.web.rules import Parameter, fill, parse
 from wsgiserve.web.shortcuts import Candidate, Shortcuts
 from wsgiserve.web.views import View, annotation, check, describe, takes_request
@@ -69,6 +69,10 @@ class Route:
 
 Found = tuple[Route, bool]
 """A route, and whether its match depends on the path alone, so that it can be cached."""
+
+
+class SlashMissing(Exception):
+    """There is a route for the path with a slash at its end."""
 
 
 class _Rule(Rule):
@@ -146,7 +150,7 @@ class RouteTable:
     def match(self, path: str, method: str) -> tuple[Found, Mapping[str, Any]]:
         """Return the route for a decoded path, and the values of its parameters.
 
-        Raise NotFound, MethodNotAllowed with sorted methods, or RequestRedirect with a relative URL.
+        Raise NotFound, MethodNotAllowed with sorted methods, or SlashMissing.
         """
         shortcuts, matcher = self._search or self._prepare()
         known = shortcuts.find(path, method)
@@ -159,8 +163,7 @@ class RouteTable:
                 raise MethodNotAllowed(sorted({*error.have_match_for, "OPTIONS"})) from None
             raise NotFound from None
         except RequestPath:
-            segment = path.rpartition("/")[2]
-            raise RequestRedirect(f"./{quote(segment, safe='')}/") from None
+            raise SlashMissing from None
         assert isinstance(rule, _Rule)
         return rule.found, values
 
@@ -174,13 +177,16 @@ class RouteTable:
             known = f"only {', '.join(sorted(self._views))}" if self._views else "nor any other"
             raise LookupError(f"there is no endpoint {name!r}, {known}")
         try:
-            return self._urls.build(name, values)
+            url = self._urls.build(name, values)
         except BuildError:
             rules = [route.rule for route in self.routes if route.endpoint == name]
             given = ", ".join(f"{name}={value!r}" for name, value in sorted(values.items())) or "nothing"
             raise ValueError(f"url_for {name!r}: {' or '.join(rules)} cannot be made of {given}") from None
         except (TypeError, ValueError) as error:
             raise ValueError(f"url_for {name!r}: {error}") from None
+        if has_dot_segment(url.partition("?")[0]):
+            raise ValueError(f"url_for {name!r}: clients would remove the dot segment of {url}")
+        return url
 
     def _endpoint_of(self, view: View) -> str:
         for route in self.routes:

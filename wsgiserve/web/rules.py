@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from werkzeug.routing import BaseConverter
 
+from wsgiserve.web.paths import has_dot_segment
+
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
 _INSIDE_BRACES = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*)(\(.*\))?)?")
 _ANGLE_PARAMETER = re.compile(r"<(?:(\w+(?:\([^()]*\))?):)?(\w+)>")
@@ -38,6 +40,8 @@ def parse(rule: str, converters: Mapping[str, type[BaseConverter]]) -> Iterator[
         raise ValueError(f"rule {rule!r}: a brace has no partner; write {{name}} or {{name:int}}")
     if "//" in static:
         raise ValueError(f"rule {rule!r} has an empty segment; write {re.sub('/+', '/', rule)!r}")
+    if has_dot_segment(static):
+        raise ValueError(f"rule {rule!r} has a dot segment, which clients remove, so it would never match")
     seen: set[str] = set()
     for inside in _PARAMETER.findall(rule):
         parameter = _parse_parameter(rule, inside, converters)

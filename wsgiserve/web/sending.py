@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 from werkzeug.wsgi import wrap_file
 
 from wsgiserve.web.head import Fields, attachment, status_line
-from wsgiserve.web.media_types import media_type
+from wsgiserve.web.media_types import content_coding, media_type
 from wsgiserve.web.requests import Request
 
 _BLOCK = 64 * 1024
@@ -51,6 +51,8 @@ def send(
         content_type=None if mimetype else media_type(name),
         direct_passthrough=True,
     )
+    if not mimetype and (coding := content_coding(name)):
+        response.content_encoding = coding
     size = _size(file)
     if size is not None:
         response.content_length = size

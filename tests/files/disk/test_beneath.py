@@ -46,6 +46,25 @@ def test_swapping_a_file_for_a_link_never_leads_outside(store: Store, outside: P
     assert b"inside" in seen
 
 
+def test_a_folder_with_a_path_that_is_too_long_leaves_no_descriptor_open(store: Store) -> None:
+    """It can be opened step by step, and then the system does not tell its path."""
+    store.directory.mkdir(exist_ok=True)
+    parts = ["d" * 200] * 20 + ["e" * 60]
+    folder = os.open(store.directory, os.O_RDONLY)
+    for part in parts:
+        os.mkdir(part, dir_fd=folder)
+        below = os.open(part, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    name = "/".join(parts)
+    assert len(f"{store.directory}/{name}") > 4096 > len(name)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        store.is_folder(name)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize("opened", [open_beneath, open_beneath_stepwise])
 def test_only_files_beneath_the_folder_are_opened(tmp_path: Path, opened: Callable[..., int]) -> None:
     home, beside = tmp_path / "home", tmp_path / "home-old"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -44,12 +45,10 @@ class Text(str):
 WRONG = {
     "no-phrase": (answering("200", [TEXT]), "no reason phrase"),
     "status-subclass": (answering(Text("200 OK"), [TEXT]), "must be a str"),
-    "no-content-type": (answering("200 OK", []), "no Content-Type"),
     "body-of-204": (answering("204 No Content", [], [b"x"]), "gave a body"),
     "headers-tuple": (answering("200 OK", (TEXT,)), "must be a list"),
     "pair-list": (answering("200 OK", [list(TEXT)]), "tuple of two str"),
     "status-header": (answering("200 OK", [TEXT, ("Status", "200")]), "CGI"),
-    "underscore": (answering("200 OK", [TEXT, ("X_A", "1")]), "underscore"),
     "keyword": (answering("200 OK", [TEXT], exc_info=None), "by position"),
     "bytes": (answering("200 OK", [TEXT], b"x"), "return [data]"),
     "text-in-list": (answering("200 OK", [TEXT], ["x"]), "returned str"),
@@ -122,17 +121,111 @@ def test_a_call_without_a_server_is_checked_too() -> None:
     ("app", "said"),
     [
         (answering("204 No Content", [TEXT], []), "a 204 has no content; leave the Content-Type header out"),
+        (
+            answering("304 Not Modified", [TEXT], []),
+            "a 304 has no content; leave the Content-Type header out",
+        ),
         (answering("200 OK", [TEXT, ("X-A", " 1")]), "the header X-A has white space around its value"),
+        (answering("200 OK", [TEXT, ("X-A", "1 ")]), "the header X-A has white space around its value"),
+        (answering("200 OK", []), "there is no Content-Type header; clients have to guess"),
+        (
+            answering("200 OK", [TEXT, ("X_A", "1")]),
+            "the header X_A has an underscore, and some proxies drop it; use a hyphen",
+        ),
+        (
+            answering("200 ", [TEXT]),
+            "the status '200 ' has an empty reason phrase; write it as '200 OK'",
+        ),
     ],
-    ids=["content-type-of-204", "blank-value"],
+    ids=[
+        "content-type-of-204",
+        "content-type-of-304",
+        "blank-before-value",
+        "blank-behind-value",
+        "no-content-type",
+        "underscore",
+        "empty-phrase",
+    ],
 )
 def test_what_every_server_copes_with_is_a_warning_once(caplog, monkeypatch, app, said):
     monkeypatch.setattr("wsgiserve.server.http.strict._warned", set())
     for _ in range(2):
-        assert ask(get("/", "Connection: close"), app, bare=True, strict=True).split()[1] in (b"200", b"204")
+        assert ask(get("/", "Connection: close"), app, bare=True, strict=True).split()[1] in (
+            b"200",
+            b"204",
+            b"304",
+        )
     assert [record.getMessage() for record in caplog.records] == [f"--strict: {said}"]
 
 
 def test_an_app_may_look_for_other_methods_of_the_input():
     app = reading(lambda stream: hasattr(stream, "seek") or hasattr(stream, "fileno"))
     assert ask(get("/", "Connection: close"), app, strict=True).startswith(b"HTTP/1.1 200 ")
+
+
+def failing_late(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("200 OK", [TEXT])
+    try:
+        raise ValueError("too late for the first")
+    except ValueError:
+        start_response("500 Oh", [TEXT], sys.exc_info())
+    return [b"x"]
+
+
+def copying(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Hand a copy of the environ on, with the input in memory, as middleware does."""
+    copy = dict(environ)
+    copy["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+    return answering("200 OK", [TEXT])(copy, start_response)
+
+
+class Sized:
+    """A result with a length of 0 blocks, which is closed twice."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from ()
+        self.close()
+
+    def close(self) -> None:
+        pass
+
+
+def writing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("200 OK", [TEXT, ("Content-Length", "2")])(b"x")
+    return [b"", b"x"]
+
+
+@pytest.mark.parametrize(
+    ("app", "status"),
+    [
+        (failing_late, b"500"),
+        (copying, b"200"),
+        (answering("200 OK", [TEXT], Sized()), b"200"),
+        (answering("200 OK", [TEXT], []), b"200"),
+        (answering("200 OK", [TEXT], iter([b"", b"x", b""])), b"200"),
+        (writing, b"200"),
+        (answering("204 No Content", [], [b""]), b"204"),
+        (answering("204 No Content", [("Content-Length", "0")], [b""]), b"204"),
+        (answering("304 Not Modified", [("Content-Length", "5")], []), b"304"),
+        (answering("299 Odd; but: fine", [TEXT]), b"299"),
+    ],
+    ids=[
+        *("exc-info", "copied-environ", "empty-sized", "empty-list", "empty-blocks", "write"),
+        *("empty-block-of-204", "length-of-204", "length-of-304", "odd-phrase"),
+    ],
+)
+def test_what_apps_do_and_pep_3333_allows_passes(app, status, caplog):
+    answer = ask(get("/", "Connection: close"), app, bare=True, strict=True)
+    assert answer.split()[1] == status
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("result", [[], [b"x"]], ids=["without-body", "with-body"])
+def test_head_may_have_a_body_or_none(result, caplog):
+    app = answering("200 OK", [TEXT, ("Content-Length", "1")], result)
+    request = get("/", "Connection: close", method="HEAD")
+    assert ask(request, app, bare=True, strict=True).endswith(b"Connection: close\r\n\r\n")
+    assert not caplog.records

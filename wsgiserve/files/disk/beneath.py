@@ -25,11 +25,14 @@ def open_beneath(directory: Path, name: str, flags: int) -> int:
     root = os.open(directory, os.O_DIRECTORY | os.O_PATH)
     try:
         descriptor = os.open(name, flags | _FLAGS, dir_fd=root)
-        home = _components(root)
-        if _components(descriptor)[: len(home)] == home:
-            return descriptor
-        os.close(descriptor)
-        raise FileNotFoundError
+        try:
+            home = _components(root)
+            if _components(descriptor)[: len(home)] != home:
+                raise FileNotFoundError
+        except BaseException:  # readlink fails for a path of more than 4,096 bytes
+            os.close(descriptor)
+            raise
+        return descriptor
     finally:
         os.close(root)
 

@@ -40,7 +40,8 @@ _READABLE = {stat.S_IFREG: (0o004, os.R_OK), stat.S_IFDIR: (0o005, os.R_OK | os.
 class Store:
     """Keep files in one folder, which is created when the first file is saved.
 
-    With ``dotfiles`` names that begin with a dot can be read and written.
+    With ``dotfiles`` names that begin with a dot can be read and written. NotADirectoryError if ``directory``
+    is something else.
     """
 
     has_proc: ClassVar[bool] = sys.platform == "linux" and os.path.isdir("/proc/self/fd")
@@ -50,6 +51,8 @@ class Store:
         # Absolute, so that a later chdir does not move the store. Not resolved, so that a directory that is a
         # link can be switched while the store is in use.
         self.directory = Path(directory).absolute()
+        if self.directory.exists() and not self.directory.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "A store needs a folder", str(directory))
         self.dotfiles = dotfiles
         self._prefix = f"{self.directory}/"
 
@@ -79,17 +82,18 @@ class Store:
 
         Raise ``FileNotFoundError`` unless it is a readable folder inside.
         """
-        if not name and not self.directory.exists():
-            return []
-        with one_outcome(name):
-            if name:
-                self.check_name(name)
-            folder = self._open_beneath(name or ".", os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                with os.scandir(folder) as entries:
-                    return [known for entry in entries if (known := self._look_at(entry, folder, name))]
-            finally:
-                os.close(folder)
+        return [known for entry, folder in self._scan(name) if (known := self._look_at(entry, folder, name))]
+
+    def left_out(self, name: str = "") -> list[tuple[str, str]]:
+        """Return (name, reason) of all that ``entries`` leaves out though nobody hid it.
+
+        Hidden are names that begin with a dot, and links that lead outside. Devices are no files.
+        """
+        return [
+            (entry.name, reason)
+            for entry, folder in self._scan(name)
+            if (reason := self._why_left_out(entry, folder, name))
+        ]
 
     def is_current(self, name: str, status: os.stat_result) -> bool:
         """Whether ``name`` is still the file with that status, unchanged, by one ``stat``.
@@ -226,6 +230,21 @@ class Store:
         opened = open_beneath if self.has_proc else open_beneath_stepwise
         return opened(self.directory, name, flags)
 
+    def _scan(self, name: str) -> Iterator[tuple[os.DirEntry[str], int]]:
+        """Yield each entry of a folder, with the descriptor of the folder."""
+        if not name and not self.directory.exists():
+            return
+        with one_outcome(name):
+            if name:
+                self.check_name(name)
+            folder = self._open_beneath(name or ".", os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        yield entry, folder
+            finally:
+                os.close(folder)
+
     def _look_at(self, entry: os.DirEntry[str], folder: int, above: str) -> Entry | None:
         name = f"{above}/{entry.name}" if above else entry.name
         try:
@@ -239,15 +258,27 @@ class Store:
                     os.close(descriptor)
             else:
                 status = entry.stat(follow_symlinks=False)
-            # No need to ask the system about a file that everybody may read.
-            wanted, access = _READABLE[stat.S_IFMT(status.st_mode)]
-            if status.st_mode & wanted != wanted and not os.access(entry.name, access, dir_fd=folder):
+            if not _may_read(entry, status, folder):
                 return None
-        except (OSError, InvalidName, KeyError):
+        except (OSError, InvalidName, KeyError) as error:
+            if isinstance(error, OSError) and error.errno in SERVER_FAULTS:
+                raise
             return None
         if stat.S_ISDIR(status.st_mode):
             return Entry(entry.name, "folder", 0, status.st_mtime, link)
         return Entry(entry.name, "file", status.st_size, status.st_mtime, link)
+
+    def _why_left_out(self, entry: os.DirEntry[str], folder: int, above: str) -> str | None:
+        if entry.name.startswith(".") or entry.is_symlink():
+            return None
+        try:
+            self.check_name(f"{above}/{entry.name}" if above else entry.name)
+            readable = _may_read(entry, entry.stat(follow_symlinks=False), folder)
+        except InvalidName as error:
+            return error.reason
+        except (OSError, KeyError):
+            return None
+        return None if readable else "it may not be read by the server"
 
     @contextlib.contextmanager
     def _folder(self, name: str) -> Iterator[int]:
@@ -271,6 +302,13 @@ class Store:
             yield folder
         finally:
             os.close(folder)
+
+
+def _may_read(entry: os.DirEntry[str], status: os.stat_result, folder: int) -> bool:
+    """Whether a file or folder may be read; KeyError for anything else."""
+    wanted, access = _READABLE[stat.S_IFMT(status.st_mode)]
+    # No need to ask the system about a file that everybody may read.
+    return status.st_mode & wanted == wanted or os.access(entry.name, access, dir_fd=folder)
 
 
 def _open_regular(descriptor: int) -> StoredFile:

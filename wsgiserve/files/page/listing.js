@@ -6,6 +6,7 @@
 const find = (selector) => document.querySelector(selector);
 const filter = find("#filter");
 const here = new URL(".", location.href);
+here.pathname = here.pathname.replace(/\/{2,}/g, "/"); // Files are written under their plain names only.
 
 // ---- The table
 
@@ -69,6 +70,7 @@ function ask(dialog, text) {
   dialog.querySelector("p").textContent = text;
   dialog.returnValue = "";
   dialog.showModal();
+  dialog.querySelector(".first").focus(); // Not "autofocus": browsers report it where a URL has a fragment.
   return new Promise((answer) => {
     dialog.addEventListener("close", () => answer(dialog.returnValue), { once: true });
   });
@@ -81,12 +83,25 @@ async function reason(response) {
   return type.startsWith("text/plain") && text ? text.split("\n")[0] : `${response.status} ${response.statusText}`;
 }
 
-function say(text) {
+function say(text, good = false) {
   const notice = find("#notice");
   if (notice) {
     notice.textContent = text;
     notice.hidden = !text;
+    notice.className = good ? "good" : "";
   }
+}
+
+// Mark the rows of some names in this folder, and show the first of them.
+function mark(names) {
+  let first = null;
+  for (const row of rows()) {
+    const path = new URL(row.cells[0].firstElementChild.href).pathname.replace(/\/$/, "");
+    if (!names.has(decodeURIComponent(path.slice(path.lastIndexOf("/") + 1)))) continue;
+    row.classList.add("new");
+    first ??= row;
+  }
+  first?.scrollIntoView({ block: "center" });
 }
 
 // ---- Deleting
@@ -97,9 +112,10 @@ document.addEventListener("click", async (event) => {
   event.preventDefault();
   const name = new URLSearchParams(link.search).get("delete");
   if (await ask(find("#delete"), `Delete “${name}”?`) !== "delete") return;
-  const slash = link.closest("tr").className === "folder" ? "/" : "";
+  const slash = link.closest("tr").classList.contains("folder") ? "/" : "";
   const response = await fetch(new URL(encodeURIComponent(name) + slash, here), { method: "DELETE", headers: { Accept: "text/plain" } });
-  say(response.ok ? "" : `${name}: ${await reason(response)}`);
+  if (response.ok) say(`Deleted: ${name}.`, true);
+  else say(`${name}: ${await reason(response)}`);
   await renew();
 });
 
@@ -119,7 +135,7 @@ function prepareUploads(form) {
 
   // Counters, names and choices, kept until all uploads are done.
   function newBatch() {
-    return { files: 0, done: 0, bytes: 0, sent: new Map(), names: new Map(), choice: null, asking: Promise.resolve() };
+    return { files: 0, done: 0, bytes: 0, sent: new Map(), names: new Map(), saved: [], leftOut: "", choice: null, asking: Promise.resolve() };
   }
 
   // items: {path, file}, or {path} for a folder; a path is relative to this folder.
@@ -127,7 +143,8 @@ function prepareUploads(form) {
     const isHidden = (item) => item.path.split("/").some((part) => part.startsWith("."));
     const hidden = items.filter(isHidden).map((item) => item.path);
     const more = hidden.length > 5 ? ` and ${hidden.length - 5} more` : "";
-    say(hidden.length ? `Left out, since hidden: ${hidden.slice(0, 5).join(", ")}${more}` : "");
+    batch.leftOut = hidden.length ? `Left out, since hidden: ${hidden.slice(0, 5).join(", ")}${more}` : "";
+    say(batch.leftOut);
     for (const item of items) {
       if (isHidden(item)) continue;
       if (item.file) {
@@ -147,7 +164,12 @@ function prepareUploads(form) {
     if (running) return;
     await renew();
     if (!list.children.length) panel.hidden = true;
+    const { saved, leftOut } = batch;
     batch = newBatch();
+    if (!saved.length) return;
+    const names = saved.length > 5 ? `${saved.slice(0, 5).join(", ")} and ${saved.length - 5} more` : saved.join(", ");
+    say(`Saved: ${names}. ${leftOut}`.trim(), true);
+    mark(new Set(saved.map((path) => path.split("/")[0])));
   }
 
   async function handle(item) {
@@ -190,7 +212,7 @@ function prepareUploads(form) {
   }
 
   async function upload(item, above, name, taken) {
-    if (limit && item.file.size > limit) throw new Error("It is larger than this server takes.");
+    if (limit && item.file.size > limit) throw new Error(`It is larger than ${form.dataset.most}, the most that this server takes.`);
     let replace = false;
     for (;;) {
       if (taken.has(name) && !replace) {
@@ -201,7 +223,10 @@ function prepareUploads(form) {
       }
       taken.add(name);
       const answer = await put(item, address(above + name), replace);
-      if (answer.ok) return;
+      if (answer.ok) {
+        batch.saved.push(above + name);
+        return;
+      }
       if (answer.status !== 412) throw new Error(answer.text);
     }
   }

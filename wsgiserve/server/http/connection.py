@@ -1,7 +1,7 @@
 """One connection: its socket, received bytes that are not used yet, and bytes that are still to be sent.
 
 A connection has one owner at any time, the loop or one exchange, and only the owner touches it. Nothing in
-here waits for the client except the two ``wait_`` methods, which an exchange calls on its own thread.
+here waits for the client except the ``wait_`` methods, which an exchange calls on its own thread.
 
 How a connection ends is one of these, in the order in which one replaces another:
 
@@ -32,9 +32,10 @@ from wsgiserve.protocol.fields import FieldBlock
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.environ import Environ
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment
-from wsgiserve.server.http.pace import Pace
+from wsgiserve.server.http.pace import ABSOLUTE, Absolute, Pace
 from wsgiserve.server.sockets.poller import Poller
 from wsgiserve.server.system import monotonic, poll
 
@@ -93,11 +94,19 @@ def queued(fd: int) -> int:
     return int(count)
 
 
+def bytes_of(part: memoryview) -> bytes:
+    """Return the block that a part keeps in memory as a whole."""
+    block = part.obj
+    assert isinstance(block, bytes)
+    return block
+
+
 class Connection:
     """State of one accepted socket; the headings tell how long each part lives."""
 
     __slots__ = (
         "block_layer",
+        "budget",
         "config",
         "deadline",
         "ending",
@@ -110,8 +119,8 @@ class Connection:
         "outgoing",
         "pace",
         "peer",
-        "reading_head",
         "receiver",
+        "share",
         "sock",
         "unlogged",
         "unsent",
@@ -119,7 +128,13 @@ class Connection:
     )
 
     def __init__(
-        self, sock: socket.socket, peer: str, layer: Environ, config: Config, receiver: Receiver
+        self,
+        sock: socket.socket,
+        peer: str,
+        layer: Environ,
+        config: Config,
+        receiver: Receiver,
+        budget: Budget,
     ) -> None:
         # the connection's lifetime
         self.sock = sock
@@ -127,6 +142,8 @@ class Connection:
         self.peer = peer or "unix"  # for the logs
         self.config = config
         self.receiver = receiver
+        self.budget = budget
+        self.share = 0  # bytes of the budget
         self.ending: Ending = ""
         self.layer = layer
         self.last_block: FieldBlock | None = None  # and the layer of the environ that was made for it
@@ -136,8 +153,8 @@ class Connection:
         # the loop's wait for the client
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
-        self.pace: Pace | None = None  # while the loop waits for a body, or for a response to be taken
-        self.reading_head = True  # the deadline is that of a head; so a new connection is not idle
+        # while the loop waits for a head (so a new connection is not idle), a body, or a response to be taken
+        self.pace: Pace | Absolute | None = ABSOLUTE
         # the exchange that runs, or ran last
         self.exchange: Running | None = None
         self.handler: Callable[[socket.socket, bytes], object] | None = None  # takes the socket over
@@ -155,7 +172,7 @@ class Connection:
     @property
     def is_idle(self) -> bool:
         """Whether it is kept alive, and no part of a request has arrived."""
-        return self.at_rest and not self.reading_head
+        return self.at_rest and self.pace is None
 
     @property
     def is_broken(self) -> bool:
@@ -180,7 +197,6 @@ class Connection:
     def begin(self, exchange: Running | None) -> None:
         """Begin to answer a request: an exchange runs, or the server answers itself."""
         self.exchange = exchange
-        self.reading_head = False
         self.pace = None
 
     def rest(self, until: float) -> bool:
@@ -212,15 +228,11 @@ class Connection:
         """Set the deadline for the next bytes of the client."""
         receiver = self.receiver
         if receiver.phase != "head":
-            if self.pace is None:
+            if self.pace is None or self.pace is ABSOLUTE:
                 self.demand_progress()
-            return
-        self.pace = None
-        if receiver.buffer and not self.reading_head:  # Absolute: more bytes do not buy more time.
-            self.reading_head = True
-            self.deadline = now + self.config.head_timeout
-        elif not self.reading_head:
-            self.deadline = now + self.config.keep_alive
+        elif self.pace is not ABSOLUTE:
+            self.pace = ABSOLUTE if receiver.buffer else None
+            self.deadline = now + (self.config.head_timeout if receiver.buffer else self.config.keep_alive)
 
     def hasten(self, moment: float) -> None:
         """Bring the deadline forward."""
@@ -247,31 +259,44 @@ class Connection:
         self.ending = "linger"
         self.pace = None
         self.deadline = deadline
+        self.receiver.forget()
+        self.give_share_back()
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # It is gone already.
 
     def hang_up(self) -> None:
-        """End the connection in both directions, also for a thread that waits for the socket."""
+        """End the connection in both directions, also for a thread or another process that has the socket."""
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # It is gone already.
 
     def close(self) -> None:
-        """Close the socket, and drop unsent bytes."""
+        """End the connection, and drop unsent bytes."""
         if self.ending == "reset":
             try:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             except OSError:
                 pass  # It is gone already.
+        else:
+            self.hang_up()  # A child that the app forked outside of Python may hold the socket.
+        self._close_descriptors()
+        self.give_share_back()
+        self.forget_exchange()
+
+    def leave(self) -> None:
+        """Close our descriptors in a process that the app forked; the connection is the parent's."""
+        self.cut()
+        self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
         self.sock.close()
         for segment in self.outgoing:
             if isinstance(segment, FileSegment):
                 segment.close()
         self.outgoing.clear()
-        self.forget_exchange()
 
     def forget_exchange(self) -> None:
         """Drop references that lead back to this connection, so that it is freed without the collector."""
@@ -286,7 +311,7 @@ class Connection:
     def replacement(self, sock: socket.socket) -> Connection:
         """Make a connection for the last answer to the client, over another descriptor of its socket."""
         receiver = Receiver(self.receiver.limits)
-        connection = Connection(sock, self.peer, self.layer, self.config, receiver)
+        connection = Connection(sock, self.peer, self.layer, self.config, receiver, self.budget)
         connection.close_when_sent()
         return connection
 
@@ -294,6 +319,7 @@ class Connection:
         """Take over the unsent bytes of another connection to the same client."""
         self.outgoing, before.outgoing = before.outgoing, []
         self.unsent = before.unsent
+        self.share, before.share = before.share, 0
 
     # -- kept from one request to the next
 
@@ -305,16 +331,46 @@ class Connection:
         """Keep the text of a line in the access log, for a request that is repeated."""
         self.logged = (request, status, size, text)
 
+    # -- the bytes that are kept for a slow client
+
+    def adjust_share(self) -> bool:
+        """Have the bytes that are kept here count in the budget; False if they do not fit."""
+        kept = self.receiver.kept
+        for segment in self.outgoing:
+            if not isinstance(segment, FileSegment):
+                kept += len(bytes_of(segment))
+        fits = kept == self.share or self.budget.change(self.share, kept)
+        if fits:
+            self.share = kept
+        return fits
+
+    def give_share_back(self) -> None:
+        """Count nothing: nothing is kept, or an exchange has it now."""
+        if self.share:
+            self.budget.change(self.share, 0)
+            self.share = 0
+
+    def take_body(self) -> bytes | bytearray:
+        """Return the part of the body that has arrived; it is the exchange's now."""
+        body = self.receiver.take_body()
+        self.give_share_back()
+        return body
+
     # -- reading
 
     def receive(self) -> bytes | None:
         """Receive bytes: None if none have arrived, b"" at the end or when the client is gone."""
         try:
-            return self.sock.recv(HEAD_SIZE if self.receiver.body_reader is None else BODY_SIZE)
+            return self.sock.recv(HEAD_SIZE if self.receiver.body_reader is None else self._body_size())
         except (BlockingIOError, InterruptedError):
             return None
         except OSError:
             return b""
+
+    def _body_size(self) -> int:
+        """Return how much of a body to receive: little if it would be kept, and there is no room for more."""
+        collects = self.receiver.phase == "body"
+        return HEAD_SIZE if collects and not self.budget.has_room(BODY_SIZE) else BODY_SIZE
 
     # -- sending
 
@@ -414,6 +470,7 @@ class Connection:
     def all_sent(self) -> None:
         """Everything has left: the client is not waited for any more, and the log's line can be written."""
         self.pace = None
+        self.give_share_back()
         if self.unlogged is not None:
             self.log_unlogged()
 
@@ -465,6 +522,18 @@ class Connection:
     def wait_writable(self, seconds: float) -> bool:
         """Wait until the socket takes bytes, or a hang-up."""
         return self._wait(select.POLLOUT, seconds)
+
+    def wait_until_sent(self, pace: Pace, progress: Callable[[], int]) -> None:
+        """Send, and wait while the client does not read, until all has left but the rest of a file.
+
+        ``progress`` is what ``pace`` measures. Raise ClientDisconnected if the client is too slow, or gone.
+        """
+        while self.unsent:
+            self.wait_writable(pace.resume())
+            self.flush()
+            if pace.too_slow(progress):
+                self.cut(reset=True)  # Drops the bytes that the system still holds.
+                raise ClientDisconnected("the client reads the response too slowly")
 
     def _wait(self, event: int, seconds: float) -> bool:
         waiter = poll()

@@ -8,6 +8,7 @@ Rules
 - The client gets a whole response or a visibly cut one: after an error behind the head there is no last
   chunk, no filling up, no second response; the connection ends.
 - The thread that runs the exchange owns the connection; before it waits, it tells the leadership.
+- A process that the app forks answers nobody: it ends where its call comes back (``forks``).
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from __future__ import annotations
 import io
 import logging
 import math
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from wsgiserve.forks import end_child, forget_finalizers
 from wsgiserve.protocol.errors import LocalProtocolError, RemoteProtocolError
 from wsgiserve.protocol.response import CONTINUE, error_response
 from wsgiserve.server.access_log import line_text
@@ -31,7 +35,7 @@ from wsgiserve.server.system import monotonic
 from wsgiserve.tracebacks import theirs
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
@@ -73,6 +77,8 @@ class Exchange(Response):
         except BaseException as error:  # noqa: BLE001 - the app may raise anything, also SystemExit
             self._fail(error)
         self.over = True
+        if connection.outgoing and not connection.adjust_share():
+            self.gateway.before_wait(self)  # Its thread sends the rest: see ``Connections.settle``.
         if not self.keep_alive or self.reader is not None:
             self._finish()
         if self.gateway.access_log is not None:
@@ -81,7 +87,7 @@ class Exchange(Response):
 
     def shed(self, detail: str) -> None:
         """Answer 503 in place of the app; the connection is left as by ``run``."""
-        self.connection.receiver.take_body()  # An idle connection does not keep it.
+        self.connection.take_body()  # An idle connection does not keep it.
         self._answer(503, detail)
         self._finish()
         if self.gateway.access_log is not None:
@@ -108,6 +114,9 @@ class Exchange(Response):
                     break  # Nobody will see more of it.
             else:
                 self._look_for_client()
+        self._end_blocks()
+
+    def _end_blocks(self) -> None:
         if not self.head_sent:
             self.connection.send(self._start(0))
         self._end_body()
@@ -126,18 +135,22 @@ class Exchange(Response):
     def _open_body(self, environ: Environ) -> None:
         """Set ``wsgi.input`` for a body that is here, or one that is still arriving.
 
-        A chunked body that was collected is given its CONTENT_LENGTH, since most apps ignore a body without
-        one (RFC 9112 §7.1.3, RFC 3875 §4.1.2).
+        A chunked body that is in memory as a whole is given its CONTENT_LENGTH, since most apps ignore a body
+        without one (RFC 9112 §7.1.3, RFC 3875 §4.1.2). If the loop had no room for it, it is collected here.
         """
-        connection = self.connection
+        connection, request = self.connection, self.request
+        chunked = request.block.chunked
+        length: int | None
         if self.reader is not None:
             stream = BodyStream(connection, self.reader, self._continue, self._before_wait)
+            length = stream.collect(request) if chunked else None
             environ["wsgi.input"] = io.BufferedReader(stream, 65536)
-            return
-        body = connection.receiver.take_body()
-        environ["wsgi.input"] = io.BytesIO(body)
-        if self.request.block.chunked:
-            environ["CONTENT_LENGTH"] = str(len(body))
+        else:
+            body = connection.take_body()
+            environ["wsgi.input"] = io.BytesIO(body)
+            length = len(body)
+        if chunked and length is not None:
+            environ["CONTENT_LENGTH"] = str(length)
             del environ["HTTP_TRANSFER_ENCODING"]
 
     def _continue(self) -> None:
@@ -310,6 +323,44 @@ class Exchange(Response):
             except ClientDisconnected:
                 pass  # The connection knows.
         self.log()
+
+    def leave(self) -> None:
+        """Be the exchange in a process that the app forked during the call."""
+        self.__class__ = _Left
+        forget_finalizers()
+        self.connection.leave()
+        self.detached = True  # It may not take the leadership's locks, which a thread of the parent may hold.
+        self.over = True  # ``write`` is refused.
+        self.keep_alive = False  # So ``_finish`` is called, if ``close()`` of the result has forked.
+
+
+class _Left(Exchange):
+    """An exchange in a process that the app forked, which ends where the app's code comes back to ``run``."""
+
+    def _return(self, *_: Any) -> NoReturn:
+        # Frameworks make a response of an exception that a view lets through.
+        failed = self.head is not None and self.head.status >= 500
+        end_child(SystemExit(1) if failed else None)
+
+    def _raise(self, error: BaseException) -> NoReturn:
+        end_child(error)
+
+    _send_whole = _send_iterable = _send_block = _return  # type: ignore[assignment]  # names of arguments
+    _look_for_client = _end_blocks = _finish = _return
+    _fail = _abandon = _raise
+
+
+def _leave_in_child() -> None:
+    """Find the exchange that the forking thread runs, whoever has it run."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code is Exchange.run.__code__:
+            frame.f_locals["self"].leave()
+        frame = frame.f_back
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_in_child)
 
 
 def _log_nothing() -> None:

@@ -24,6 +24,7 @@ from wsgiserve.protocol.errors import LocalProtocolError
 from wsgiserve.protocol.limits import Limits
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.response import early_hints, trailer_lines
+from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.connection import Connection, Running
 from wsgiserve.server.http.environ import connection_environ
 
@@ -98,12 +99,12 @@ class Extensions:
 
 
 def open_connection(
-    sock: socket.socket, host: str, port: int, peer: Any, config: Config, receiver: Receiver
+    sock: socket.socket, host: str, port: int, peer: Any, config: Config, receiver: Receiver, budget: Budget
 ) -> Connection:
     """Make the connection of a socket accepted at ``host`` and ``port``, with its layer of the environ."""
     sock.setblocking(False)
     layer = connection_environ(host, port, peer)
-    connection = Connection(sock, layer["REMOTE_ADDR"], layer, config, receiver)
+    connection = Connection(sock, layer["REMOTE_ADDR"], layer, config, receiver, budget)
     layer.update(Extensions(connection).environ())
     return connection
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from wsgiserve.protocol.body import BodyReader
 from wsgiserve.protocol.errors import RemoteProtocolError
+from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.pace import Pace
@@ -41,7 +42,7 @@ class BodyStream(io.RawIOBase):
         self._pace: Pace | None = None
         self._begun = False
         self._connection = connection
-        self._arrived = memoryview(bytes(connection.receiver.take_body()))
+        self._arrived = memoryview(bytes(connection.take_body()))
         self._first_read = first_read
         self._before_wait = before_wait
 
@@ -49,14 +50,21 @@ class BodyStream(io.RawIOBase):
         """Say that it can be read."""
         return True
 
+    def collect(self, head: RequestHead) -> int | None:
+        """Wait for the whole body, and return its length; None for one that does not belong in memory."""
+        arrived = bytearray(self._arrived)
+        while not self.reader.done and self._connection.receiver.collects(head, len(arrived)):
+            self._receive()
+            arrived += self._arrived
+        self._arrived = memoryview(arrived)
+        return len(arrived) if self.reader.done else None
+
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill ``buffer`` with bytes that have arrived, waiting for at least one; 0 at the body's end."""
         if not self._begun:
             self._begun = True
             self._first_read()
         while not self._arrived and not self.reader.done:
-            if self._connection.receiver.failed:
-                raise ClientDisconnected("the request body is incomplete")
             self._receive()
         target = memoryview(buffer).cast("B")
         count = min(len(target), len(self._arrived))
@@ -66,6 +74,8 @@ class BodyStream(io.RawIOBase):
 
     def _receive(self) -> None:
         receiver = self._connection.receiver
+        if receiver.failed:
+            raise ClientDisconnected("the request body is incomplete")
         try:
             self._arrived = memoryview(receiver.read_body(b"" if receiver.buffer else self._more()))
         except BaseException:

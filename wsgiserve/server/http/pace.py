@@ -1,8 +1,11 @@
 """How slow a client may be: with the body that it sends, and with the response that it reads.
 
 Looking costs time, so it is done once an interval: each ``stall_timeout`` seconds of waiting. In each
-interval the client has to move some bytes, and after the first interval its bytes have to average
-``min_rate``. Without the rate, a byte now and then would hold a connection, or a call of the app, for ever.
+interval the client has to move some bytes, and it has a credit of waiting time: waiting spends the credit,
+and each byte earns the time in which ``min_rate`` would move it. The credit begins at one interval, and is
+never more than one, however fast the client was before. So a client that stops, or goes on with a byte now
+and then, is given up within three intervals; one that keeps the rate is not, though it moves its bytes in
+bursts.
 """
 
 from __future__ import annotations
@@ -13,23 +16,36 @@ from collections.abc import Callable
 from wsgiserve.server.system import monotonic
 
 
+class Absolute:
+    """The wait for a request head: its deadline is absolute, so more bytes do not buy more time."""
+
+    def put_off(self, seconds: float) -> None:
+        """Have nothing to put off but the deadline, which the connection knows."""
+
+    def too_slow(self, progress: Callable[[], int]) -> bool:
+        """Say that the time is up."""
+        return True
+
+
+ABSOLUTE = Absolute()
+
+
 class Pace:
     """The wait for one client, which begins now, at ``start`` bytes; see ``too_slow``."""
 
-    __slots__ = ("_interval", "_look_at", "_rate", "_seen", "_since", "_start", "_waited")
+    __slots__ = ("_credit", "_interval", "_rate", "_seen", "_since", "_waited")
 
     def __init__(self, stall_timeout: float, min_rate: int, start: int) -> None:
-        self._interval = stall_timeout
+        self._interval = self._credit = stall_timeout
         self._rate = min_rate
-        self._start = self._seen = start
+        self._seen = start
         self._since = monotonic()
-        self._waited = 0.0
-        self._look_at = stall_timeout  # in seconds waited, as is ``_waited``
+        self._waited = 0.0  # seconds since the last look
 
     def resume(self) -> float:
         """Wait again, after time that does not count; return the seconds until the next look."""
         self._since = monotonic()
-        return self._look_at - self._waited
+        return self._interval - self._waited
 
     def put_off(self, seconds: float) -> None:
         """Leave out of the wait a time in which nobody could look."""
@@ -44,11 +60,14 @@ class Pace:
         now = monotonic()
         self._waited += now - self._since
         self._since = now
-        if self._waited < self._look_at:
+        if self._waited < self._interval:
             return False
-        self._look_at = self._waited + self._interval
         before, self._seen = self._seen, progress()
-        return self._seen <= before or self._waited > self._seconds_for(self._seen - self._start)
+        moved = self._seen - before
+        credit = self._credit - self._waited + self._seconds_for(moved)
+        self._credit = min(credit, self._interval)
+        self._waited = 0.0
+        return moved <= 0 or credit < 0
 
     def _seconds_for(self, count: int) -> float:
-        return self._interval + count / self._rate if self._rate else math.inf
+        return count / self._rate if self._rate else math.inf

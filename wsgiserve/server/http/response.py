@@ -214,14 +214,8 @@ class Response:
 
     def _await_reader(self) -> None:
         """Wait until the rest has left; time that the app takes for its blocks does not count."""
-        connection = self.connection
-        pace = self.pace = self.pace or connection.pace_from(self._progress())
-        while connection.outgoing:
-            connection.wait_writable(pace.resume())
-            connection.flush()
-            if pace.too_slow(self._progress):
-                connection.cut(reset=True)  # Drops the bytes that the system still holds.
-                raise ClientDisconnected("the client reads the response too slowly")
+        pace = self.pace = self.pace or self.connection.pace_from(self._progress())
+        self.connection.wait_until_sent(pace, self._progress)
 
     def _progress(self) -> int:
         return self.streamed - self.connection.untaken()

@@ -65,7 +65,7 @@ class _Call:
             if "content-type" in names:
                 _warn(f"a {code} has no content; leave the Content-Type header out")
         elif "content-type" not in names:
-            raise LocalProtocolError("there is no Content-Type header; clients would have to guess")
+            _warn("there is no Content-Type header; clients have to guess")
         if "content-length" in names and names["content-length"].isdigit():
             self.announced = int(names["content-length"])
         if (
@@ -188,8 +188,10 @@ def _warn(text: str) -> None:
 def _check_status(status: object) -> None:
     if type(status) is not str:
         raise LocalProtocolError(f"the status must be a str such as '200 OK', not {status!r}")
-    if len(status) < 5 or status[3] != " ":
+    if len(status) < 4 or status[3] != " ":
         raise LocalProtocolError(f"the status {status!r} has no reason phrase; write it as '200 OK'")
+    if len(status) == 4:  # RFC 9112 §4: the phrase may be empty, but not the space before it.
+        _warn(f"the status {status!r} has an empty reason phrase; write it as '200 OK'")
 
 
 def _check_headers(headers: object) -> None:
@@ -202,6 +204,6 @@ def _check_headers(headers: object) -> None:
         if name.lower() == "status":
             raise LocalProtocolError("the header Status is CGI's; the status is the first argument")
         if "_" in name:
-            raise LocalProtocolError(f"the header {name} has an underscore, which proxies drop; use a hyphen")
+            _warn(f"the header {name} has an underscore, and some proxies drop it; use a hyphen")
         if value != value.strip(" \t"):
             _warn(f"the header {name} has white space around its value")

@@ -60,6 +60,9 @@ class Exchange(Protocol):
     def bury(self) -> None:
         """Close the connection: its thread was written off, and has come back."""
 
+    def leave(self) -> None:
+        """Close the connection's descriptors in a process that the app forked."""
+
     def detach(self) -> None:
         """Set ``detached``."""
 

@@ -275,6 +275,13 @@ class Leadership(Generic[E]):
         for _ in range(idle):
             self._mailbox.put(None)
 
+    def leave(self) -> None:
+        """Let nobody lead in a process that the app forked; take no lock, as a thread may have held it."""
+        self.stopped = True
+        self.alarm.ring()
+        for call in list(self.calls.written_off.values()):
+            call.exchange.leave()
+
     def detach(self, exchange: E) -> None:
         """Depose an exchange that is about to wait for its client; called on its own thread."""
         if exchange.detached:

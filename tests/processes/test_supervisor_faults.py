@@ -1,0 +1,144 @@
+"""Each call of the system that the supervisor makes fails once, under each operation; none ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from tests.processes import faults
+from tests.processes.programs import is_alive, serving
+from tests.processes.test_supervisor_outages import SIMPLE, children
+from tests.server.client import Client, get, refuses, wait_until
+from wsgiserve.processes.fleet import STABLE
+from wsgiserve.processes.pid_file import read_status
+
+MOST = 300  # calls of an operation; there are fewer
+
+pytestmark = pytest.mark.slow
+
+
+class Case:
+    """A supervisor whose calls fail, and what has to hold after each operation."""
+
+    def __init__(self, folder, program, port, control):
+        self.pid_file = str(folder / "pid")
+        self.program, self.port, self.control = program, port, control
+        self.pid = program.process.pid
+
+    def status(self):
+        return read_status(self.pid_file)
+
+    def worker(self):
+        return next(each["pid"] for each in self.status()["workers"] if each["state"] == "serving")
+
+    def worker_is_another(self, before):
+        return self.sound() and self.worker() != before
+
+    def operate(self, name):
+        """Do it, and wait for its end."""
+        latest = self.status().get("latest", 0)
+        if name == "crash":
+            victim = self.worker()
+            stable = time.monotonic() + STABLE
+            wait_until(lambda: time.monotonic() > stable)  # Or its successor would have to wait.
+            os.kill(victim, signal.SIGKILL)
+            wait_until(lambda: self.worker_is_another(victim))
+        elif name == "resize":
+            self.program.process.send_signal(signal.SIGTTIN)
+            wait_until(lambda: self.sound(2))
+            self.program.process.send_signal(signal.SIGTTOU)
+        else:
+            self.program.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: self.status().get("latest", 0) > latest and self.status()["outcome"])
+
+    def sound(self, size=1):
+        """Whether all is as if nothing had failed."""
+        status = self.status()
+        states = [each["state"] for each in status.get("workers", ())]
+        return status.get("state") == "serving" and states == ["serving"] * size
+
+    def answers(self):
+        with Client(port=self.port) as client:
+            return client.ask(get()).status == 200
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+@contextmanager
+def running(folder, *options):
+    (folder / "app.py").write_text(SIMPLE)
+    (folder / "control").write_bytes(bytes(faults.SIZE))
+    control = faults.Control(folder / "control")
+    command = (faults.__file__, str(folder / "control"))
+    with serving(folder, "app", "--pid-file", str(folder / "pid"), *options, command=command) as (
+        program,
+        port,
+    ):
+        case = Case(folder, program, port, control)
+        wait_until(case.sound)
+        yield case
+
+
+PRELOAD = pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
+
+
+@PRELOAD
+@pytest.mark.parametrize("operation", ["reload", "crash", "resize"])
+def test_no_failing_call_ends_the_service(folder, operation, options):
+    with running(folder, *options) as case:
+        descriptors, processes = case.descriptors(), len(children(case.pid))
+        for number in range(1, MOST):
+            case.control.arm(number)
+            case.operate(operation)
+            wait_until(case.sound)
+            assert case.answers()
+            failed = case.control.read()[2]
+            case.control.arm(0)
+            if not failed:
+                break
+        assert 5 < number < MOST - 1
+        wait_until(lambda: len(children(case.pid)) == processes)
+        wait_until(lambda: case.descriptors() == descriptors)
+        case.operate("reload")
+        wait_until(case.sound)
+        assert case.status()["outcome"] == "serving"
+        assert case.program.stop()[0] == 0
+
+
+@PRELOAD
+def test_no_failing_call_of_a_stop_leaves_anything(folder, options):
+    for number in range(1, MOST):
+        with running(folder, *options) as case:
+            below = children(case.pid)
+            case.control.arm(number)
+            code = case.program.stop()[0]
+            failed = case.control.read()[2]
+            assert code in (0, 1)
+            wait_until(lambda below=below: not any(map(is_alive, below)))
+            assert refuses(case.port)
+        if not failed:
+            break
+    assert 5 < number < MOST - 1
+
+
+def test_no_failing_call_of_a_re_exec_ends_the_service(folder):
+    with running(folder) as case:
+        number = 0
+        for number in range(1, MOST):
+            case.control.arm(number)
+            before = case.worker()
+            case.program.process.send_signal(signal.SIGUSR2)
+            wait_until(lambda old=before: case.control.read()[2] or case.worker_is_another(old))
+            wait_until(case.sound)
+            assert case.answers()
+            failed = case.control.read()[2]
+            case.control.arm(0)
+            if not failed:
+                break
+        assert 3 < number < MOST - 1
+        assert case.program.stop()[0] == 0
