@@ -101,7 +101,7 @@ def test_a_trial_knows_that_it_is_one(monkeypatch):
     monkeypatch.setattr("sys.orig_argv", ["python", "-S", "-c", f"import os; os.environ[{VARIABLE!r}]"])
     trial = reexec.Trial()
     assert trial.process.wait(SECONDS) == 0
-    trial.end()
+    trial.end("over")
     assert not reexec.is_trial()
     monkeypatch.setenv(VARIABLE, environment("trial", 1)[VARIABLE])
     assert reexec.is_trial()

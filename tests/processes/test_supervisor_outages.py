@@ -102,9 +102,9 @@ def test_a_supervisor_without_descriptors_supervises_on(folder, options):
     with serving(folder, "app", "--workers", "2", *options) as (program, port):
         first = workers(port)
         limit = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
-        # As many as are open: nothing can be opened any more.
-        used = max(map(int, os.listdir(f"/proc/{program.process.pid}/fd"))) + 1
-        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (used, limit[1]))
+        used = set(map(int, os.listdir(f"/proc/{program.process.pid}/fd")))
+        first_free = next(number for number in range(len(used) + 1) if number not in used)
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (first_free, limit[1]))
         for number in (signal.SIGTTIN, signal.SIGHUP, signal.SIGUSR2):
             program.process.send_signal(number)
         victim = min(first)
@@ -159,8 +159,7 @@ def test_killing_a_worker_and_its_template_is_no_outage(folder, order):
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: len(workers(port) - {worker}) == 2)
-        states = [each["state"] for each in read_status(pid_file)["workers"]]
-        assert states.count("serving") == 2
+        wait_until(lambda: [each["state"] for each in read_status(pid_file)["workers"]] == ["serving"] * 2)
         assert program.stop()[0] == 0
 
 

@@ -327,6 +327,8 @@ def test_count_is_published_until_the_listeners_are_closed(new_entrance, rows):
     mine, other = rows
     other.set(10)
     entrance = new_entrance(row=mine)
+    assert mine.place() == "alone", "it does not accept yet"
+    entrance.acceptor.publish_count()
     assert (mine.place(), other.place()) == ("even", "ahead")
     entrance.inside += [None] * 20
     entrance.acceptor.publish_count()

@@ -52,11 +52,11 @@ class Trial:
     def give_up(self, now: float) -> None:
         """End it: it takes too long."""
         self.ends_at = now + TRIAL_SECONDS  # To try again then.
-        self.fault = f"the new program did not start within {TRIAL_SECONDS:g} s"
-        self.end()
+        self.end(f"the new program did not start within {TRIAL_SECONDS:g} s")
 
-    def end(self) -> None:
+    def end(self, fault: str) -> None:
         """Kill it."""
+        self.fault = fault
         self._ours.close()
         self.process.kill()
 

@@ -383,7 +383,7 @@ class Supervisor:
             attempt(listener.leave)
         self.fleet.stop()
         if self._trial is not None:
-            self._trial.end()
+            self._trial.end("the server stops")
 
     def _close_listeners(self) -> None:
         for listener in self.listeners:
