@@ -25,20 +25,21 @@ MAY_IMPORT = {
     "wsgiserve.target": {"wsgiserve.forks", "wsgiserve.tracebacks"},
     # one process's server
     f"{SERVER}.errors": set(),
-    f"{SERVER}.refusals": {"wsgiserve.protocol"},
-    f"{SERVER}.access_log": {"wsgiserve.protocol"},
+    f"{SERVER}.system": set(),
+    f"{SERVER}.refusals": {"wsgiserve.protocol", f"{SERVER}.system"},
+    f"{SERVER}.access_log": {"wsgiserve.protocol", f"{SERVER}.system"},
     f"{SERVER}.scoreboard": set(),
-    f"{SERVER}.shutdown": set(),
+    f"{SERVER}.shutdown": {f"{SERVER}.system"},
     f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
-    f"{SERVER}.sockets": {"wsgiserve.config", f"{SERVER}.errors"},
-    f"{SERVER}.threads": {f"{SERVER}.errors", f"{SERVER}.refusals"},
+    f"{SERVER}.sockets": {"wsgiserve.config", f"{SERVER}.errors", f"{SERVER}.system"},
+    f"{SERVER}.threads": {f"{SERVER}.errors", f"{SERVER}.refusals", f"{SERVER}.system"},
     f"{SERVER}.http": {
         "wsgiserve.version",
         "wsgiserve.config",
         "wsgiserve.forks",
         "wsgiserve.protocol",
         "wsgiserve.tracebacks",
-        *(f"{SERVER}.{name}" for name in ("access_log", "errors", "refusals", "sockets")),
+        *(f"{SERVER}.{name}" for name in ("access_log", "errors", "refusals", "sockets", "system")),
     },
     f"{SERVER}.own_answers": {"wsgiserve.protocol", f"{SERVER}.errors", f"{SERVER}.http"},
     f"{SERVER}.connections": {
@@ -47,15 +48,15 @@ MAY_IMPORT = {
         "wsgiserve.protocol",
         *(
             f"{SERVER}.{name}"
-            for name in ("errors", "http", "own_answers", "refusals", "shutdown", "sockets")
+            for name in ("errors", "http", "own_answers", "refusals", "shutdown", "sockets", "system")
         ),
     },
-    f"{SERVER}.acceptor": {f"{SERVER}.{name}" for name in ("refusals", "scoreboard", "sockets")},
+    f"{SERVER}.acceptor": {f"{SERVER}.{name}" for name in ("refusals", "scoreboard", "sockets", "system")},
     f"{SERVER}.snapshot": {f"{SERVER}.{name}" for name in ("acceptor", "shutdown")},
     f"{SERVER}.loop": {
         "wsgiserve.config",
         *(f"{SERVER}.{name}" for name in ("acceptor", "connections", "http", "scoreboard", "shutdown")),
-        *(f"{SERVER}.{name}" for name in ("snapshot", "sockets", "threads")),
+        *(f"{SERVER}.{name}" for name in ("snapshot", "sockets", "system", "threads")),
     },
     f"{SERVER}.server": {
         "wsgiserve.config",
@@ -63,11 +64,13 @@ MAY_IMPORT = {
         *(f"{SERVER}.{name}" for name in ("errors", "http", "lifespan", "loop", "scoreboard", "shutdown")),
         f"{SERVER}.snapshot",
         f"{SERVER}.sockets",
+        f"{SERVER}.system",
     },
-    f"{SERVER}.console": {"wsgiserve.config", f"{SERVER}.errors", f"{SERVER}.sockets"},
+    f"{SERVER}.console": {"wsgiserve.config", f"{SERVER}.errors", f"{SERVER}.sockets", f"{SERVER}.system"},
+    f"{SERVER}.departure": {f"{SERVER}.console", f"{SERVER}.system"},
     f"{SERVER}.program": {
         "wsgiserve.config",
-        *(f"{SERVER}.{name}" for name in ("console", "errors", "lifespan", "server", "sockets")),
+        *(f"{SERVER}.{name}" for name in ("console", "departure", "errors", "lifespan", "server", "sockets")),
     },
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},
     # above it

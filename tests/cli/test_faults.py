@@ -8,7 +8,7 @@ from tests.program import APP, serving_program
 from tests.server.client import Client, get
 from wsgiserve.cli import serve
 from wsgiserve.cli.faults import misspelt_variables
-from wsgiserve.processes import VARIABLES
+from wsgiserve.processes.handover import VARIABLE, environment
 
 WRONG = [
     (["app", "--wat"], "--wat: no such option. See wsgiserve --help."),
@@ -102,10 +102,9 @@ def test_a_misspelt_variable_is_told(monkeypatch):
     assert list(misspelt_variables(serve.command)) == SAID
 
 
-@pytest.mark.parametrize("name", VARIABLES)
-def test_a_process_that_another_has_started_does_not_tell_it_again(monkeypatch, name):
+def test_a_process_that_another_has_started_does_not_tell_it_again(monkeypatch):
     monkeypatch.setenv("WSGISERVE_THREAD", "5")
-    monkeypatch.setenv(name, "{}")
+    monkeypatch.setenv(VARIABLE, environment("worker", {})[VARIABLE])
     assert list(misspelt_variables(serve.command)) == []
 
 

@@ -226,7 +226,9 @@ def test_connection_that_closes_as_the_server_finds_itself_full_is_seen(new_entr
 class Short:
     """A socket for whose connections the system has no descriptors."""
 
-    def accept(self):
+    family, type, proto = socket.AF_INET, socket.SOCK_STREAM, 0
+
+    def _accept(self):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def setsockopt(self, *arguments):
@@ -264,7 +266,7 @@ def test_idle_connection_makes_room_for_a_descriptor(new_entrance, caplog):
 
 def test_client_that_left_before_it_was_accepted_is_no_failure(new_entrance, caplog):
     class Left(Short):
-        def accept(self):
+        def _accept(self):
             raise ConnectionAbortedError
 
     entrance = new_entrance()
@@ -400,9 +402,9 @@ def test_connection_is_taken_in_though_the_system_is_short_at_the_end(new_entran
     [listener] = entrance.listeners
 
     class Last(Short):
-        def accept(self):
+        def _accept(self):
             listener.sock = Short()
-            return sock.accept()
+            return sock._accept()
 
     listener.sock, sock = Last(), listener.sock
     with sock:

@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from wsgiserve.cli.commands import COMMANDS
-from wsgiserve.processes import VARIABLES
+from wsgiserve.processes import handover
 
 PREFIX = "WSGISERVE_"
 
@@ -63,7 +63,7 @@ def _as_given(context: click.Context | None, param: click.Parameter) -> str:
 
 def misspelt_variables(command: click.Command) -> Iterator[str]:
     """Yield a sentence for each environment variable that looks like an option of ``command`` but is none."""
-    if any(name in os.environ for name in VARIABLES):
+    if handover.is_there():
         return  # The process that started this one has reported them.
     known = [param.name.upper() for param in command.params if param.expose_value and param.name]
     others = tuple(f"{PREFIX}{name.upper()}_" for name in COMMANDS)

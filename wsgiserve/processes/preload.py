@@ -19,7 +19,6 @@ import io
 import logging
 import os
 import selectors
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,6 +32,7 @@ from wsgiserve.processes.children import reap
 from wsgiserve.processes.spawn import Birth, flush_output, imported
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.sockets.listener import inherited
+from wsgiserve.server.system import Socket, fork, get_ident, waitpid
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -49,7 +49,7 @@ def be_template(
     signals.restore(("SIGTERM",))
     reader = signals.SignalReader(("SIGCHLD",))
     child = None
-    with selectors.DefaultSelector() as selector:  # Now: the app may leave no descriptor for it.
+    with selectors.DefaultSelector() as selector:  # Now: the app may leave none of what it takes.
         selector.register(channel, selectors.EVENT_READ)
         selector.register(reader, selectors.EVENT_READ)
         try:
@@ -58,6 +58,7 @@ def be_template(
             channel.send(event="failed", reason=str(error))
         else:
             prepare()
+            reader.resume()
             _warn_of_threads()
             gc.collect()
             _flush_files()
@@ -74,7 +75,8 @@ def be_template(
 
 
 def _warn_of_threads() -> None:
-    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    ours = (get_ident(), threading.main_thread().ident)  # by both: an app may have replaced threads
+    names = [thread.name for thread in threading.enumerate() if thread.ident not in ours]
     if names:
         text = "--preload: threads that the app starts when it is imported are not in workers: %s"
         logger.warning(text, ", ".join(names))
@@ -100,7 +102,7 @@ def _fork_on_order(
             if key.fileobj is reader:
                 reader.take()
                 with suppress(OSError):
-                    for pid, code in reap():
+                    for pid, code in reap(waitpid):
                         if pid in workers:
                             channel.send(event="gone", number=workers.pop(pid), code=code)
                 continue
@@ -120,14 +122,14 @@ def _fork(
     try:
         if descriptor is None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        with socket.socket(fileno=descriptor) as sock:
+        with Socket(fileno=descriptor) as sock:
             flush_output()
             with signals.blocked(), inherited():
-                pid = os.fork()
+                pid = fork()
             if pid == 0:
                 forget_children()
                 forget_finalizers()
-                return pattern._replace(sock=socket.socket(fileno=sock.detach()), number=number)
+                return pattern._replace(sock=Socket(fileno=sock.detach()), number=number)
     except OSError as error:
         channel.send(event="refused", number=number, reason=str(error))
         return None

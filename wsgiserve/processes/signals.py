@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from wsgiserve.server.system import socketpair
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCHLD")
 
@@ -30,8 +31,13 @@ class SignalReader:
 
     def __init__(self, names: Iterable[str] = NAMES) -> None:
         self._pipe = _Pipe() if os.name == "posix" else _SocketPair()
+        self._names = tuple(names)
+        self.resume()
+
+    def resume(self) -> None:
+        """Receive them again, after code of the app that may have changed handlers."""
         signal.set_wakeup_fd(self._pipe.writer, warn_on_full_buffer=False)
-        for number in existing(names):
+        for number in existing(self._names):
             signal.signal(number, ignore)
         unblock()  # The process that started this one may have blocked them; see ``blocked``.
         _open_readers.add(self)
@@ -75,7 +81,7 @@ class _SocketPair:
     """In place of a pipe on Windows, where a selector waits for sockets only."""
 
     def __init__(self) -> None:
-        self._pair = socket.socketpair()
+        self._pair = socketpair()
         for sock in self._pair:
             sock.setblocking(False)
         self.reader, self.writer = (sock.fileno() for sock in self._pair)

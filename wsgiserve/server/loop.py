@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from time import monotonic
 
 from wsgiserve.config import Config
 from wsgiserve.server.acceptor import Acceptor
@@ -31,6 +30,7 @@ from wsgiserve.server.shutdown import Plan, Shutdown
 from wsgiserve.server.snapshot import Snapshot
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.poller import MAX_EVENTS, READ, WRITE, Poller
+from wsgiserve.server.system import monotonic
 from wsgiserve.server.threads.calls import Calls
 from wsgiserve.server.threads.leadership import Leadership, Role
 from wsgiserve.server.threads.sentinel import Sentinel

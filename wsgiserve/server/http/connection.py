@@ -25,7 +25,6 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from time import monotonic
 from typing import Literal, NoReturn, Protocol
 
 from wsgiserve.config import Config
@@ -38,6 +37,7 @@ from wsgiserve.server.http.environ import Environ
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment
 from wsgiserve.server.http.pace import ABSOLUTE, Absolute, Pace
 from wsgiserve.server.sockets.poller import Poller
+from wsgiserve.server.system import monotonic, poll
 
 if sys.platform == "linux":
     import fcntl
@@ -536,9 +536,9 @@ class Connection:
                 raise ClientDisconnected("the client reads the response too slowly")
 
     def _wait(self, event: int, seconds: float) -> bool:
-        poll = select.poll()
-        poll.register(self.fd, event)
-        return bool(poll.poll(min(seconds * 1000, MAX_POLL)))
+        waiter = poll()
+        waiter.register(self.fd, event)
+        return bool(waiter.poll(min(seconds * 1000, MAX_POLL)))
 
     def closed_by_client(self) -> bool:
         """Tell whether it was reset, or the client has closed it or its sending side; one system call."""

@@ -19,7 +19,6 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserve.forks import end_child, forget_finalizers
@@ -32,6 +31,7 @@ from wsgiserve.server.http.environ import Environ, request_environ
 from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.input import BodyStream
 from wsgiserve.server.http.response import Response
+from wsgiserve.server.system import monotonic
 from wsgiserve.tracebacks import theirs
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - ``getaddrinfo`` looks for it when the app may have changed sys.path
 import errno
 import os
 import socket
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from wsgiserve.config import Bind, Config
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.sockets import unix
+from wsgiserve.server.system import Socket
 
 # For the system's packet filter: a TCP segment with SYN and without ACK, which would begin a connection, is
 # dropped. Each instruction is (code, jump if true, jump if false, operand), see linux/filter.h.
@@ -131,7 +133,7 @@ if hasattr(os, "register_at_fork"):
 
 def adopt(descriptor: int, host: str, file: unix.SocketFile | None, *, foreign: bool = False) -> Listener:
     """Make the listener of a descriptor that the program before us, in the same process, has left open."""
-    return Listener(socket.socket(fileno=descriptor), host, file, foreign=foreign)
+    return Listener(Socket(fileno=descriptor), host, file, foreign=foreign)
 
 
 def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
@@ -180,7 +182,7 @@ def _open(bind: Bind, config: Config) -> Listener:
 def _inherit(descriptor: int) -> socket.socket:
     """Make a socket of an inherited descriptor."""
     try:
-        sock = socket.socket(fileno=descriptor)
+        sock = Socket(fileno=descriptor)
     except OSError as error:
         if error.errno == errno.EBADF:
             raise ListenError("no such descriptor; whoever starts the server has to leave it open") from None
@@ -213,7 +215,7 @@ def _open_tcp(bind: Bind, backlog: int) -> Listener:
 
 
 def _listen(family: int, address: object, backlog: int, *, v6only: bool) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = Socket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix" and sys.platform != "cygwin":
             # A restart need not wait for the last run's connections to leave TIME_WAIT. On Windows the

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 
 from wsgiserve.config.binds import user_and_group
 from wsgiserve.server.errors import ListenError
+from wsgiserve.server.system import Socket
 
 try:
     import fcntl
@@ -62,7 +63,7 @@ def listen(path: str, backlog: int, mode: str, owner: str) -> tuple[socket.socke
 
 def _listen(path: str, backlog: int, mode: str, owner: str) -> tuple[socket.socket, SocketFile]:
     _clear_the_way(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     file = None
     try:
         sock.bind(path)
@@ -115,7 +116,7 @@ def _lock(folder: str) -> int | None:
 
 def listen_abstract(name: str, backlog: int) -> socket.socket:
     """Listen on an abstract name; it ends with the last process that has the socket."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(f"\0{name}")
         sock.listen(backlog)
@@ -153,7 +154,7 @@ def _clear_the_way(path: str) -> None:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise ListenError("something that is no socket has this name; remove it or choose another path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
