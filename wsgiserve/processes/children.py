@@ -17,6 +17,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,8 @@ class Children:
             for pid, code in reap():
                 process = self._commands.pop(pid, None)
                 if process is not None:
-                    process.poll()  # It learns that its process is gone.
+                    with suppress(OSError):
+                        process.poll()  # It learns that its process is gone.
                 yield pid, code
         except OSError:
             self.look_again()
@@ -174,7 +176,7 @@ def attempt(call: Callable[[], object]) -> None:
 
 
 def reap(waitpid: Waitpid | None = None) -> Iterator[tuple[int, int]]:
-    """Yield process id and exit code of all children that have ended; ``waitpid`` is for a patched process."""
+    """Yield process id and exit code of all children that have ended; ``waitpid`` if the app patches it."""
     while True:
         try:
             pid, status = (waitpid or os.waitpid)(-1, os.WNOHANG)

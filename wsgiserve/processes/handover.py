@@ -46,12 +46,18 @@ def _content() -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = json.loads(text)
         # Between a process and its child there may be a launcher on Windows.
-        ours = os.name == "nt" or content["writer"] in (_identity(os.getppid()), _identity(os.getpid()))
+        ours = os.name == "nt" or any(_is(content["writer"], pid) for pid in (os.getppid(), os.getpid()))
     except (KeyError, TypeError, ValueError):
         ours = False
     if not ours:
         fail(f"{VARIABLE} is for wsgiserve's own processes; start without it", EXIT_USAGE)
     return content
+
+
+def _is(writer: list[int], pid: int) -> bool:
+    """Whether a process is the writer. The start time decides only if both could be read."""
+    number, began = writer
+    return number == pid and (not began or _identity(pid)[1] in (0, began))
 
 
 def _identity(pid: int) -> list[int]:

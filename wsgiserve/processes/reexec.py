@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -58,7 +59,8 @@ class Trial:
         """Kill it."""
         self.fault = fault
         self._ours.close()
-        self.process.kill()
+        with suppress(OSError):  # ``Popen.kill`` would reap it, and the supervisor never learn of its end.
+            os.kill(self.process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def is_trial() -> bool:
