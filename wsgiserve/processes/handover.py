@@ -46,12 +46,19 @@ def _content() -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = json.loads(text)
         # Between a process and its child there may be a launcher on Windows.
-        ours = os.name == "nt" or content["writer"] in (_identity(os.getppid()), _identity(os.getpid()))
+        ours = os.name == "nt" or any(_is(content["writer"], pid) for pid in (os.getppid(), os.getpid()))
     except (KeyError, TypeError, ValueError):
         ours = False
     if not ours:
         fail(f"{VARIABLE} is for wsgiserve's own processes; start without it", EXIT_USAGE)
     return content
+
+
+def _is(writer: list[int], pid: int) -> bool:
+    """Whether a process wrote the facts; a start time that could not be read fits any other."""
+    writers_pid, writers_start = writer
+    start = _identity(pid)[1]
+    return pid == writers_pid and (start == writers_start or 0 in (start, writers_start))
 
 
 def _identity(pid: int) -> list[int]:
