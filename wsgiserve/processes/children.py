@@ -174,7 +174,7 @@ def attempt(call: Callable[[], object]) -> None:
 
 
 def reap(waitpid: Waitpid | None = None) -> Iterator[tuple[int, int]]:
-    """Yield process id and exit code of all children that have ended; an app may have replaced ``waitpid``."""
+    """Yield process id and exit code of all children that have ended; an app may replace ``os.waitpid``."""
     while True:
         try:
             pid, status = (waitpid or os.waitpid)(-1, os.WNOHANG)
