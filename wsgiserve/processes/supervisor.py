@@ -31,7 +31,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from wsgiserve.config import Config
 from wsgiserve.processes import reexec
@@ -51,6 +51,7 @@ from wsgiserve.server.sockets.systemd import Manager
 logger = logging.getLogger("wsgiserve")
 
 CAN_FORK = hasattr(os, "fork")
+T = TypeVar("T")
 
 
 class Supervisor:
@@ -129,17 +130,13 @@ class Supervisor:
                 self._templates.adopt(worker)
             sock = socket.socket(fileno=heir["channel"])
             self._announced = True
-            try:
-                self._channels[worker] = self._children.talk(sock, *self._callbacks(worker))
-            except OSError as error:
-                logger.error("worker %d is given up: %s", worker.pid, error)
-                sock.close()  # It ends, as if there were no supervisor any more.
-                self._templates.hung_up(worker)
+            talk = partial(self._children.talk, sock, *self._callbacks(worker))
+            self._channels[worker] = self._insist(talk)
 
     def run(self) -> int:
         """Supervise until the last worker has ended; return the exit code, EXIT_NO_APP for a failed start."""
         self._warn_of_threads()
-        self._heed_signals()
+        self._insist(partial(self._children.heed, self._on_signal))
         self.fleet.reload(time.monotonic())
         attempt(self._act)
         while not (self.fleet.over and self._templates.over):
@@ -156,14 +153,15 @@ class Supervisor:
             return EXIT_INTERRUPTED
         return EXIT_CUT if self._cut else EXIT_STOPPED
 
-    def _heed_signals(self) -> None:
+    def _insist(self, call: Callable[[], T]) -> T:
+        """Call until the system does not refuse: workers serve, and would end with their supervisor."""
         while True:
             try:
-                return self._children.heed(self._on_signal)
+                return call()
             except OSError as error:
                 if not self._announced:
                     raise
-                logger.error("signals cannot be heeded yet: %s", error)  # Workers serve: they need us.
+                logger.error("the system refuses what supervising takes, which is tried again: %s", error)
                 time.sleep(SHORT_WAIT)
 
     def _next_at(self) -> float:
