@@ -35,6 +35,13 @@ def test_a_child_gets_the_facts_and_its_own_child_does_not():
         assert out == f"{taken}\n"
 
 
+def test_a_start_time_that_cannot_be_read_is_no_other(monkeypatch):
+    """The process may have no descriptor left."""
+    facts = json.loads(environment("trial", 1)[VARIABLE])
+    monkeypatch.setenv(VARIABLE, json.dumps(facts | {"writer": [os.getpid(), 0]}))
+    assert take("trial") == 1
+
+
 def stale():
     """Facts as a process with our id has left them, in an earlier life of this machine."""
     facts = json.loads(environment("trial", 1)[VARIABLE])

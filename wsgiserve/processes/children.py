@@ -17,7 +17,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -145,8 +144,7 @@ class Children:
             for pid, code in reap():
                 process = self._commands.pop(pid, None)
                 if process is not None:
-                    with suppress(OSError):
-                        process.poll()  # It learns that its process is gone.
+                    process.poll()  # It learns that its process is gone.
                 yield pid, code
         except OSError:
             self.look_again()
@@ -176,7 +174,7 @@ def attempt(call: Callable[[], object]) -> None:
 
 
 def reap(waitpid: Waitpid | None = None) -> Iterator[tuple[int, int]]:
-    """Yield process id and exit code of all children that have ended; ``waitpid`` if the app patches it."""
+    """Yield process id and exit code of all children that have ended; an app may replace ``os.waitpid``."""
     while True:
         try:
             pid, status = (waitpid or os.waitpid)(-1, os.WNOHANG)

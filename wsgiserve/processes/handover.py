@@ -55,9 +55,10 @@ def _content() -> dict[str, Any] | None:
 
 
 def _is(writer: list[int], pid: int) -> bool:
-    """Whether a process is the writer. The start time decides only if both could be read."""
-    number, began = writer
-    return number == pid and (not began or _identity(pid)[1] in (0, began))
+    """Whether a process wrote the facts; a start time that could not be read fits any other."""
+    writers_pid, writers_start = writer
+    start = _identity(pid)[1]
+    return pid == writers_pid and (start == writers_start or 0 in (start, writers_start))
 
 
 def _identity(pid: int) -> list[int]:
