@@ -17,6 +17,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,8 @@ class Children:
             for pid, code in reap():
                 process = self._commands.pop(pid, None)
                 if process is not None:
-                    process.poll()  # It learns that its process is gone.
+                    with suppress(OSError):
+                        process.poll()  # It learns that its process is gone.
                 yield pid, code
         except OSError:
             self.look_again()
