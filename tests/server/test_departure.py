@@ -32,11 +32,9 @@ class App:
     def shutdown(self):
         if KEPT_BY == "hook":
             wait()
-        if KEPT_BY == "thread":
-            print("kept", flush=True)
 
 if "thread" in KEPT_BY:
-    threading.Thread(target=time.sleep, args=(600,), name="left-over").start()
+    threading.Thread(target=lambda: (threading.main_thread().join(), wait()), name="left-over").start()
 if KEPT_BY == "exit handler":
     atexit.register(wait)
 if KEPT_BY == "SIGSEGV":
