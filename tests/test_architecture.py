@@ -75,7 +75,7 @@ MAY_IMPORT = {
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},
     # above it
     "wsgiserve.processes": {"wsgiserve.config", "wsgiserve.forks", "wsgiserve.protocol", SERVER},
-    "wsgiserve.web": {"werkzeug", "webtest", "wsgiserve.forks"},
+    "wsgiserve.web": {"werkzeug", "webtest", "msgspec", "wsgiserve.forks"},
     "wsgiserve.files": {"werkzeug", "wsgiserve.web"},
     "wsgiserve.pytest_plugin": {"pytest", "webtest", SERVER, "wsgiserve.web"},
     "wsgiserve.dev": {
