@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "wsgiserve.config": set(),
     "wsgiserve.tracebacks": set(),
     "wsgiserve.forks": {"wsgiserve.tracebacks"},
-    "wsgiserve.target": {"wsgiserve.forks", "wsgiserve.tracebacks"},
+    "wsgiserve.starting": set(),
+    "wsgiserve.target": {"wsgiserve.forks", "wsgiserve.starting", "wsgiserve.tracebacks"},
     # one process's server
     f"{SERVER}.errors": set(),
     f"{SERVER}.system": set(),
@@ -60,6 +61,7 @@ MAY_IMPORT = {
     },
     f"{SERVER}.server": {
         "wsgiserve.config",
+        "wsgiserve.starting",
         "wsgiserve.forks",
         *(f"{SERVER}.{name}" for name in ("errors", "http", "lifespan", "loop", "scoreboard", "shutdown")),
         f"{SERVER}.snapshot",
@@ -70,6 +72,7 @@ MAY_IMPORT = {
     f"{SERVER}.departure": {f"{SERVER}.console", f"{SERVER}.system"},
     f"{SERVER}.program": {
         "wsgiserve.config",
+        "wsgiserve.starting",
         *(f"{SERVER}.{name}" for name in ("console", "departure", "errors", "lifespan", "server", "sockets")),
     },
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},

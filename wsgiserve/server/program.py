@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from wsgiserve import starting
 from wsgiserve.config import Config, ConfigError, make_config, refuse_command_options
 from wsgiserve.server import console, lifespan
 from wsgiserve.server.departure import Departure
@@ -44,6 +45,7 @@ def run(
     there is one. An error that prevents serving is one line on standard error and SystemExit with its own
     code; so are requests that had to be cut at the end. ``port_option`` is how the user chooses another port.
     """
+    starting.refuse()
     listen_where_passed(options)
     try:
         refuse_command_options(options)

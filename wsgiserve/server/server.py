@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from wsgiserve import starting
 from wsgiserve.config import Config, make_config, refuse_command_options
 from wsgiserve.forks import ending_children
 from wsgiserve.server import lifespan, shutdown
@@ -138,6 +139,7 @@ class Server:
         serving is over; without it the handlers of before are restored. StartError if the system refuses a
         descriptor, memory or a thread.
         """
+        starting.refuse()
         with self._signals(stopping, afterwards):
             loop = self._prepare()
             if ready is not None:
