@@ -242,14 +242,3 @@ def test_what_belongs_to_the_template_is_not_ended_or_written_by_a_worker(folder
     assert (folder / "written").read_text() == "written at import"
     assert "threads that the app starts when it is imported are not in workers: poller-of-theirs" in err
     assert not is_alive(int(helper))
-
-
-@pytest.mark.slow
-def test_more_workers_than_the_channel_has_room_for(folder):
-    (folder / "app.py").write_text(
-        "def application(environ, start_response): start_response('200 OK', []); return []\n"
-    )
-    with serving(folder, "app", "--preload", "--workers", "300") as (program, port):
-        with Client(port=port) as client:
-            assert client.ask(get()).status == 200
-        assert program.stop()[0] == 0
