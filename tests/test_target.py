@@ -32,6 +32,15 @@ number = 5
 made_by_c = dict.get
 """,
     "only_app": "from shop import application as app\n",
+    "asgi": """
+class Made:
+    async def __call__(self, scope, receive, send): ...
+class Bound:
+    def __call__(self, scope, receive, send): ...
+async def one(scope, receive, send): ...
+async def awaited(environ, start_response): ...
+made, bound = Made(), Bound()
+""",
     "neither": "from shop import create_app\n_hidden = create_app\n",
     "empty": "",
     "syntax": "def application(:\n",
@@ -63,7 +72,13 @@ def test_a_callable_without_a_signature_is_taken_for_an_app():
     assert load_app("shop:made_by_c") is dict.get
 
 
+_ASGI = "is an ASGI app, and this is a WSGI server; serve it with an ASGI server, such as uvicorn"
 NO_APP = [
+    *((f"asgi:{name}", f"'asgi:{name}' {_ASGI}") for name in ("made", "bound", "one", "awaited")),
+    ("shop:app", "the module 'shop' has no 'app'; did you mean 'application'?"),
+    ("only_app:application", "the module 'only_app' has no 'application'; did you mean 'app'?"),
+    ("shop/wsgi:app", "'shop/wsgi:app' is a path; name the module: shop.wsgi:app"),
+    ("./shop/wsgi", "'./shop/wsgi' is a path; name the module: shop.wsgi:application"),
     ("missing:app", "no module named 'missing' here; looked in this folder and in sys.path"),
     ("shop.sub:app", "no module named 'shop.sub' here; looked in this folder and in sys.path"),
     ("missing.sub:app", "no module named 'missing' here; looked in this folder and in sys.path"),
@@ -129,3 +144,13 @@ def test_an_error_in_their_code_is_their_traceback(target: str, place: str, erro
 def test_ctrl_c_during_an_import_is_no_error_of_theirs():
     with pytest.raises(KeyboardInterrupt):
         load_app("interrupted")
+
+
+def test_a_file_that_is_named_like_python_s_own_module_is_told(tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("app = print\n")
+    monkeypatch.chdir(tmp_path)
+    assert "queue" in sys.modules
+    with pytest.raises(
+        TargetError, match=r"has no 'app': it is Python's own, not \./queue\.py; rename your file"
+    ):
+        load_app("queue:app")

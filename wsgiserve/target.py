@@ -9,10 +9,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import os
+import sys
+import traceback
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from wsgiserve import tracebacks
+from wsgiserve import starting, tracebacks
+from wsgiserve.forks import ending_children
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -34,6 +38,9 @@ def load_app(target: str) -> WSGIApplication:
     if module_name.endswith(".py"):
         stem = module_name[:-3].removeprefix("./").replace("/", ".")
         raise TargetError(f"{target!r} is a file; name the module: {stem}:{name or DEFAULT_NAMES[0]}")
+    if "/" in module_name:
+        dotted = module_name.removeprefix("./").strip("/").replace("/", ".")
+        raise TargetError(f"{target!r} is a path; name the module: {dotted}:{name or DEFAULT_NAMES[0]}")
     module = _import(module_name, target)
     app = _attribute(module, name, target) if name else _default(module)
     if not callable(app):
@@ -45,7 +52,10 @@ def load_app(target: str) -> WSGIApplication:
 
 def _import(name: str, target: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        with ending_children(), starting.forbidden():
+            return importlib.import_module(name)
+    except starting.StartedError as error:
+        raise TargetError(_where_it_starts(error)) from error
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name != missing and not name.startswith(f"{missing}."):
@@ -65,6 +75,16 @@ def _import(name: str, target: str) -> ModuleType:
         raise UserCodeError(tracebacks.text(error)) from error
 
 
+def _where_it_starts(error: BaseException) -> str:
+    """Say which line of the user's code starts a server as it is loaded."""
+    frames = traceback.extract_tb(tracebacks.theirs(error.__traceback__))
+    last = next((frame for frame in reversed(frames) if frame.name == "<module>"), frames[0])
+    return (
+        f"{os.path.relpath(last.filename)}, line {last.lineno}, starts a server as the app is loaded; "
+        'put that line below: if __name__ == "__main__":'
+    )
+
+
 def _default(module: ModuleType) -> Any:
     for name in DEFAULT_NAMES:
         if hasattr(module, name):
@@ -82,6 +102,11 @@ def _check_signature(app: Any, target: str) -> None:
         signature = inspect.signature(app)
     except (TypeError, ValueError):  # Some callables have no signature.
         return
+    if _is_asgi(app, signature):
+        raise TargetError(
+            f"{target!r} is an ASGI app, and this is a WSGI server; "
+            "serve it with an ASGI server, such as uvicorn"
+        )
     try:
         signature.bind("environ", "start_response")
     except TypeError:
@@ -89,6 +114,25 @@ def _check_signature(app: Any, target: str) -> None:
             f"{target!r} cannot be called as app(environ, start_response), so it is no WSGI app; "
             f"if it makes one, write {target}()"
         ) from None
+
+
+def _is_asgi(app: Any, signature: inspect.Signature) -> bool:
+    """Whether it is a coroutine function or object, or takes (scope, receive, send)."""
+    called = app if inspect.isroutine(app) else getattr(type(app), "__call__", app)  # noqa: B004
+    names = [name for name in signature.parameters if name != "self"]
+    return inspect.iscoroutinefunction(called) or names == ["scope", "receive", "send"] or names == ["scope"]
+
+
+def _hint(value: object, part: str) -> str:
+    """Say what was probably meant by a name that ``value`` does not have."""
+    if isinstance(value, ModuleType) and value.__name__ in sys.stdlib_module_names:
+        file = f"{value.__name__}.py"
+        if os.path.exists(file) and not os.path.samefile(value.__file__ or os.sep, file):
+            return f": it is Python's own, not ./{file}; rename your file"
+    close = difflib.get_close_matches(part, dir(value), 1)
+    if part in DEFAULT_NAMES:
+        close = [name for name in DEFAULT_NAMES if callable(getattr(value, name, None))] or close
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _attribute(module: ModuleType, name: str, target: str) -> Any:
@@ -99,16 +143,17 @@ def _attribute(module: ModuleType, name: str, target: str) -> Any:
         try:
             value = getattr(value, part)
         except AttributeError:
-            close = difflib.get_close_matches(part, dir(value), 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise TargetError(f"{place} has no {part!r}{hint}") from None
+            raise TargetError(f"{place} has no {part!r}{_hint(value, part)}") from None
         place = repr(part)
     if not factory:
         return value
     if not callable(value):
         raise TargetError(f"{target!r}: {name.removesuffix('()')!r} cannot be called, so it is no factory")
     try:
-        return value()
+        with ending_children(), starting.forbidden():
+            return value()
+    except starting.StartedError as error:
+        raise TargetError(_where_it_starts(error)) from error
     except Exception as error:
         if tracebacks.theirs(error.__traceback__) is None:  # The call failed, not the code in it.
             raise TargetError(f"{target!r}: {type(error).__name__}: {error}") from error

@@ -10,6 +10,7 @@ urllib3 and nginx do, whether the server has closed it; a connection closed by t
 | told | SIGTERM, and a second later the load balancer sends no new clients |
 | late | SIGTERM a second after the last new client, as after a `preStop` hook that sleeps |
 | held | at SIGTERM the kernel has accepted connections that the server has not |
+| rush | as `blue`, but every client opens a connection for each request |
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from bench.servers.app import HELLO
 
 DEFAULT = "wsgiserve,gunicorn-gthread-64,granian-64"
 KINDS = {"keep": 12, "think": 12, "once": 4, "slow": 4}  # clients of each
+RUSH = {"once": 24}
 WARM_SECONDS = 0.5  # of load before the signal
 NOTICE_SECONDS = 1.0  # in which a load balancer still sends new clients
 HELD = 50
@@ -46,14 +48,14 @@ ANSWER_SECONDS = 10.0
 class Load:
     """Clients that ask while ``may_come`` is set; ``seen`` counts the outcomes of their requests."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, kinds: dict[str, int] = KINDS) -> None:
         self.port = port
         self.seen: Counter[str] = Counter()
         self.may_come = True
         self.refusal_is_failure = False
         self._threads = [
             threading.Thread(target=self._visit, args=(kind, number))
-            for kind, count in KINDS.items()
+            for kind, count in kinds.items()
             for number in range(count)
         ]
 
@@ -70,6 +72,9 @@ class Load:
         while self.may_come:
             try:
                 sock = socket.create_connection(("127.0.0.1", self.port), ANSWER_SECONDS)
+            except ConnectionResetError:
+                self.seen["lost, new"] += 1
+                continue
             except OSError:
                 self.seen["refused"] += 1
                 if self.refusal_is_failure:
@@ -117,13 +122,17 @@ def read_answer(sock: socket.socket) -> bool:
     return b"\nconnection: close" not in data.lower()
 
 
-def out_of_the_blue(pid: int, port: int) -> Counter[str]:
-    load = Load(port)
+def out_of_the_blue(pid: int, port: int, kinds: dict[str, int] = KINDS) -> Counter[str]:
+    load = Load(port, kinds)
     load.start()
     time.sleep(WARM_SECONDS)
     os.kill(pid, signal.SIGTERM)
     load.join()
     return load.seen
+
+
+def rush(pid: int, port: int) -> Counter[str]:
+    return out_of_the_blue(pid, port, RUSH)
 
 
 def told(pid: int, port: int) -> Counter[str]:
@@ -175,6 +184,7 @@ STOPS: dict[str, Callable[[int, int], Counter[str]]] = {
     "told": told,
     "late": late,
     "held": held,
+    "rush": rush,
 }
 
 
@@ -203,9 +213,10 @@ def measure(contender: field.Contender, stop: str, delay: float, scratch: Path) 
 
 @click.command()
 @click.option("--contenders", default=DEFAULT, show_default=True, help="Servers, separated by commas.")
+@click.option("--stops", default=",".join(STOPS), show_default=True, help="Ways, separated by commas.")
 @click.option("--times", default=10, show_default=True, help="Stops of each server in each way.")
 @click.option("--delay", default=2.0, show_default=True, help="wsgiserve's --drain-delay in `told`.")
-def main(contenders: str, times: int, delay: float) -> None:
+def main(contenders: str, stops: str, times: int, delay: float) -> None:
     """Stop servers under load and count the requests that fail."""
     known = {contender.name: contender for contender in field.CONTENDERS}
     rows = [["server", "stop", "times", "answered", "failed", "ended with"]]
@@ -215,7 +226,7 @@ def main(contenders: str, times: int, delay: float) -> None:
         if version is None:
             click.echo(f"{name} is not installed", err=True)
             continue
-        for stop in STOPS:
+        for stop in stops.split(","):
             total, ends = _several(contender, stop, times, delay)
             rows.append(_row(f"{name} {version}", stop, times, total, ends))
             click.echo(" | ".join(rows[-1]), err=True)

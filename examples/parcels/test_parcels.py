@@ -95,9 +95,11 @@ def test_a_label_must_be_a_small_pdf_of_a_known_parcel(client: Any, parcel: str)
 @pytest.mark.parametrize(
     ("sent", "detail"),
     [
-        ({"recipient": "Ann"}, "grams is a whole number from 1 to 30000, not None"),
+        ({"recipient": "Ann", "grams": 0}, "grams is a whole number from 1 to 30000, not 0"),
+        ({"recipient": "Ann"}, "The body is wrong at its top: Object missing required field `grams`."),
+        ({"recipient": 5, "grams": 1}, "The body is wrong at recipient: Expected `str`, got `int`."),
         ({"recipient": " ", "grams": 1}, "recipient is a text that is not empty, not ' '"),
-        ([], "send a JSON object"),
+        ([], "The body is wrong at its top: Expected `object`, got `array`."),
     ],
 )
 def test_an_invalid_parcel_is_422_with_the_reason(client: Any, sent: object, detail: str) -> None:

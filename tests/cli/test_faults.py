@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.program import APP, serving_program
 from tests.server.client import Client, get
-from wsgiserve.cli import serve
+from wsgiserve.cli import files, serve
 from wsgiserve.cli.faults import misspelt_variables
-from wsgiserve.processes import VARIABLES
+from wsgiserve.config.elsewhere import COMMAND, FILES
+from wsgiserve.processes.handover import VARIABLE, environment
 
 WRONG = [
     (["app", "--wat"], "--wat: no such option. See wsgiserve --help."),
     (["app", "--thread", "5"], "--thread: no such option; did you mean --threads? See wsgiserve --help."),
-    (["app", "--port", "80"], "--port: no such option; did you mean --bind HOST:PORT? See wsgiserve --help."),
-    (["app", "--reload"], "--reload: no such option; did you mean --dev? See wsgiserve --help."),
-    (["app", "-w", "2"], "-w: no such option; did you mean --workers? See wsgiserve --help."),
+    (["app", "--port", "80"], "--port: no such option; write --bind HOST:PORT. See wsgiserve --help."),
+    (["app", "--reload"], "--reload: no such option; write --dev. See wsgiserve --help."),
+    (["app", "-w", "2"], "-w: no such option; write --workers N. See wsgiserve --help."),
     (["reload"], "--pid-file PATH is missing. See wsgiserve reload --help."),
     (["app", "--bind"], "--bind: requires an argument. See wsgiserve --help."),
     (["app", "more"], "got unexpected extra argument (more). See wsgiserve --help."),
@@ -26,6 +29,10 @@ WRONG = [
     (["app", "--head-timeout", "nan"], "--head-timeout: nan is not a number of at least 1"),
     (["app", "--bind", "8000"], "--bind: '8000' is not HOST:PORT, such as 127.0.0.1:8000."),
     (["app", "--bind", "127.0.0.1:70000"], "--bind: '127.0.0.1:70000' is not HOST:PORT"),
+    (["app", "--bind", "/run/x.sock"], "--bind: '/run/x.sock' is a path; write unix:/run/x.sock."),
+    (["app", "--bind", "x.sock"], "--bind: 'x.sock' is a path; write unix:x.sock."),
+    (["app", "--bind", "http://localhost:80"], "--bind: 'http://localhost:80' is a URL; write localhost:80."),
+    (["app", "--bind", "https://[::1]/"], "--bind: 'https://[::1]/' is a URL; write [::1]:8000."),
     (
         ["app", "--bind", "::1:8000"],
         "--bind: write the IPv6 address of '::1:8000' in brackets, as [::1]:8000.",
@@ -102,10 +109,9 @@ def test_a_misspelt_variable_is_told(monkeypatch):
     assert list(misspelt_variables(serve.command)) == SAID
 
 
-@pytest.mark.parametrize("name", VARIABLES)
-def test_a_process_that_another_has_started_does_not_tell_it_again(monkeypatch, name):
+def test_a_process_that_another_has_started_does_not_tell_it_again(monkeypatch):
     monkeypatch.setenv("WSGISERVE_THREAD", "5")
-    monkeypatch.setenv(name, "{}")
+    monkeypatch.setenv(VARIABLE, environment("worker", {})[VARIABLE])
     assert list(misspelt_variables(serve.command)) == []
 
 
@@ -116,3 +122,42 @@ def test_a_misspelt_variable_is_told_and_ignored(tmp_path):
             assert client.ask(get()).body == b"hello"
         code, _, err = program.stop()
     assert (code, err.splitlines()) == (0, [f"wsgiserve: {line}" for line in SAID])
+
+
+OURS = {
+    "wsgiserve": {name for param in serve.command.params for name in (*param.opts, *param.secondary_opts)},
+    "files": {name for param in files.command.params for name in (*param.opts, *param.secondary_opts)},
+}
+
+
+def named(answer: str) -> set[str]:
+    """Return the long options that an answer says to write."""
+    return {*re.findall(r"(?<![\w-])--[a-z][a-z-]+", answer)}
+
+
+@pytest.mark.parametrize("option", COMMAND)
+def test_an_option_of_another_server_is_answered(command_line, option):
+    code, out, err = command_line("app", option, "1")
+    assert (code, out) == (2, "")
+    assert err == f"wsgiserve: {option}: no such option; {COMMAND[option]}. See wsgiserve --help.\n"
+    assert option not in OURS["wsgiserve"]
+    assert named(COMMAND[option]) <= OURS["wsgiserve"] | OURS["files"]
+
+
+@pytest.mark.parametrize("option", FILES)
+def test_an_option_of_another_file_server_is_answered(command_line, option):
+    code, out, err = command_line("files", option, "1")
+    assert (code, out) == (2, "")
+    assert err == f"wsgiserve: {option}: no such option; {FILES[option]}. See wsgiserve files --help.\n"
+    assert option not in OURS["files"]
+    assert named(FILES[option]) <= OURS["files"]
+
+
+@pytest.mark.parametrize("option", ["--daemonic", "--keyfiles", "--appl", "--certfil"])
+def test_a_hint_is_never_a_guess_that_is_far_off(command_line, option):
+    _, _, err = command_line("app", option)
+    assert "did you mean" not in err
+
+
+def test_a_slip_is_still_recognised(command_line):
+    assert "did you mean --threads?" in command_line("app", "--thread", "5")[2]

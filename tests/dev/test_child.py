@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import subprocess
 import sys
@@ -14,8 +12,8 @@ from tests.dev.project import VISIT
 from tests.program import ROOT
 from tests.server.client import SECONDS, Client, get
 from wsgiserve.dev import child
-from wsgiserve.processes import DEV_CHILD_VARIABLE
 from wsgiserve.processes.channel import Channel
+from wsgiserve.processes.handover import VARIABLE, environment
 
 APP = """
 def application(environ, start_response):
@@ -42,7 +40,7 @@ class Child:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "wsgiserve", "app", "--dev"],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), DEV_CHILD_VARIABLE: json.dumps(orders)},
+            env={**environment("dev child", orders), "PYTHONPATH": str(ROOT)},
             pass_fds=descriptors,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -134,6 +132,6 @@ def test_a_child_may_have_the_page_alone(start, folder):
 
 
 def test_orders_are_taken_from_the_environment_once(monkeypatch):
-    monkeypatch.setenv(DEV_CHILD_VARIABLE, '{"channel": 3}')
+    monkeypatch.setenv(VARIABLE, environment("dev child", {"channel": 3})[VARIABLE])
     assert child.orders() == {"channel": 3}
     assert child.orders() is None

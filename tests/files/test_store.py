@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsgiserve import App, Store
 from wsgiserve.files.store import HIDDEN, InvalidName, NotStored, Upload, check_name, join
 
 
@@ -73,3 +74,45 @@ def test_an_upload_is_checked_against_its_announcement(
 def test_a_body_that_is_announced_too_large_is_refused_before_it_arrives() -> None:
     with pytest.raises(NotStored, match="5 bytes at most"):
         Upload(6, 5, {})
+
+
+@pytest.mark.parametrize(
+    ("refuse", "status", "text"),
+    [
+        (lambda store: store.save("../x", [b""]), 400, "The name '../x' cannot be a file"),
+        (lambda store: store.remove_folder("full"), 409, "The folder is not empty."),
+        (lambda store: raise_(NotStored("It is full.", 507)), 507, "It is full."),
+    ],
+)
+def test_a_view_may_let_a_refusal_through(tmp_path, refuse, status, text):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    app = App()
+    app.get("/")(lambda request: refuse(Store(tmp_path)))
+
+    answer = app.client().get("/", status=status)
+    assert answer.text.startswith(text)
+
+
+def raise_(error: Exception) -> None:
+    raise error
+
+
+def test_the_cause_of_a_refusal_that_is_no_fault_of_the_client_is_logged(caplog):
+    app = App()
+
+    @app.get("/")
+    def view(request):
+        try:
+            raise OSError("disk on fire")
+        except OSError as error:
+            raise NotStored("The folder of this server cannot be used.", 500) from error
+
+    assert app.client().get("/", status=500).text == "The folder of this server cannot be used.\n"
+    assert "disk on fire" in caplog.text
+
+
+def test_a_refusal_is_text_and_status():
+    refusal = InvalidName("x", "it is too long")
+    assert str(refusal) == "The name 'x' cannot be a file: it is too long."
+    assert (refusal.status, isinstance(refusal, ValueError)) == (400, True)

@@ -13,8 +13,9 @@ from tests.processes.programs import WITHOUT_FORK, new_version, serving, who, wo
 from tests.program import FREE_PORT, Program
 from tests.server.client import wait_until
 from wsgiserve.config import make_config
-from wsgiserve.processes import TRIAL_VARIABLE, command
+from wsgiserve.processes import command
 from wsgiserve.processes.command import processors, run_command
+from wsgiserve.processes.handover import VARIABLE, environment
 
 
 def test_processors_are_those_that_this_process_may_use():
@@ -33,7 +34,7 @@ def test_a_control_group_may_allow_fewer_processors(monkeypatch, tmp_path, limit
 
 
 def test_a_trial_ends_where_it_would_listen(monkeypatch):
-    monkeypatch.setenv(TRIAL_VARIABLE, "1")
+    monkeypatch.setenv(VARIABLE, environment("trial", 1)[VARIABLE])
     with pytest.raises(SystemExit) as ended:
         run_command(lambda: pytest.fail("a supervisor imports no app"), make_config(bind="256.0.0.1:0"))
     assert ended.value.code == 0

@@ -13,6 +13,7 @@ import pytest
 
 from tests.processes.programs import is_alive, serving
 from tests.server.client import SECONDS, Client, get, wait_until
+from wsgiserve.processes import preload
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.preload import be_template
 from wsgiserve.processes.spawn import Birth
@@ -144,7 +145,7 @@ def test_the_end_of_the_app_s_own_children_is_not_told(template):
 
 def test_a_fork_that_the_system_refuses_is_told(template):
     def load():
-        os.fork = refuse
+        preload.fork = refuse
         return app
 
     def refuse():

@@ -17,8 +17,9 @@ from tests.processes.programs import serving, who
 from tests.program import ROOT
 from tests.server.client import SECONDS, wait_until
 from wsgiserve.config import make_config
-from wsgiserve.processes import INHERITANCE_VARIABLE, TRIAL_VARIABLE, reexec
+from wsgiserve.processes import reexec
 from wsgiserve.processes.facts import Worker
+from wsgiserve.processes.handover import VARIABLE, environment
 from wsgiserve.server.sockets.listener import open_listeners
 
 
@@ -45,7 +46,7 @@ def left(config, ends, monkeypatch):
     reexec.execute(config.bind, listeners, [reexec.heir(worker, ends[0], foreign=True)])
     assert not listeners[0].sock.get_inheritable()
     descriptors = [sock.detach() for sock in (ends[0].sock, *(listener.sock for listener in listeners))]
-    monkeypatch.setenv(INHERITANCE_VARIABLE, executed[INHERITANCE_VARIABLE])
+    monkeypatch.setenv(VARIABLE, executed[VARIABLE])
     yield reexec.inheritance()
     for descriptor in descriptors:
         try:
@@ -91,19 +92,20 @@ def test_a_refused_exec_is_logged(left, log):
 
 
 def test_a_program_that_was_started_inherits_nothing(monkeypatch):
-    monkeypatch.delenv(INHERITANCE_VARIABLE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     assert reexec.inheritance() == {}
     assert reexec.listeners({}) == []
 
 
 def test_a_trial_knows_that_it_is_one(monkeypatch):
-    monkeypatch.setattr("sys.orig_argv", ["python", "-S", "-c", f"import os; os.environ[{TRIAL_VARIABLE!r}]"])
+    monkeypatch.setattr("sys.orig_argv", ["python", "-S", "-c", f"import os; os.environ[{VARIABLE!r}]"])
     trial = reexec.Trial()
     assert trial.process.wait(SECONDS) == 0
     trial.end("over")
     assert not reexec.is_trial()
-    monkeypatch.setenv(TRIAL_VARIABLE, "1")
+    monkeypatch.setenv(VARIABLE, environment("trial", 1)[VARIABLE])
     assert reexec.is_trial()
+    assert VARIABLE not in os.environ
 
 
 HANGS = "import signal, time; signal.pthread_sigmask(0, signal.valid_signals()); time.sleep(99)"

@@ -43,6 +43,15 @@ def test_signals_are_read_in_order(reader):
     assert not is_readable(reader)
 
 
+def test_a_signal_to_a_forked_child_is_not_read_here(reader):
+    pid = os.fork()
+    if pid == 0:
+        os.kill(os.getpid(), signal.SIGTTIN)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert reader.take() == []
+
+
 def test_blocked_signals_come_later(reader):
     with signals.blocked():
         signal.raise_signal(signal.SIGUSR2)  # To this thread: a test run may have others.

@@ -11,7 +11,8 @@ import sys
 import pytest
 
 from tests.server.client import SECONDS
-from wsgiserve.processes import WORKER_VARIABLE, spawn
+from wsgiserve.processes import spawn
+from wsgiserve.processes.handover import VARIABLE, environment
 from wsgiserve.processes.spawn import Birth, Forked
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import Listener
@@ -82,32 +83,26 @@ def test_a_child_finds_its_facts_and_descriptors(monkeypatch, socks):
     ours, theirs = socks
     as_command(
         monkeypatch,
-        "import os, sys; fd, = eval(os.environ['FACTS']); "
+        f"import json, os, sys; fd, = json.loads(os.environ[{VARIABLE!r}])['facts']; "
         "os.write(fd, (os.getcwd() + ' ' + sys.argv[1]).encode())",
     )
     monkeypatch.setattr(sys, "path", ["/", *sys.path])
-    process = spawn.run_again("FACTS", [theirs.fileno()], [theirs.fileno()])
+    process = spawn.run_again("worker", [theirs.fileno()], [theirs.fileno()])
     theirs.close()
     assert process.wait(SECONDS) == 0
     assert ours.recv(100) == b"/ argument"
 
 
-def test_facts_are_taken_once(monkeypatch):
-    monkeypatch.setenv("FACTS", '{"a": 1}')
-    assert spawn.passed("FACTS") == {"a": 1}
-    assert spawn.passed("FACTS") is None
-
-
 def test_a_worker_without_fork_finds_its_birth_in_the_environment(monkeypatch, socks, listener):
     ours, theirs = socks
-    as_command(monkeypatch, f"import os; print(os.environ[{WORKER_VARIABLE!r}])")
+    as_command(monkeypatch, f"import os; print(os.environ[{VARIABLE!r}])")
     monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **options: options)
     options = spawn.spawn(Birth(theirs, [listener], Scoreboard(), 7))
     assert options["pass_fds"] == [theirs.fileno(), listener.fd]
-    facts = json.loads(options["env"][WORKER_VARIABLE])
+    facts = json.loads(options["env"][VARIABLE])["facts"]
     # It has copies of the descriptors, of the same numbers; here they are other ones.
     copies = {"channel": os.dup(facts["channel"]), "listeners": [[os.dup(listener.fd), "127.0.0.1"]]}
-    monkeypatch.setenv(WORKER_VARIABLE, json.dumps(copies))
+    monkeypatch.setenv(VARIABLE, environment("worker", copies)[VARIABLE])
     birth = spawn.spawned()
     with birth.sock:
         birth.sock.sendall(b"ready")
@@ -118,7 +113,7 @@ def test_a_worker_without_fork_finds_its_birth_in_the_environment(monkeypatch, s
 
 
 def test_a_process_that_nobody_spawned_has_no_birth(monkeypatch):
-    monkeypatch.delenv(WORKER_VARIABLE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     assert spawn.spawned() is None
 
 

@@ -126,6 +126,7 @@ def test_a_worker_serves_when_it_is_told_to_and_stops_when_it_is_told_to(worker)
     its.order("stop")
     assert its.next()["event"] == "stopping"  # The call of before may still be counted.
     assert its.end() == (0, "startup\nshutdown\n", "")
+    assert its.next() == {"event": "ended", "cut": 0}
     assert its.next() is None
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import math
 import os
+import select
 import socket
+import sys
 from contextlib import ExitStack
 
 import pytest
@@ -40,9 +42,9 @@ class NotingPoller:
 class Entrance:
     """An acceptor, its listeners, and the connections that it took in; ``idle`` of them may be closed."""
 
-    def __init__(self, stack, *, cap=4, addresses=1, row=None):
+    def __init__(self, stack, *, cap=4, addresses=1, row=None, bind="127.0.0.1:0"):
         self.stack = stack
-        self.listeners = open_listeners(make_config(bind=["127.0.0.1:0"] * addresses))
+        self.listeners = open_listeners(make_config(bind=[bind] * addresses))
         self.poller = NotingPoller()
         self.inside = []
         self.idle = 0
@@ -224,8 +226,13 @@ def test_connection_that_closes_as_the_server_finds_itself_full_is_seen(new_entr
 class Short:
     """A socket for whose connections the system has no descriptors."""
 
-    def accept(self):
+    family, type, proto = socket.AF_INET, socket.SOCK_STREAM, 0
+
+    def _accept(self):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def setsockopt(self, *arguments):
+        pass
 
     def close(self):
         pass
@@ -259,7 +266,7 @@ def test_idle_connection_makes_room_for_a_descriptor(new_entrance, caplog):
 
 def test_client_that_left_before_it_was_accepted_is_no_failure(new_entrance, caplog):
     class Left(Short):
-        def accept(self):
+        def _accept(self):
             raise ConnectionAbortedError
 
     entrance = new_entrance()
@@ -351,6 +358,30 @@ def test_clients_in_the_backlog_are_taken_in_at_the_end_or_left_to_others(new_en
     assert entrance.acceptor.resume_at == math.inf
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a client is reset")
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix"])
+def test_no_client_is_reset_that_comes_between_the_last_accept_and_the_close(new_entrance, tmp_path, bind):
+    bind = f"unix:{tmp_path}/s" if bind == "unix" else bind
+    entrance = new_entrance(bind=bind)
+    [listener] = entrance.listeners
+    late = entrance.stack.enter_context(socket.socket(listener.sock.family))
+    late.setblocking(False)
+    close, address = listener.close, listener.sock.getsockname()
+    first = []
+
+    def come_and_close():
+        first.append(late.connect_ex(address))
+        close()
+
+    listener.close = come_and_close
+    entrance.acceptor.close(take_in=True)
+    if first == [errno.EINPROGRESS]:
+        assert select.select([], [late], [], 10)[1]
+        first.append(late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    assert first[-1] == errno.ECONNREFUSED
+
+
 def test_listeners_that_are_not_watched_are_closed_too(new_entrance, clock):
     entrance = new_entrance(cap=1)
     entrance.arrive(2)
@@ -371,9 +402,9 @@ def test_connection_is_taken_in_though_the_system_is_short_at_the_end(new_entran
     [listener] = entrance.listeners
 
     class Last(Short):
-        def accept(self):
+        def _accept(self):
             listener.sock = Short()
-            return sock.accept()
+            return sock._accept()
 
     listener.sock, sock = Last(), listener.sock
     with sock:

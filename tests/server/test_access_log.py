@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
-from types import SimpleNamespace
 
 import pytest
 
@@ -90,7 +89,7 @@ def test_lines_are_collected_until_they_are_flushed():
 
 def test_lines_are_due_once_they_are_many_or_have_waited(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(access_log, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(access_log, "monotonic", clock)
     log = AccessLog(Stream())
     log.add("one", "-", "", clock.now)
     log.flush()
@@ -196,7 +195,7 @@ def test_line_of_a_repeated_request_is_kept_only_while_its_answer_is_the_same():
 
 
 def test_time_of_the_request_is_in_microseconds(monkeypatch):
-    monkeypatch.setattr(time, "monotonic", lambda: 1000.5)
+    monkeypatch.setattr(access_log, "monotonic", lambda: 1000.5)
     log = AccessLog(stream := io.StringIO())
     log.tick(1000)
     log.add("1.2.3.4", "-", '"GET / HTTP/1.1" 200 5 "-" "-" ', 1000.25)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
-import time
 from contextlib import ExitStack
-from types import SimpleNamespace
 
 import pytest
 
@@ -83,10 +81,8 @@ def new_crank():
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    for module in ("loop", "connections", "http.connection", "shutdown", "acceptor"):
+    for module in ("loop", "connections", "http.connection", "http.gateway", "shutdown", "acceptor"):
         monkeypatch.setattr(f"wsgiserve.server.{module}.monotonic", clock)
-    times = SimpleNamespace(monotonic=clock, time=time.time)
-    monkeypatch.setattr("wsgiserve.server.http.gateway.time", times)
     return clock
 
 

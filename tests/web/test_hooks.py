@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from webtest import TestApp
 
-from wsgiserve.web import App, Group, Response, abort
+from wsgiserve.web import App, Group, Request, Response, abort
 from wsgiserve.web.hooks import hooks_of
 
 
@@ -276,3 +278,94 @@ def test_before_hooks_go_inwards_and_the_others_outwards():
         (*inner.teardown, *outer.teardown),
     )
     assert hooks_of((Group(), Group())) is None
+
+
+async def a_coroutine(*arguments): ...
+
+
+async def an_async_generator(*arguments):
+    yield
+
+
+def a_generator(*arguments):
+    yield
+
+
+class AsyncCall:
+    async def __call__(self, *arguments): ...
+
+
+class GeneratorCall:
+    def __call__(self, *arguments):
+        yield
+
+
+NEVER_RUN = [
+    a_coroutine,
+    an_async_generator,
+    AsyncCall(),
+    AsyncCall().__call__,
+    functools.partial(a_coroutine),
+    functools.partial(functools.partial(an_async_generator)),
+    functools.partial(AsyncCall()),
+    functools.cache(a_coroutine),
+]
+ONLY_ITERATED = [
+    a_generator,
+    GeneratorCall(),
+    functools.partial(a_generator),
+    functools.partial(GeneratorCall()),
+]
+KINDS = ["before_request", "after_request", "teardown_request", "on_startup", "on_shutdown"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hook", NEVER_RUN)
+def test_an_async_hook_of_any_kind_is_refused(kind, hook):
+    with pytest.raises(TypeError, match="is async, and WSGI is synchronous, so it would never run"):
+        getattr(App(), kind)(hook)
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("hook", ONLY_ITERATED)
+def test_a_generator_that_nobody_iterates_is_refused(kind, hook):
+    with pytest.raises(TypeError, match="is a generator, and nobody would iterate it"):
+        getattr(App(), kind)(hook)
+
+
+@pytest.mark.parametrize("function", NEVER_RUN)
+def test_an_async_view_handler_or_job_is_refused(function):
+    app = App()
+    with pytest.raises(TypeError, match="is async"):
+        app.get("/")(function)
+    with pytest.raises(TypeError, match="is async"):
+        app.errorhandler(404)(function)
+    with pytest.raises(TypeError, match="is async"):
+        app.mount("/at", function)
+    with pytest.raises(TypeError, match="is async"):
+        app.after_response(Request({}), function)
+
+
+def test_a_decorator_that_runs_an_async_function_is_a_view():
+    @functools.wraps(a_coroutine)
+    def call(*arguments):
+        a_coroutine(*arguments).close()
+        return "ran"
+
+    app = App()
+    app.get("/")(call)
+    assert app.client().get("/").text == "ran"
+
+
+def test_a_hook_that_hides_a_generator_is_told_when_it_is_called(caplog):
+    app = App()
+    app.get("/")(lambda: "")
+    app.on_startup(lambda: a_generator())
+    with pytest.raises(TypeError, match=r"on_startup .* returned generator, so its code did not run"):
+        app.startup()
+
+    app = App()
+    app.get("/")(lambda: "")
+    app.teardown_request(lambda request, error: a_generator())
+    app.client().get("/")
+    assert "returned generator, so its code did not run" in caplog.text

@@ -14,7 +14,7 @@ from webtest import TestApp
 from webtest.app import TestRequest
 
 from wsgiserve.web import App, Response
-from wsgiserve.web.replies import json_response, redirect
+from wsgiserve.web.replies import html, json_response, redirect
 
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
@@ -349,3 +349,10 @@ def test_an_invalid_reply_is_a_500_and_the_log_names_the_view(caplog, reply, com
     assert record.getMessage().startswith(f"GET /: TypeError: {place}")
     assert complaint in record.getMessage()
     assert "view_under_test" not in answer.text
+
+
+def test_html_is_a_page_and_a_str_is_plain_text():
+    answer = client_of(lambda request: html("<p>é", 201, {"X-A": "1"})).get("/")
+    assert (answer.status_int, answer.headers["Content-Type"]) == (201, "text/html; charset=utf-8")
+    assert (answer.text, answer.headers["X-A"]) == ("<p>é", "1")
+    assert client_of(lambda request: "<p>").get("/").content_type == "text/plain"

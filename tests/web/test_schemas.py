@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import enum
 import sys
+import types
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -204,3 +205,31 @@ def test_a_named_type_is_referred_to_and_described_once() -> None:
 def test_a_taken_name_gets_a_number() -> None:
     assert free_name("Note", []) == "Note"
     assert free_name("Note", ["Note", "Note_2"]) == "Note_3"
+
+
+def test_a_field_of_a_base_is_read_with_the_names_of_the_base_s_module(monkeypatch):
+    """Under future annotations a name means what it means in the module that wrote it."""
+    future = "from __future__ import annotations\n"
+    base = types.ModuleType("schemas_base")
+    derived = types.ModuleType("schemas_derived")
+    for module in base, derived:
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(
+        future + "import enum, dataclasses, typing\n"
+        "class Colour(enum.Enum): RED = 'red'\n"
+        "@dataclasses.dataclass\nclass Base:\n    colour: Colour\n"
+        "class Keys(typing.TypedDict):\n    colour: Colour\n",
+        vars(base),
+    )
+    exec(
+        future + "import dataclasses, schemas_base\nColour = int\n"
+        "@dataclasses.dataclass\nclass Derived(schemas_base.Base):\n    other: Colour\n"
+        "class More(schemas_base.Keys):\n    other: Colour\n",
+        vars(derived),
+    )
+    schemas = Schemas()
+    expected = {"colour": {"$ref": "#/components/schemas/Colour"}, "other": {"type": "integer"}}
+    for name in "Derived", "More":
+        schemas.of(getattr(derived, name))
+        assert schemas.components[name]["properties"] == expected
+    assert schemas.components["Colour"] == {"type": "string", "enum": ["red"]}

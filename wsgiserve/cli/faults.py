@@ -15,27 +15,19 @@ import click
 from click.core import ParameterSource
 
 from wsgiserve.cli.commands import COMMANDS
-from wsgiserve.processes import VARIABLES
+from wsgiserve.config import elsewhere
+from wsgiserve.processes import handover
 
 PREFIX = "WSGISERVE_"
 
-# Options of other servers, whose names are too different from ours for a near match.
-_ELSEWHERE = {
-    **dict.fromkeys([("wsgiserve", option) for option in ("-b", "--host", "--port")], "--bind HOST:PORT"),
-    **dict.fromkeys([("wsgiserve", option) for option in ("--debug", "--reload")], "--dev"),
-    ("wsgiserve", "-w"): "--workers",
-    ("wsgiserve files", "--port"): "wsgiserve files PORT",
-    ("wsgiserve files", "--host"): "--bind ADDR",
-    ("wsgiserve files", "--max-body"): "--max-size",
-}
+_ELSEWHERE = {"wsgiserve": elsewhere.COMMAND, "wsgiserve files": elsewhere.FILES}
+_NEAR = 0.8  # the likeness of a slip of the fingers; click's 0.6 finds --pid-file for --certfile
 
 
 def in_words(error: click.ClickException) -> str:
     """Return the error as a sentence that begins with the wrong word."""
     if isinstance(error, click.NoSuchOption):
-        command = (error.ctx and error.ctx.info_name) or ""
-        meant = _ELSEWHERE.get((command, error.option_name)) or next(iter(error.possibilities or ()), None)
-        text = f"{error.option_name}: no such option" + (f"; did you mean {meant}?" if meant else "")
+        text = f"{error.option_name}: no such option{_hint(error)}"
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         text = f"{_usage(error.param, error.ctx)} is missing"
     elif isinstance(error, click.BadParameter) and error.param is not None:
@@ -44,6 +36,15 @@ def in_words(error: click.ClickException) -> str:
         text = re.sub("^Option '(.+?)' ", r"\1: ", error.format_message())
         text = text[:1].lower() + text[1:]
     return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _hint(error: click.NoSuchOption) -> str:
+    """Say what to write in place of an option that does not exist."""
+    known = _ELSEWHERE.get((error.ctx and error.ctx.info_name) or "", {}).get(error.option_name)
+    if known:
+        return f"; {known}"
+    near = difflib.get_close_matches(error.option_name, error.possibilities or (), 1, _NEAR)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _usage(param: click.Parameter, context: click.Context | None) -> str:
@@ -63,7 +64,7 @@ def _as_given(context: click.Context | None, param: click.Parameter) -> str:
 
 def misspelt_variables(command: click.Command) -> Iterator[str]:
     """Yield a sentence for each environment variable that looks like an option of ``command`` but is none."""
-    if any(name in os.environ for name in VARIABLES):
+    if handover.is_there():
         return  # The process that started this one has reported them.
     known = [param.name.upper() for param in command.params if param.expose_value and param.name]
     others = tuple(f"{PREFIX}{name.upper()}_" for name in COMMANDS)

@@ -1,7 +1,8 @@
 """``wsgiserve files [PORT]``: share a folder as ``python -m http.server`` does, with the production server.
 
-It takes the same arguments. It serves all addresses of the machine, because files can only be read. With
-``--upload`` or ``--delete`` and no password it serves this machine alone, unless an address is given.
+It takes the same arguments, except those for CGI and TLS. It serves all addresses of the machine, because
+files can only be read. With ``--upload`` or ``--delete`` and no password it serves this machine alone,
+unless an address is given.
 """
 
 from __future__ import annotations
@@ -194,7 +195,8 @@ def command(
 ) -> None:
     """Serve the files of a folder. A folder without an index.html shows a list.
 
-    Takes the arguments of "python -m http.server". Visitors only read unless you add --upload or --delete.
+    PORT, --bind, --directory and --protocol are those of "python -m http.server".
+    Visitors only read unless you add --upload or --delete.
     """
     if not os.path.isabs(directory):
         working_folder()  # Or the program ends: it was removed.

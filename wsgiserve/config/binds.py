@@ -41,6 +41,12 @@ def parse_bind(text: str) -> Bind:
         if not number.isascii() or not number.isdigit():
             raise ConfigError("bind", f"{text!r} names no descriptor; write fd://3")
         return Bind("fd", "", int(number), text)
+    if rest.startswith("//") and scheme.isalpha():
+        address = rest.strip("/")
+        wanted = address if re.search(":[0-9]+$", address) else f"{address}:8000"
+        raise ConfigError("bind", f"{text!r} is a URL; write {wanted}")
+    if text.startswith(("/", "./", "~")) or text.endswith(".sock"):
+        raise ConfigError("bind", f"{text!r} is a path; write unix:{text}")
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigError("bind", f"{text!r} is not HOST:PORT, such as 127.0.0.1:8000")

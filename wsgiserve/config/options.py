@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from wsgiserve.config.binds import Bind, check_rights, parse_bind
+from wsgiserve.config.elsewhere import PYTHON
 from wsgiserve.config.errors import ConfigError
 
 
@@ -228,6 +229,8 @@ def make_config(**options: Any) -> Config:
     """
     known = {field.name for field in dataclasses.fields(Config)}
     unknown = sorted(options.keys() - known)
+    if unknown and unknown[0] in PYTHON:
+        raise ConfigError("", f"there is no option {unknown[0]}; {PYTHON[unknown[0]]}")
     if unknown:
         raise ConfigError(
             "", f"unknown option {', '.join(unknown)}; the options are {', '.join(sorted(known))}"

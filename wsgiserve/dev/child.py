@@ -16,11 +16,11 @@ from typing import Any
 
 from wsgiserve.config import Config, parse_bind
 from wsgiserve.dev.page import Development
-from wsgiserve.processes import DEV_CHILD_VARIABLE, signals
+from wsgiserve.processes import handover, signals
 from wsgiserve.processes.channel import Channel
-from wsgiserve.processes.spawn import passed
 from wsgiserve.server import lifespan
 from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED, log_to_stderr
+from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.server import Server
 from wsgiserve.target import TargetError, load_app
@@ -30,7 +30,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def orders() -> dict[str, Any] | None:
     """Return the keyword arguments for ``work``; None if no parent started this process."""
-    facts: dict[str, Any] | None = passed(DEV_CHILD_VARIABLE)
+    facts: dict[str, Any] | None = handover.take("dev child")
     return facts
 
 
@@ -53,6 +53,7 @@ def work(
             parent.send(event="failed", reason=str(error), folders=_folders(error))
             raise SystemExit(EXIT_NO_APP) from None
     log_to_stderr()
+    departure = Departure([signal.SIGTERM])
     development = Development(app, version, broken, lambda: parent.send(event="grown", folders=_folders()))
     config = dataclasses.replace(
         config,
@@ -68,9 +69,11 @@ def work(
         threading.Thread(target=_obey, args=(parent, development, server), daemon=True).start()
         parent.send(event="ready", pin=development.pin, folders=_folders())
 
-    finished = server.serve(ready=ready, last=True)
+    finished = server.serve(ready=ready, afterwards=departure.hurry)
+    code = EXIT_STOPPED if finished else EXIT_CUT
+    departure.begin(code, server.time_is_up, hurried=server.hurried)
     lifespan.shutdown(app)
-    raise SystemExit(EXIT_STOPPED if finished else EXIT_CUT)
+    raise SystemExit(code)
 
 
 def _obey(parent: Channel, development: Development, server: Server) -> None:

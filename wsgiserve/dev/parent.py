@@ -24,7 +24,7 @@ from typing import Any, Literal
 from wsgiserve.config import Config
 from wsgiserve.config.binds import is_loopback
 from wsgiserve.dev.watch import Watcher, best_hints
-from wsgiserve.processes import DEV_CHILD_VARIABLE, signals
+from wsgiserve.processes import signals
 from wsgiserve.processes.children import Children, how_it_ended
 from wsgiserve.processes.spawn import run_again
 from wsgiserve.server import console
@@ -61,7 +61,7 @@ class Child:
             orders = {"channel": theirs.fileno(), "listeners": descriptors, "version": str(version)}
             with signals.blocked():
                 self.process = run_again(
-                    DEV_CHILD_VARIABLE, {**orders, "broken": broken}, [theirs.fileno(), *descriptors]
+                    "dev child", {**orders, "broken": broken}, [theirs.fileno(), *descriptors]
                 )
 
         self.channel = children.connect(start, partial(hear, self), partial(ended, self))

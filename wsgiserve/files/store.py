@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
+from werkzeug.exceptions import HTTPException
+
 HIDDEN = ".wsgiserve-"
 """The beginning of names that no file of a store has: drafts, and the style and script of the folder page."""
 
@@ -47,12 +49,19 @@ _WELL_KNOWN = ".well-known"
 _FIRST_MOMENT, _LAST_MOMENT = -30_610_137_600, 253_402_214_399
 
 
-class NotStored(Exception):
-    """Say why a file was not stored or deleted; ``status`` is the HTTP status to answer with."""
+class NotStored(HTTPException):
+    """Say why a file was not stored or deleted; ``status`` is the HTTP status to answer with.
+
+    A view may let it through: an App answers it as it answers ``abort(status, reason)``.
+    """
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)
-        self.status = status
+        self.args = (reason,)
+        self.status = self.code = status
+
+    def __str__(self) -> str:
+        return str(self.description)
 
 
 class InvalidName(NotStored, ValueError):

@@ -6,10 +6,10 @@ never hold an end: a program that is executed does not inherit it, and a child t
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import weakref
+from json import dumps, loads
 from typing import Any
 
 MESSAGE_SIZE = 65536
@@ -137,13 +137,13 @@ class BufferedChannel(Channel):
 
 
 def _line(message: dict[str, Any]) -> bytes:
-    return json.dumps(message).encode() + b"\n"
+    return dumps(message).encode() + b"\n"
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     """Return a message; None for a line that is none: an app may write to any descriptor of its process."""
     try:
-        message = json.loads(line)
+        message = loads(line)
     except ValueError:
         return None
     return message if isinstance(message, dict) else None

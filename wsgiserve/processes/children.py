@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed import HasFileno
 
     Hear = Callable[[dict[str, Any]], object]
+    Waitpid = Callable[[int, int], tuple[int, int]]
 
 CAN_REAP = hasattr(os, "WNOHANG")
 LONGEST_WAIT = 60.0  # seconds; whatever was missed when the system failed is seen by then
@@ -174,11 +175,11 @@ def attempt(call: Callable[[], object]) -> None:
         logger.critical("supervising failed in one step, and goes on", exc_info=True)
 
 
-def reap() -> Iterator[tuple[int, int]]:
-    """Yield process id and exit code of all children that have ended."""
+def reap(waitpid: Waitpid | None = None) -> Iterator[tuple[int, int]]:
+    """Yield process id and exit code of all children that have ended; an app may replace ``os.waitpid``."""
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = (waitpid or os.waitpid)(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid == 0:

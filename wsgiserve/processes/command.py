@@ -7,9 +7,11 @@ its birth in the environment. Both go on here.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,9 +22,13 @@ from wsgiserve.processes.reexec import is_trial
 from wsgiserve.processes.spawn import Forked, spawned
 from wsgiserve.processes.supervisor import CAN_FORK, Supervisor
 from wsgiserve.processes.worker import work
-from wsgiserve.server import console
+from wsgiserve.server import access_log, console
+from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError
-from wsgiserve.server.program import raise_descriptor_limit, serve_here, switch_threads_often
+from wsgiserve.server.program import serve_here, switch_threads_often
+from wsgiserve.server.server import STOP_SIGNALS
+from wsgiserve.server.sockets import descriptors
+from wsgiserve.server.system import monotonic
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -35,15 +41,23 @@ def run_command(load: Load, config: Config) -> None:
 
     Like ``wsgiserve.server.program.run``, but it always ends with SystemExit.
     """
+    atexit.register(console.flush_output)  # Before the app registers handlers, so that it runs behind them.
     workers = processors() if config.workers == "auto" else int(config.workers)
     if workers > 1 or (workers and CAN_FORK):
         raise SystemExit(_supervised(load, config, workers))
-    serve_here(console.exit_without_app(load), config)
+    _keep_output()
+    departure = Departure(STOP_SIGNALS)
+    try:
+        serve_here(console.exit_without_app(load), config, departure)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else console.EXIT_NO_APP
+        departure.begin(code, monotonic(), hurried=False)  # The app may have started threads.
+        raise
 
 
 def _supervised(load: Load, config: Config, workers: int) -> int:
     """Be the supervisor, a template or a worker; return the exit code."""
-    raise_descriptor_limit()
+    descriptors.let_raise()
     birth = spawned()
     if birth is None:
         supervisor = Supervisor(
@@ -60,9 +74,12 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
         supervisor.leave()
         if handler is not None:  # The app may configure logging its own way.
             logging.getLogger("wsgiserve").removeHandler(handler)
+    _keep_output()
     if birth.is_template:
         child_birth = be_template(birth, load, console.log_to_stderr)
         if child_birth is None:
+            departure = Departure([signal.SIGTERM])
+            departure.begin(console.EXIT_STOPPED, monotonic(), hurried=True)
             return console.EXIT_STOPPED
         birth = child_birth
     return work(birth, load, config, partial(_prepare, config))
@@ -87,6 +104,12 @@ def _supervise(supervisor: Supervisor, config: Config) -> int:
     elif code == console.EXIT_CUT:
         console.fail(console.CUT_LINE, console.EXIT_CUT)
     return code
+
+
+def _keep_output() -> None:
+    """Write to the standard streams of now, whatever the app puts in their place."""
+    console.keep_output()
+    access_log.keep_output()
 
 
 def _prepare(config: Config) -> None:

@@ -24,6 +24,7 @@ class Worker:
     turned_at: float = 0.0  # the last time that its loop told of itself
     quiet_at: float = 0.0  # retiring: from then on the next worker may retire
     kill_at: float = math.inf
+    cut: int | None = None  # requests at its end; None: it has not told yet
 
     def born(self, pid: int) -> None:
         """Its process exists."""
@@ -50,6 +51,10 @@ class Worker:
     def wear(self, limit: str) -> None:
         """It passed a limit, such as "max-requests"."""
         self.worn = self.worn or limit
+
+    def ended(self, cut: int) -> None:
+        """It serves no more; so many requests were cut."""
+        self.cut = cut
 
     def end(self, now: float, seconds: float, quiet_at: float = 0.0) -> None:
         """It is told to end within so many seconds."""

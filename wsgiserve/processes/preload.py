@@ -19,7 +19,6 @@ import io
 import logging
 import os
 import selectors
-import socket
 import sys
 import weakref
 from collections.abc import Callable
@@ -27,12 +26,14 @@ from contextlib import suppress
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from wsgiserve.forks import forget_children, forget_finalizers
 from wsgiserve.processes import parent_death, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.children import reap
 from wsgiserve.processes.spawn import Birth, flush_output, imported, lost_threads
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.sockets.listener import inherited
+from wsgiserve.server.system import Socket, fork, waitpid
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -49,7 +50,7 @@ def be_template(
     signals.restore(("SIGTERM",))
     reader = signals.SignalReader(("SIGCHLD",))
     child = None
-    with selectors.DefaultSelector() as selector:  # Now: the app may leave no descriptor for it.
+    with selectors.DefaultSelector() as selector:  # Now: the app may leave none of what it takes.
         selector.register(channel, selectors.EVENT_READ)
         selector.register(reader, selectors.EVENT_READ)
         try:
@@ -58,6 +59,7 @@ def be_template(
             channel.send(event="failed", reason=str(error))
         else:
             prepare()
+            reader.resume()
             _warn_of_threads()
             gc.collect()
             _flush_files()
@@ -100,7 +102,7 @@ def _fork_on_order(
             if key.fileobj is reader:
                 reader.take()
                 with suppress(OSError):
-                    for pid, code in reap():
+                    for pid, code in reap(waitpid):
                         if pid in workers:
                             channel.send(event="gone", number=workers.pop(pid), code=code)
                 continue
@@ -120,25 +122,17 @@ def _fork(
     try:
         if descriptor is None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        with socket.socket(fileno=descriptor) as sock:
+        with Socket(fileno=descriptor) as sock:
             flush_output()
             with signals.blocked(), inherited():
-                pid = os.fork()
+                pid = fork()
             if pid == 0:
-                _forget_the_templates()
-                return pattern._replace(sock=socket.socket(fileno=sock.detach()), number=number)
+                forget_children()
+                forget_finalizers()
+                return pattern._replace(sock=Socket(fileno=sock.detach()), number=number)
     except OSError as error:
         channel.send(event="refused", number=number, reason=str(error))
         return None
     workers[pid] = number
     channel.send(event="born", number=number, pid=pid)
     return None
-
-
-def _forget_the_templates() -> None:
-    """In a worker, forget what is the template's to end."""
-    processes = sys.modules.get("multiprocessing.process")
-    if processes is not None:
-        getattr(processes, "_children", set()).clear()  # as multiprocessing does in a child that it forks
-    for ending in list(getattr(weakref.finalize, "_registry", ())):
-        ending.atexit = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import socket
-import threading
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
+from wsgiserve.server.system import socketpair, start_thread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -42,11 +42,10 @@ def probe(app: WSGIApplication, config: Config) -> None:
 
     A redirect is not followed. One to https is an answer to another question than a client of https asks.
     """
-    ours, theirs = socket.socketpair()
+    ours, theirs = socketpair()
     with ours:
         ours.settimeout(PROBE_SECONDS)
-        call = threading.Thread(target=_answer, args=(app, config, theirs), daemon=True)
-        call.start()
+        join = start_thread(_answer, app, config, theirs, name="wsgiserve-probe")
         try:
             ours.sendall(_request(config.probe))
             answer = _read(ours)
@@ -56,7 +55,7 @@ def probe(app: WSGIApplication, config: Config) -> None:
             ) from None
         except OSError as error:
             raise StartError(f"wsgiserve: --probe {config.probe} was not answered: {error}") from None
-        call.join(PROBE_SECONDS)
+        join(PROBE_SECONDS)
     fault = _fault(config.probe, answer)
     if fault:
         raise StartError(f"wsgiserve: --probe {config.probe} was answered {fault}")

@@ -11,10 +11,10 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterable
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Config
+from wsgiserve.server.system import monotonic
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -12,7 +12,6 @@ Signals are blocked from before the exec until the new program is ready for them
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -26,11 +25,11 @@ from functools import partial
 from typing import Any
 
 from wsgiserve.config import Bind
-from wsgiserve.processes import INHERITANCE_VARIABLE, TRIAL_VARIABLE, signals
+from wsgiserve.processes import handover, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.parent_death import die_with
-from wsgiserve.processes.spawn import command, flush_output, folder, passed, run_again
+from wsgiserve.processes.spawn import command, flush_output, folder, run_again
 from wsgiserve.server.sockets.listener import Listener, adopt
 from wsgiserve.server.sockets.unix import SocketFile
 
@@ -46,7 +45,7 @@ class Trial:
         self._ours, theirs = socket.socketpair()
         with theirs:
             self.process = run_again(
-                TRIAL_VARIABLE, 1, [theirs.fileno()], subprocess.DEVNULL, partial(die_with, theirs)
+                "trial", 1, [theirs.fileno()], subprocess.DEVNULL, partial(die_with, theirs)
             )
         self.ends_at = time.monotonic() + TRIAL_SECONDS
         self.fault = ""  # for which it was ended
@@ -66,7 +65,7 @@ class Trial:
 
 def is_trial() -> bool:
     """Whether this process is to end where it would begin to serve."""
-    return TRIAL_VARIABLE in os.environ
+    return handover.take("trial") is not None
 
 
 def heir(worker: Worker, channel: Channel, foreign: bool) -> dict[str, Any]:
@@ -93,13 +92,13 @@ def execute(binds: tuple[Bind, ...], listeners: list[Listener], heirs: list[dict
         for bind, listener in zip(binds, listeners, strict=True)
     ]
     descriptors = [heir["channel"] for heir in heirs] + [listener.fd for listener in listeners]
-    inheritance = json.dumps({"listeners": sockets, "workers": heirs})
+    environment = handover.environment("inheritance", {"listeners": sockets, "workers": heirs})
     flush_output()
     signals.block()
     try:
         _set_inheritable(descriptors, True)
         os.chdir(folder() or ".")
-        os.execve(sys.executable, command(), os.environ | {INHERITANCE_VARIABLE: inheritance})
+        os.execve(sys.executable, command(), environment)
     except OSError as error:
         with suppress(OSError):
             _set_inheritable(descriptors, False)
@@ -114,7 +113,7 @@ def _set_inheritable(descriptors: list[int], inheritable: bool) -> None:
 
 def inheritance() -> dict[str, Any]:
     """Take over the open descriptors of the program before a re-exec; {} if there was none."""
-    left: dict[str, Any] = passed(INHERITANCE_VARIABLE) or {}
+    left: dict[str, Any] = handover.take("inheritance") or {}
     with suppress(OSError):
         _set_inheritable([sock["descriptor"] for sock in left.get("listeners", ())], False)
         _set_inheritable([heir["channel"] for heir in left.get("workers", ())], False)
@@ -123,7 +122,9 @@ def inheritance() -> dict[str, Any]:
 
 def listeners(left: Mapping[str, Any]) -> list[tuple[str, Listener]]:
     """Return the open listeners of an inheritance, each with the text of its bind."""
-    return [
-        (sock["bind"], adopt(sock["descriptor"], sock["host"], sock["file"] and SocketFile(*sock["file"])))
-        for sock in left.get("listeners", ())
-    ]
+    return [(sock["bind"], _adopted(sock)) for sock in left.get("listeners", ())]
+
+
+def _adopted(sock: Mapping[str, Any]) -> Listener:
+    file = sock["file"] and SocketFile(*sock["file"])
+    return adopt(sock["descriptor"], sock["host"], file, foreign=sock["bind"].startswith("fd:"))

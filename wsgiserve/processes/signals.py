@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from wsgiserve.server.system import socketpair
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCHLD")
 
@@ -21,15 +23,24 @@ def existing(names: Iterable[str] = NAMES) -> list[signal.Signals]:
     return [signal.Signals[name] for name in names if hasattr(signal, name)]
 
 
+_open_readers: weakref.WeakSet[SignalReader] = weakref.WeakSet()
+
+
 class SignalReader:
     """Receives the signals ``names`` from now on; readable when one has come."""
 
     def __init__(self, names: Iterable[str] = NAMES) -> None:
         self._pipe = _Pipe() if os.name == "posix" else _SocketPair()
+        self._names = tuple(names)
+        self.resume()
+
+    def resume(self) -> None:
+        """Receive them again, after code of the app that may have changed handlers."""
         signal.set_wakeup_fd(self._pipe.writer, warn_on_full_buffer=False)
-        for number in existing(names):
+        for number in existing(self._names):
             signal.signal(number, ignore)
         unblock()  # The process that started this one may have blocked them; see ``blocked``.
+        _open_readers.add(self)
 
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
@@ -44,8 +55,10 @@ class SignalReader:
 
     def close(self) -> None:
         """Stop reading, as a forked child does, which has signals of its own."""
-        signal.set_wakeup_fd(-1)
-        self._pipe.close()
+        if self in _open_readers:  # Else it was closed at the fork.
+            _open_readers.discard(self)
+            signal.set_wakeup_fd(-1)
+            self._pipe.close()
 
 
 class _Pipe:
@@ -68,7 +81,7 @@ class _SocketPair:
     """In place of a pipe on Windows, where a selector waits for sockets only."""
 
     def __init__(self) -> None:
-        self._pair = socket.socketpair()
+        self._pair = socketpair()
         for sock in self._pair:
             sock.setblocking(False)
         self.reader, self.writer = (sock.fileno() for sock in self._pair)
@@ -79,6 +92,16 @@ class _SocketPair:
     def close(self) -> None:
         for sock in self._pair:
             sock.close()
+
+
+def _close_in_child() -> None:
+    for reader in list(_open_readers):
+        reader.close()
+
+
+if hasattr(os, "register_at_fork"):
+    # Or a signal to a child that the app forks would be read by this process.
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def ignore(number: int, frame: object) -> None:

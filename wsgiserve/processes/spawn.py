@@ -7,18 +7,18 @@ the exception ``Forked``, and goes on in ``command`` with an empty stack.
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from wsgiserve.processes import WORKER_VARIABLE, signals
+from wsgiserve.processes import handover, signals
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import Listener, inherited
+from wsgiserve.server.system import get_ident
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -67,7 +67,8 @@ def flush_output() -> None:
 
 def lost_threads() -> list[str]:
     """Name the threads of this process that a forked child does not have."""
-    return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    ours = (get_ident(), threading.main_thread().ident)  # by both: an app may have replaced threads
+    return [thread.name for thread in threading.enumerate() if thread.ident not in ours]
 
 
 def command() -> list[str]:
@@ -90,17 +91,17 @@ def imported(load: Callable[[], WSGIApplication]) -> WSGIApplication:
 
 
 def run_again(
-    variable: str,
+    kind: handover.Kind,
     facts: object,
     descriptors: Sequence[int] = (),
     stdin: int | None = None,
     first: Callable[[], object] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Run this program's command in a child, with facts in the environment and these descriptors open.
+    """Run this program's command in a child, with these facts and these descriptors open.
 
     ``first`` is called in the child before the program is executed, where the system has fork.
     """
-    environment = os.environ | {variable: json.dumps(facts)}
+    environment = handover.environment(kind, facts)
     posix = os.name == "posix"
     if not posix:
         for handle in descriptors:
@@ -116,22 +117,16 @@ def run_again(
     )
 
 
-def passed(variable: str) -> Any:
-    """Take the facts that another process put into this process's environment; None if there are none."""
-    text = os.environ.pop(variable, None)
-    return None if text is None else json.loads(text)
-
-
 def spawn(birth: Birth) -> subprocess.Popen[bytes]:
     """Start a worker where the system has no fork."""
     channel = birth.sock.fileno()
     facts = {"channel": channel, "listeners": [[listener.fd, listener.host] for listener in birth.listeners]}
-    return run_again(WORKER_VARIABLE, facts, [channel, *(listener.fd for listener in birth.listeners)])
+    return run_again("worker", facts, [channel, *(listener.fd for listener in birth.listeners)])
 
 
 def spawned() -> Birth | None:
     """Return the birth of this process if ``spawn`` started it."""
-    facts = passed(WORKER_VARIABLE)
+    facts = handover.take("worker")
     if facts is None:
         return None
     sock = socket.socket(fileno=facts["channel"])

@@ -281,6 +281,8 @@ class Supervisor:
             worker.wear(message["why"])
         elif event == "retiring":
             worker.acknowledge()
+        elif event == "ended":
+            worker.ended(message["cut"])
         elif event == "stopping":
             self._count_running(message["running"])
 
@@ -340,14 +342,20 @@ class Supervisor:
         channel = self._channels.pop(worker, None)
         for message in self._children.last_messages(channel) if channel is not None else ():
             attempt(partial(self._hear, worker, message))
-        unfinished = worker.served and worker.state == "retiring" and code not in (EXIT_STOPPED, None)
-        if unfinished and self.fleet.stopping:
-            self._cut = True
-        elif unfinished:
-            logger.warning("worker %d %s; requests that still ran were cut", worker.pid, how_it_ended(code))
+        if worker.served and worker.state == "retiring":
+            self._judge_end(worker, code)
         self._scoreboard.row(worker.number).leave()
         self.fleet.gone(worker, how_it_ended(code), time.monotonic())
         self._templates.forget(worker)
+
+    def _judge_end(self, worker: Worker, code: int | None) -> None:
+        """Log the end of a worker that was to end, unless it was in good order."""
+        how = how_it_ended(code)
+        if worker.cut == 0 and code not in (EXIT_STOPPED, None):
+            logger.warning("worker %d had finished its requests, then it %s", worker.pid, how)
+        elif worker.cut is None or (worker.cut and not self.fleet.stopping):
+            logger.warning("worker %d %s; requests that still ran were cut", worker.pid, how)
+        self._cut = self._cut or (bool(self.fleet.stopping) and worker.cut != 0)
 
     # -- signals
 

@@ -10,6 +10,7 @@ message                                    order
 ``worn``, and which limit it passed        ``retire``: finish; others take new connections
 ``retiring``: it accepts no more           ``stop``: finish, and answer the backlog too
 ``stopping``, and how many requests run    ``hurry``: end now
+``ended``: it serves no more, and how many requests were cut
 ========================================== =======================================================
 
 Rules
@@ -27,12 +28,10 @@ import faulthandler
 import logging
 import math
 import os
+import queue
 import signal
 import sys
-import threading
 from collections.abc import Callable
-from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config
@@ -45,10 +44,12 @@ from wsgiserve.processes.recycling import recycled
 from wsgiserve.processes.spawn import Birth, imported
 from wsgiserve.server import lifespan
 from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED
+from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.server import Server
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.systemd import watchdog_seconds
+from wsgiserve.server.system import SimpleQueue, monotonic, start_thread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -61,6 +62,7 @@ def work(
 ) -> int:
     """Be a worker; return the exit code. ``prepare`` is called after the import of the app."""
     channel = Channel(birth.sock)
+    departure = Departure([signal.SIGTERM])
     die_with(birth.sock)
     _ignore_signals()
     try:
@@ -69,15 +71,17 @@ def work(
         lifespan.checked_startup(app)
         if config.probe:
             probe(app, config)
-        finished = _serve(app, config, birth, channel)
+        code = _serve(app, config, birth, channel, departure)
     except StartError as error:
         channel.send(event="failed", reason=str(error))
         _close(channel, birth.listeners)
+        departure.begin(EXIT_NO_APP, monotonic(), hurried=False)
         return EXIT_NO_APP
     except _NotCalled:
-        finished = True
+        code = EXIT_STOPPED
+        departure.begin(code, monotonic(), hurried=False)
     lifespan.shutdown(app)
-    return EXIT_STOPPED if finished else EXIT_CUT
+    return code
 
 
 class _NotCalled(Exception):
@@ -105,8 +109,8 @@ def _ignore_signals() -> None:
     signals.unblock()
 
 
-def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel) -> bool:
-    """Serve once that is ordered; True if no request was cut.
+def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel, departure: Departure) -> int:
+    """Serve once that is ordered; tell the supervisor how it ended, and return the exit code for it.
 
     All that serving takes is there before ``ready`` is sent: StartError if the system refuses it.
     """
@@ -120,14 +124,13 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send_if_room(event="turns"), beat_seconds)
     server.on_worn_out(lambda lost: worn("request-timeout"))
-    first: SimpleQueue[Any] = SimpleQueue()
+    first: queue.SimpleQueue[Any] = SimpleQueue()
 
     def ready() -> None:
         for number in signals.existing(("SIGINT", "SIGTERM")):  # As they were: this is no server yet.
             signal.signal(number, signals.ignore if number == signal.SIGINT else signal.SIG_DFL)
-        obey = partial(_obey, channel, server, first, config)
         try:
-            threading.Thread(target=obey, name="wsgiserve-channel", daemon=True).start()
+            start_thread(_obey, channel, server, departure, first, config, name="wsgiserve-channel")
         except RuntimeError as error:
             raise refused(error) from None
         outlive(birth.sock)
@@ -139,15 +142,21 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
         signal.signal(signal.SIGTERM, lambda number, frame: worn("SIGTERM"))
         channel.send(event="serving")
 
-    return server.serve(ready=ready, last=True)
+    finished = server.serve(ready=ready, afterwards=departure.hurry)
+    channel.send(event="ended", cut=len(server.cut))
+    code = EXIT_STOPPED if finished else EXIT_CUT
+    departure.begin(code, server.time_is_up, hurried=server.hurried)
+    return code
 
 
-def _obey(channel: Channel, server: Server, first: SimpleQueue[Any], config: Config) -> None:
+def _obey(
+    channel: Channel, server: Server, departure: Departure, first: queue.SimpleQueue[Any], config: Config
+) -> None:
     """Pass on the first order and follow the others, until the end of the supervisor."""
     called = False
     while (message := channel.wait()) is not None:
         if called:
-            _follow(message["order"], channel, server)
+            _follow(message["order"], channel, server, departure)
         else:
             called = True
             first.put(message["order"])
@@ -160,12 +169,14 @@ def _obey(channel: Channel, server: Server, first: SimpleQueue[Any], config: Con
     faulthandler.dump_traceback_later(seconds, file=2, exit=True)
 
 
-def _follow(order: Any, channel: Channel, server: Server) -> None:
+def _follow(order: Any, channel: Channel, server: Server, departure: Departure) -> None:
     if order == "retire":
         server.retire()
         channel.send(event="retiring")
     elif order == "stop":
         channel.send(event="stopping", running=server.running())
         server.stop()
+    elif order == "hurry" and server.over:
+        departure.hurry()
     elif order == "hurry":
         server.stop(hurry=True)

@@ -15,17 +15,19 @@ Everything in here is for the leader, except ``publish_count`` and ``is_full``.
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import socket
 from collections.abc import Callable
-from time import monotonic
 from typing import Literal
 
 from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.scoreboard import Row
+from wsgiserve.server.sockets import descriptors
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.poller import READ, Poller
+from wsgiserve.server.system import accept, monotonic
 
 logger = logging.getLogger("wsgiserve")
 
@@ -64,6 +66,7 @@ class Acceptor:
         self._make_room = make_room
         self._row = row
         self._burst = ACCEPT_BURST if row is None else 1
+        self._ample_below = descriptors.ample_below()
         self._next_search = 0.0  # when to look for idle connections again, after none was found
         self._crowded = ShortageLog(
             "all %d connections are in use and new clients wait; times so far: %d; raise --max-connections"
@@ -101,11 +104,16 @@ class Acceptor:
             self._watch()
 
     def close(self, *, take_in: bool) -> None:
-        """Listen no more; ``take_in`` accepts first the connections that wait in the system's backlog."""
+        """Listen no more; ``take_in`` accepts first the connections that wait in the system's backlog.
+
+        No process may need these listeners any more then: nothing more may begin to wait.
+        """
         watched, self.state = self.state == "open", "closed"
         self.resume_at = math.inf
         while self.listeners:
             _, listener = self.listeners.popitem()
+            if take_in:
+                listener.deafen()
             while take_in and self._take(listener, ACCEPT_BURST):
                 pass
             if watched:
@@ -133,10 +141,14 @@ class Acceptor:
         """Take new connections in; True if there may be more."""
         for _ in range(most):
             try:
-                sock, address = listener.sock.accept()
+                sock, address = accept(listener.sock)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
             except OSError as error:  # Out of descriptors or memory.
+                if error.errno == errno.EINVAL:
+                    return False  # Another process has deafened the Unix socket, and nobody waits any more.
+                if descriptors.raise_limit():
+                    continue
                 if not self._make_room():
                     logger.error(
                         "cannot accept connections for a second: %s; where that is for want of "
@@ -145,6 +157,9 @@ class Acceptor:
                     )
                     self._pause("short", PAUSE_SECONDS)
                 return False
+            if sock.fileno() >= self._ample_below:
+                descriptors.raise_limit()
+                self._ample_below = descriptors.ample_below()
             self._add(sock, listener.host, listener.port, address)
         return True
 

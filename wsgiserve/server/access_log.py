@@ -9,7 +9,7 @@ Rules
 - A write has whole lines, and not more bytes than a pipe takes at once (PIPE_BUF), so that lines of several
   workers do not mix.
 - Lines that cannot be written are counted and dropped. The count is logged once writing works again.
-- Standard output is looked up once, at the start: an app may redirect it for itself.
+- Standard output is looked up once, by the command before it imports the app, which may redirect it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import logging
 import os
 import select
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from typing import TextIO
 
 from wsgiserve.protocol.request import RequestHead
+from wsgiserve.server.system import Lock, monotonic
 
 logger = logging.getLogger("wsgiserve")
 
@@ -40,22 +40,31 @@ MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM9
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {c: f"\\x{c:02x}" for c in [*range(32), *range(127, 256)]}
 
 
+_kept: TextIO | None = None
+
+
+def keep_output() -> None:
+    """Write access logs to the standard output of now: an app that is imported later may replace it."""
+    global _kept
+    _kept = sys.stdout
+
+
 class AccessLog:
     """Write to ``stream``, standard output by default."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = sys.stdout if stream is None else stream
+        self._stream = stream or _kept or sys.stdout
         self._descriptor = _descriptor(self._stream)
         self._lines: list[str] = []
         self._rest = b""  # of a write that was cut short
         self._lost = 0
         self._written = 0.0
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._time = ""
 
     def add(self, peer: str, user: str, text: str, started: float) -> None:
-        """Add the line of an exchange that is over; it ``started`` at this ``time.monotonic()``."""
-        microseconds = int((time.monotonic() - started) * 1e6)
+        """Add the line of an exchange that is over; it ``started`` at this ``monotonic()``."""
+        microseconds = int((monotonic() - started) * 1e6)
         if user != "-":
             user = user.translate(_ESCAPES).replace(" ", "\\x20")
         self._lines.append(f"{peer} - {user}{self._time}{text}{microseconds}\n")
@@ -67,7 +76,7 @@ class AccessLog:
 
     def is_due(self) -> bool:
         """Tell whether lines should be written although there is other work."""
-        return len(self._lines) >= MAX_LINES or time.monotonic() - self._written >= MAX_SECONDS
+        return len(self._lines) >= MAX_LINES or monotonic() - self._written >= MAX_SECONDS
 
     @property
     def pending(self) -> bool:
@@ -79,7 +88,7 @@ class AccessLog:
         with self._lock:  # Its holder may be about to write lines that it has taken out already.
             if not self._lines:
                 return
-            self._written = time.monotonic()
+            self._written = monotonic()
             count = len(self._lines)  # Other threads may add more meanwhile.
             lines = self._lines[:count]
             del self._lines[:count]

@@ -14,12 +14,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
 
 from wsgiserve.config import Config
+from wsgiserve.forks import ending_children
 from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead
@@ -33,6 +32,7 @@ from wsgiserve.server.own_answers import answer_health, own_paths, refuse, send_
 from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.shutdown import Shutdown
 from wsgiserve.server.sockets.poller import READ, WRITE, Poller
+from wsgiserve.server.system import Lock, monotonic, socketpair, start_thread
 
 logger = logging.getLogger("wsgiserve")
 
@@ -64,7 +64,7 @@ class Connections:
         self._on_close = on_close
         self._limits = limits(config)
         self._own_paths = own_paths(config.health_path)
-        self._giving_back = threading.Lock()
+        self._giving_back = Lock()
         self._arrived: list[Connection] = []
         self._dead_end: socket.socket | None = None  # takes the place of a connection that was taken over
 
@@ -178,7 +178,7 @@ class Connections:
         self.by_fd.pop(before.fd, None)
         try:
             if self._dead_end is None:
-                self._dead_end, other = socket.socketpair()
+                self._dead_end, other = socketpair()
                 other.close()
             sock = before.sock.dup()
             os.dup2(self._dead_end.fileno(), before.fd, inheritable=False)
@@ -213,13 +213,13 @@ class Connections:
     def _hand_over(self, connection: Connection) -> None:
         """Give a socket to the handler that an app named when it upgraded the connection."""
         handler, data = connection.handler, bytes(connection.receiver.buffer)
+        assert handler is not None
         self.by_fd.pop(connection.fd, None)  # First: one that is not watched counts as running.
         connection.watch(self._poller, 0)
         connection.sock.setblocking(True)
         connection.forget_exchange()
-        thread = threading.Thread(target=handler, args=(connection.sock, data), daemon=True)
         try:
-            thread.start()
+            start_thread(_handle, handler, connection.sock, data, name="wsgiserve-upgraded")
         except RuntimeError as error:
             logger.error("cannot hand a connection over: %s", error)
             connection.close()
@@ -343,12 +343,25 @@ class Connections:
         texts = (_missing(connection, inline) for connection in list(self.by_fd.values()))
         return [text for text in texts if text]
 
+    def leave(self) -> None:
+        """Close our descriptors in a process that the app forked."""
+        for connection in list(self.by_fd.values()):
+            connection.leave()
+        self.by_fd.clear()
+        if self._dead_end is not None:
+            self._dead_end.close()
+
     def close(self) -> None:
         """Close everything."""
         for connection in list(self.by_fd.values()):
             connection.close()
         if self._dead_end is not None:
             self._dead_end.close()
+
+
+def _handle(handler: Callable[[socket.socket, bytes], object], sock: socket.socket, data: bytes) -> None:
+    with ending_children():
+        handler(sock, data)
 
 
 def _may_receive_more(connection: Connection) -> bool:

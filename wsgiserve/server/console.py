@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.server.errors import ListenError, StartError
 from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.system import poll
 
 T = TypeVar("T")
 
@@ -29,6 +31,16 @@ EXIT_INTERRUPTED = 130  # by Ctrl+C before anything was served
 
 BIND_OPTION = "--bind HOST:PORT"
 CUT_LINE = "stopped with requests still running; they were cut"
+
+
+_kept_out: TextIO | None = None
+_kept_err: TextIO | None = None
+
+
+def keep_output() -> None:
+    """Write to the standard output and error of now: an app that is imported later may replace them."""
+    global _kept_out, _kept_err
+    _kept_out, _kept_err = sys.stdout, sys.stderr
 
 
 def where(listeners: list[Listener]) -> str:
@@ -65,33 +77,78 @@ def fail_to_listen(error: ListenError, port_option: str = BIND_OPTION) -> NoRetu
 def complain(text: str) -> None:
     """Write a line to standard error."""
     try:
-        sys.stderr.write(f"{text}\n")
-    except (AttributeError, OSError):
+        (_kept_err or sys.stderr).write(f"{text}\n")
+    except (AttributeError, OSError, ValueError):
         pass  # It is closed, or nobody reads it: the exit code still tells.
 
 
 def announce(text: str) -> None:
     """Write a line to standard output, at once."""
-    if sys.stdout is None:  # It was closed before we started.
-        return
+    stream = _kept_out or sys.stdout
     try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    except OSError:
-        pass  # Nobody reads it.
+        stream.write(f"{text}\n")
+        stream.flush()
+    except (AttributeError, OSError, ValueError):
+        pass  # It is closed, or nobody reads it.
 
 
 def say_what_runs(config: Config, running: int) -> None:
     """Tell a person who pressed Ctrl+C why the server does not end at once; safe in a signal handler."""
-    if sys.stderr is None or not (running or config.drain_delay):
+    if not (running or config.drain_delay):
         return
     requests = "1 request is" if running == 1 else f"{running} requests are"
     accepting = f"new ones are accepted for {config.drain_delay:g} s, then " if config.drain_delay else ""
     text = f"Stopping: {requests} running; {accepting}there are {config.graceful_timeout:g} s to finish"
+    _write_error(f"{text} (the same signal again cuts what runs)\n")
+
+
+def write_error(text: str) -> None:
+    """Write a line to standard error past Python's streams, which a thread that hangs may hold.
+
+    It waits for no reader, and is safe in a signal handler.
+    """
+    _write_error(f"wsgiserve: {text}\n")
+
+
+def _write_error(text: str) -> None:
+    if sys.__stderr__ is None:  # It was closed before we started: the descriptor may be something else.
+        return
     try:
-        os.write(2, f"{text} (the same signal again cuts what runs)\n".encode())
+        if poll is not None:
+            waiter = poll()
+            waiter.register(2, select.POLLOUT)
+            if not waiter.poll(0):
+                return
+        os.write(2, text.encode(errors="replace"))
     except OSError:
         pass  # Nobody reads it.
+
+
+def flush_output() -> None:
+    """Write what is left of the app's output, and drop it if that fails.
+
+    Otherwise Python would try at its end, and replace our exit code by 120.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name, None)
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except Exception as error:  # noqa: BLE001 - the app may have put any object there
+            if not isinstance(error, BrokenPipeError):  # A reader that has left misses nothing.
+                write_error(f"the last output of the app could not be written: {error}")
+            _drop_output(name)
+
+
+def _drop_output(name: str) -> None:
+    """Let what a stream holds go nowhere."""
+    stream = getattr(sys, name)
+    setattr(sys, name, None)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        pass  # It has no descriptor.
 
 
 def log_to_stderr() -> logging.Handler | None:
@@ -100,7 +157,7 @@ def log_to_stderr() -> logging.Handler | None:
     logger.disabled = False  # logging's dictConfig disables all loggers that the app does not name.
     if logger.hasHandlers():
         return None
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(_kept_err)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from wsgiserve import tracebacks
+from wsgiserve.forks import ending_children
 from wsgiserve.server.errors import StartError
 
 logger = logging.getLogger("wsgiserve")
@@ -14,14 +15,16 @@ logger = logging.getLogger("wsgiserve")
 def startup(app: Any) -> None:
     """Run the app's start-up hooks, if it has them; let their exceptions through."""
     if _has_both(app):
-        app.startup()
+        with ending_children():
+            app.startup()
 
 
 def shutdown(app: Any) -> None:
     """Run the app's shutdown hooks, if it has them; log their exceptions."""
     if _has_both(app):
         try:
-            app.shutdown()
+            with ending_children():
+                app.shutdown()
         except Exception:
             logger.exception("a shutdown hook raised")
 

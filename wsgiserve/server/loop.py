@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from time import monotonic
 
 from wsgiserve.config import Config
 from wsgiserve.server.acceptor import Acceptor
@@ -31,6 +30,7 @@ from wsgiserve.server.shutdown import Plan, Shutdown
 from wsgiserve.server.snapshot import Snapshot
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.poller import MAX_EVENTS, READ, WRITE, Poller
+from wsgiserve.server.system import monotonic
 from wsgiserve.server.threads.calls import Calls
 from wsgiserve.server.threads.leadership import Leadership, Role
 from wsgiserve.server.threads.sentinel import Sentinel
@@ -331,6 +331,15 @@ class EventLoop:
         self.acceptor.publish_count()
         if self.acceptor.is_full or self.shutdown.plan is not None:
             self.poller.bell.ring()
+
+    def leave(self) -> None:
+        """Close our descriptors in a process that the app forked, without a change to what the parent sees.
+
+        Closing the poller leaves its object in the system as it is, which the two processes share.
+        """
+        self.leadership.leave()
+        self.connections.leave()
+        self.poller.close()
 
     def close(self) -> None:
         """Close everything; the loop is over."""

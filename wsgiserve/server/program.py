@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import sys
@@ -13,17 +14,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from wsgiserve import starting
 from wsgiserve.config import Config, ConfigError, make_config, refuse_command_options
 from wsgiserve.server import console, lifespan
+from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError
-from wsgiserve.server.server import Server, restore_handlers
+from wsgiserve.server.server import STOP_SIGNALS, Server, restore_handlers
+from wsgiserve.server.sockets import descriptors
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.systemd import Manager, inherited_descriptors
-
-try:
-    import resource
-except ImportError:  # Windows has no such limit.
-    resource = None  # type: ignore[assignment]  # asked for before it is used
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -46,25 +45,32 @@ def run(
     there is one. An error that prevents serving is one line on standard error and SystemExit with its own
     code; so are requests that had to be cut at the end. ``port_option`` is how the user chooses another port.
     """
+    starting.refuse()
     listen_where_passed(options)
     try:
         refuse_command_options(options)
         config = make_config(**options)
     except ConfigError as error:
         console.fail_for_option(error)
-    serve_here(app, config, announcement, port_option)
-    restore_handlers()  # The caller's program goes on.
+    atexit.register(console.flush_output)
+    departure = Departure(STOP_SIGNALS)
+    try:
+        serve_here(app, config, departure, announcement, port_option)
+    finally:  # The caller's program goes on.
+        departure.cancel()
+        restore_handlers()
 
 
 def serve_here(
     app: WSGIApplication,
     config: Config,
+    departure: Departure,
     announcement: Callable[[list[Listener]], str] = console.where,
     port_option: str = console.BIND_OPTION,
 ) -> None:
-    """Serve as ``run`` does; ignore stop signals at the end, so that none changes the exit code."""
+    """Serve as ``run`` does, and begin the departure of the process."""
     console.log_to_stderr()
-    raise_descriptor_limit()
+    descriptors.let_raise()
     manager = Manager(os.environ)
     server = Server(app, config=config)
     try:
@@ -84,10 +90,15 @@ def serve_here(
         manager.stopping()
         console.say_what_runs(config, running)
 
-    finished = console.exit_without_app(partial(server.serve, ready=ready, stopping=stopping, last=True))
+    serve = partial(server.serve, ready=ready, stopping=stopping, afterwards=departure.hurry)
+    finished = console.exit_without_app(serve)
+    code = console.EXIT_STOPPED if finished else console.EXIT_CUT
+    departure.begin(code, server.time_is_up, hurried=server.hurried)
+    if not finished:
+        console.complain(f"wsgiserve: {console.CUT_LINE}")
     lifespan.shutdown(app)
     if not finished:
-        console.fail(console.CUT_LINE, console.EXIT_CUT)
+        raise SystemExit(code)
 
 
 def listen_where_passed(options: dict[str, Any]) -> None:
@@ -100,16 +111,6 @@ def listen_where_passed(options: dict[str, Any]) -> None:
         bind = options.get("bind", ())
         given = [bind] if isinstance(bind, str) else bind
         options["bind"] = [*(text for text in passed if text not in given), *given]
-
-
-def raise_descriptor_limit() -> None:
-    """Raise the limit of descriptors to the hard limit: each connection needs one."""
-    if resource is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (OSError, ValueError):
-            pass  # Some systems name a limit that they do not grant.
 
 
 def switch_threads_often(threads: int) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
-from time import monotonic
 
 from wsgiserve.protocol.errors import RemoteProtocolError
+from wsgiserve.server.system import Lock, monotonic
 
 logger = logging.getLogger("wsgiserve")
 
@@ -18,7 +17,7 @@ class RefusalLog:
     """Log refusals at INFO. Those above the rate are counted; their number is logged with the next one."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._second = 0.0
         self._lines = 0
         self._left_out = 0
@@ -48,7 +47,7 @@ class ShortageLog:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._count = 0
         self._silent_until = 0.0
 

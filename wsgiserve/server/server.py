@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from wsgiserve import starting
 from wsgiserve.config import Config, make_config, refuse_command_options
+from wsgiserve.forks import ending_children
 from wsgiserve.server import lifespan, shutdown
 from wsgiserve.server.errors import refused
 from wsgiserve.server.http.gateway import Gateway
@@ -24,6 +26,7 @@ from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.snapshot import Snapshot
 from wsgiserve.server.sockets.listener import Listener, open_listeners
 from wsgiserve.server.sockets.poller import make_poller
+from wsgiserve.server.system import monotonic, start_thread
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -67,13 +70,17 @@ class Server:
         self.config = config or _make_config(host, port, options)
         self.listeners: list[Listener] = []
         self._loop: EventLoop | None = None
-        self._background: threading.Thread | None = None
         self._stop_asked = False  # perhaps before there was a loop
         self._beat: tuple[Callable[[], object], float] | None = None
         self._worn_out: Callable[[int], None] | None = None
         self._row: Row | None = None  # other processes accept from the listeners too
         self._alone = True  # none serves the app at the same time
-        self.cut: list[str] = []  # the requests that were cut at the end, method and path
+        self._process = 0  # whose server it is, once it serves
+        # after the end
+        self.over = False
+        self.cut: list[str] = []  # the requests that were cut, method and path
+        self.time_is_up = 0.0  # when running requests were to be cut, in monotonic seconds
+        self.hurried = False  # it was to end at once
 
     @property
     def urls(self) -> list[str]:
@@ -122,17 +129,18 @@ class Server:
         *,
         ready: Callable[[], None] | None = None,
         stopping: Callable[[int], None] | None = None,
-        last: bool = False,
+        afterwards: Callable[[], object] | None = None,
     ) -> bool:
         """Serve until stopped; True if every request was finished, False if some were cut at the end.
 
         ``ready`` is called once all is there that serving takes, and the stop signals are heeded; if it
         raises, nothing is served. ``stopping`` is called in the handler of the first signal, with the number
-        of requests that are still running. ``last`` means that the program ends after this: stop signals are
-        ignored at the end, so that none changes the exit code. StartError if the system refuses a
+        of requests that are still running. ``afterwards`` is called for each stop signal that comes when
+        serving is over; without it the handlers of before are restored. StartError if the system refuses a
         descriptor, memory or a thread.
         """
-        with self._signals(stopping, last):
+        starting.refuse()
+        with self._signals(stopping, afterwards):
             loop = self._prepare()
             if ready is not None:
                 try:
@@ -153,6 +161,7 @@ class Server:
             return
         before = loop.shutdown.plan
         if hurry or (before is not None and before.takes_in):
+            self.hurried = True
             loop.stop(shutdown.hurry())
         else:  # A server that retires accepts no more, so there is nothing to delay for.
             delay = 0 if before is not None else self.config.drain_delay
@@ -179,10 +188,7 @@ class Server:
     def __enter__(self) -> Server:
         lifespan.startup(self.app)
         loop = self._prepare()
-        self._background = threading.Thread(
-            target=self._run, args=(loop,), name="wsgiserve-sentinel", daemon=True
-        )
-        self._background.start()
+        self._join = start_thread(self._run, loop, name="wsgiserve-sentinel")
         return self
 
     def __exit__(
@@ -191,14 +197,16 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if os.getpid() != self._process:
+            return  # A process that was forked in the block leaves it.
         loop = self._loop
         if loop is not None and loop.shutdown.plan is None:
             self.stop()
-        assert self._background is not None
-        self._background.join()
+        self._join(None)
         lifespan.shutdown(self.app)
 
     def _prepare(self) -> EventLoop:
+        self.over = self.hurried = False
         self.open()
         gateway = Gateway(self.app, self.config, alone=self._alone)
         try:
@@ -210,11 +218,13 @@ class Server:
                 row=self._row,
                 worn_out=self._worn_out,
             )
+            _loops.add(loop)
             loop.leadership.start()
         except (OSError, RuntimeError) as error:
             self._loop = None
             self._close_listeners()
             raise refused(error) from error
+        self._process = os.getpid()
         if self._beat is not None:
             loop.beat(*self._beat)
         return loop
@@ -236,8 +246,12 @@ class Server:
         loop.begin()
         if self._stop_asked and loop.shutdown.plan is None:
             self.stop()
-        loop.sentinel.watch()
-        over = leadership.stopped.is_set()
+        with ending_children():  # A signal handler of the app may fork.
+            loop.sentinel.watch()
+        self.over = True
+        over = leadership.stopped
+        plan = loop.shutdown.plan
+        self.time_is_up = monotonic() if plan is None else plan.cutting
         self.cut = [] if over else loop.connections.unfinished(leadership.inline)
         if self.cut:
             _log_cut(self.cut)
@@ -247,34 +261,38 @@ class Server:
             if log is not None:  # Only now: a leader that still runs may be writing it.
                 log.flush()
         else:  # The loop goes on for the threads that are still in the app.
-            threading.Thread(target=_wait_for_the_rest, args=(loop,), daemon=True).start()
+            start_thread(_wait_for_the_rest, loop, name="wsgiserve-sentinel")
         self._loop = None
         self._stop_asked = False
         self.listeners = []
         return not self.cut
 
     @contextmanager
-    def _signals(self, stopping: Callable[[int], None] | None, last: bool) -> Iterator[None]:
+    def _signals(
+        self, stopping: Callable[[int], None] | None, afterwards: Callable[[], object] | None
+    ) -> Iterator[None]:
         """Have the stop signals call ``stop``, on the main thread: Python allows handlers only there."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
         def on_signal(number: int, frame: FrameType | None) -> None:
             loop = self._loop
+            if afterwards is not None and (self.over or (loop is not None and loop.leadership.stopped)):
+                afterwards()
+                return
             if stopping is not None and loop is not None and loop.shutdown.plan is None:
                 stopping(self.running())
             self.stop()
 
-        for number in STOP_SIGNALS:
-            _handlers_before[number] = signal.signal(number, on_signal) or signal.SIG_DFL
+        try:
+            for number in STOP_SIGNALS:
+                _handlers_before[number] = signal.signal(number, on_signal) or signal.SIG_DFL
+            if hasattr(signal, "pthread_sigmask"):  # The app may have blocked them.
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        except ValueError:
+            pass  # Another thread.
         try:
             yield
         finally:
-            if last:
-                for number in STOP_SIGNALS:
-                    signal.signal(number, signal.SIG_IGN)
-            else:
+            if afterwards is None:
                 restore_handlers()
 
 
@@ -295,9 +313,18 @@ def restore_handlers() -> None:
         signal.signal(*_handlers_before.popitem())
 
 
+_loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
+
+
+def _leave_in_child() -> None:
+    restore_handlers()
+    for loop in list(_loops):
+        loop.leave()
+
+
 if hasattr(os, "register_at_fork"):
     # A child that the app forks serves nothing: signals get their usual handlers there.
-    os.register_at_fork(after_in_child=restore_handlers)
+    os.register_at_fork(after_in_child=_leave_in_child)
 
 
 def _log_cut(requests: list[str]) -> None:

@@ -21,8 +21,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import monotonic
 from typing import Literal
+
+from wsgiserve.server.system import monotonic
 
 Phase = Literal["serving", "draining", "parting", "deaf", "emptying", "cutting"]
 PHASES: tuple[Phase, ...] = ("serving", "draining", "parting", "deaf", "emptying", "cutting")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wsgiserve.web.groups import Group as Group
     from wsgiserve.web.negotiation import negotiate as negotiate
     from wsgiserve.web.problems import Problem as Problem
+    from wsgiserve.web.replies import html as html
     from wsgiserve.web.replies import json_response as json_response
     from wsgiserve.web.replies import redirect as redirect
     from wsgiserve.web.requests import Request as Request
@@ -28,6 +29,7 @@ _HOME = {
     "Request": "wsgiserve.web.requests",
     "Response": "werkzeug.wrappers",
     "abort": "werkzeug.exceptions",
+    "html": "wsgiserve.web.replies",
     "json_response": "wsgiserve.web.replies",
     "negotiate": "wsgiserve.web.negotiation",
     "redirect": "wsgiserve.web.replies",

@@ -27,7 +27,7 @@ from wsgiserve.web.lifespan import Lifespan
 from wsgiserve.web.openapi import describe_api
 from wsgiserve.web.requests import MAX_DATA, Request, with_limits
 from wsgiserve.web.routing import Route, RouteTable
-from wsgiserve.web.views import View, check
+from wsgiserve.web.views import View, check, check_result
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -121,12 +121,14 @@ class App(Group):
 
     def on_startup(self, hook: H) -> H:
         """Register a function that each process calls once, before its first request."""
+        check_result(hook, "on_startup", "def hook()", streams=False)
         check(hook, "on_startup", (), "def hook()", positional=0)
         self._lifespan.at_start.append(hook)
         return hook
 
     def on_shutdown(self, hook: H) -> H:
         """Register a function that each process calls once, at its end, in reverse order of registration."""
+        check_result(hook, "on_shutdown", "def hook()", streams=False)
         check(hook, "on_shutdown", (), "def hook()", positional=0)
         self._lifespan.at_end.append(hook)
         return hook
@@ -143,6 +145,7 @@ class App(Group):
         self, request: Request, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         """Call a function on another thread after the response to the request is sent."""
+        check_result(function, "after_response", "a plain function", streams=False)
         background.note(request.environ, partial(function, *args, **kwargs))
 
     def openapi(self, *, title: str, version: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import ClosingIterator
 
+from wsgiserve.forks import ending_children
 from wsgiserve.web.views import describe
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def closing(result: Iterable[bytes], environ: WSGIEnvironment, background: Backg
 
 def _run(job: Job) -> None:
     try:
-        job()
+        with ending_children():  # Or a process that it forks would take the jobs that wait.
+            job()
     except Exception as error:
         function = job.func if isinstance(job, functools.partial) else job
         logger.error("after the response: %s: %s", describe(function), error, exc_info=error)

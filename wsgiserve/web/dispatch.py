@@ -27,6 +27,7 @@ from wsgiserve.web.groups import Group, handlers_of
 from wsgiserve.web.handlers import ErrorHandlers
 from wsgiserve.web.head import METHODS, Rendered
 from wsgiserve.web.hooks import Hooks, hooks_of, respond
+from wsgiserve.web.inputs import NO_INPUTS, reading
 from wsgiserve.web.paths import decode_path, with_slash
 from wsgiserve.web.replies import render, to_response, without_body
 from wsgiserve.web.routing import Route, RouteTable, SlashMissing
@@ -171,9 +172,12 @@ class Dispatcher:
     def _plan(self, route: Route, plans: dict[Route, Plan]) -> Plan:
         plan = plans.get(route)
         if plan is None:
+            view, takes_request = route.view, route.takes_request
+            if route.inputs != NO_INPUTS:
+                view, takes_request = reading(view, route.inputs, takes_request), True
             plan = plans[route] = Plan(
-                route.view,
-                route.takes_request,
+                view,
+                takes_request,
                 hooks_of(route.groups),
                 handlers_of(route.groups),
                 route.mounted_at,

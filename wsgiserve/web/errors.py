@@ -47,6 +47,8 @@ def _handle(request: Request, error: Exception, tables: Iterable[ErrorHandlers])
         if debug is not None and (page := debug(request, unhandled)) is not None:
             return page
         handler = _find(error, tables)
+    elif isinstance(error, HTTPException) and error.__cause__ is not None and (error.code or 500) >= 500:
+        _log(request, error)  # such as a store whose disk fails: the client gets a status, the log the cause
     if handler is None:
         return present(request, cast(HTTPException, error))
     status, headers = 500, Headers()
@@ -63,8 +65,12 @@ def _with_status(request: Request, error: Exception) -> HTTPException:
     """Return an error with a status: log any other error, and return an InternalServerError for it."""
     if isinstance(error, HTTPException):
         return error
+    _log(request, error)
+    return InternalServerError(original_exception=error)
+
+
+def _log(request: Request, error: Exception) -> None:
     # Quoted, so that no path can add a line to the log.
     line = quote(f"{request.method} {request.path}", safe="/ !$&'()*+,:;=@")
     id = "" if request.id is None else f" [{request.id}]"
     logger.error("%s%s: %s: %s", line, id, type(error).__name__, error, exc_info=error)
-    return InternalServerError(original_exception=error)

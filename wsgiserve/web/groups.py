@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from wsgiserve.web.handlers import ErrorHandlers
-from wsgiserve.web.views import View, check
+from wsgiserve.web.views import View, check, check_result
 
 V = TypeVar("V", bound=Callable[..., object])
 Chain = tuple["Group", ...]  # from the outermost group, usually an app, to the innermost
@@ -136,7 +136,9 @@ class Group:
         self._members.append(group)
 
     def _add_hook(self, hooks: list[View], hook: V, kind: str, takes: tuple[str, ...]) -> V:
-        check(hook, kind, (), f"def hook({', '.join(takes)})", positional=len(takes))
+        form = f"def hook({', '.join(takes)})"
+        check_result(hook, kind, form, streams=kind == "before_request")
+        check(hook, kind, (), form, positional=len(takes))
         hooks.append(hook)
         self._announce_change()
         return hook

@@ -19,7 +19,7 @@ from wsgiserve.web.groups import Chain
 from wsgiserve.web.head import Rendered
 from wsgiserve.web.replies import close_items, make_response, to_response
 from wsgiserve.web.requests import Request
-from wsgiserve.web.views import View, describe
+from wsgiserve.web.views import View, describe, never_ran
 
 logger = logging.getLogger("wsgiserve.app")
 
@@ -119,6 +119,7 @@ def _change(hooks: tuple[View, ...], request: Request, response: Response) -> Re
 def _tear_down(hooks: tuple[View, ...], request: Request, failed: Exception | None) -> None:
     for hook in hooks:
         try:
-            hook(request, failed)
+            if never_ran(result := hook(request, failed)):
+                raise TypeError(f"returned {type(result).__name__}, so its code did not run")
         except Exception as error:
             logger.error("teardown_request %s: %s", describe(hook), error, exc_info=error)

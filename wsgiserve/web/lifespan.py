@@ -14,8 +14,9 @@ import threading
 import weakref
 from collections.abc import Callable
 
+from wsgiserve.forks import ending_children
 from wsgiserve.web.background import Background
-from wsgiserve.web.views import describe
+from wsgiserve.web.views import describe, never_ran
 
 logger = logging.getLogger("wsgiserve.app")
 
@@ -43,7 +44,8 @@ class Lifespan:
             self._busy = True
             try:
                 for hook in self.at_start:
-                    hook()
+                    with ending_children():
+                        _run(hook, "on_startup")
             finally:
                 self._busy = False
             self.started = True
@@ -60,7 +62,8 @@ class Lifespan:
             self._background.finish()  # before `started` is reset: a job may call the app
             for hook in reversed(self.at_end):
                 try:
-                    hook()
+                    with ending_children():
+                        _run(hook, "on_shutdown")
                 except Exception as error:
                     logger.error("on_shutdown %s: %s", describe(hook), error, exc_info=error)
             self.started = self._busy = False
@@ -71,6 +74,15 @@ class Lifespan:
         self.started = self._busy = False
         self._lock = threading.RLock()
         self._background.forked()
+
+
+def _run(hook: Hook, kind: str) -> None:
+    """Call a hook; TypeError if its code did not run, as behind a decorator that hides an async function."""
+    if never_ran(result := hook()):
+        raise TypeError(
+            f"{kind} {describe(hook)} returned {type(result).__name__}, so its code did not run; "
+            "write a plain function"
+        )
 
 
 _all: weakref.WeakSet[Lifespan] = weakref.WeakSet()

@@ -12,6 +12,7 @@ import re
 from types import MappingProxyType
 
 TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 BYTES = "application/octet-stream"
 

@@ -4,7 +4,8 @@
 - The docstring gives the summary (its first paragraph) and the description (the rest).
 - The annotation of the reply gives the responses: a body, ``tuple[Note, Literal[201]]`` for a status, a union
   for several responses.
-- The annotation of the request gives the request body: ``request: Annotated[Request, NewNote]``.
+- The inputs of the view (``inputs``) give query parameters and the request body; so does the annotation of
+  the request, ``request: Annotated[Request, NewNote]``, also where nothing checks it.
 
 Left out are annotations that cannot be resolved, methods that the Path Item Object does not have, and a
 second rule of the same shape and method, such as ``/{name}`` beside ``/{id:int}``.
@@ -23,6 +24,7 @@ from werkzeug.routing.rules import parse_converter_args
 from werkzeug.wrappers import Request
 
 from wsgiserve.web.annotations import UNRESOLVED, alternatives, evaluate, plain
+from wsgiserve.web.inputs import WITH_BODY, Input
 from wsgiserve.web.media_types import BYTES, JSON, TEXT
 from wsgiserve.web.rules import Parameter, fill
 from wsgiserve.web.schemas import Schema, Schemas, free_name
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from wsgiserve.web.routing import Route
 
 _METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "TRACE")  # HEAD and OPTIONS are not described
-_WITH_BODY = ("PUT", "POST", "PATCH")
 _POSITIONS = {
     "str": ("minlength", "maxlength", "length"),
     "int": ("fixed_digits", "min", "max", "signed"),
@@ -85,14 +86,25 @@ def _operation(route: Route, method: str, names: list[str], schemas: Schemas) ->
         {"name": name, "in": "path", "required": True, "schema": _parameter_schema(parameter, hints, schemas)}
         for name, parameter in zip(names, route.parameters, strict=True)
     ]
+    parameters += [
+        {"name": each.name, "in": "query", "required": each.required, "schema": _input_schema(each, schemas)}
+        for each in route.inputs.query
+    ]
     if parameters:
         operation["parameters"] = parameters
-    carried = hints.carried() if method in _WITH_BODY else UNRESOLVED
-    if carried is not UNRESOLVED:
-        content = {JSON: {"schema": schemas.of(carried)}}
-        operation["requestBody"] = {"required": True, "content": content}
+    body = route.inputs.body or Input("", hints.carried())
+    if method in WITH_BODY and body.type is not UNRESOLVED:
+        content = {JSON: {"schema": schemas.of(body.type)}}
+        operation["requestBody"] = {"required": body.required, "content": content}
     operation["responses"] = _responses(hints.reply(), schemas)
     return operation
+
+
+def _input_schema(each: Input, schemas: Schemas) -> Schema:
+    schema = schemas.of(each.type)
+    value = each.default.value if isinstance(each.default, Enum) else each.default
+    shown = not each.required and isinstance(value, bool | int | float | str)
+    return {**schema, "default": value} if shown else schema
 
 
 def _parameter_schema(parameter: Parameter, hints: _Hints, schemas: Schemas) -> Schema:

@@ -23,7 +23,7 @@ from werkzeug.wrappers import Response
 
 from wsgiserve.web.encoding import encode_json
 from wsgiserve.web.head import Fields, Rendered, status_line
-from wsgiserve.web.media_types import BYTES, JSON, TEXT
+from wsgiserve.web.media_types import BYTES, HTML, JSON, TEXT
 from wsgiserve.web.views import View, describe
 
 _MAY_RETURN = (
@@ -101,6 +101,13 @@ def json_response(
     TypeError or ValueError for a value that is not JSON.
     """
     response = Response(encode_json(value), status_line(status), content_type=JSON)
+    response.headers.update(headers or {})
+    return response
+
+
+def html(text: str, status: int = 200, headers: Mapping[str, str] | Fields | None = None) -> Response:
+    """Return a page; ``text`` is sent as it is, so escape what is not yours (``html.escape``, a template)."""
+    response = Response(_encode(text), status_line(status), content_type=HTML)
     response.headers.update(headers or {})
     return response
 

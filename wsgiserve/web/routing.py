@@ -38,10 +38,11 @@ from werkzeug.routing.rules import parse_converter_args
 from wsgiserve.web.annotations import UNRESOLVED
 from wsgiserve.web.converters import CONVERTERS, PURE_CONVERTERS, PURE_PATH, for_annotation
 from wsgiserve.web.groups import Chain
+from wsgiserve.web.inputs import NO_INPUTS, Inputs, find_inputs, may_be_request, names_of
 from wsgiserve.web.paths import has_dot_segment
 from wsgiserve.web.rules import Parameter, fill, parse
 from wsgiserve.web.shortcuts import Candidate, Shortcuts
-from wsgiserve.web.views import View, annotation, check, describe, takes_request
+from wsgiserve.web.views import View, annotation, check, check_result, describe, takes_request
 
 logger = logging.getLogger("wsgiserve.app")
 
@@ -53,7 +54,8 @@ ANY_METHOD = frozenset("*")
 class Route:
     """A rule, its methods (HEAD too if it has GET) and its view.
 
-    ``groups`` is the chain of groups of the registration, the app first. If the view is a mounted WSGI app,
+    ``inputs`` are the query parameters and the body that the view takes. ``groups`` is the chain of groups of
+    the registration, the app first. If the view is a mounted WSGI app,
     ``mounted_at`` is its prefix.
     """
 
@@ -63,6 +65,7 @@ class Route:
     view: View
     parameters: tuple[Parameter, ...]
     takes_request: bool = False
+    inputs: Inputs = NO_INPUTS
     groups: Chain = ()
     mounted_at: str | None = None
 
@@ -118,13 +121,16 @@ class RouteTable:
         wanted = _method_set(rule, methods)
         written = list(parse(rule, self._converters))
         names = [parameter.name for parameter in written]
-        asks = takes_request(view, names)
+        asks = takes_request(view, names, may_be_request)
         form = f"def view({', '.join(['request', *names])})"
-        check(view, f"rule {rule!r}", names, form, positional=int(asks))
+        purpose = f"rule {rule!r}"
+        check_result(view, purpose, form)
+        inputs = find_inputs(view, purpose, names, asks, wanted)
+        check(view, purpose, [*names, *names_of(inputs)], form, positional=int(asks))
         parameters = tuple(_complete(parameter, rule, view) for parameter in written)
         if endpoint is None:  # A lambda has no name, so its methods and rule name the route.
             endpoint = f"{'|'.join(sorted(wanted - {'HEAD'}))} {rule}"
-        route = Route(rule, wanted, endpoint, view, parameters, asks, groups)
+        route = Route(rule, wanted, endpoint, view, parameters, asks, inputs, groups)
         self._refuse_second_view(route)
         self._insert(route)
         self.routes.append(route)
@@ -134,6 +140,7 @@ class RouteTable:
         """Let a WSGI app answer all paths at and below a prefix that no other route matches."""
         if not callable(app):
             raise TypeError(f"mount {prefix!r}: a WSGI app is a callable, not {app!r}")
+        check_result(app, f"mount {prefix!r}", "a WSGI app, def app(environ, start_response)")
         if (
             re.search("[{<>]|//", prefix)
             or prefix != prefix.rstrip("/")

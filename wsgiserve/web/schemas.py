@@ -60,7 +60,10 @@ class Schemas:
         if annotation in self._open:  # an alias that contains itself: JSON = dict[str, "JSON"] | str
             return {}
         outer, self._open = self._open, self._open | {annotation}
-        schema = self._of_type(plain(evaluate(annotation, self.namespace)))
+        # A TypedDict forgets its bases, but its annotations know the module that they were written in.
+        module = getattr(annotation, "__forward_module__", None)
+        names = _names_in(module) if module else self.namespace
+        schema = self._of_type(plain(evaluate(annotation, names)))
         self._open = outer
         return schema
 
@@ -99,7 +102,7 @@ class Schemas:
             name = self._names[kind] = free_name(wanted, self.components)
             self.components[name] = {}  # reserved first, because the type may contain itself
             outer = self.namespace, self._open
-            self.namespace, self._open = vars(sys.modules.get(kind.__module__, types)), frozenset()
+            self.namespace, self._open = _names_in(kind.__module__), frozenset()
             self.components[name] = self._describe(kind)
             self.namespace, self._open = outer
         return {"$ref": f"#/components/schemas/{self._names[kind]}"}
@@ -112,16 +115,19 @@ class Schemas:
         elif dataclasses.is_dataclass(kind):
             fields = dataclasses.fields(kind)
             required = {field.name for field in fields if not _has_default(field)}
-            schema = self._object({field.name: field.type for field in fields}, required)
+            schema = self._object(kind, {field.name: field.type for field in fields}, required)
         else:
-            schema = self._object(_attribute(kind, "__annotations__", {}), kind.__required_keys__)
+            schema = self._object(kind, _attribute(kind, "__annotations__", {}), kind.__required_keys__)
         text = inspect.cleandoc(kind.__dict__.get("__doc__") or "")
         if not text or text.startswith(f"{kind.__name__}("):  # dataclass makes up the latter
             return schema
         return {**schema, "description": text}
 
-    def _object(self, fields: Mapping[str, object], required: Collection[str]) -> Schema:
-        properties = {name: self.of(annotation) for name, annotation in fields.items()}
+    def _object(self, kind: Any, fields: Mapping[str, object], required: Collection[str]) -> Schema:
+        properties = {}
+        for name, annotation in fields.items():
+            self.namespace = _names_in(_module_of_field(kind, name))
+            properties[name] = self.of(annotation)
         needed = [name for name in properties if name in required]
         return {"type": "object", "properties": properties, **({"required": needed} if needed else {})}
 
@@ -137,6 +143,16 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
 
 def _is_named(kind: type) -> bool:
     return dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) or issubclass(kind, enum.Enum)
+
+
+def _module_of_field(kind: type, name: str) -> str:
+    """Return the module that wrote a field's annotation, which may be that of a base."""
+    bases = (base for base in kind.__mro__ if name in _attribute(base, "__annotations__", ()))
+    return next(bases, kind).__module__
+
+
+def _names_in(module: str | None) -> Mapping[str, Any]:
+    return vars(sys.modules.get(module or "", types))
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:

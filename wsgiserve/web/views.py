@@ -56,10 +56,7 @@ def check(view: View, purpose: str, names: Iterable[str], form: str, positional:
     The message begins with ``purpose``, such as ``rule '/users'``, and ends with ``form``, a correct
     signature.
     """
-    if not callable(view):
-        raise TypeError(f"{purpose}: {view!r} is not callable; write {form}")
-    if inspect.iscoroutinefunction(view):
-        raise TypeError(f"{purpose}: view {describe(view)} is async, and WSGI is synchronous; write {form}")
+    check_result(view, purpose, form)
     arguments, named = [None] * positional, dict.fromkeys(names)
     signature, outer = signature_of(view), _signature_of_decorator(view)
     try:
@@ -73,8 +70,50 @@ def check(view: View, purpose: str, names: Iterable[str], form: str, positional:
         raise TypeError(f"{purpose}: view {describe(view)}: {error}; write {form}") from None
 
 
-def takes_request(view: View, names: Iterable[str]) -> bool:
-    """Whether the first positional parameter of a view is the request, and not a parameter of the rule."""
+def check_result(function: object, purpose: str, form: str, *, streams: bool = True) -> None:
+    """Raise TypeError for what is not callable, or whose call would not run its code: one that is async.
+
+    A generator function is one too, unless somebody iterates its result, as ``streams`` says.
+    """
+    if not callable(function):
+        raise TypeError(f"{purpose}: {function!r} is not callable; write {form}")
+    called = _called(function)
+    if any(map(inspect.iscoroutinefunction, called)) or any(map(inspect.isasyncgenfunction, called)):
+        raise TypeError(
+            f"{purpose}: {describe(function)} is async, and WSGI is synchronous, so it would never run; "
+            f"write {form}"
+        )
+    if not streams and any(map(inspect.isgeneratorfunction, called)):
+        raise TypeError(
+            f"{purpose}: {describe(function)} is a generator, and nobody would iterate it, so it would never "
+            f"run; write {form} without yield"
+        )
+
+
+def never_ran(result: object) -> bool:
+    """Whether the result of a call shows that its code did not run: a coroutine or a generator."""
+    return inspect.isawaitable(result) or inspect.isasyncgen(result) or inspect.isgenerator(result)
+
+
+def _called(function: object) -> list[object]:
+    """Return what a call of ``function`` calls: inside partials and callable objects, but not decorators."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if hasattr(function, "__wrapped__") and not hasattr(function, "__code__"):
+        return [function, *_called(function.__wrapped__)]  # such as functools.cache
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return [function]
+    inner = type(function).__call__
+    while isinstance(inner, functools.partial | functools.partialmethod):
+        inner = inner.func
+    return [function, inner]
+
+
+def takes_request(view: View, names: Iterable[str], may_be: Callable[[object], bool]) -> bool:
+    """Whether the first positional parameter of a view is the request, and not another input.
+
+    ``may_be`` tells whether a parameter with an annotation can be the request.
+    """
     signature = signature_of(view) if callable(view) else None
     if signature is None:
         return True
@@ -85,7 +124,10 @@ def takes_request(view: View, names: Iterable[str]) -> bool:
     if first is None:
         return False
     if first.kind in _POSITIONAL:
-        return first.name == "request" or (first.name not in names and first.default is Parameter.empty)
+        if first.name == "request":
+            return True
+        free = first.name not in names and first.default is Parameter.empty
+        return free and may_be(evaluate(first.annotation, namespace_of(view)))
     return first.kind is Parameter.VAR_POSITIONAL
 
 

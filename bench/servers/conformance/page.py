@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 
 from bench.servers.conformance.exchange import Trio
 from bench.servers.conformance.judge import Kind, Verdict
@@ -85,12 +86,20 @@ def section(case: Case) -> str:
     return match[0]
 
 
+def _h1c() -> str:
+    try:
+        return version("gunicorn_h1c")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
 def markdown(results: Results, versions: Mapping[str, str]) -> Iterator[str]:
     """Write the page; `versions` are by title, as the results."""
     yield f"Run on {datetime.now(UTC):%Y-%m-%d} with `python -m bench.servers.conformance`:"
     yield f"{', '.join(f'{title} {versions[title]}' for title in results)}."
     yield "Each runs one process, threads where it has them, and its own defaults of strictness; gunicorn"
-    yield "with gthread, once with its Python parser and once with gunicorn_h1c; uWSGI with http11-socket."
+    yield f"with gthread, once with its Python parser and once with gunicorn_h1c {_h1c()}; uWSGI with"
+    yield "http11-socket."
     yield "The app reads its body from `wsgi.input`, which is all that PEP 3333 gives it."
     yield ""
     yield "A cell is *agrees / cases*; *+n* are cases where a server differs from us as the RFC leaves it"

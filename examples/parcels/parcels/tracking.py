@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 from parcels.depot import Depot
@@ -26,9 +26,9 @@ def tracking(depot: Depot, notify: Notify) -> Group:
         return depot.all(state)
 
     @group.post("")
-    def announce(request: Annotated[Request, NewParcel]) -> tuple[Parcel, Literal[201], dict[str, str]]:
+    def announce(request: Request, new: NewParcel) -> tuple[Parcel, Literal[201], dict[str, str]]:
         """Announce a parcel."""
-        parcel = depot.add(check_parcel(request.get_json()))
+        parcel = depot.add(check_parcel(new))
         return parcel, 201, {"Location": f"{request.root_path}/parcels/{parcel.id}"}
 
     @group.get("/{parcel_id}")
@@ -37,9 +37,9 @@ def tracking(depot: Depot, notify: Notify) -> Group:
         return depot.find(parcel_id)
 
     @group.post("/{parcel_id}/events")
-    def record(request: Annotated[Request, NewEvent], parcel_id: UUID) -> tuple[Parcel, Literal[201]]:
+    def record(request: Request, parcel_id: UUID, event: NewEvent) -> tuple[Parcel, Literal[201]]:
         """Record an event of a parcel."""
-        parcel = depot.record(parcel_id, check_event(request.get_json()))
+        parcel = depot.record(parcel_id, check_event(event))
         if parcel.state == "delivered":
             notify(request, parcel)
         return parcel, 201

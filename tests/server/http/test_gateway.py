@@ -15,22 +15,17 @@ from wsgiserve.server.http.gateway import Gateway
 
 
 class Clock:
-    """The module ``time``, stopped."""
+    """A clock of the day that a test sets, in place of the system's; the other clock stands still."""
 
-    def __init__(self, now):
+    def __init__(self, monkeypatch, now):
         self.now = now
-
-    def time(self):
-        return self.now
-
-    def monotonic(self):
-        return 1.0
+        monkeypatch.setattr("wsgiserve.server.http.gateway.wall_clock", lambda: self.now)
+        monkeypatch.setattr("wsgiserve.server.http.gateway.monotonic", lambda: 1.0)
 
 
 def test_date_is_that_of_the_answer(monkeypatch):
     """Starts of responses are kept, but not for longer than their date is true."""
-    clock = Clock(1_000_000_000.9)
-    monkeypatch.setattr("wsgiserve.server.http.gateway.time", clock)
+    clock = Clock(monkeypatch, 1_000_000_000.9)
     with Lone(answer(b"hello", headers=with_length(5))) as client:
         for _ in range(3):
             for _ in range(2):  # The second time from the cache.
@@ -41,8 +36,7 @@ def test_date_is_that_of_the_answer(monkeypatch):
 
 
 def test_a_clock_that_is_set_back_changes_no_duration(monkeypatch):
-    clock = Clock(1_000_000_000.9)
-    monkeypatch.setattr("wsgiserve.server.http.gateway.time", clock)
+    clock = Clock(monkeypatch, 1_000_000_000.9)
     with Lone(answer(b"hello")) as client:
         before = client.gateway.now
         clock.now -= 3600

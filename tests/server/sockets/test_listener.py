@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import select
 import socket
+import sys
 
 import pytest
 
@@ -131,3 +134,64 @@ def test_the_port_stays_open_for_others_when_one_process_leaves(opening):
         listener.leave()
         assert connects(listener.port)
     assert not connects(listener.port)
+
+
+# -- the end
+
+
+def begin(family, address):
+    """Begin to connect, without waiting; an error of the connection is its ``SO_ERROR`` later."""
+    client = socket.socket(family)
+    client.setblocking(False)
+    client.connect_ex(address)
+    return client
+
+
+def is_accepted(listener):
+    """Whether a connection waits; at a deaf Unix socket on which none does, the system says EINVAL."""
+    try:
+        listener.sock.accept()[0].close()
+    except (BlockingIOError, OSError):
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the packet filter is Linux's")
+@pytest.mark.parametrize(("bind", "family"), [("127.0.0.1:0", socket.AF_INET), ("[::1]:0", socket.AF_INET6)])
+def test_a_deaf_socket_gives_the_connections_that_wait_and_no_other(opening, bind, family):
+    (listener,) = opening(bind)
+    address = listener.sock.getsockname()
+    with socket.create_connection(address[:2]) as waits:
+        listener.deafen()
+        listener.deafen()  # As several workers do.
+        with begin(family, address) as late:
+            accepted, _ = listener.sock.accept()
+            with accepted:
+                waits.sendall(b"request")
+                assert accepted.recv(100) == b"request"
+                assert not is_accepted(listener)
+                listener.close()
+                assert select.select([], [late], [], 10)[1]
+                assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+                accepted.sendall(b"response")
+                assert waits.recv(100) == b"response"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the socket is closed only")
+def test_a_deaf_unix_socket_gives_the_connections_that_wait_and_no_other(opening, tmp_path):
+    path = str(tmp_path / "s")
+    (listener,) = opening(f"unix:{path}")
+    with socket.socket(socket.AF_UNIX) as waits, socket.socket(socket.AF_UNIX) as late:
+        waits.connect(path)
+        listener.deafen()
+        assert late.connect_ex(path) == errno.ECONNREFUSED
+        assert is_accepted(listener)
+        assert not is_accepted(listener)
+
+
+def test_a_socket_of_another_program_is_never_deaf(opening):
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        (listener,) = opening(f"fd://{theirs.dup().detach()}")
+        listener.deafen()
+        assert connects(theirs.getsockname()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import pwd
@@ -12,6 +13,10 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -233,6 +238,99 @@ def test_a_socket_whose_backlog_is_full_is_in_use(tmp_path):
         with pytest.raises(ListenError, match="already in use"):
             wsgiserve.Server(HELLO, bind=f"unix:{path}").open()
         assert os.path.exists(path)
+
+
+# -- servers that start and end at once
+
+
+class Meeting:
+    """Another server that starts at one exact moment of the first: ``come`` has it end, or wait."""
+
+    def __init__(self, path, pool, monkeypatch):
+        self.path = path
+        self.pool = pool
+        self.outcome = None
+        self._waits = threading.Event()
+        sleep = time.sleep
+        monkeypatch.setattr("time.sleep", lambda seconds: (self._waits.set(), sleep(seconds)))
+
+    def come(self):
+        self.outcome = self.pool.submit(unix.listen, self.path, 5, "", "")
+        self.outcome.add_done_callback(lambda _: self._waits.set())
+        assert self._waits.wait(SECONDS)
+
+
+@pytest.fixture
+def meeting(tmp_path, monkeypatch):
+    with ThreadPoolExecutor(1) as pool:
+        yield Meeting(str(tmp_path / "s"), pool, monkeypatch)
+
+
+def test_a_server_that_starts_as_another_is_about_to_listen_finds_the_name_in_use(meeting, monkeypatch):
+    hand_over = unix._hand_over
+
+    def late(*arguments):
+        monkeypatch.setattr(unix, "_hand_over", hand_over)
+        meeting.come()
+
+    monkeypatch.setattr(unix, "_hand_over", late)
+    sock, file = unix.listen(meeting.path, 5, "", "")
+    with sock, socket.socket(socket.AF_UNIX) as client:
+        with pytest.raises(ListenError, match="already in use"):
+            meeting.outcome.result(SECONDS)
+        client.connect(meeting.path)
+        file.remove()
+
+
+def test_a_server_that_starts_as_another_removes_its_name_keeps_it(meeting, monkeypatch):
+    sock, file = unix.listen(meeting.path, 5, "", "")
+    sock.close()
+    unlink = os.unlink
+
+    def late(path):
+        monkeypatch.setattr(os, "unlink", unlink)
+        meeting.come()
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", late)
+    file.remove()
+    sock, file = meeting.outcome.result(SECONDS)
+    with sock, socket.socket(socket.AF_UNIX) as client:
+        client.connect(meeting.path)
+        file.remove()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stale", [False, True], ids=["free", "stale"])
+def test_one_of_many_servers_that_start_at_once_wins(folder, stale):
+    path = str(folder / "s")
+    if stale:
+        leave_behind(path)
+    arguments = ("app", "--bind", f"unix:{path}", "--workers", "0", "--no-access-log")
+    with ExitStack() as stack:
+        programs = [stack.enter_context(Program(folder, *arguments)) for _ in range(8)]
+        first = [program.process.stdout.readline() for program in programs]
+        [winner] = [program for program, line in zip(programs, first, strict=True) if line]
+        for program in programs:
+            if program is not winner:
+                code, _, err = program.end()
+                assert (code, "already in use; stop the other server" in err) == (4, True), err
+        assert ask(path).endswith(b"\r\n\r\nhello")
+        assert winner.stop()[0] == 0
+    assert sorted(file.name for file in folder.iterdir() if file.name != "__pycache__") == ["app.py"]
+
+
+def test_a_folder_that_others_have_locked_delays_the_start_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(unix, "LOCK_SECONDS", 0.01)
+    path = str(tmp_path / "s")
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        with wsgiserve.Server(HELLO, bind=f"unix:{path}"):
+            assert ask(path).endswith(b"\r\n\r\nhello")
+        assert not os.path.lexists(path)
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "dangling link"])

@@ -177,7 +177,7 @@ def running(loop, app=None):
             app.gate.set()
         loop.over = True
         sentinel.join(SECONDS)
-        leadership.stopped.set()
+        leadership.stopped = True
     assert not sentinel.is_alive(), "nobody led to the end"
     assert loop.most == 1
 

@@ -32,7 +32,7 @@ def test_promotion_that_comes_after_the_call_is_harmless():
     assert leadership.call(exchange) == "leading"
     assert leadership.unstarted == [None]
     loop.over = True  # Should it lead, it ends; the next line ends a follower.
-    leadership.stopped.set()
+    leadership.stopped = True
     leadership._follow(None)
     assert not loop.most
     assert not exchange.detached
@@ -195,7 +195,7 @@ def test_exchange_that_waits_for_its_client_is_detached_at_once(app):
     app.gate.set()
     wait_until(lambda: leadership.detached == 0)
     loop.over = True
-    assert leadership.stopped.wait(SECONDS)
+    wait_until(lambda: leadership.stopped)
 
 
 @pytest.mark.parametrize("kind", ["body-arriving", "slow-before"])
@@ -215,7 +215,7 @@ def test_exchange_that_would_wait_is_dispatched(app, kind):
     app.gate.set()
     wait_until(lambda: leadership.detached == 0)
     loop.over = True
-    assert leadership.stopped.wait(SECONDS)
+    wait_until(lambda: leadership.stopped)
 
 
 # -- slots
@@ -391,7 +391,7 @@ def test_thread_that_was_refused_its_successor_leads_on(app):
     wait_until(lambda: loop.settled == [slow, fast])
     assert not leadership.vacant
     loop.over = True
-    assert leadership.stopped.wait(SECONDS)
+    wait_until(lambda: leadership.stopped)
 
 
 def test_cap_shrinks_to_the_threads_there_are_and_recovers(app, caplog):

@@ -55,7 +55,7 @@ def test_sentinel_that_sleeps_ends_with_the_loop():
     loop = watched()
     with running(loop) as leadership:
         wait_until(lambda: leadership.alarm.sleeps[-1:] == [None])
-    assert leadership.stopped.is_set()
+    assert leadership.stopped
 
 
 @pytest.mark.parametrize("happens", ["leader-left", "loop-over"])
@@ -82,7 +82,7 @@ def test_sentinel_that_gives_up_wakes_for_it():
     loop.sentinel.give_up_at(time.monotonic() + 0.05)
     sentinel.join(SECONDS)
     assert not sentinel.is_alive()
-    assert not leadership.stopped.is_set()
+    assert not leadership.stopped
 
 
 def test_refused_promotion_is_not_tried_without_pause(app):

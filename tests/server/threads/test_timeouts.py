@@ -126,7 +126,7 @@ def test_call_that_is_written_off_as_it_takes_the_lock_back_leaves_it_to_others(
     wait_until(leadership.lock.locked)  # Somebody else leads.
     loop.over = True
     hanging.gate.set()
-    wait_until(leadership.stopped.is_set)
+    wait_until(lambda: leadership.stopped)
     assert loop.given[0] is first
     assert first not in loop.settled
 

@@ -9,7 +9,8 @@ for a large body or a stream.
 from __future__ import annotations
 
 import math
-import threading
+
+from wsgiserve.server.system import Lock
 
 
 class Budget:
@@ -17,7 +18,7 @@ class Budget:
 
     def __init__(self, size: int) -> None:
         self._size = size or math.inf
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.used = 0
 
     def has_room(self, count: int) -> bool:

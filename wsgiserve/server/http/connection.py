@@ -25,7 +25,6 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from time import monotonic
 from typing import Literal, NoReturn, Protocol
 
 from wsgiserve.config import Config
@@ -38,6 +37,7 @@ from wsgiserve.server.http.environ import Environ
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment
 from wsgiserve.server.http.pace import ABSOLUTE, Absolute, Pace
 from wsgiserve.server.sockets.poller import Poller
+from wsgiserve.server.system import monotonic, poll
 
 if sys.platform == "linux":
     import fcntl
@@ -267,26 +267,36 @@ class Connection:
             pass  # It is gone already.
 
     def hang_up(self) -> None:
-        """End the connection in both directions, also for a thread that waits for the socket."""
+        """End the connection in both directions, also for a thread or another process that has the socket."""
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # It is gone already.
 
     def close(self) -> None:
-        """Close the socket, and drop unsent bytes."""
+        """End the connection, and drop unsent bytes."""
         if self.ending == "reset":
             try:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             except OSError:
                 pass  # It is gone already.
+        else:
+            self.hang_up()  # A child that the app forked outside of Python may hold the socket.
+        self._close_descriptors()
+        self.give_share_back()
+        self.forget_exchange()
+
+    def leave(self) -> None:
+        """Close our descriptors in a process that the app forked; the connection is the parent's."""
+        self.cut()
+        self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
         self.sock.close()
         for segment in self.outgoing:
             if isinstance(segment, FileSegment):
                 segment.close()
         self.outgoing.clear()
-        self.give_share_back()
-        self.forget_exchange()
 
     def forget_exchange(self) -> None:
         """Drop references that lead back to this connection, so that it is freed without the collector."""
@@ -526,9 +536,9 @@ class Connection:
                 raise ClientDisconnected("the client reads the response too slowly")
 
     def _wait(self, event: int, seconds: float) -> bool:
-        poll = select.poll()
-        poll.register(self.fd, event)
-        return bool(poll.poll(min(seconds * 1000, MAX_POLL)))
+        waiter = poll()
+        waiter.register(self.fd, event)
+        return bool(waiter.poll(min(seconds * 1000, MAX_POLL)))
 
     def closed_by_client(self) -> bool:
         """Tell whether it was reset, or the client has closed it or its sending side; one system call."""

@@ -13,13 +13,13 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterable
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from wsgiserve.protocol.fields import FieldBlock
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.http.file_wrapper import FileWrapper
+from wsgiserve.server.system import monotonic
 from wsgiserve.version import __version__
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ Rules
 - The client gets a whole response or a visibly cut one: after an error behind the head there is no last
   chunk, no filling up, no second response; the connection ends.
 - The thread that runs the exchange owns the connection; before it waits, it tells the leadership.
+- A process that the app forks answers nobody: it ends where its call comes back (``forks``).
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from __future__ import annotations
 import io
 import logging
 import math
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from wsgiserve.forks import end_child, forget_finalizers
 from wsgiserve.protocol.errors import LocalProtocolError, RemoteProtocolError
 from wsgiserve.protocol.response import CONTINUE, error_response
 from wsgiserve.server.access_log import line_text
@@ -28,10 +31,11 @@ from wsgiserve.server.http.environ import Environ, request_environ
 from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.input import BodyStream
 from wsgiserve.server.http.response import Response
+from wsgiserve.server.system import monotonic
 from wsgiserve.tracebacks import theirs
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
@@ -110,6 +114,9 @@ class Exchange(Response):
                     break  # Nobody will see more of it.
             else:
                 self._look_for_client()
+        self._end_blocks()
+
+    def _end_blocks(self) -> None:
         if not self.head_sent:
             self.connection.send(self._start(0))
         self._end_body()
@@ -316,6 +323,44 @@ class Exchange(Response):
             except ClientDisconnected:
                 pass  # The connection knows.
         self.log()
+
+    def leave(self) -> None:
+        """Be the exchange in a process that the app forked during the call."""
+        self.__class__ = _Left
+        forget_finalizers()
+        self.connection.leave()
+        self.detached = True  # It may not take the leadership's locks, which a thread of the parent may hold.
+        self.over = True  # ``write`` is refused.
+        self.keep_alive = False  # So ``_finish`` is called, if ``close()`` of the result has forked.
+
+
+class _Left(Exchange):
+    """An exchange in a process that the app forked, which ends where the app's code comes back to ``run``."""
+
+    def _return(self, *_: Any) -> NoReturn:
+        # Frameworks make a response of an exception that a view lets through.
+        failed = self.head is not None and self.head.status >= 500
+        end_child(SystemExit(1) if failed else None)
+
+    def _raise(self, error: BaseException) -> NoReturn:
+        end_child(error)
+
+    _send_whole = _send_iterable = _send_block = _return  # type: ignore[assignment]  # names of arguments
+    _look_for_client = _end_blocks = _finish = _return
+    _fail = _abandon = _raise
+
+
+def _leave_in_child() -> None:
+    """Find the exchange that the forking thread runs, whoever has it run."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code is Exchange.run.__code__:
+            frame.f_locals["self"].leave()
+        frame = frame.f_back
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_in_child)
 
 
 def _log_nothing() -> None:

@@ -6,7 +6,6 @@ PEP 3333 calls this side the gateway. Once the server runs, only caches and the 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from wsgiserve.server.access_log import AccessLog
 from wsgiserve.server.http.environ import server_environ, with_deadline
 from wsgiserve.server.http.strict import strict
 from wsgiserve.server.refusals import RefusalLog
+from wsgiserve.server.system import monotonic, wall_clock
 from wsgiserve.version import __version__
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Gateway:
         Called once a turn of the loop, and when an exchange took a while. Only what a person reads comes from
         the system's clock, which may be set.
         """
-        second = int(time.time())
+        second = int(wall_clock())
         if second != self._second:
             self._second = second
             if self.access_log is not None:
@@ -120,7 +120,7 @@ class Gateway:
             self._date_line = f"Date: {formatdate(self._second, usegmt=True)}\r\n".encode()
             self._date_and_server = self._date_line + _SERVER_LINE
             self._begin_epoch()
-        self.now = now = time.monotonic()
+        self.now = now = monotonic()
         return now
 
     def _begin_epoch(self) -> None:

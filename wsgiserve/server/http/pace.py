@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from time import monotonic
+
+from wsgiserve.server.system import monotonic
 
 
 class Absolute:

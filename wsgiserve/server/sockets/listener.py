@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - ``getaddrinfo`` looks for it when the app may have changed sys.path
 import errno
 import os
 import socket
+import struct
 import sys
 import weakref
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from wsgiserve.config import Bind, Config
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.sockets import unix
+from wsgiserve.server.system import Socket
 
+# For the system's packet filter: a TCP segment with SYN and without ACK, which would begin a connection, is
+# dropped. Each instruction is (code, jump if true, jump if false, operand), see linux/filter.h.
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # load the byte with the flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK
+    (0x15, 0, 1, 0x02),  # SYN alone?
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # pass
+)
+_SO_ATTACH_FILTER = 26
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 _inherited = False
@@ -22,11 +36,20 @@ _inherited = False
 class Listener:
     """One listening socket.
 
-    ``host`` and ``port`` are the real ones, or ``localhost`` and 80 for a Unix socket.
+    ``host`` and ``port`` are the real ones, or ``localhost`` and 80 for a Unix socket. A ``foreign`` socket
+    was opened by another program, which may go on with it.
     """
 
-    def __init__(self, sock: socket.socket, host: str = "", file: unix.SocketFile | None = None) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        host: str = "",
+        file: unix.SocketFile | None = None,
+        *,
+        foreign: bool = False,
+    ) -> None:
         self.sock = sock
+        self.foreign = foreign
         self.fd = sock.fileno()
         self.file = file
         address = sock.getsockname()
@@ -53,6 +76,26 @@ class Listener:
         if self.host in ("", "0.0.0.0", "::"):
             return f"{self.url} and every other address of this machine"
         return self.url
+
+    def deafen(self) -> None:
+        """Let no further connection begin, in any process; those that wait can still be accepted.
+
+        Closing a socket resets the connections that wait. A client that comes after this is refused: at a
+        Unix socket at once, over TCP when it tries again a second later.
+        """
+        if self.foreign or sys.platform != "linux":
+            return
+        try:
+            if self.is_unix:
+                self.sock.shutdown(socket.SHUT_RD)
+            else:
+                program = array("B", b"".join(struct.pack("HBBI", *step) for step in _DROP_SYN))
+                pointer, _ = program.buffer_info()
+                self.sock.setsockopt(
+                    socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_DROP_SYN), pointer)
+                )
+        except OSError:
+            pass  # A sandbox forbids it: clients that come between the last accept and the close are reset.
 
     def leave(self) -> None:
         """Close our descriptor of the socket; other processes still listen on it."""
@@ -88,9 +131,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_in_child)
 
 
-def adopt(descriptor: int, host: str, file: unix.SocketFile | None) -> Listener:
+def adopt(descriptor: int, host: str, file: unix.SocketFile | None, *, foreign: bool = False) -> Listener:
     """Make the listener of a descriptor that the program before us, in the same process, has left open."""
-    return Listener(socket.socket(fileno=descriptor), host, file)
+    return Listener(Socket(fileno=descriptor), host, file, foreign=foreign)
 
 
 def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
@@ -132,13 +175,14 @@ def _open(bind: Bind, config: Config) -> Listener:
     except OSError as error:
         raise ListenError(f"cannot listen on {bind}: {unix.reason(error, path)}") from error
     sock.setblocking(False)
-    return Listener(sock, "" if bind.kind != "fd" else _host(sock), file)
+    foreign = bind.kind == "fd"
+    return Listener(sock, _host(sock) if foreign else "", file, foreign=foreign)
 
 
 def _inherit(descriptor: int) -> socket.socket:
     """Make a socket of an inherited descriptor."""
     try:
-        sock = socket.socket(fileno=descriptor)
+        sock = Socket(fileno=descriptor)
     except OSError as error:
         if error.errno == errno.EBADF:
             raise ListenError("no such descriptor; whoever starts the server has to leave it open") from None
@@ -171,7 +215,7 @@ def _open_tcp(bind: Bind, backlog: int) -> Listener:
 
 
 def _listen(family: int, address: object, backlog: int, *, v6only: bool) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = Socket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix" and sys.platform != "cygwin":
             # A restart need not wait for the last run's connections to leave TIME_WAIT. On Windows the

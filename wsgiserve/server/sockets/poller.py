@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import select
 import selectors
-import socket
-import threading
 from typing import Protocol
+
+from wsgiserve.server.system import Lock, epoll, socketpair
 
 READ = 1
 WRITE = 4
@@ -44,7 +44,7 @@ class Bell:
     """A socket pair that ends a poller's wait; ``ring`` is safe from any thread and in a signal handler."""
 
     def __init__(self) -> None:
-        self._heard, self._rung = socket.socketpair()
+        self._heard, self._rung = socketpair()
         self._heard.setblocking(False)
         self._rung.setblocking(False)
 
@@ -76,7 +76,7 @@ class EpollPoller:
     """Linux."""
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
+        self._epoll = epoll()
         self.bell = Bell()
         self._epoll.register(self.bell.fileno(), READ)
 
@@ -104,7 +104,8 @@ class EpollPoller:
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         """See the protocol."""
-        return self._epoll.poll(timeout, MAX_EVENTS)
+        events: list[tuple[int, int]] = self._epoll.poll(timeout, MAX_EVENTS)
+        return events
 
     def close(self) -> None:
         """See the protocol."""
@@ -122,7 +123,7 @@ class SelectorsPoller:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._changes: dict[int, int] = {}  # by descriptor: the last one counts, an earlier may be closed
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._changed = Bell()
         self._selector.register(self._changed, selectors.EVENT_READ)
         self.bell = Bell()
@@ -176,4 +177,4 @@ class SelectorsPoller:
 
 def make_poller() -> Poller:
     """Choose the best that the platform has."""
-    return EpollPoller() if hasattr(select, "epoll") else SelectorsPoller()
+    return EpollPoller() if epoll is not None else SelectorsPoller()

@@ -12,6 +12,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+from wsgiserve.server.system import Socket
+
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 LONGEST_BEAT = 3600.0  # seconds; a poller takes no timeout of a month
 
@@ -85,7 +87,7 @@ class Manager:
             return
         text = "\n".join(line.replace("\n", " ") for line in lines)
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            with Socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
                 sock.sendto(text.encode(errors="replace"), self._address)
         except OSError:

@@ -4,6 +4,7 @@ Rules
 - A file in the way is removed only if it is a socket and nobody answers on it.
 - Mode and owner are set between ``bind`` and ``listen``: until then nobody can connect.
 - At the end the name is removed only if it is still our socket, and only by the process that made it.
+- Looking at a name, taking it and removing it are one step for other servers: the folder is locked meanwhile.
 """
 
 from __future__ import annotations
@@ -11,10 +12,20 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from wsgiserve.config.binds import user_and_group
 from wsgiserve.server.errors import ListenError
+from wsgiserve.server.system import Socket
+
+try:
+    import fcntl
+except ImportError:  # Windows, where Python has no Unix sockets either.
+    fcntl = None  # type: ignore[assignment]  # used behind a Unix socket only
+
+LOCK_SECONDS = 2.0  # a server holds the lock for a millisecond; anything else may hold it for long
 
 
 class SocketFile:
@@ -32,6 +43,11 @@ class SocketFile:
         """Remove it, in the process that made it, unless another server has taken the name since."""
         if os.getpid() != self._maker:
             return
+        with _locked(os.path.dirname(self.path)):
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove it with the folder locked."""
         try:
             if _identity(self.path) == self.identity:
                 os.unlink(self.path)
@@ -40,9 +56,14 @@ class SocketFile:
 
 
 def listen(path: str, backlog: int, mode: str, owner: str) -> tuple[socket.socket, SocketFile]:
-    """Listen on ``path``; raise OSError, or ListenError with a text for the user."""
+    """Listen on the absolute ``path``; raise OSError, or ListenError with a text for the user."""
+    with _locked(os.path.dirname(path)):
+        return _listen(path, backlog, mode, owner)
+
+
+def _listen(path: str, backlog: int, mode: str, owner: str) -> tuple[socket.socket, SocketFile]:
     _clear_the_way(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     file = None
     try:
         sock.bind(path)
@@ -52,14 +73,50 @@ def listen(path: str, backlog: int, mode: str, owner: str) -> tuple[socket.socke
     except OSError:
         sock.close()
         if file is not None:
-            file.remove()
+            file.discard()
         raise
     return sock, file
 
 
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Lock a folder against other servers. The lock ends with this process, and is no file of its own.
+
+    Where the lock cannot be had, as on some network file systems, the server goes on without it.
+    """
+    descriptor = _lock(folder)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            # Closing is not enough: a child that the app forked meanwhile may hold the descriptor.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+
+
+def _lock(folder: str) -> int | None:
+    """Lock a folder; return the descriptor that holds the lock, None if there is none to be had."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # There is no folder, or we may only write there.
+        return None
+    give_up_at = time.monotonic() + LOCK_SECONDS
+    while time.monotonic() < give_up_at:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.002)
+        except OSError:  # This file system has no locks.
+            break
+        else:
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
 def listen_abstract(name: str, backlog: int) -> socket.socket:
     """Listen on an abstract name; it ends with the last process that has the socket."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(f"\0{name}")
         sock.listen(backlog)
@@ -97,7 +154,7 @@ def _clear_the_way(path: str) -> None:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise ListenError("something that is no socket has this name; remove it or choose another path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)

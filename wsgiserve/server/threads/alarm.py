@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import queue
 
+from wsgiserve.server.system import Empty, SimpleQueue
+
 TICK = 0.005  # seconds between two looks of the sentinel: a longer call is slow
 
 
@@ -12,7 +14,7 @@ class Alarm:
 
     def __init__(self) -> None:
         self.asleep = False
-        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._rings: queue.SimpleQueue[None] = SimpleQueue()
 
     def ring(self) -> None:
         """End the sleep; safe from any thread and in a signal handler."""
@@ -23,7 +25,7 @@ class Alarm:
         """Sleep until the next ring, at most so long."""
         try:
             self._rings.get(timeout=seconds)
-        except queue.Empty:
+        except Empty:
             pass
 
     def fall_asleep(self) -> None:

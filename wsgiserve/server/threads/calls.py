@@ -14,13 +14,12 @@ import logging
 import math
 import os
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from wsgiserve.server.errors import RequestTimeout
+from wsgiserve.server.system import get_ident, monotonic
 
 TAKE_A_LOCK = ("acquire", "__enter__")
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -60,6 +59,9 @@ class Exchange(Protocol):
 
     def bury(self) -> None:
         """Close the connection: its thread was written off, and has come back."""
+
+    def leave(self) -> None:
+        """Close the connection's descriptors in a process that the app forked."""
 
     def detach(self) -> None:
         """Set ``detached``."""
@@ -123,7 +125,7 @@ class Calls(Generic[E]):
 
     def leave(self) -> None:
         """End this thread's call; raise RequestTimeout if it was written off."""
-        me = threading.get_ident()
+        me = get_ident()
         self._running.pop(me, None)
         if me in self.written_off:
             raise RequestTimeout

@@ -6,8 +6,7 @@ away. Bounded: the kind learnt longest ago makes room.
 
 from __future__ import annotations
 
-import threading
-
+from wsgiserve.server.system import Lock
 from wsgiserve.server.threads.calls import Request
 
 CREDIT = 8  # so many fast calls in a row make a slow kind fast again
@@ -19,7 +18,7 @@ class Forecast:
 
     def __init__(self) -> None:
         self.credits: dict[str, int] = {}  # looked at without the lock: a stale answer costs little
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def expects_slow(self, request: Request) -> bool:
         """Tell whether a call for this request is likely to be slow."""

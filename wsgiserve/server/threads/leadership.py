@@ -36,13 +36,12 @@ from __future__ import annotations
 import logging
 import math
 import queue
-import threading
-import time
 from collections.abc import Callable
 from typing import Generic, Literal, Protocol
 
 from wsgiserve.server.errors import RequestTimeout
 from wsgiserve.server.refusals import report
+from wsgiserve.server.system import Empty, Lock, SimpleQueue, get_ident, monotonic, sleep, start_thread
 from wsgiserve.server.threads.alarm import TICK, Alarm
 from wsgiserve.server.threads.calls import Calls, E
 from wsgiserve.server.threads.forecast import Forecast
@@ -92,13 +91,13 @@ class Leadership(Generic[E]):
         self.owner = owner
         self.cap = self._full_cap = cap
         self._turn = turn
-        self.lock = threading.Lock()  # the loop lock
+        self.lock = Lock()  # the loop lock
         self.forecast = Forecast()
         self.alarm = Alarm()  # wakes the sentinel
-        self.stopped = threading.Event()
-        self._begun = threading.Event()
+        self.stopped = False
+        self._begun: queue.SimpleQueue[None] = SimpleQueue()
         # guarded by the mutex
-        self.mutex = threading.Lock()
+        self.mutex = Lock()
         self.inline: E | None = None  # the leader's call in progress
         self._leader = 0  # its thread
         self.calls: Calls[E] = calls or Calls()  # on other threads
@@ -108,7 +107,7 @@ class Leadership(Generic[E]):
         self.vacant = False  # nobody leads, and there may be no thread to promote
         self.queue: Queue[E] = Queue(max_queue, queue_timeout)  # for a slot
         # work for followers; None: lead
-        self._mailbox: queue.SimpleQueue[E | None] = queue.SimpleQueue()
+        self._mailbox: queue.SimpleQueue[E | None] = SimpleQueue()
 
     # -- the leader
 
@@ -120,7 +119,7 @@ class Leadership(Generic[E]):
             with self.mutex:
                 if self.inline is not None:
                     self._depose(self.inline)
-                self._leader = threading.get_ident()
+                self._leader = get_ident()
             role = self._take_turns()
         if role == "over":
             self._send_home()
@@ -134,7 +133,7 @@ class Leadership(Generic[E]):
                     return role
             except Exception:  # noqa: BLE001 - the lock is held: a bug must not leave us without a leader
                 report("the event loop failed and goes on")
-                time.sleep(TICK)
+                sleep(TICK)
 
     def serve(self, exchange: E) -> Role:
         """Run an exchange for the leader, on its own thread or, where it must not wait, on a follower's."""
@@ -203,7 +202,7 @@ class Leadership(Generic[E]):
     def shed_overdue(self) -> list[E]:
         """Shed requests that have waited for too long; their connections are the leader's to go on with."""
         with self.mutex:
-            overdue = self.queue.take_until(time.monotonic())
+            overdue = self.queue.take_until(monotonic())
         for exchange in overdue:
             if not exchange.client_has_left():
                 self._shed(exchange, "the request waited for the application for too long")
@@ -251,30 +250,37 @@ class Leadership(Generic[E]):
 
     def start(self) -> None:
         """Start the first leader, which waits for ``begin``; RuntimeError if the system refuses a thread."""
-        threading.Thread(target=self._lead_first, name="wsgiserve", daemon=True).start()
+        start_thread(self._lead_first, name="wsgiserve")
 
     def _lead_first(self) -> None:
-        self._begun.wait()
-        if not self.stopped.is_set():
+        self._begun.get()
+        if not self.stopped:
             self._follow(None)
 
     def begin(self) -> None:
         """Let the first leader lead."""
-        self._begun.set()
+        self._begun.put(None)
 
     def abandon(self) -> None:
         """End the first leader, which has not begun."""
-        self.stopped.set()
-        self._begun.set()
+        self.stopped = True
+        self._begun.put(None)
 
     def _send_home(self) -> None:
         """The loop is over: end the followers and the sentinel."""
-        self.stopped.set()
+        self.stopped = True
         self.alarm.ring()
         with self.mutex:
             idle, self.idle = self.idle, 0
         for _ in range(idle):
             self._mailbox.put(None)
+
+    def leave(self) -> None:
+        """Let nobody lead in a process that the app forked; take no lock, as a thread may have held it."""
+        self.stopped = True
+        self.alarm.ring()
+        for call in list(self.calls.written_off.values()):
+            call.exchange.leave()
 
     def detach(self, exchange: E) -> None:
         """Depose an exchange that is about to wait for its client; called on its own thread."""
@@ -316,7 +322,7 @@ class Leadership(Generic[E]):
             self._do_without(task)
 
     def _start_thread(self, task: E | None) -> None:
-        threading.Thread(target=self._follow, args=(task,), name="wsgiserve", daemon=True).start()
+        start_thread(self._follow, task, name="wsgiserve")
 
     def _do_without(self, task: E | None) -> None:
         """The system refuses another thread: live with those there are."""
@@ -346,7 +352,7 @@ class Leadership(Generic[E]):
     def _bury(self) -> None:
         """Close the connection that was kept for this thread: it was written off, and has come back."""
         with self.mutex:
-            call = self.calls.written_off.get(threading.get_ident())
+            call = self.calls.written_off.get(get_ident())
         if call is not None:
             call.exchange.bury()
             with self.mutex:
@@ -362,24 +368,24 @@ class Leadership(Generic[E]):
                     self.lead()
             else:
                 self._finish(task, run=True)
-            if self.stopped.is_set():
+            if self.stopped:
                 return
             try:
                 task = self._park()
-            except queue.Empty:
+            except Empty:
                 return
 
     def _park(self) -> E | None:
         with self.mutex:
-            if self.stopped.is_set():
-                raise queue.Empty
+            if self.stopped:
+                raise Empty
             if self.vacant and not self.lock.locked():
                 return None
             self.idle += 1
         while True:
             try:
                 return self._mailbox.get(timeout=self.idle_seconds)
-            except queue.Empty:
+            except Empty:
                 with self.mutex:
                     if self.idle:  # Nobody counts on us: retire.
                         self.idle -= 1
@@ -391,12 +397,12 @@ class Leadership(Generic[E]):
         while task is not None:
             if run:
                 self._enter(task)
-                started = time.monotonic()
+                started = monotonic()
                 try:
                     task.run()
                 except Exception:  # noqa: BLE001 - as in `call`
                     self._cut(task)
-                self.forecast.learn(task.request, slow=time.monotonic() - started > SLOW)
+                self.forecast.learn(task.request, slow=monotonic() - started > SLOW)
             run = True
             with self.mutex:
                 self.calls.leave()
@@ -406,7 +412,7 @@ class Leadership(Generic[E]):
 
     def _enter(self, exchange: E) -> None:
         with self.mutex:
-            earlier = self.calls.enter(exchange, threading.get_ident())
+            earlier = self.calls.enter(exchange, get_ident())
         if earlier and self.alarm.asleep:
             self.alarm.ring()
 

@@ -8,10 +8,10 @@ after the calls on other threads, when one of them is to be logged or written of
 from __future__ import annotations
 
 import math
-import time
 from typing import Generic
 
 from wsgiserve.server.refusals import report
+from wsgiserve.server.system import monotonic
 from wsgiserve.server.threads.alarm import TICK, Alarm
 from wsgiserve.server.threads.calls import E
 from wsgiserve.server.threads.leadership import Leadership
@@ -34,7 +34,7 @@ class Sentinel(Generic[E]):
         leadership = self._leadership
         seen: object | None = None
         calm = 0
-        while not leadership.stopped.is_set() and (now := time.monotonic()) < self._give_up_at:
+        while not leadership.stopped and (now := monotonic()) < self._give_up_at:
             if now >= leadership.calls.due:
                 self._look_after_calls()
             call = leadership.inline
@@ -69,8 +69,8 @@ class Sentinel(Generic[E]):
         self._alarm.fall_asleep()
         self._alarm.sleep(TICK)  # A call that began before it could see us asleep can be seen a tick later.
         # The alarm may have ended this sleep: look at its reasons here too.
-        calm = leadership.inline is None and not leadership.vacant and not leadership.stopped.is_set()
+        calm = leadership.inline is None and not leadership.vacant and not leadership.stopped
         if calm and self._alarm.asleep:
             until = min(self._give_up_at, leadership.calls.due)
-            self._alarm.sleep(max(0.0, until - time.monotonic()) if until < math.inf else None)
+            self._alarm.sleep(max(0.0, until - monotonic()) if until < math.inf else None)
         self._alarm.wake_up()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from time import monotonic
 from typing import Generic
 
 from wsgiserve.server.refusals import ShortageLog
+from wsgiserve.server.system import monotonic
 from wsgiserve.server.threads.calls import E
 
 

@@ -1,0 +1,63 @@
+"""Parts of Python's library that the server took before the app could replace them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.server.client import SECONDS
+from wsgiserve.server import system
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_thread_runs_and_can_be_waited_for(monkeypatch, is_replaced):
+    if is_replaced:
+        monkeypatch.setattr(threading, "Lock", None)  # as gevent and eventlet replace it
+        monkeypatch.setattr(threading, "Thread", None)
+    go_on, idents = system.SimpleQueue(), []
+
+    def run(word):
+        heard = go_on.get(timeout=SECONDS)
+        idents.append((word, system.get_ident(), heard))
+
+    join = system.start_thread(run, "word", name="named")
+    join(0.01)
+    assert idents == []
+    go_on.put("go on")
+    join(SECONDS)
+    ((word, ident, heard),) = idents
+    assert (word, heard) == ("word", "go on")
+    assert ident != system.get_ident()
+
+
+def test_a_thread_has_its_name_and_keeps_no_process():
+    threads = []
+    system.start_thread(lambda: threads.append(threading.current_thread()), name="named")(SECONDS)
+    assert (threads[0].name, threads[0].daemon) == ("named", True)
+
+
+def test_sockets_are_real_though_the_app_replaced_the_class(monkeypatch):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+    ):
+        monkeypatch.setattr(socket, "socket", None)
+        accepted, address = system.accept(listener)
+        one, other = system.socketpair()
+        with accepted, one, other:
+            assert type(accepted) is type(one) is type(other) is system.Socket
+            assert address == client.getsockname()
+            client.sendall(b"x")
+            one.sendall(b"y")
+            assert (accepted.recv(1), other.recv(1)) == (b"x", b"y")
+
+
+def test_the_clocks_go_on_though_the_app_stopped_those_of_python(monkeypatch):
+    monotonic, wall_clock = time.monotonic(), time.time()
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert 0 <= system.monotonic() - monotonic < SECONDS
+    assert abs(system.wall_clock() - wall_clock) < SECONDS

@@ -1,0 +1,136 @@
+"""Options of other servers, each with what to write here: people type what they know.
+
+The tables have no name that is ours. ``COMMAND`` has the options of gunicorn, uvicorn and ``flask run``,
+``FILES`` those of ``python -m http.server`` and of our own command, ``PYTHON`` the arguments of ``run`` in
+Flask, Bottle and uvicorn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_BIND = "write --bind HOST:PORT"
+_DEV = "write --dev"
+_TLS = "TLS is not supported; put a proxy such as Caddy or nginx in front"
+_THREADS = "one kind of worker takes slow and fast requests alike; --threads bounds its calls"
+_LOG = "the log goes to standard error; let the app configure logging, or the shell redirect it"
+_ACCESS_LOG = "the access log goes to standard output in one format; --no-access-log turns it off"
+_FORWARDED = "forwarded fields are left to the app; wrap it in werkzeug's ProxyFix"
+_SERVICE = "let a service manager such as systemd do that"
+_NO_FILE = "there is no configuration file; each option can be an environment variable, WSGISERVE_NAME"
+_FOLDER = "start it in that folder, or set PYTHONPATH"
+_WSGI_ONLY = "this is for ASGI; an ASGI app needs a server such as uvicorn"
+_FIXED = "there is no such choice here; leave it out"
+_CODE = "write it in the app's code; there are no hooks and no settings for it here"
+
+COMMAND: Mapping[str, str] = {
+    **dict.fromkeys(["-b", "--host", "--port"], _BIND),
+    "--uds": "write --bind unix:PATH",
+    "--fd": "write --bind fd://N",
+    "-p": "write --bind HOST:PORT for a port, --pid-file PATH for a pid file",
+    "--pid": "write --pid-file PATH",
+    "--pidfile": "write --pid-file PATH",
+    "-w": "write --workers N",
+    "--processes": "write --workers N",
+    "--with-threads": "write --threads N",
+    "--without-threads": "write --threads 1",
+    **dict.fromkeys(["-k", "--worker-class", "--threaded"], _THREADS),
+    "--worker-connections": "write --max-connections N",
+    "-t": "write --request-timeout SECONDS",
+    "--timeout": "write --request-timeout SECONDS",
+    "--timeout-keep-alive": "write --keep-alive SECONDS",
+    "--keepalive": "write --keep-alive SECONDS",
+    "--timeout-graceful-shutdown": "write --graceful-timeout SECONDS",
+    "--timeout-worker-healthcheck": _FIXED,
+    "--limit-concurrency": "write --threads N and --max-queue N",
+    "--limit-max-requests": "write --max-requests N",
+    "--limit-max-requests-jitter": "--max-requests spreads the ends by itself",
+    "--max-requests-jitter": "--max-requests spreads the ends by itself",
+    "--limit-request-line": "write --max-line BYTES",
+    "--limit-request-fields": "write --max-fields N",
+    "--limit-request-field_size": "write --max-head BYTES",
+    "--h11-max-incomplete-event-size": "write --max-head BYTES",
+    "--max-size": "write --max-body BYTES",
+    **dict.fromkeys(["--reload", "--debug", "--debugger", "--no-debug", "--no-debugger"], _DEV),
+    **dict.fromkeys(["--reload-dir", "--reload-include", "--reload-exclude", "--reload-engine"], _DEV),
+    **dict.fromkeys(["--reload-extra-file", "--reload-delay", "--extra-files", "--exclude-patterns"], _DEV),
+    **dict.fromkeys(["--no-reload", "--spew", "--check-config", "--print-config"], _FIXED),
+    **dict.fromkeys(["--certfile", "--keyfile", "--ca-certs", "--cert-reqs", "--ciphers"], _TLS),
+    **dict.fromkeys(
+        ["--ssl-version", "--ssl-keyfile", "--ssl-certfile", "--ssl-ca-certs", "--ssl-ciphers"], _TLS
+    ),
+    **dict.fromkeys(["--ssl-keyfile-password", "--ssl-cert-reqs", "--cert", "--key"], _TLS),
+    **dict.fromkeys(["--do-handshake-on-connect", "--suppress-ragged-eofs"], _TLS),
+    **dict.fromkeys(["-D", "--daemon", "--user", "--group", "-u", "-g", "--umask", "-m"], _SERVICE),
+    **dict.fromkeys(["--initgroups", "--worker-tmp-dir", "--tmp-upload-dir"], _SERVICE),
+    **dict.fromkeys(["-n", "--name", "--proc-name", "-R", "--enable-stdio-inheritance"], _FIXED),
+    **dict.fromkeys(["-c", "--config", "--env-file", "-e", "--env"], _NO_FILE),
+    **dict.fromkeys(["--chdir", "--pythonpath", "--app-dir", "--paste"], _FOLDER),
+    **dict.fromkeys(
+        ["--log-level", "--log-file", "--error-logfile", "--log-config", "--log-config-dict"], _LOG
+    ),
+    **dict.fromkeys(["--log-config-json", "--capture-output", "--logger-class", "--log-syslog"], _LOG),
+    **dict.fromkeys(
+        ["--log-syslog-to", "--use-colors", "--no-use-colors", "--disable-redirect-access-to-syslog"], _LOG
+    ),
+    **dict.fromkeys(["--access-logfile", "--access-logformat", "--access-log-format"], _ACCESS_LOG),
+    **dict.fromkeys(["--statsd-host", "--statsd-prefix", "--dogstatsd-tags"], _CODE),
+    **dict.fromkeys(
+        ["--forwarded-allow-ips", "--proxy-headers", "--no-proxy-headers", "--forwarder-headers"], _FORWARDED
+    ),
+    **dict.fromkeys(["--proxy-protocol", "--proxy-allow-from", "--secure-scheme-headers"], _FORWARDED),
+    "--root-path": "let the proxy pass the whole path, or mount the app: app.mount('/prefix', inner)",
+    "--preload-app": "write --preload",
+    "--reuse-port": "the workers share one socket; leave it out",
+    "--no-sendfile": _FIXED,
+    "--strip-header-spaces": _FIXED,
+    "--permit-obsolete-folding": _FIXED,
+    **dict.fromkeys(
+        ["--header", "--date-header", "--no-date-header", "--server-header", "--no-server-header"], _CODE
+    ),
+    "--factory": 'call the factory in the target: "module:create_app()"',
+    **dict.fromkeys(["--loop", "--http", "--ws", "--lifespan", "--interface", "--ws-max-size"], _WSGI_ONLY),
+    **dict.fromkeys(["--ws-ping-interval", "--ws-ping-timeout", "--ws-max-queue"], _WSGI_ONLY),
+    "-A": "name the app as the argument: wsgiserve module:name",
+    "--app": "name the app as the argument: wsgiserve module:name",
+    "-d": "to serve a folder, write wsgiserve files -d DIR",
+    "--directory": "to serve a folder, write wsgiserve files --directory DIR",
+    "--cgi": "there is no CGI; write a view",
+}
+
+FILES: Mapping[str, str] = {
+    "--port": "write wsgiserve files PORT",
+    "--host": "write --bind ADDR",
+    "--max-body": "write --max-size SIZE",
+    "--cgi": "there is no CGI; write an App with a view",
+    **dict.fromkeys(["--tls-cert", "--tls-key", "--tls-password-file"], _TLS),
+    **dict.fromkeys(["--certfile", "--keyfile", "--cert", "--key"], _TLS),
+    **dict.fromkeys(
+        ["-w", "--workers", "--preload", "--max-requests", "--pid-file"], "files are served by one process"
+    ),
+    **dict.fromkeys(["--dev", "--reload", "--debug"], "files are read anew for each request; leave it out"),
+    **dict.fromkeys(["--daemon", "-D"], _SERVICE),
+}
+
+PYTHON: Mapping[str, str] = {
+    **dict.fromkeys(["host", "port"], 'write bind="HOST:PORT"'),
+    "uds": 'write bind="unix:PATH"',
+    "fd": 'write bind="fd://N"',
+    "debug": "write App(debug=True), or run wsgiserve --dev MODULE:NAME",
+    **dict.fromkeys(
+        ["use_debugger", "use_evalex"], "write App(debug=True), or run wsgiserve --dev MODULE:NAME"
+    ),
+    **dict.fromkeys(["reload", "use_reloader", "reloader", "extra_files"], "run wsgiserve --dev MODULE:NAME"),
+    **dict.fromkeys(["reload_dirs", "reloader_type", "exclude_patterns"], "run wsgiserve --dev MODULE:NAME"),
+    "processes": "run wsgiserve --workers N MODULE:NAME",
+    "threaded": "calls run on threads as they need; threads=N bounds them",
+    **dict.fromkeys(["ssl_context", "ssl_keyfile", "ssl_certfile", "certfile", "keyfile"], _TLS),
+    **dict.fromkeys(["server", "request_handler", "loop", "http", "interface"], _FIXED),
+    **dict.fromkeys(["quiet", "access_log_format"], "write access_log=False"),
+    **dict.fromkeys(["log_level", "log_config"], _LOG),
+    "load_dotenv": _FIXED,
+    "timeout": "write request_timeout=SECONDS",
+    "timeout_keep_alive": "write keep_alive=SECONDS",
+    "limit_concurrency": "write threads=N and max_queue=N",
+    **dict.fromkeys(["proxy_headers", "forwarded_allow_ips"], _FORWARDED),
+}

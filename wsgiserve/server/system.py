@@ -1,0 +1,104 @@
+"""What the server takes from the system, before the app can change it.
+
+An app may replace parts of Python's library when it is imported. gevent and eventlet put their own threads,
+locks, sockets and polls there, which stand still while a thread of ours waits; freezegun stops the clock. The
+server runs on the real ones: its modules take them from here and never from the library at run time. If a
+program was patched before it imported us, the originals are those that gevent or eventlet has kept.
+
+Methods of the library that look up such a name themselves (``socket.accept``, ``Thread.start``) have a
+function here in their place.
+"""
+
+from __future__ import annotations
+
+import importlib
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+
+def _original(module: str, name: str) -> Any:
+    """Return what Python has by this name in a module; AttributeError if it has nothing."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched(module):
+        return gevent.get_original(module, name)
+    if eventlet is not None and eventlet.already_patched:
+        return getattr(eventlet.original(module), name)
+    return getattr(importlib.import_module(module), name)
+
+
+def _optional(module: str, name: str) -> Any:
+    """Return an original, or None where the system lacks it."""
+    try:
+        return _original(module, name)
+    except AttributeError:
+        return None
+
+
+# threads
+Lock = _original("_thread", "allocate_lock")
+get_ident: Callable[[], int] = _original("_thread", "get_ident")
+_start_new_thread = _original("_thread", "start_new_thread")
+SimpleQueue = _original("_queue", "SimpleQueue")
+Empty: type[Exception] = _original("_queue", "Empty")
+sleep: Callable[[float], None] = _original("time", "sleep")
+
+# processes; None on Windows
+fork: Callable[[], int] = _optional("os", "fork")
+waitpid: Callable[[int, int], tuple[int, int]] = _optional("os", "waitpid")
+
+# sockets
+Socket: type[socket.socket] = _original("socket", "socket")
+_socketpair = _optional("_socket", "socketpair")
+epoll = _optional("select", "epoll")
+poll = _optional("select", "poll")
+
+# The clocks, behind a ``partial``: freezegun looks through all modules for the functions themselves.
+if hasattr(time, "CLOCK_BOOTTIME"):  # Linux, where this clock is that of ``time.monotonic``.
+    monotonic: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+    wall_clock: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_REALTIME)
+else:
+    monotonic, wall_clock = partial(time.monotonic), partial(time.time)
+
+
+def start_thread(target: Callable[..., object], *args: object, name: str) -> Callable[[float | None], object]:
+    """Start a daemon thread; return a function that waits for its end, so many seconds or for ever.
+
+    RuntimeError if the system refuses another thread.
+    """
+    if threading.Lock is Lock:
+        thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+        thread.start()
+        return thread.join
+    running = Lock()  # ``Thread`` would start a greenlet.
+    running.acquire()
+
+    def run() -> None:
+        try:
+            target(*args)
+        finally:
+            running.release()
+
+    def wait(seconds: float | None) -> object:
+        return running.acquire(timeout=-1 if seconds is None else seconds)
+
+    _start_new_thread(run, ())
+    return wait
+
+
+def socketpair() -> tuple[socket.socket, socket.socket]:
+    """Return two sockets that are connected to each other."""
+    if _socketpair is None:  # Windows
+        return socket.socketpair()
+    one, other = (Socket(fileno=raw.detach()) for raw in _socketpair())
+    return one, other
+
+
+def accept(listener: socket.socket) -> tuple[socket.socket, Any]:
+    """Accept a connection from a listening socket: (socket, address of the client)."""
+    descriptor, address = listener._accept()  # type: ignore[attr-defined]  # as ``socket.accept`` does
+    return Socket(listener.family, listener.type, listener.proto, fileno=descriptor), address
