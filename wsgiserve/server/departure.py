@@ -7,15 +7,17 @@ All of this is the app's code, and may hang. It must not keep a process that ser
 
 Either way the exit code is that of serving. A thread of ours waits for the time and for signals, since the
 main thread may be in a library that returns for no signal. Python stops that thread when it begins to take
-itself apart; from then on the signal handler ends the process.
+itself apart; from then on the signal handler ends the process, until the app's exit handlers have run.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Sequence
 
 from wsgiserve.server import console
@@ -25,9 +27,12 @@ from wsgiserve.server.system import get_ident, monotonic, socketpair, start_thre
 QUIET_SECONDS = 1.0  # before the line about what keeps the process
 LEAVE_SECONDS = 4.0
 HURRY_SECONDS = 1.0  # in place of both, after a second signal
+LAST_SECONDS = 0.25  # for a process that was about to end by itself, unless the signal comes again
 FLUSH_SECONDS = 0.5  # for the app's last output
 
 _CANCELLED = 0  # no signal has this number
+
+_departures: weakref.WeakSet[Departure] = weakref.WeakSet()
 
 
 class Departure:
@@ -41,6 +46,7 @@ class Departure:
         self._cancelled = False
         self._heard, self._bell = socketpair()
         self._bell.setblocking(False)
+        _departures.add(self)
 
     def hurry(self) -> None:
         """End the process at once, or as soon as it has served; from any thread and in a signal handler."""
@@ -61,8 +67,6 @@ class Departure:
         self._woke_before, self._began = before, True
         for number in self._numbers:
             signal.signal(number, self._on_signal)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._stop_hearing)
         try:
             start_thread(self._watch, max(until, monotonic()), hurried, name="wsgiserve-departure")
         except RuntimeError:  # The system refuses a thread.
@@ -79,6 +83,17 @@ class Departure:
     def _close(self) -> None:
         self._heard.close()
         self._bell.close()
+
+    def leave(self) -> None:
+        """Let go of it in a process that the app forked, which has an end of its own."""
+        self._stop_hearing()
+        self._close()
+
+    def ignore_signals(self) -> None:
+        """Let the exit code stand: Python is about to give the signals their default meaning."""
+        if self._began:
+            for number in self._numbers:
+                signal.signal(number, signal.SIG_IGN)
 
     def _stop_hearing(self) -> None:
         if self._began:
@@ -108,6 +123,8 @@ class Departure:
                 f"process {os.getpid()} should have ended, but {self._obstacle()}; it ends in {left:g} s"
             )
             self._wait(until + LEAVE_SECONDS)
+        if not self._cancelled:
+            self._wait(monotonic() + LAST_SECONDS)
         if self._cancelled:
             self._close()
             return
@@ -145,3 +162,18 @@ class Departure:
         """Tell where the main thread is; "" if no Python code runs there."""
         frame = sys._current_frames().get(self._main)
         return f", at {frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+
+
+def _leave_in_child() -> None:
+    for departure in list(_departures):
+        departure.leave()
+
+
+def _ignore_signals() -> None:
+    for departure in list(_departures):
+        departure.ignore_signals()
+
+
+atexit.register(_ignore_signals)  # Before the app registers anything, so after all of that.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_in_child)
