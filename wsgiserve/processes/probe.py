@@ -101,7 +101,8 @@ def _answer(app: WSGIApplication, config: Config, sock: socket.socket) -> None:
     url = urlsplit(config.probe)
     https = url.scheme == "https"
     port = url.port or (443 if https else 80)
-    connection = open_connection(sock, url.hostname or "localhost", port, ("127.0.0.1", 0), config, receiver)
+    host, peer = url.hostname or "localhost", ("127.0.0.1", 0)
+    connection = open_connection(sock, gateway.environ, host, port, peer, config, receiver)
     connection.layer["wsgi.url_scheme"] = url.scheme or "http"
     if https:
         connection.layer["HTTPS"] = "on"

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.fields import FieldBlock, read_fields
+from wsgiserve.protocol.fields import Meaning, read_trailers
 from wsgiserve.protocol.limits import Limits
 
 MAX_CHUNK_LINE = 4096
@@ -139,7 +139,7 @@ class ChunkedReader:
 
     def _trailer_line(self, line: bytes) -> None:
         if line == b"\r\n":
-            self.trailers = read_fields(bytes(self._trailer_lines), self.max_fields)
+            self.trailers = read_trailers(bytes(self._trailer_lines), self.max_fields)
             self.done = True
             return
         self._trailer_lines += line
@@ -147,10 +147,10 @@ class ChunkedReader:
             raise RemoteProtocolError(431, f"more than {MAX_TRAILERS} bytes of trailer fields")
 
 
-def body_reader(block: FieldBlock, limits: Limits) -> BodyReader | None:
+def body_reader(meaning: Meaning, limits: Limits) -> BodyReader | None:
     """Make the reader that the fields of a head announce, None where no body follows (RFC 9112 §6.3)."""
-    if block.chunked:
+    if meaning.chunked:
         return ChunkedReader(max_body=limits.max_body, max_fields=limits.max_fields)
-    if block.content_length:
-        return LengthReader(block.content_length)
+    if meaning.content_length:
+        return LengthReader(meaning.content_length)
     return None

@@ -56,12 +56,9 @@ class Exchange(Response):
     def run(self) -> None:
         """Call the app and send its answer; the connection is left ready for the next request."""
         request = self.request
-        block, connection = request.block, self.connection
-        # As in ``layer``, without the call.
-        layer = connection.block_layer if block is connection.last_block else self.layer()
-        environ = request_environ(layer, request)
+        environ = request_environ(self.connection.layer, request)
         try:
-            if block.has_body:
+            if request.meaning.has_body:
                 self._open_body(environ)
             result = self.gateway.app(environ, self.start_response)
             if type(result) is list or type(result) is tuple:
@@ -136,7 +133,7 @@ class Exchange(Response):
             return
         body = connection.receiver.take_body()
         environ["wsgi.input"] = io.BytesIO(body)
-        if self.request.block.chunked:
+        if self.request.meaning.chunked:
             environ["CONTENT_LENGTH"] = str(len(body))
             del environ["HTTP_TRANSFER_ENCODING"]
 
@@ -254,7 +251,7 @@ class Exchange(Response):
         self.logged = True  # A call may be given up just as it ends.
         request, status, last_size, text = connection.logged
         if request is not self.request or size != last_size or status != self.status:
-            text = line_text(self.request, self.layer(), self.status, size)
+            text = line_text(self.request, self.status, size)
             connection.remember_line(self.request, self.status, size, text)
         log.add(connection.peer, self.user, text, self.started)
 
