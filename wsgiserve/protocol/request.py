@@ -148,7 +148,9 @@ class RequestReader:
             self.method = head.method
             self._empty_lines = 0
             return head
-        if data:
+        if not self.buffer and not self.failed:
+            self.buffer = data
+        elif data:
             self.receive_data(data)
         buffer = self.buffer
         if not buffer:
@@ -245,9 +247,9 @@ class RequestReader:
                 raise RemoteProtocolError(400, "an HTTP/1.1 request without a Host field")
             if head.authority is not None:
                 raise RemoteProtocolError(400, "an empty Host field, though the target has an authority")
-        max_body = self.limits.max_body
-        if max_body and (meaning.content_length or 0) > max_body:
-            raise RemoteProtocolError(413, f"a body of more than {max_body} bytes (max_body)")
+        length = meaning.content_length
+        if length and length > self.limits.max_body > 0:
+            raise RemoteProtocolError(413, f"a body of more than {self.limits.max_body} bytes (max_body)")
 
 
 def read_request_line(line: bytes) -> RequestLine:
