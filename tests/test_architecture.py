@@ -53,7 +53,8 @@ MAY_IMPORT = {
     },
     f"{SERVER}.server": {
         "wsgiserve.config",
-        *(f"{SERVER}.{name}" for name in ("http", "lifespan", "loop", "scoreboard", "shutdown", "snapshot")),
+        *(f"{SERVER}.{name}" for name in ("errors", "http", "lifespan", "loop", "scoreboard", "shutdown")),
+        f"{SERVER}.snapshot",
         f"{SERVER}.sockets",
     },
     f"{SERVER}.console": {"wsgiserve.config", f"{SERVER}.errors", f"{SERVER}.sockets"},

@@ -79,6 +79,14 @@ def test_a_number_is_finite_and_not_too_small(value):
     assert wrong(keep_alive=value) == ("keep_alive", f"{value!r} is not a number of at least 0")
 
 
+def test_a_time_that_no_clock_can_hold_is_refused():
+    assert wrong(keep_alive=1e10) == (
+        "keep_alive",
+        "10000000000.0 is longer than 1e+09 seconds, which is 31 years",
+    )
+    assert make_config(keep_alive=1e9).keep_alive == 1e9
+
+
 @pytest.mark.parametrize("value", [0, 5, 2.5])
 def test_numbers_of_seconds_may_be_whole(value):
     assert make_config(keep_alive=value).keep_alive == value

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 
 import pytest
 
-from wsgiserve.processes.channel import Channel
+from wsgiserve.processes.channel import BufferedChannel, Channel
 
 # Threads of other tests may be about to end; the forked children here run a few lines only.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -81,7 +82,7 @@ def test_the_rest_does_not_wait_for_an_end_that_is_open(ends):
 def test_a_descriptor_comes_with_its_message(ends):
     ours, theirs = ends
     reader, writer = os.pipe()
-    ours.send(writer, order="fork", number=7)
+    ours.pass_on(writer, order="fork", number=7)
     os.close(writer)
     messages, (descriptor,) = theirs.receive_with_descriptors()
     assert messages == [{"order": "fork", "number": 7}]
@@ -124,3 +125,52 @@ def test_a_default_timeout_of_the_app_ends_no_wait():
     assert ours.wait() == {"event": "late"}
     ours.close()
     theirs.close()
+
+
+def test_the_supervisor_s_end_keeps_what_there_is_no_room_for():
+    left, right = socket.socketpair()
+    ours, theirs = BufferedChannel(left), Channel(right)
+    count = 0
+    while not ours.is_behind:
+        assert ours.send(number=count)
+        count += 1
+    assert ours.send(number=count)
+    heard = []
+    while len(heard) <= count:
+        heard.append(theirs.wait())
+        assert ours.flush()
+    assert heard == [{"number": number} for number in range(count + 1)]
+    assert not ours.is_behind
+    theirs.close()
+    assert not ours.send(number=0)
+    assert not ours.is_behind, "nobody will read it"
+    ours.close()
+
+
+def test_a_message_that_may_be_left_out_never_waits(ends):
+    ours, theirs = ends
+    for _ in range(2000):
+        theirs.send_if_room(event="turns")
+    heard = ours.receive()
+    assert 0 < len(heard) <= 2000
+    assert {message["event"] for message in heard} == {"turns"}
+    ours.close()
+    theirs.send_if_room(event="turns")
+
+
+def test_lines_that_are_no_messages_are_dropped(ends):
+    ours, theirs = ends
+    theirs.sock.sendall(b'print\n\xff\n[1]\n{"event": "ready"}\n7\n')
+    assert ours.receive() == [{"event": "ready"}]
+
+
+def test_a_descriptor_for_which_there_is_no_room_is_missing(ends):
+    ours, theirs = ends
+    with open(os.devnull) as file:
+        ours.pass_on(file.fileno(), order="fork", number=7)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        assert theirs.receive_with_descriptors() == ([{"order": "fork", "number": 7}], [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -306,3 +306,73 @@ def test_adopted_workers_retire_behind_the_new():
     assert fleet.plan(1.0) == [("serve", new)]
     fleet.serving(new, 1.0)
     assert fleet.plan(1.0) == [("retire", old)]
+
+
+# -- rule 1: confirmed only while it lives
+
+
+def test_a_candidate_that_dies_when_it_is_called_is_given_up(serving):
+    serving.obedient = False
+    serving.reload()
+    assert serving.ready(3, 4) == "serve 3 4"
+    assert serving.gone(3) == "retire 4", "it may accept connections already"
+    assert serving.fleet.generation == 1
+    status = serving.fleet.status()
+    assert (status["state"], status["outcome"]) == ("serving", "failed")
+    assert status["reason"] == "wsgiserve: worker 3 was killed by SIGKILL before it served"
+    assert serving.states() == {1: "serving", 2: "serving", 4: "retiring"}
+
+
+def test_a_candidate_of_which_one_serves_and_dies_before_the_others_is_given_up(serving):
+    serving.obedient = False
+    serving.reload()
+    serving.ready(3, 4)
+    serving.fleet.serving(serving.worker(3), serving.now)
+    assert serving.gone(3) == "retire 4"
+    assert serving.fleet.status()["outcome"] == "failed"
+
+
+def test_workers_of_a_given_up_candidate_that_serve_retire(serving):
+    serving.obedient = False
+    serving.reload()
+    serving.ready(3, 4)
+    serving.fleet.serving(serving.worker(3), serving.now)
+    assert serving.gone(4) == "retire 3"
+    assert serving.states() == {1: "serving", 2: "serving", 3: "retiring"}
+
+
+def test_a_first_generation_that_dies_when_it_is_called_is_the_end():
+    case = Case()
+    case.obedient = False
+    case.plan()
+    assert case.ready(1, 2) == "serve 1 2"
+    assert case.gone(1) == "stop 2"
+    assert case.fleet.hopeless
+
+
+def test_old_workers_are_not_told_to_go_while_the_new_ones_die(serving):
+    serving.reload()
+    assert serving.ready(3, 4) == "serve 3 4 retire 1"
+    assert serving.gone(3) == ""
+    assert serving.acknowledged(1) == "", "2 serves on"
+    assert serving.after(FIRST_PAUSE) == "start 5"
+    assert serving.ready(5) == "serve 5 retire 2"
+
+
+def test_a_reload_while_the_one_before_is_called_takes_its_place(serving):
+    serving.obedient = False
+    serving.reload()
+    serving.ready(3, 4)
+    assert serving.reload() == "start 5 6 retire 3 4"
+    assert serving.fleet.generation == 1
+    serving.gone(3)
+    serving.gone(4)
+    serving.obedient = True
+    assert serving.ready(5, 6) == "serve 5 6 retire 1"
+
+
+def test_a_kill_that_has_no_effect_is_repeated(serving):
+    serving.reload()
+    serving.ready(3, 4)
+    assert "kill 1" in serving.after(GRACE + KILL_MARGIN + 1)
+    assert "kill 1" in serving.after(KILL_MARGIN)

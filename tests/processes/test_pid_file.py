@@ -65,9 +65,32 @@ def test_a_pid_file_that_cannot_be_written_is_an_error(tmp_path):
         StatusFiles(str(tmp_path / "none" / "pid")).begin()
 
 
-def test_a_status_that_cannot_be_written_is_logged(tmp_path, log):
-    StatusFiles(str(tmp_path / "none" / "pid")).write(STATUS)
-    assert log.messages[0].startswith("cannot write the status: ")
+def test_a_status_that_cannot_be_written_is_logged_once_and_written_when_it_can_be(tmp_path, log):
+    files = StatusFiles(str(tmp_path / "none" / "pid"))
+    files.write(STATUS)
+    files.write(STATUS)
+    assert len(log.messages) == 1
+    assert log.messages[0].startswith("cannot write the status, which is tried again: ")
+    (tmp_path / "none").mkdir()
+    files.write(STATUS)
+    assert read_status(files.path)["state"] == STATUS["state"]
+
+
+def test_a_failed_write_leaves_no_draft(tmp_path):
+    (tmp_path / "pid").mkdir()
+    with pytest.raises(IsADirectoryError):
+        StatusFiles(str(tmp_path / "pid")).begin()
+    assert [path.name for path in tmp_path.iterdir()] == ["pid"]
+
+
+def test_a_check_says_what_begin_would_and_leaves_nothing(tmp_path):
+    StatusFiles(str(tmp_path / "pid")).check()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "pid").mkdir()
+    with pytest.raises(IsADirectoryError):
+        StatusFiles(str(tmp_path / "pid")).check()
+    with pytest.raises(FileNotFoundError):
+        StatusFiles(str(tmp_path / "none" / "pid")).check()
 
 
 def test_the_files_of_a_server_that_has_ended_are_taken_over_silently(path, log, tmp_path):

@@ -1,27 +1,24 @@
-"""The template process of ``--preload``, run by this process."""
+"""The template process of ``--preload``, forked by the test, which is its supervisor."""
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import json
 import os
+import resource
 import signal
 import socket
-import subprocess
 import sys
-import threading
+import traceback
 
 import pytest
 
-from tests.processes.programs import serving
-from tests.server.client import SECONDS, Client, get
-from wsgiserve.processes import signals
+from tests.processes.programs import is_alive, serving
+from tests.server.client import SECONDS, Client, get, wait_until
+from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.preload import be_template
 from wsgiserve.processes.spawn import Birth
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.scoreboard import Scoreboard
-from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.sockets.listener import Listener, inherited
 
 # Threads of other tests may be about to end; the forked children here run a few lines only.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -31,132 +28,161 @@ def app(environ, start_response):
     return []
 
 
+class Template:
+    """A template process and the supervisor's end of its channel.
+
+    A worker that it forks says ``NUMBER PID SOUND`` over its channel, and waits for the end of it.
+    """
+
+    def __init__(self, load, listener):
+        ours, theirs = socket.socketpair()
+        with inherited():
+            self.pid = os.fork()
+        if self.pid == 0:
+            ours.close()
+            self.be(load, listener, theirs)
+        theirs.close()
+        ours.settimeout(SECONDS)
+        self.channel = Channel(ours)
+
+    def be(self, load, listener, theirs):
+        code = 9
+        try:
+            os.chdir(os.path.dirname(__file__))
+            birth = Birth(theirs, [listener], Scoreboard(), is_template=True)
+            worker = be_template(birth, load, lambda: None)
+            if worker is not None:
+                sound = worker.app is load() and not worker.is_template
+                sound = sound and worker.listeners[0].sock.fileno() >= 0
+                worker.sock.sendall(f"{worker.number} {os.getpid()} {sound}".encode())
+                code = worker.sock.recv(1)[0] if sound else 8
+            else:
+                code = 0 if listener.sock.fileno() == -1 else 7
+        except BaseException:  # noqa: BLE001 - nothing may return into the test
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def order(self, number):
+        """Order a worker; return the supervisor's end of its channel."""
+        ours, theirs = socket.socketpair()
+        self.channel.pass_on(theirs.fileno(), order="fork", number=number)
+        theirs.close()
+        ours.settimeout(SECONDS)
+        return ours
+
+    def end(self):
+        """Hang up; return the exit code."""
+        self.channel.close()
+        pid, self.pid = self.pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 @pytest.fixture
-def template(ends, monkeypatch, tmp_path):
-    """Return ``template(load)``: be a template for the orders that were sent; its result."""
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.chdir(tmp_path)
+def template():
+    """Return ``template(load)``: a template process."""
+    templates = []
     listener = Listener(socket.create_server(("127.0.0.1", 0)), "127.0.0.1")
-    birth = Birth(ends[1].sock.dup(), [listener], Scoreboard(), is_template=True)
-    ends[1].close()
-    prepared = []
 
-    def template(load):
-        return be_template(birth, load, lambda: prepared.append("prepared"))
+    def template(load=lambda: app):
+        templates.append(Template(load, listener))
+        return templates[-1]
 
-    template.prepared = prepared
-    template.listener = listener
-    before = {number: signal.getsignal(number) for number in signals.existing()}
     yield template
-    gc.unfreeze()
+    for each in templates:
+        if each.pid:
+            os.kill(each.pid, signal.SIGKILL)
+            each.end()
     listener.close()
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
-def messages(channel):
-    """Return all that the template said, as (event, the rest)."""
-    return [(message.pop("event"), message) for message in channel.rest()]
-
-
-def order_worker(channel, number):
-    """Order a worker; return the supervisor's end of its channel."""
-    ours, theirs = socket.socketpair()
-    channel.send(theirs.fileno(), order="fork", number=number)
-    theirs.close()
-    ours.settimeout(SECONDS)
-    return ours
-
-
-def test_an_app_that_cannot_be_imported_is_told_with_its_reason(template, ends):
+def test_an_app_that_cannot_be_imported_is_told_with_its_reason(template):
     def load():
         raise StartError("their traceback")
 
-    assert template(load) is None
-    assert messages(ends[0]) == [("failed", {"reason": "their traceback"})]
-    assert template.prepared == []
-    assert template.listener.sock.fileno() == -1
+    its = template(load)
+    assert its.channel.wait() == {"event": "failed", "reason": "their traceback"}
+    assert its.channel.wait() is None
+    assert its.end() == 0
 
 
-@pytest.mark.slow
-def test_a_template_ends_with_its_channel(template, ends):
-    ends[0].sock.shutdown(socket.SHUT_WR)
-    assert template(lambda: app) is None
-    assert messages(ends[0]) == [("ready", {})]
-    assert template.prepared == ["prepared"]
-    assert template.listener.sock.fileno() == -1
+def test_a_template_ends_with_its_channel(template):
+    its = template()
+    assert its.channel.wait() == {"event": "ready"}
+    assert its.end() == 0
 
 
-def test_a_forked_worker_has_the_app_and_all_that_it_serves_with(template, ends):
-    with contextlib.ExitStack() as stack:
-        first, second = (stack.enter_context(order_worker(ends[0], number)) for number in (7, 8))
-        ends[0].sock.shutdown(socket.SHUT_WR)
-        child = template(lambda: app)
-        if child is not None:
-            sound = child.app is app and not child.is_template and child.listeners[0].sock.fileno() >= 0
-            child.sock.sendall(f"{child.number} {os.getpid()} {sound}".encode())
-            os._exit(0)
-        said = [first.recv(100).decode().split(), second.recv(100).decode().split()]
-    born = [message for event, message in messages(ends[0]) if event == "born"]
-    assert said == [[str(its["number"]), str(its["pid"]), "True"] for its in born]
-    assert [its["number"] for its in born] == [7, 8]
-    for its in born:
-        with contextlib.suppress(ChildProcessError):  # The template may have reaped it.
-            os.waitpid(its["pid"], 0)
+def test_a_forked_worker_has_the_app_and_all_that_it_serves_with(template):
+    its = template()
+    assert its.channel.wait() == {"event": "ready"}
+    for number in (7, 8):
+        with its.order(number) as sock:
+            said = sock.recv(100).decode().split()
+            born = its.channel.wait()
+            assert born == {"event": "born", "number": number, "pid": int(said[1])}
+            assert said == [str(number), str(born["pid"]), "True"]
+            sock.sendall(bytes([number]))
+            assert its.channel.wait() == {"event": "gone", "number": number, "code": number}
+    assert its.end() == 0
 
 
-# As the supervisor: hang up once the end of the worker was told; print all that was said.
-SUPERVISOR = """
-import socket, sys
-sock = socket.socket(fileno=int(sys.argv[1]))
-said = b""
-while b'"gone"' not in said:
-    said += sock.recv(1000)
-sock.shutdown(socket.SHUT_WR)
-print(said.decode())
-"""
+def test_the_end_of_the_app_s_own_children_is_not_told(template):
+    def load():
+        if os.fork() == 0:
+            os._exit(3)
+        return app
+
+    its = template(load)
+    assert its.channel.wait() == {"event": "ready"}
+    with its.order(7) as sock:
+        assert its.channel.wait()["event"] == "born"
+        sock.recv(100)
+        sock.sendall(b"\0")
+        assert its.channel.wait() == {"event": "gone", "number": 7, "code": 0}
+    assert its.end() == 0
 
 
-@pytest.mark.slow
-def test_the_end_of_a_worker_is_told(template, ends):
-    sock = order_worker(ends[0], 7)
-    ends[0].sock.setblocking(True)
-    descriptor = ends[0].fileno()
-    command = [sys.executable, "-S", "-c", SUPERVISOR, str(descriptor)]
-    supervisor = subprocess.Popen(command, pass_fds=[descriptor], stdout=subprocess.PIPE, text=True)
-    child = template(lambda: app)
-    if child is not None:
-        os._exit(3)
-    sock.close()
-    said = [json.loads(line) for line in supervisor.communicate(timeout=SECONDS)[0].split("\n") if line]
-    pid = said[1]["pid"]
-    assert {"event": "gone", "pid": pid, "code": 3} in said
+def test_a_fork_that_the_system_refuses_is_told(template):
+    def load():
+        os.fork = refuse
+        return app
 
-
-@pytest.mark.slow
-def test_a_fork_that_the_system_refuses_is_told(template, ends, monkeypatch):
     def refuse():
         raise BlockingIOError(11, "no more processes")
 
-    monkeypatch.setattr(os, "fork", refuse)
-    order_worker(ends[0], 7).close()
-    ends[0].sock.shutdown(socket.SHUT_WR)
-    assert template(lambda: app) is None
-    refused = messages(ends[0])[-1]
-    assert refused == ("refused", {"number": 7, "reason": "[Errno 11] no more processes"})
+    its = template(load)
+    assert its.channel.wait() == {"event": "ready"}
+    its.order(7).close()
+    refused = {"event": "refused", "number": 7, "reason": "[Errno 11] no more processes"}
+    assert its.channel.wait() == refused
+    assert its.end() == 0
 
 
-@pytest.mark.slow
-def test_threads_that_the_import_starts_are_told_of(template, ends, log):
-    ends[0].sock.shutdown(socket.SHUT_WR)
-    over = threading.Event()
-    thread = threading.Thread(target=over.wait, name="poller-of-theirs")
-    thread.start()
-    template(lambda: app)
-    over.set()
-    thread.join()
-    assert "--preload: threads that the app starts when it is imported are not in workers" in log.text
-    assert "poller-of-theirs" in log.text
+def test_a_template_without_descriptors_refuses(template):
+    def load():
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit))
+        return app
+
+    its = template(load)
+    assert its.channel.wait() == {"event": "ready"}
+    its.order(7).close()
+    reason = "[Errno 24] Too many open files"
+    assert its.channel.wait() == {"event": "refused", "number": 7, "reason": reason}
+    assert its.end() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a process when its channel ends")
+def test_a_template_that_hangs_in_the_import_dies_with_its_supervisor(template, tmp_path):
+    def load():
+        (tmp_path / "imports").touch()
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True:
+            pass
+
+    its = template(load)
+    wait_until((tmp_path / "imports").exists)
+    assert its.end() == -signal.SIGKILL
 
 
 def test_workers_share_one_import(folder):
@@ -175,4 +201,54 @@ def test_workers_share_one_import(folder):
         assert len({template for template, _ in seen}) == 1
         assert len({worker for _, worker in seen}) == 2
         assert not {template for template, _ in seen} & {worker for _, worker in seen}
+        assert program.stop()[0] == 0
+
+
+ONCE = """
+import atexit, multiprocessing, os, tempfile, threading, time
+
+print("printed at import", end=" ")
+file = open("written", "w")
+file.write("written at import")
+folder = tempfile.TemporaryDirectory(dir=".")
+helper = multiprocessing.get_context("fork").Process(target=time.sleep, args=(1000,), daemon=True)
+helper.start()
+threading.Thread(target=threading.Event().wait, name="poller-of-theirs", daemon=True).start()
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [f"{os.getpid()} {helper.pid} {os.path.exists(folder.name)}".encode()]
+"""
+
+
+def test_what_belongs_to_the_template_is_not_ended_or_written_by_a_worker(folder):
+    (folder / "app.py").write_text(ONCE)
+    with serving(folder, "app", "--preload") as (program, port):
+
+        def ask():
+            with Client(port=port) as client:
+                return client.ask(get()).body.decode().split()
+
+        first, helper, is_there = ask()
+        assert is_there == "True"
+        os.kill(int(first), signal.SIGTERM)  # It is replaced, and ends in good order.
+        wait_until(lambda: ask()[0] != first)
+        wait_until(lambda: not is_alive(int(first)))
+        assert is_alive(int(helper))
+        assert ask()[2] == "True"
+        code, out, err = program.stop()
+    assert (code, out) == (0, "")
+    assert (folder / "written").read_text() == "written at import"
+    assert "threads that the app starts when it is imported are not in workers: poller-of-theirs" in err
+    assert not is_alive(int(helper))
+
+
+@pytest.mark.slow
+def test_more_workers_than_the_channel_has_room_for(folder):
+    (folder / "app.py").write_text(
+        "def application(environ, start_response): start_response('200 OK', []); return []\n"
+    )
+    with serving(folder, "app", "--preload", "--workers", "300") as (program, port):
+        with Client(port=port) as client:
+            assert client.ask(get()).status == 200
         assert program.stop()[0] == 0

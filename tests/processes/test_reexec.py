@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import socket
+import sys
+import time
 
 import pytest
 
@@ -96,10 +98,32 @@ def test_a_program_that_was_started_inherits_nothing(monkeypatch):
 
 def test_a_trial_knows_that_it_is_one(monkeypatch):
     monkeypatch.setattr("sys.orig_argv", ["python", "-S", "-c", f"import os; os.environ[{TRIAL_VARIABLE!r}]"])
-    assert reexec.start_trial().wait(SECONDS) == 0
+    trial = reexec.Trial()
+    assert trial.process.wait(SECONDS) == 0
+    trial.end()
     assert not reexec.is_trial()
     monkeypatch.setenv(TRIAL_VARIABLE, "1")
     assert reexec.is_trial()
+
+
+HANGS = "import signal, time; signal.pthread_sigmask(0, signal.valid_signals()); time.sleep(99)"
+
+
+def test_a_trial_that_hangs_is_given_up(monkeypatch):
+    monkeypatch.setattr("sys.orig_argv", ["python", "-S", "-c", HANGS])
+    trial = reexec.Trial()
+    assert trial.ends_at <= time.monotonic() + reexec.TRIAL_SECONDS
+    trial.give_up(time.monotonic())
+    assert trial.process.wait(SECONDS) == -signal.SIGKILL
+    assert trial.fault == "the new program did not start within 30 s"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a process when its channel ends")
+def test_a_trial_that_hangs_dies_with_its_supervisor(monkeypatch):
+    monkeypatch.setattr("sys.orig_argv", ["python", "-S", "-c", HANGS])
+    trial = reexec.Trial()
+    trial._ours.close()
+    assert trial.process.wait(SECONDS) == -signal.SIGKILL
 
 
 @pytest.mark.slow

@@ -85,8 +85,11 @@ class Worker:
     def order(self, order):
         self.channel.send(order=order)
 
+    def ready(self):
+        assert self.next() == {"event": "ready", "pid": self.process.pid}
+
     def serve(self):
-        assert self.next() == {"event": "ready"}
+        self.ready()
         self.order("serve")
         assert self.next() == {"event": "serving"}
 
@@ -167,7 +170,7 @@ def test_a_worker_that_cannot_start_tells_the_reason_and_prints_nothing(worker, 
 @pytest.mark.parametrize("order", ["stop", None], ids=["told", "hung up"])
 def test_a_worker_that_is_not_needed_runs_its_hooks_and_ends(worker, order):
     its = worker()
-    assert its.next() == {"event": "ready"}
+    its.ready()
     if order:
         its.order(order)
     else:
@@ -213,7 +216,7 @@ def test_sigterm_asks_for_a_replacement_once_it_serves(worker):
 
 def test_sigterm_ends_it_at_once_before(worker):
     its = worker()
-    assert its.next() == {"event": "ready"}
+    its.ready()
     its.process.send_signal(signal.SIGTERM)
     assert its.end()[0] == -signal.SIGTERM
 

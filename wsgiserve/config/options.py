@@ -199,9 +199,15 @@ _PROBE = re.compile(
 )
 
 
+# Sums of a few such times, and moments on the clock, fit what the system and Python take as a timeout.
+LONGEST_SECONDS = 1e9
+
+
 def _check_number(name: str, value: object, kind: type, least: int, word: str) -> None:
     allowed = int if kind is int else (int, float)
     sound = isinstance(value, allowed) and not isinstance(value, bool) and least <= value < math.inf
+    if sound and kind is float and value > LONGEST_SECONDS:  # type: ignore[operator]  # a number
+        raise ConfigError(name, f"{value!r} is longer than {LONGEST_SECONDS:g} seconds, which is 31 years")
     if not sound:
         noun = "whole number" if kind is int else "number"
         also = f", nor {word!r}" if word else ""

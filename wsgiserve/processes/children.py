@@ -2,11 +2,14 @@
 
 The supervisor and the parent of ``--dev`` have one thread each, which waits here. Whatever arrives is handed
 to a callback on that thread.
+
+Rule: nothing that fails in here, or in a callback, ends the waiting. A failure is logged, and the other
+callbacks are called.
 """
 
 from __future__ import annotations
 
-import math
+import logging
 import os
 import selectors
 import signal
@@ -14,10 +17,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.processes import signals
-from wsgiserve.processes.channel import Channel
+from wsgiserve.processes.channel import BufferedChannel
 
 if TYPE_CHECKING:
     from _typeshed import HasFileno
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
     Hear = Callable[[dict[str, Any]], object]
 
 CAN_REAP = hasattr(os, "WNOHANG")
+LONGEST_WAIT = 60.0  # seconds; whatever was missed when the system failed is seen by then
+SHORT_WAIT = 0.1  # where there is nothing to wait for but time, such as for the system to have memory again
+
+logger = logging.getLogger("wsgiserve")
 
 
 class Children:
@@ -38,46 +46,70 @@ class Children:
     def heed(self, on_signal: Callable[[str], object], names: Iterable[str] = signals.NAMES) -> None:
         """Call ``on_signal`` with the name of each signal that comes from now on."""
         reader = self._signals = signals.SignalReader(names)
-        self.watch(reader, lambda: [on_signal(number.name) for number in reader.take()])
+
+        def on_event() -> None:
+            for number in reader.take():
+                attempt(partial(on_signal, number.name))
+
+        self.watch(reader, on_event)
 
     def watch(self, source: HasFileno, on_event: Callable[[], object]) -> None:
         """Call ``on_event`` whenever ``source`` is readable."""
         self._selector.register(source, selectors.EVENT_READ, on_event)
 
     def wait(self, until: float) -> None:
-        """Wait for events until a time of the monotonic clock at most, and call back for each."""
-        timeout = None if until == math.inf else max(0.0, until - time.monotonic())
-        for key, _ in self._selector.select(timeout):
-            key.data()
+        """Wait for events until a time of the monotonic clock, or for a minute; call back for each."""
+        behind = [channel for channel in self._channels() if channel.is_behind]
+        for channel in behind:
+            channel.flush()
+        longest = SHORT_WAIT if behind else LONGEST_WAIT
+        for call in self._events(max(0.0, min(until - time.monotonic(), longest))):
+            attempt(call)
+
+    def _channels(self) -> list[BufferedChannel]:
+        sources = [key.fileobj for key in self._selector.get_map().values()]
+        return [source for source in sources if isinstance(source, BufferedChannel)]
+
+    def _events(self, timeout: float) -> list[Callable[[], object]]:
+        """Wait; return the callbacks that are due. An event is a hint, so all of them may be called too."""
+        try:
+            return [key.data for key, _ in self._selector.select(timeout)]
+        except OSError as error:
+            logger.error("waiting for the workers failed, and goes on: %s", error)
+            time.sleep(SHORT_WAIT)
+            return [key.data for key in self._selector.get_map().values()]
 
     def connect(
         self, start: Callable[[socket.socket, socket.socket], object], hear: Hear, ended: Callable[[], object]
-    ) -> Channel:
+    ) -> BufferedChannel:
         """Start a child by ``start(ours, theirs)`` and talk to it over this socket pair.
 
-        OSError if the system refuses another process.
+        OSError if the system refuses another process, or what it takes to talk to one.
         """
         ours, theirs = socket.socketpair()
+        channel = None
         try:
+            channel = self.talk(ours, hear, ended)
             start(ours, theirs)
         except OSError:
+            if channel is not None:
+                self.hang_up(channel)
             ours.close()
             theirs.close()
             raise
         theirs.close()  # Not in a finally: a child that ``start`` forks leaves by ``Forked`` and needs it.
-        return self.talk(ours, hear, ended)
+        return channel
 
-    def talk(self, sock: socket.socket, hear: Hear, ended: Callable[[], object]) -> Channel:
+    def talk(self, sock: socket.socket, hear: Hear, ended: Callable[[], object]) -> BufferedChannel:
         """Call ``hear`` with each message of a child, and ``ended`` once its channel has ended."""
-        sock.setblocking(False)
-        channel = Channel(sock)
+        channel = BufferedChannel(sock)
 
         def on_event() -> None:
             if channel.fileno() < 0:
                 return  # Hung up by an event of the same batch.
             messages = channel.receive()
             for message in messages or ():
-                hear(message)
+                attempt(partial(hear, message))
             if messages is None:
                 self.hang_up(channel)
                 ended()
@@ -85,13 +117,13 @@ class Children:
         self.watch(channel, on_event)
         return channel
 
-    def hang_up(self, channel: Channel) -> None:
+    def hang_up(self, channel: BufferedChannel) -> None:
         """Stop talking to a child."""
         if channel.fileno() >= 0:
             self._selector.unregister(channel)
             channel.close()
 
-    def last_messages(self, channel: Channel) -> list[dict[str, Any]]:
+    def last_messages(self, channel: BufferedChannel) -> list[dict[str, Any]]:
         """Return the messages that a child left when it ended, and stop talking to it."""
         left = channel.rest()
         self.hang_up(channel)
@@ -114,7 +146,16 @@ class Children:
         """Stop waiting, at the end or in a forked child; the channels stay open."""
         if self._signals is not None:
             self._signals.close()
+            self._signals = None
         self._selector.close()
+
+
+def attempt(call: Callable[[], object]) -> None:
+    """Call; log an exception, which is a fault of ours or of the system, and go on."""
+    try:
+        call()
+    except Exception:
+        logger.critical("supervising failed in one step, and goes on", exc_info=True)
 
 
 def reap() -> Iterator[tuple[int, int]]:
@@ -122,7 +163,7 @@ def reap() -> Iterator[tuple[int, int]]:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
+        except OSError:  # There is no child, or the system fails: another look comes.
             return
         if pid == 0:
             return

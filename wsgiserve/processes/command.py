@@ -69,9 +69,10 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
 
 
 def _supervise(supervisor: Supervisor, config: Config) -> int:
-    if is_trial():
-        return console.EXIT_STOPPED
     try:
+        if is_trial():
+            supervisor.check()
+            return console.EXIT_STOPPED
         supervisor.open()
     except ListenError as error:
         console.fail_to_listen(error)

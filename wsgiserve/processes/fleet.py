@@ -15,13 +15,14 @@ retiring finishes its requests, or is told to end       its end; it is killed if
 
 Rules
 1. A generation is the workers of one start or reload. A new generation is a *candidate* until all of its
-   workers are ready. Then it serves, and the workers of the generation before retire one after the other. If
-   a worker of the candidate cannot start, the candidate is given up, and the old generation stays as it was.
+   workers serve: they are called once all are ready. Then the workers of the generation before retire one
+   after the other, as long as all of the new ones serve. If a worker of the candidate cannot start, or ends,
+   the candidate is given up, and the old generation stays as it was.
 2. A *worn* worker (too many requests, too much memory, too old) serves until its replacement is ready. One
    worker is replaced at a time, and none while there is a candidate.
 3. A worker that dies is replaced at once if it served for ``STABLE`` seconds. A start that fails and a death
    before that are *strikes*: each doubles the pause before the next start, and workers start one at a time.
-4. A worker that was told to end has a limited time for it, and is killed afterwards.
+4. A worker that was told to end has a limited time for it, and is killed afterwards, again and again.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ LONGEST_PAUSE = 10.0
 ACKNOWLEDGE_SECONDS = 1.0  # for a worker to confirm that it stopped accepting, before the next one is told
 KILL_MARGIN = 5.0  # seconds on top of the time that a worker itself gives to its requests
 HURRY_SECONDS = 2.0
+
+# How a worker is ended that is not needed.
+_ENDINGS: dict[State, Deed] = {"starting": "terminate", "ready": "stop", "called": "retire"}
 
 
 class Step(NamedTuple):
@@ -79,7 +83,7 @@ class Fleet:
     @property
     def candidate(self) -> int:
         """The generation that is being started, 0 for none."""
-        return self.latest if self._attempt == "starting" else 0
+        return self.latest if self._attempt in ("starting", "called") else 0
 
     @property
     def over(self) -> bool:
@@ -134,6 +138,8 @@ class Fleet:
             return
         if worker.state in ("starting", "ready", "called"):
             self._not_started(worker, f"wsgiserve: worker {worker.pid} {how} before it served", now)
+        elif worker.state == "serving" and worker.generation == self.candidate:
+            self._not_started(worker, f"wsgiserve: worker {worker.pid} {how} before the others served", now)
         elif worker.state == "serving" and worker.generation == self.generation:
             stable = now - worker.since >= STABLE
             pause = 0.0 if stable else self._strike(now)
@@ -159,7 +165,8 @@ class Fleet:
     def _plan(self, now: float) -> list[Step]:
         self._promote(now)
         steps = []
-        for worker in self._of(self.generation, "ready"):
+        called = self.candidate if self._attempt == "called" else 0
+        for worker in [*self._of(self.generation, "ready"), *self._of(called, "ready")]:
             worker.become("called", now)
             steps.append(Step("serve", worker))
         for worker in self._of(self.generation, "serving"):
@@ -168,20 +175,22 @@ class Fleet:
         steps += self._plan_retirement(now)
         steps += [Step("start", worker) for worker in self._start_missing(now)]
         for worker in self._given_up():
-            steps.append(Step("terminate" if worker.state == "starting" else "stop", worker))
-            worker.end(now, KILL_MARGIN)
+            steps.append(Step(_ENDINGS[worker.state], worker))
+            grace = self._graceful_timeout if worker.state == "called" else 0.0
+            worker.end(now, grace + KILL_MARGIN)
         return steps
 
     def _promote(self, now: float) -> None:
-        """Rule 1: call the candidate once all of its workers are ready."""
-        if self.candidate and len(self._of(self.candidate, "ready")) >= self.size:
-            self.generation, self._attempt = self.candidate, "called"
+        """Rule 1: call the candidate once all of its workers are ready, and confirm it once all serve."""
+        if self._attempt == "starting" and len(self._of(self.latest, "ready")) >= self.size:
+            self._attempt = "called"
+        elif self._attempt == "called" and len(self._of(self.latest, "serving")) >= self.size:
+            self.generation, self._attempt = self.latest, "serving"
             self.strikes, self._not_before = 0, 0.0
-        elif self._attempt == "called" and not self._of(self.generation, "called"):
             if self.complete:
                 seconds = now - self._began
                 self._note(logging.INFO, f"reload: generation {self.generation} serves after {seconds:.2f} s")
-            self._attempt, self.complete = "serving", True
+            self.complete = True
 
     def _start_missing(self, now: float) -> Iterator[Worker]:
         if self.candidate:
@@ -206,23 +215,28 @@ class Fleet:
         return worker
 
     def _given_up(self) -> list[Worker]:
-        """Return the workers of a candidate that was given up."""
+        """Return the workers of a candidate that was given up; those that serve are retired one by one."""
         wanted = (self.generation, self.candidate)
         return [
             worker
             for worker in self.workers.values()
-            if worker.generation not in wanted and worker.state in ("starting", "ready")
+            if worker.generation not in wanted and worker.state in _ENDINGS
         ]
 
     def _plan_retirement(self, now: float) -> list[Step]:
         """Retire one worker that is not needed, once the one before has confirmed."""
-        if self._of(self.generation, "called") or any(now < w.quiet_at for w in self.workers.values()):
+        if any(now < worker.quiet_at for worker in self.workers.values()):
             return []
-        serving = [worker for worker in self.workers.values() if worker.state == "serving"]
-        old = [worker for worker in serving if worker.generation < self.generation]
-        current = [worker for worker in serving if worker.generation == self.generation]
+        current = self._of(self.generation, "serving")
+        if len(current) < self.size:
+            return []
         current.sort(key=lambda worker: (not worker.worn, worker.number))
-        due = [*old, *current[: max(0, len(current) - self.size)]]
+        others = [
+            worker
+            for worker in self.workers.values()
+            if worker.state == "serving" and worker.generation not in (self.generation, self.candidate)
+        ]
+        due = [*others, *current[: len(current) - self.size]]
         if not due:
             return []
         worker = due[0]
@@ -248,7 +262,7 @@ class Fleet:
     def _plan_kills(self, now: float) -> list[Step]:
         late = [worker for worker in self.workers.values() if now >= worker.kill_at]
         for worker in late:
-            worker.end(now, math.inf)
+            worker.end(now, KILL_MARGIN)
             self._note(logging.WARNING, f"worker {worker.pid} does not end and is killed")
         return [Step("kill", worker) for worker in late]
 
@@ -307,7 +321,7 @@ class Fleet:
             return "stopping"
         if not self.complete:
             return "starting"
-        return "reloading" if self._attempt in ("starting", "called") else "serving"
+        return "reloading" if self.candidate else "serving"
 
     def status(self) -> dict[str, Any]:
         """Return the content of the status file."""

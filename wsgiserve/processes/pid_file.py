@@ -7,9 +7,11 @@ reloading, stopping), the ``generation`` that serves, the ``latest`` one that wa
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
+from contextlib import suppress
 from typing import Any
 
 logger = logging.getLogger("wsgiserve")
@@ -18,12 +20,13 @@ SUFFIX = ".status"
 
 
 class StatusFiles:
-    """Writes the two files; a status that cannot be written is logged."""
+    """Writes the two files; a status that cannot be written is logged once, and tried again."""
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)
         self._pid = os.getpid()
         self._written: dict[str, Any] = {}
+        self._fails = False
 
     def begin(self) -> None:
         """Write the process id; OSError if that fails.
@@ -37,15 +40,27 @@ class StatusFiles:
             )
         _replace(self.path, f"{self._pid}\n")
 
+    def check(self) -> None:
+        """Write nothing that stays; OSError if ``begin`` would fail."""
+        draft = f"{self.path}.{self._pid}"
+        with open(draft, "w"):
+            pass
+        os.unlink(draft)
+        if os.path.isdir(self.path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
     def write(self, status: dict[str, Any]) -> None:
-        """Write the status if it has changed."""
+        """Write the status if the file has another one."""
         if status == self._written:
             return
-        self._written = status
         try:
             _replace(self.path + SUFFIX, json.dumps({"pid": self._pid, **status}, indent=1) + "\n")
         except OSError as error:
-            logger.error("cannot write the status: %s", error)
+            if not self._fails:
+                logger.error("cannot write the status, which is tried again: %s", error)
+            self._fails = True
+        else:
+            self._written, self._fails = status, False
 
     def end(self) -> None:
         """Remove the files, unless another server has written them since."""
@@ -63,9 +78,14 @@ class StatusFiles:
 
 def _replace(path: str, text: str) -> None:
     draft = f"{path}.{os.getpid()}"
-    with open(draft, "w") as file:
-        file.write(text)
-    os.replace(draft, path)
+    try:
+        with open(draft, "w") as file:
+            file.write(text)
+        os.replace(draft, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(draft)
+        raise
 
 
 def _running(path: str) -> int | None:

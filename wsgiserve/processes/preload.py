@@ -3,27 +3,34 @@
 Workers share the memory of the imported app as long as they do not write to it. Each generation has its own
 template, so that a reload imports the new code. A template runs no hooks and starts no thread.
 
-It sends ``ready``, or ``failed`` with a reason. Then each order ``fork`` comes with a descriptor, the new
-worker's end of a channel; the template answers ``born`` or ``refused``, and sends ``gone`` when the worker
-ends. The end of its own channel ends the template, not its workers.
+It sends ``ready``, or ``failed`` with a reason. From then on an order ``fork`` comes with a descriptor, the
+new worker's end of a channel. The template answers ``born`` or ``refused``; the next order comes after that.
+It sends ``gone`` when the worker ends. The end of its own channel ends the template, not its workers.
+
+A worker forgets what a fork copies though it belongs to the template: text that waits to be written, child
+processes of ``multiprocessing``, temporary folders that are removed at the end.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
+import io
 import logging
 import os
 import selectors
-import signal
 import socket
+import sys
 import threading
+import weakref
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from wsgiserve.processes import signals
+from wsgiserve.processes import parent_death, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.children import reap
-from wsgiserve.processes.spawn import Birth, imported
+from wsgiserve.processes.spawn import Birth, flush_output, imported
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.sockets.listener import inherited
 
@@ -38,20 +45,26 @@ def be_template(
 ) -> Birth | None:
     """Be a template, and return None at the end; in each worker that is forked, return its birth."""
     channel = Channel(birth.sock)
+    parent_death.die_with(birth.sock)
     signals.restore(("SIGTERM",))
     reader = signals.SignalReader(("SIGCHLD",))
     child = None
-    try:
-        app = imported(load)
-    except StartError as error:
-        channel.send(event="failed", reason=str(error))
-    else:
-        prepare()
-        _warn_of_threads()
-        gc.collect()
-        gc.freeze()  # Or the collector would write to the objects, and their memory could not be shared.
-        channel.send(event="ready")
-        child = _fork_on_order(channel, reader, birth._replace(app=app, is_template=False))
+    with selectors.DefaultSelector() as selector:  # Now: the app may leave no descriptor for it.
+        selector.register(channel, selectors.EVENT_READ)
+        selector.register(reader, selectors.EVENT_READ)
+        try:
+            app = imported(load)
+        except StartError as error:
+            channel.send(event="failed", reason=str(error))
+        else:
+            prepare()
+            _warn_of_threads()
+            gc.collect()
+            _flush_files()
+            gc.freeze()  # Or the collector would write to the objects, and no memory could be shared.
+            parent_death.outlive(birth.sock)
+            channel.send(event="ready")
+            child = _fork_on_order(selector, channel, reader, birth._replace(app=app, is_template=False))
     reader.close()
     channel.close()
     if child is None:
@@ -67,37 +80,64 @@ def _warn_of_threads() -> None:
         logger.warning(text, ", ".join(names))
 
 
-def _fork_on_order(channel: Channel, reader: signals.SignalReader, pattern: Birth) -> Birth | None:
+def _flush_files() -> None:
+    """Write what waits in the buffers of open files, or each worker would write it again."""
+    for file in gc.get_objects():
+        if issubclass(type(file), io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom):
+            try:
+                file.flush()
+            except (OSError, ValueError):
+                pass  # It is closed, or its disk is full: then it is lost here as it would be at the end.
+
+
+def _fork_on_order(
+    selector: selectors.BaseSelector, channel: Channel, reader: signals.SignalReader, pattern: Birth
+) -> Birth | None:
     """Fork workers, and return None at the end; in each worker, return its birth, made after a pattern."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(channel, selectors.EVENT_READ)
-        selector.register(reader, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                if key.fileobj is reader:
-                    if signal.SIGCHLD in reader.take():
-                        for pid, code in reap():
-                            channel.send(event="gone", pid=pid, code=code)
-                    continue
-                messages, descriptors = channel.receive_with_descriptors()
-                if messages is None:
-                    return None
-                for message, descriptor in zip(messages, descriptors, strict=True):
-                    child = _fork(message["number"], descriptor, channel, pattern)
-                    if child is not None:
-                        return child
+    workers: dict[int, int] = {}  # numbers by process id
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is reader:
+                reader.take()
+                for pid, code in reap():
+                    if pid in workers:
+                        channel.send(event="gone", number=workers.pop(pid), code=code)
+                continue
+            messages, descriptors = channel.receive_with_descriptors()
+            if messages is None:
+                return None
+            for message, descriptor in zip_longest(messages, descriptors):
+                child = _fork(message["number"], descriptor, channel, pattern, workers)
+                if child is not None:
+                    return child
 
 
-def _fork(number: int, descriptor: int, channel: Channel, pattern: Birth) -> Birth | None:
+def _fork(
+    number: int, descriptor: int | None, channel: Channel, pattern: Birth, workers: dict[int, int]
+) -> Birth | None:
     """Fork a worker; return its birth in the worker, None here."""
-    with socket.socket(fileno=descriptor) as sock:
-        try:
+    try:
+        if descriptor is None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        with socket.socket(fileno=descriptor) as sock:
+            flush_output()
             with signals.blocked(), inherited():
                 pid = os.fork()
-        except OSError as error:
-            channel.send(event="refused", number=number, reason=str(error))
-            return None
-        if pid == 0:
-            return pattern._replace(sock=socket.socket(fileno=sock.detach()), number=number)
-        channel.send(event="born", number=number, pid=pid)
+            if pid == 0:
+                _forget_the_templates()
+                return pattern._replace(sock=socket.socket(fileno=sock.detach()), number=number)
+    except OSError as error:
+        channel.send(event="refused", number=number, reason=str(error))
         return None
+    workers[pid] = number
+    channel.send(event="born", number=number, pid=pid)
+    return None
+
+
+def _forget_the_templates() -> None:
+    """In a worker, forget what is the template's to end."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None:
+        getattr(processes, "_children", set()).clear()  # as multiprocessing does in a child that it forks
+    for ending in list(getattr(weakref.finalize, "_registry", ())):
+        ending.atexit = False

@@ -1,10 +1,11 @@
 """SIGUSR2: the supervisor executes a newer program in its own process, without losing a connection.
 
-First the command runs on trial: it does everything but serve, and its exit code says whether it could. Then
-the supervisor executes it in its own place. The listeners and the channels to the workers stay open. The
-workers go on serving. The new program adopts them as the generation before its own, starts new workers, and
-retires the adopted ones when the new ones are ready. So the rules of a reload hold, and this package and the
-interpreter are loaded anew too. Command line and environment stay.
+First the command runs on trial: it does everything but serve, and its exit code says whether it could. It has
+limited time for that, and ends with this process. Then the supervisor executes it in its own place. The
+listeners and the channels to the workers stay open. The workers go on serving. The new program adopts them as
+the generation before its own, starts new workers, and retires the adopted ones when the new ones are ready.
+So the rules of a reload hold, and this package and the interpreter are loaded anew too. Command line and
+environment stay.
 
 Signals are blocked from before the exec until the new program is ready for them.
 """
@@ -14,25 +15,50 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from wsgiserve.config import Bind
 from wsgiserve.processes import INHERITANCE_VARIABLE, TRIAL_VARIABLE, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.facts import Worker
-from wsgiserve.processes.spawn import command, folder, passed, run_again
+from wsgiserve.processes.parent_death import die_with
+from wsgiserve.processes.spawn import command, flush_output, folder, passed, run_again
 from wsgiserve.server.sockets.listener import Listener, adopt
 from wsgiserve.server.sockets.unix import SocketFile
+
+TRIAL_SECONDS = 30.0
 
 logger = logging.getLogger("wsgiserve")
 
 
-def start_trial() -> subprocess.Popen[bytes]:
-    """Run the command on trial; its exit code is 0 if it could serve."""
-    return run_again(TRIAL_VARIABLE, 1, stdin=subprocess.DEVNULL)
+class Trial:
+    """The command, run on trial; OSError if the system refuses another process."""
+
+    def __init__(self) -> None:
+        self._ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = run_again(
+                TRIAL_VARIABLE, 1, [theirs.fileno()], subprocess.DEVNULL, partial(die_with, theirs)
+            )
+        self.ends_at = time.monotonic() + TRIAL_SECONDS
+        self.fault = ""  # for which it was ended
+
+    def give_up(self, now: float) -> None:
+        """End it: it takes too long."""
+        self.ends_at = now + TRIAL_SECONDS  # To try again then.
+        self.fault = f"the new program did not start within {TRIAL_SECONDS:g} s"
+        self.end()
+
+    def end(self) -> None:
+        """Kill it."""
+        self._ours.close()
+        self.process.kill()
 
 
 def is_trial() -> bool:
@@ -65,9 +91,7 @@ def execute(binds: tuple[Bind, ...], listeners: list[Listener], heirs: list[dict
     ]
     descriptors = [heir["channel"] for heir in heirs] + [listener.fd for listener in listeners]
     inheritance = json.dumps({"listeners": sockets, "workers": heirs})
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+    flush_output()
     signals.block()
     _set_inheritable(descriptors, True)
     try:

@@ -1,7 +1,8 @@
-"""Signals that are read from a socket, for a process whose only thread waits in a selector.
+"""Signals that are read from a pipe, for a process whose only thread waits in a selector.
 
 A handler can run between any two lines of a program. So ours do nothing. Python writes the number of each
-signal to a socket, and the program reads it when it is ready for it.
+signal to a pipe, and the program reads it when it is ready for it. A pipe has room for 65,536 signals; a
+socket, which Windows needs, for some 280.
 """
 
 from __future__ import annotations
@@ -24,30 +25,60 @@ class SignalReader:
     """Receives the signals ``names`` from now on; readable when one has come."""
 
     def __init__(self, names: Iterable[str] = NAMES) -> None:
-        self.sock, self._writer = socket.socketpair()
-        self.sock.setblocking(False)
-        self._writer.setblocking(False)
-        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._pipe = _Pipe() if os.name == "posix" else _SocketPair()
+        signal.set_wakeup_fd(self._pipe.writer, warn_on_full_buffer=False)
         for number in existing(names):
             signal.signal(number, ignore)
         unblock()  # The process that started this one may have blocked them; see ``blocked``.
 
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
-        return self.sock.fileno()
+        return self._pipe.reader
 
     def take(self) -> list[signal.Signals]:
         """Return the signals that have come, oldest first."""
         try:
-            return [signal.Signals(number) for number in self.sock.recv(4096)]
-        except BlockingIOError:
-            return []
+            return [signal.Signals(number) for number in self._pipe.read()]
+        except OSError:
+            return []  # None has come.
 
     def close(self) -> None:
         """Stop reading, as a forked child does, which has signals of its own."""
         signal.set_wakeup_fd(-1)
-        self.sock.close()
-        self._writer.close()
+        self._pipe.close()
+
+
+class _Pipe:
+    """Neither end blocks."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        os.set_blocking(self.writer, False)
+
+    def read(self) -> bytes:
+        return os.read(self.reader, 4096)
+
+    def close(self) -> None:
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+class _SocketPair:
+    """In place of a pipe on Windows, where a selector waits for sockets only."""
+
+    def __init__(self) -> None:
+        self._pair = socket.socketpair()
+        for sock in self._pair:
+            sock.setblocking(False)
+        self.reader, self.writer = (sock.fileno() for sock in self._pair)
+
+    def read(self) -> bytes:
+        return self._pair[0].recv(4096)
+
+    def close(self) -> None:
+        for sock in self._pair:
+            sock.close()
 
 
 def ignore(number: int, frame: object) -> None:

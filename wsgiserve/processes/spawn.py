@@ -44,9 +44,7 @@ class Forked(BaseException):
 
 def fork(ours: Iterable[socket.socket], birth: Birth) -> int:
     """Fork; return the child's process id. In the child close ``ours`` and raise ``Forked``."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()  # Or the child would write it again.
+    flush_output()
     with signals.blocked(), inherited():
         pid = os.fork()
     if pid == 0:
@@ -54,6 +52,16 @@ def fork(ours: Iterable[socket.socket], birth: Birth) -> int:
             sock.close()
         raise Forked(birth)
     return pid
+
+
+def flush_output() -> None:
+    """Write what waits in the standard streams: a child would write it again, another program not at all."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            pass  # Nobody reads it, or it is closed.
 
 
 def command() -> list[str]:
@@ -76,15 +84,30 @@ def imported(load: Callable[[], WSGIApplication]) -> WSGIApplication:
 
 
 def run_again(
-    variable: str, facts: object, descriptors: Sequence[int] = (), stdin: int | None = None
+    variable: str,
+    facts: object,
+    descriptors: Sequence[int] = (),
+    stdin: int | None = None,
+    first: Callable[[], object] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Run this program's command in a child, with facts in the environment and these descriptors open."""
+    """Run this program's command in a child, with facts in the environment and these descriptors open.
+
+    ``first`` is called in the child before the program is executed, where the system has fork.
+    """
     environment = os.environ | {variable: json.dumps(facts)}
-    if os.name == "posix":
-        return subprocess.Popen(command(), cwd=folder(), env=environment, stdin=stdin, pass_fds=descriptors)
-    for handle in descriptors:
-        os.set_handle_inheritable(handle, True)  # type: ignore[attr-defined,unused-ignore]  # Windows
-    return subprocess.Popen(command(), cwd=folder(), env=environment, stdin=stdin, close_fds=False)
+    posix = os.name == "posix"
+    if not posix:
+        for handle in descriptors:
+            os.set_handle_inheritable(handle, True)  # type: ignore[attr-defined,unused-ignore]  # Windows
+    return subprocess.Popen(
+        command(),
+        cwd=folder(),
+        env=environment,
+        stdin=stdin,
+        close_fds=posix,
+        pass_fds=descriptors if posix else (),
+        preexec_fn=first,
+    )
 
 
 def passed(variable: str) -> Any:

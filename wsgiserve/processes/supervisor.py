@@ -10,8 +10,10 @@ behave the same with one worker and with several. The price is a fork at the sta
 shared with the worker. ``--workers 0`` and ``app.run()`` have no supervisor.
 
 Rules
-- A worker has ended when it is reaped. If a template forked it, it has ended when the template reports it,
-  or, once the template is gone, when its channel ends.
+- Each call of the system may fail, and none of them may end the supervisor: a failure is an event like any
+  other, and costs at most one worker or one operation. ``children`` catches what nobody expected. After a
+  minute at most, everything is looked at again.
+- A worker has ended when it is reaped; ``templates`` has the rule for those that a template forked.
 - Orphans of the app are reaped too: the supervisor may be process 1.
 - In a forked child ``spawn.fork`` raises ``Forked``, which leads up to ``command``. Nothing in here may catch
   it or clean up after it.
@@ -25,15 +27,16 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from wsgiserve.config import Config
 from wsgiserve.processes import reexec
-from wsgiserve.processes.channel import Channel
-from wsgiserve.processes.children import CAN_REAP, Children, how_it_ended
+from wsgiserve.processes.channel import BufferedChannel
+from wsgiserve.processes.children import CAN_REAP, Children, attempt, how_it_ended
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.pid_file import StatusFiles
@@ -80,24 +83,47 @@ class Supervisor:
         self._manager = Manager(os.environ)
         # processes
         self._children = Children()
-        self._channels: dict[Worker, Channel] = {}
-        self._templates = Templates(self._children, self._lost, self._gone)
-        self._trial = 0  # the process id of the trial before a re-exec
+        self._channels: dict[Worker, BufferedChannel] = {}
+        self._templates = Templates(self._children, self._connect, self._lost, self._gone)
+        self._trial: reexec.Trial | None = None
 
     # -- from start to end
 
     def open(self) -> None:
-        """Open the listeners and write the pid file; ListenError or OSError if that fails."""
+        """Open the listeners and write the pid file; ListenError or OSError if that fails.
+
+        After a re-exec nothing is raised: there are workers that serve.
+        """
         inheritance = reexec.inheritance()
-        self.listeners = open_listeners(self.config, reexec.listeners(inheritance))
+        if not inheritance:
+            self._open(())
+            return
+        inherited = reexec.listeners(inheritance)
+        try:
+            self._open(inherited)
+        except OSError as error:
+            logger.error("after the re-exec, everything else goes on as it was: %s", error)
+            self.listeners = self.listeners or [listener for _, listener in inherited]
+        self._adopt(inheritance["workers"])
+
+    def check(self) -> None:
+        """Find out whether ``open`` would work after a re-exec, on trial; OSError if not."""
+        if self._status_files is not None:
+            self._status_files.check()
+
+    def _open(self, opened: Iterable[tuple[str, Listener]]) -> None:
+        self.listeners = open_listeners(self.config, opened)
         if self._status_files is not None:
             try:
                 self._status_files.begin()
             except OSError:
-                self._close_listeners()
+                if not opened:
+                    self._close_listeners()
                 raise
+
+    def _adopt(self, heirs: list[dict[str, Any]]) -> None:
         now = time.monotonic()
-        for heir in inheritance.get("workers", ()):
+        for heir in heirs:
             worker = self.fleet.adopt(heir["number"], heir["generation"], heir["pid"], heir["serving"], now)
             if heir["foreign"]:
                 self._templates.adopt(worker)
@@ -107,12 +133,14 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until the last worker has ended; return the exit code, EXIT_NO_APP for a failed start."""
+        self._warn_of_threads()
         self._children.heed(self._on_signal)
         self.fleet.reload(time.monotonic())
-        self._act()
-        while not self.fleet.over:
-            self._children.wait(self.fleet.next_at(time.monotonic()))
-            self._act()
+        attempt(self._act)
+        while not (self.fleet.over and self._templates.over):
+            self._children.wait(self._next_at())
+            attempt(self._reap)
+            attempt(self._act)
         self.leave()
         self._close_listeners()
         if self._status_files is not None:
@@ -122,6 +150,19 @@ class Supervisor:
         if self._interrupted and not self._announced:
             return EXIT_INTERRUPTED
         return EXIT_CUT if self._cut else EXIT_STOPPED
+
+    def _next_at(self) -> float:
+        times = [self.fleet.next_at(time.monotonic()), self._templates.next_at]
+        if self._trial is not None:
+            times.append(self._trial.ends_at)
+        return min(times)
+
+    def _warn_of_threads(self) -> None:
+        names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        if names and CAN_FORK:
+            logger.warning(
+                "threads that were started before the workers are not in them: %s", ", ".join(names)
+            )
 
     def leave(self) -> None:
         """Let go of the supervisor's descriptors, at the end or in a forked child."""
@@ -133,8 +174,15 @@ class Supervisor:
         """Take the steps that the fleet plans, and report its state."""
         while steps := self.fleet.plan(time.monotonic()):
             for step in steps:
-                self._do(step)
-        self._templates.keep({self.fleet.generation, self.fleet.candidate})
+                attempt(partial(self._do, step))
+        now = time.monotonic()
+        self._templates.keep(() if self.fleet.stopping else (self.fleet.generation, self.fleet.candidate))
+        attempt(partial(self._templates.kill_late, now))
+        if self._trial is not None and now >= self._trial.ends_at:
+            self._trial.give_up(now)
+        self._report()
+
+    def _report(self) -> None:
         for level, text in self.fleet.notices:
             logger.log(level, "%s", text)
         self.fleet.notices.clear()
@@ -167,19 +215,28 @@ class Supervisor:
         elif (channel := self._channels.get(worker)) is not None:
             # Its template has not reported its process id yet. A worker whose channel has ended ends.
             channel.sock.shutdown(socket.SHUT_RDWR)
+        else:
+            self._templates.cancel(worker)
 
     def _start(self, worker: Worker) -> None:
+        def birth(theirs: socket.socket) -> Birth:
+            return Birth(theirs, self.listeners, self._scoreboard, worker.number)
+
         def start(ours: socket.socket, theirs: socket.socket) -> None:
-            birth = Birth(theirs, self.listeners, self._scoreboard, worker.number)
-            if self.config.preload and CAN_FORK:
-                self._templates.fork(worker, birth, ours)
-            else:
-                worker.born(fork((ours,), birth) if CAN_FORK else self._children.keep(spawn(birth)))
+            its = birth(theirs)
+            worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
         try:
-            self._channels[worker] = self._children.connect(start, *self._callbacks(worker))
-        except OSError as error:
+            if self.config.preload and CAN_FORK:
+                self._templates.fork(worker, birth)
+            else:
+                self._connect(worker, start)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this worker does not start
             self._lost(worker, f"wsgiserve: the system refuses another process: {error}")
+
+    def _connect(self, worker: Worker, start: Callable[[socket.socket, socket.socket], object]) -> None:
+        """Open a channel to a worker that ``start`` brings into being; OSError if that fails."""
+        self._channels[worker] = self._children.connect(start, *self._callbacks(worker))
 
     def _callbacks(self, worker: Worker) -> tuple[Callable[[dict[str, Any]], None], Callable[[], None]]:
         return partial(self._hear, worker), partial(self._on_hang_up, worker)
@@ -197,6 +254,7 @@ class Supervisor:
     def _hear(self, worker: Worker, message: dict[str, Any]) -> None:
         event, now = message["event"], time.monotonic()
         if event == "ready":
+            worker.born(message["pid"])
             worker.ready(now)
         elif event == "lazy":
             self._warn_of_laziness()
@@ -240,7 +298,9 @@ class Supervisor:
 
     def _on_hang_up(self, worker: Worker) -> None:
         self._channels.pop(worker, None)
-        if not CAN_REAP or self._templates.is_orphan(worker):
+        if CAN_REAP:
+            self._templates.hung_up(worker)
+        else:
             self._gone(worker, None)
 
     def _hang_up(self, worker: Worker) -> None:
@@ -250,19 +310,24 @@ class Supervisor:
 
     def _reap(self) -> None:
         for pid, code in self._children.reap():
-            if pid == self._trial:
-                self._trial = 0
-                self._on_trial(code)
-            for worker in [worker for worker in self.fleet.workers.values() if worker.pid == pid]:
-                self._gone(worker, code)
-            self._templates.reaped(pid, how_it_ended(code))
+            attempt(partial(self._on_end, pid, code))
+
+    def _on_end(self, pid: int, code: int) -> None:
+        """A child has ended, or an orphan that this process adopted."""
+        trial = self._trial
+        if trial is not None and trial.process.pid == pid:
+            self._trial = None
+            self._on_trial(trial, code)
+        for worker in [worker for worker in self.fleet.workers.values() if worker.pid == pid]:
+            self._gone(worker, code)
+        self._templates.reaped(pid, how_it_ended(code))
 
     def _gone(self, worker: Worker, code: int | None) -> None:
         if worker.number not in self.fleet.workers:
             return
         channel = self._channels.pop(worker, None)
         for message in self._children.last_messages(channel) if channel is not None else ():
-            self._hear(worker, message)
+            attempt(partial(self._hear, worker, message))
         unfinished = worker.served and worker.state == "retiring" and code not in (EXIT_STOPPED, None)
         if unfinished and self.fleet.stopping:
             self._cut = True
@@ -291,28 +356,30 @@ class Supervisor:
             self._reap()
 
     def _stop(self) -> None:
-        for listener in self.listeners:
-            listener.leave()  # First: a client that connects after the workers have left would wait in vain.
-        self.fleet.stop()  # Before the templates end, which would count as a failed start.
-        self._templates.close()
+        for listener in self.listeners:  # First: who connects after the workers have left would wait in vain.
+            attempt(listener.leave)
+        self.fleet.stop()
+        if self._trial is not None:
+            self._trial.end()
 
     def _close_listeners(self) -> None:
         for listener in self.listeners:
-            listener.close()
+            attempt(listener.close)
 
     def _begin_reexec(self) -> None:
         if self._is_busy():
             return
         logger.info("re-exec: the new program is checked")
         try:
-            self._trial = self._children.keep(reexec.start_trial())
+            self._trial = reexec.Trial()
+            self._children.keep(self._trial.process)
         except OSError as error:
             logger.error("re-exec failed, everything goes on as it was: %s", error)
 
-    def _on_trial(self, code: int) -> None:
+    def _on_trial(self, trial: reexec.Trial, code: int) -> None:
         if code != 0:
-            how = how_it_ended(code)
-            logger.error("re-exec failed, everything goes on as it was: the new program %s", how)
+            how = trial.fault or f"the new program {how_it_ended(code)}"
+            logger.error("re-exec failed, everything goes on as it was: %s", how)
         elif not self._is_busy():
             heirs = [
                 reexec.heir(worker, channel, self._templates.has(worker))

@@ -13,7 +13,8 @@ message                                    order
 ========================================== =======================================================
 
 Rules
-- The channel ends with the supervisor. A worker that serves then stops as if it had been ordered to.
+- The channel ends with the supervisor. A worker that serves then stops as if it had been ordered to. One that
+  is not ready yet is killed by the system (``parent_death``), whatever the app does.
 - Until a worker serves, SIGTERM ends it at once; afterwards it asks for a replacement first. Ctrl+C on a
   terminal reaches all processes, and only the supervisor acts on it.
 - An error before it serves is sent to the supervisor and not printed: only the supervisor knows whether the
@@ -22,6 +23,7 @@ Rules
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import math
 import os
@@ -29,17 +31,21 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config
 from wsgiserve.processes import signals
 from wsgiserve.processes.channel import Channel
+from wsgiserve.processes.fleet import KILL_MARGIN
+from wsgiserve.processes.parent_death import die_with, outlive
 from wsgiserve.processes.probe import probe
 from wsgiserve.processes.recycling import recycled
 from wsgiserve.processes.spawn import Birth, imported
 from wsgiserve.server import lifespan
 from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED
-from wsgiserve.server.errors import StartError
+from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.server import Server
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.systemd import watchdog_seconds
@@ -55,6 +61,7 @@ def work(
 ) -> int:
     """Be a worker; return the exit code. ``prepare`` is called after the import of the app."""
     channel = Channel(birth.sock)
+    die_with(birth.sock)
     _ignore_signals()
     try:
         app = imported(load) if birth.app is None else birth.app
@@ -62,20 +69,19 @@ def work(
         lifespan.checked_startup(app)
         if config.probe:
             probe(app, config)
+        finished = _serve(app, config, birth, channel)
     except StartError as error:
         channel.send(event="failed", reason=str(error))
         _close(channel, birth.listeners)
         return EXIT_NO_APP
-    if _loads_lazily():
-        channel.send(event="lazy")
-    channel.send(event="ready")
-    finished = True
-    if _is_to_serve(channel):
-        finished = _serve(app, config, birth, channel)
-    else:
-        _close(channel, birth.listeners)
+    except _NotCalled:
+        finished = True
     lifespan.shutdown(app)
     return EXIT_STOPPED if finished else EXIT_CUT
+
+
+class _NotCalled(Exception):
+    """Another order than ``serve`` came first, or the channel has ended."""
 
 
 def _loads_lazily() -> bool:
@@ -99,13 +105,12 @@ def _ignore_signals() -> None:
     signals.unblock()
 
 
-def _is_to_serve(channel: Channel) -> bool:
-    """Wait for the first order; False if it is another one, or the channel ends."""
-    message = channel.wait()
-    return message is not None and message["order"] == "serve"
-
-
 def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel) -> bool:
+    """Serve once that is ordered; True if no request was cut.
+
+    All that serving takes is there before ``ready`` is sent: StartError if the system refuses it.
+    """
+
     def worn(why: str) -> None:
         channel.send(event="worn", why=why)
 
@@ -113,24 +118,46 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel)
     server.open_shared(birth.listeners, birth.scoreboard.row(birth.number), alone=config.workers == 1)
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
-        server.beat(lambda: channel.send(event="turns"), beat_seconds)
+        server.beat(lambda: channel.send_if_room(event="turns"), beat_seconds)
     server.on_worn_out(lambda lost: worn("request-timeout"))
+    first: SimpleQueue[Any] = SimpleQueue()
 
     def ready() -> None:
-        signal.signal(signal.SIGINT, signals.ignore)
+        for number in signals.existing(("SIGINT", "SIGTERM")):  # As they were: this is no server yet.
+            signal.signal(number, signals.ignore if number == signal.SIGINT else signal.SIG_DFL)
+        obey = partial(_obey, channel, server, first, config)
+        try:
+            threading.Thread(target=obey, name="wsgiserve-channel", daemon=True).start()
+        except RuntimeError as error:
+            raise refused(error) from None
+        outlive(birth.sock)
+        if _loads_lazily():
+            channel.send(event="lazy")
+        channel.send(event="ready", pid=os.getpid())
+        if first.get() != "serve":
+            raise _NotCalled
         signal.signal(signal.SIGTERM, lambda number, frame: worn("SIGTERM"))
-        threading.Thread(target=_obey, args=(channel, server), name="wsgiserve-channel", daemon=True).start()
         channel.send(event="serving")
 
     return server.serve(ready=ready, last=True)
 
 
-def _obey(channel: Channel, server: Server) -> None:
-    """Follow the orders of the supervisor until its end."""
+def _obey(channel: Channel, server: Server, first: SimpleQueue[Any], config: Config) -> None:
+    """Pass on the first order and follow the others, until the end of the supervisor."""
+    called = False
     while (message := channel.wait()) is not None:
-        _follow(message["order"], channel, server)
-    logger.warning("the supervisor is gone; worker %d stops", os.getpid())
-    server.stop()
+        if called:
+            _follow(message["order"], channel, server)
+        else:
+            called = True
+            first.put(message["order"])
+    if called:
+        logger.warning("the supervisor is gone; worker %d stops", os.getpid())
+        server.stop()
+    first.put(None)
+    # Nobody is there to kill this process if it does not end.
+    seconds = config.drain_delay + config.graceful_timeout + KILL_MARGIN
+    faulthandler.dump_traceback_later(seconds, file=2, exit=True)
 
 
 def _follow(order: Any, channel: Channel, server: Server) -> None:

@@ -68,7 +68,6 @@ class Acceptor:
         self._crowded = ShortageLog(
             "all %d connections are in use and new clients wait; times so far: %d; raise --max-connections"
         )
-        self.publish_count()
         self._watch()
 
     @property

@@ -33,3 +33,11 @@ class ListenError(OSError):
 
 class StartError(Exception):
     """The app cannot be loaded or started; the text, one line or a traceback, is for the user."""
+
+
+def refused(error: Exception) -> StartError:
+    """Return the error of a process that is about to serve, for what the system refuses it."""
+    return StartError(
+        f"wsgiserve: the system refuses what serving takes: {error}; raise the limit of open files "
+        "(ulimit -n) or of processes (ulimit -u)"
+    )

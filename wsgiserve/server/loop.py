@@ -103,6 +103,11 @@ class EventLoop:
         self._next_beat = 0.0
         self._sweep_seconds = min(SWEEP_SECONDS, seconds / 2)
 
+    def begin(self) -> None:
+        """Accept connections and serve, on the thread that ``leadership.start`` has started."""
+        self.acceptor.publish_count()
+        self.leadership.begin()
+
     # -- one turn
 
     def turn(self) -> Role:

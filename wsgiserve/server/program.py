@@ -84,7 +84,7 @@ def serve_here(
         manager.stopping()
         console.say_what_runs(config, running)
 
-    finished = server.serve(ready=ready, stopping=stopping, last=True)
+    finished = console.exit_without_app(partial(server.serve, ready=ready, stopping=stopping, last=True))
     lifespan.shutdown(app)
     if not finished:
         console.fail(console.CUT_LINE, console.EXIT_CUT)

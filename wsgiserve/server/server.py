@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config, make_config, refuse_command_options
 from wsgiserve.server import lifespan, shutdown
+from wsgiserve.server.errors import refused
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.scoreboard import Row
@@ -125,15 +126,20 @@ class Server:
     ) -> bool:
         """Serve until stopped; True if every request was finished, False if some were cut at the end.
 
-        ``ready`` is called once the server listens and heeds the stop signals; ``stopping``
-        in the handler of the first signal, with the number of requests that are still running. ``last`` means
-        that the program ends after this: stop signals are ignored at the end, so that none changes the exit
-        code.
+        ``ready`` is called once all is there that serving takes, and the stop signals are heeded; if it
+        raises, nothing is served. ``stopping`` is called in the handler of the first signal, with the number
+        of requests that are still running. ``last`` means that the program ends after this: stop signals are
+        ignored at the end, so that none changes the exit code. StartError if the system refuses a
+        descriptor, memory or a thread.
         """
         with self._signals(stopping, last):
             loop = self._prepare()
             if ready is not None:
-                ready()
+                try:
+                    ready()
+                except BaseException:
+                    self._abandon(loop)
+                    raise
             return self._run(loop)
 
     def stop(self, *, hurry: bool = False) -> None:
@@ -196,7 +202,7 @@ class Server:
         self.open()
         gateway = Gateway(self.app, self.config, alone=self._alone)
         try:
-            self._loop = EventLoop(
+            self._loop = loop = EventLoop(
                 gateway,
                 self.listeners,
                 self.config,
@@ -204,12 +210,21 @@ class Server:
                 row=self._row,
                 worn_out=self._worn_out,
             )
-        except OSError:
+            loop.leadership.start()
+        except (OSError, RuntimeError) as error:
+            self._loop = None
             self._close_listeners()
-            raise
+            raise refused(error) from error
         if self._beat is not None:
-            self._loop.beat(*self._beat)
-        return self._loop
+            loop.beat(*self._beat)
+        return loop
+
+    def _abandon(self, loop: EventLoop) -> None:
+        """Let go of a loop that has not begun."""
+        loop.leadership.abandon()
+        loop.close()
+        self._loop = None
+        self.listeners = []
 
     def _close_listeners(self) -> None:
         for listener in self.listeners:
@@ -218,7 +233,7 @@ class Server:
 
     def _run(self, loop: EventLoop) -> bool:
         leadership = loop.leadership
-        leadership.start()
+        loop.begin()
         if self._stop_asked and loop.shutdown.plan is None:
             self.stop()
         loop.sentinel.watch()

@@ -164,6 +164,7 @@ def running(loop, app=None):
     """Run the threads of a loop; assert that at the end all slots are free, and that one thread leads."""
     leadership = loop.leadership
     leadership.start()
+    leadership.begin()
     sentinel = threading.Thread(target=loop.sentinel.watch, daemon=True)
     sentinel.start()
     try:

@@ -188,6 +188,7 @@ def test_exchange_that_waits_for_its_client_is_detached_at_once(app):
 
     exchange = FakeExchange(wait)
     leadership.start()
+    leadership.begin()
     loop.arrived.put(exchange)
     answered(loop)
     assert loop.unwatched == [exchange]
@@ -206,6 +207,7 @@ def test_exchange_that_would_wait_is_dispatched(app, kind):
     if kind == "slow-before":
         leadership.forecast.learn(exchange.request, slow=True)
     leadership.start()
+    leadership.begin()
     loop.arrived.put(exchange)
     answered(loop, path="/other")
     assert exchange.inside.wait(SECONDS)
@@ -379,6 +381,7 @@ def test_thread_that_was_refused_its_successor_leads_on(app):
 
     slow, fast = FakeExchange(wait), FakeExchange()
     leadership.start()
+    leadership.begin()
     leadership.refusing = True
     loop.arrived.put(slow)
     loop.arrived.put(fast)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
+LONGEST_BEAT = 3600.0  # seconds; a poller takes no timeout of a month
 
 
 def inherited_descriptors(environ: Mapping[str, str], pid: int) -> list[int]:
@@ -39,7 +40,7 @@ def watchdog_seconds(environ: Mapping[str, str], pid: int | None = None) -> floa
     ours = pid is None or environ.get("WATCHDOG_PID", str(pid)) == str(pid)
     if not ours or not text.isascii() or not text.isdigit() or int(text) == 0:
         return math.inf
-    return int(text) / 2e6
+    return min(int(text) / 2e6, LONGEST_BEAT)
 
 
 class Manager:

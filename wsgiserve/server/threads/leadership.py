@@ -96,6 +96,7 @@ class Leadership(Generic[E]):
         self.forecast = Forecast()
         self.alarm = Alarm()  # wakes the sentinel
         self.stopped = threading.Event()
+        self._begun = threading.Event()
         # guarded by the mutex
         self.mutex = threading.Lock()
         self.inline: E | None = None  # the leader's call in progress
@@ -249,8 +250,22 @@ class Leadership(Generic[E]):
     # -- followers
 
     def start(self) -> None:
-        """Start the first leader; RuntimeError if the system refuses even one thread."""
-        self._start_thread(None)
+        """Start the first leader, which waits for ``begin``; RuntimeError if the system refuses a thread."""
+        threading.Thread(target=self._lead_first, name="wsgiserve", daemon=True).start()
+
+    def _lead_first(self) -> None:
+        self._begun.wait()
+        if not self.stopped.is_set():
+            self._follow(None)
+
+    def begin(self) -> None:
+        """Let the first leader lead."""
+        self._begun.set()
+
+    def abandon(self) -> None:
+        """End the first leader, which has not begun."""
+        self.stopped.set()
+        self._begun.set()
 
     def _send_home(self) -> None:
         """The loop is over: end the followers and the sentinel."""

@@ -1,0 +1,255 @@
+"""A deploy, a crash or a limit of the system never takes the service down: real processes and real limits."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.processes.programs import APP, is_alive, serving, who, workers
+from tests.program import run
+from tests.server.client import refuses, wait_until
+from wsgiserve.processes.pid_file import read_status
+
+LINUX_ONLY = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux kills a process when its channel ends"
+)
+PRELOAD = pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
+
+
+def children(pid):
+    """Return the process ids of all descendants of a process."""
+    try:
+        tasks = [(task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # It has ended.
+    direct = [int(child) for text in tasks for child in text.split()]
+    return [*direct, *(child for each in direct for child in children(each))]
+
+
+def outcome(path, generation):
+    """Wait for the end of a reload; return its status."""
+    wait_until(lambda: read_status(path)["latest"] == generation and read_status(path)["outcome"])
+    return read_status(path)
+
+
+def replace_app(folder, code):
+    (folder / "app.py").write_text(code + "# " + "x" * len(code) + "\n")
+
+
+# -- limits of the system
+
+SIMPLE = """
+import os
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{os.getpid()} {os.getppid()} v1".encode()]
+"""
+NO_DESCRIPTORS = """
+import resource
+taken = [open("/dev/null") for _ in range(10)]
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(file.fileno() for file in taken) + 1,) * 2)
+"""
+NO_THREADS = """
+import os, resource
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+"""
+
+
+@PRELOAD
+@pytest.mark.parametrize("limit", [NO_DESCRIPTORS, NO_THREADS], ids=["descriptors", "threads"])
+def test_new_workers_that_lack_what_serving_takes_replace_nobody(folder, limit, options):
+    if limit is NO_THREADS and os.getuid() != 0:
+        pytest.skip("the limit of processes counts those of the user: a user without any is needed")
+    replace_app(folder, SIMPLE)
+    pid_file = str(folder / "pid")
+    with serving(folder, "app", "--workers", "2", "--pid-file", pid_file, *options) as (program, port):
+        before = workers(port)
+        replace_app(folder, SIMPLE + limit)
+        program.process.send_signal(signal.SIGHUP)
+        status = outcome(pid_file, 2)
+        assert status["outcome"] == "failed", status
+        assert "the system refuses" in status["reason"]
+        assert status["generation"] == 1
+        assert workers(port) == before
+        replace_app(folder, SIMPLE.replace("v1", "v2"))
+        program.process.send_signal(signal.SIGHUP)
+        assert outcome(pid_file, 3)["outcome"] == "serving"
+        wait_until(lambda: who(port)[2] == "v2")
+        assert program.stop()[0] == 0
+
+
+def test_a_first_start_without_descriptors_says_so(folder):
+    replace_app(folder, SIMPLE + NO_DESCRIPTORS)
+    code, _, err = run(folder, "app", "--bind", "127.0.0.1:0")
+    assert code == 3
+    assert "wsgiserve: the system refuses what serving takes: [Errno 24] Too many open files" in err
+    assert "Traceback" not in err
+
+
+@PRELOAD
+def test_a_supervisor_without_descriptors_supervises_on(folder, options):
+    with serving(folder, "app", "--workers", "2", *options) as (program, port):
+        first = workers(port)
+        limit = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        # As many as are open: nothing can be opened any more.
+        used = max(map(int, os.listdir(f"/proc/{program.process.pid}/fd"))) + 1
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (used, limit[1]))
+        for number in (signal.SIGTTIN, signal.SIGHUP, signal.SIGUSR2):
+            program.process.send_signal(number)
+        victim = min(first)
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: not is_alive(victim))
+        assert who(port)[0] in first
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limit)
+        wait_until(lambda: len(workers(port)) == 3)
+        code, _, err = program.stop()
+    assert code == 0
+    assert "Too many open files" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("option", ["--max-lifetime", "--graceful-timeout", "--drain-delay", "--keep-alive"])
+def test_a_time_of_thirty_days_is_one_like_any_other(folder, option):
+    pid_file = str(folder / "pid")
+    with serving(folder, "app", option, str(30 * 86400), "--pid-file", pid_file) as (program, port):
+        first = who(port)[0]
+        program.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: who(port)[0] != first)
+        program.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: read_status(pid_file).get("state") in ("stopping", None))
+        code, _, err = program.stop()  # The second one ends it at once.
+    assert code == 0
+    assert "Traceback" not in err
+
+
+# -- every order of ends
+
+
+@PRELOAD
+def test_a_worker_that_is_killed_around_the_stop_does_not_hang_it(folder, options):
+    for milliseconds in (0, 1, 2, 4, 8):
+        with serving(folder, "app", "--workers", "2", *options) as (program, port):
+            os.kill(who(port)[0], signal.SIGKILL)
+            began = time.monotonic()
+            while time.monotonic() < began + milliseconds / 1000:
+                pass
+            program.stop()
+
+
+@pytest.mark.parametrize("order", ["worker first", "template first", "both stopped first"])
+def test_killing_a_worker_and_its_template_is_no_outage(folder, order):
+    pid_file = str(folder / "pid")
+    with serving(folder, "app", "--workers", "2", "--preload", "--pid-file", pid_file) as (program, port):
+        worker, template = who(port)[:2]
+        victims = [template, worker] if order == "template first" else [worker, template]
+        if order.startswith("both"):
+            for pid in victims:
+                os.kill(pid, signal.SIGSTOP)
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(workers(port) - {worker}) == 2)
+        states = [each["state"] for each in read_status(pid_file)["workers"]]
+        assert states.count("serving") == 2
+        assert program.stop()[0] == 0
+
+
+def test_nothing_is_left_of_templates(folder):
+    with serving(folder, "app", "--workers", "2", "--preload") as (program, port):
+        before = children(program.process.pid)
+        assert len(before) == 3
+        first = who(port)[1]
+        program.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: who(port)[1] != first)
+        wait_until(lambda: not any(map(is_alive, before)))
+        now = children(program.process.pid)
+        assert program.stop()[0] == 0
+        assert not any(map(is_alive, now)), "all have ended before the supervisor"
+
+
+# -- a supervisor that is killed
+
+HANGING = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+open("hangs", "w").write(str(os.getpid()))
+while True:
+    pass
+"""
+HANGING_HOOK = HANGING.replace("\n", "\n    ")
+
+
+@LINUX_ONLY
+@PRELOAD
+@pytest.mark.parametrize("where", ["import", "hook"])
+def test_a_worker_that_hangs_before_it_serves_ends_with_its_supervisor(folder, where, options):
+    with serving(folder, "app", *options) as (program, port):
+        served = who(port)[0]
+        hook = APP.replace('note("startup")', "hang()") + f"\ndef hang():{HANGING_HOOK}\n"
+        replace_app(folder, APP + HANGING if where == "import" else hook)
+        program.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: (folder / "hangs").exists() and (folder / "hangs").read_text())
+        below = children(program.process.pid)
+        assert int((folder / "hangs").read_text()) in below
+        program.process.kill()
+        wait_until(lambda: not any(map(is_alive, below)))
+        assert served in below
+        wait_until(lambda: refuses(port))
+
+
+@pytest.mark.slow
+def test_a_worker_that_does_not_end_without_its_supervisor_is_ended(folder):
+    replace_app(folder, APP.replace('note("shutdown")', "time.sleep(1000)"))
+    with serving(folder, "app", "--graceful-timeout", "1") as (program, port):
+        worker = who(port)[0]
+        program.process.kill()
+        wait_until(lambda: not is_alive(worker), 30)
+        program.process.stdout.close()
+        assert "Timeout" in program.process.stderr.read(), "and says where it was"
+
+
+# -- re-exec
+
+
+def test_a_re_exec_whose_pid_file_cannot_be_written_changes_nothing(folder):
+    away = folder / "run"
+    away.mkdir()
+    with serving(folder, "app", "--pid-file", str(away / "pid")) as (program, port):
+        before = who(port)
+        away.rename(folder / "gone")
+        program.process.send_signal(signal.SIGUSR2)
+        said = program.process.stderr.readline()
+        while "re-exec failed" not in said:
+            said = program.process.stderr.readline()
+            assert said, "it has ended"
+        assert who(port) == before
+        assert program.stop()[0] == 0
+
+
+def test_a_pid_file_that_cannot_be_written_after_the_re_exec_ends_nothing(folder):
+    """The trial said that all was well."""
+    away = folder / "run"
+    away.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import os\n"
+        "if 'WSGISERVE_INHERITANCE' in os.environ:\n"
+        f"    os.rename({str(away)!r}, {str(away) + '2'!r})\n"
+    )
+    environment = {"PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parents[2]}"}
+    with serving(folder, "app", "--pid-file", str(away / "pid"), env=environment) as (program, port):
+        first = who(port)[0]
+        program.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: who(port)[0] != first)
+        code, _, err = program.stop()
+    assert code == 0
+    assert "after the re-exec" in err
