@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import platform
 import socket
@@ -29,8 +30,8 @@ import click
 
 import wsgiserve
 from bench.harness import tables
-from bench.servers.app import hello
-from bench.servers.scenarios import BROWSER, Headers
+from bench.servers.app import application
+from bench.servers.scenarios import NUMBER, SCENARIOS, Request
 
 PACKAGE = str(Path(wsgiserve.__file__).parent) + os.sep
 WARM_UP = 300  # requests
@@ -73,7 +74,7 @@ class Pump:
             self.ended.set()
         else:
             self.send(number)
-        return hello(environ, start_response)
+        return application(environ, start_response)
 
     def send(self, number: int) -> None:
         """Send a request on the connection that the request in progress does not use."""
@@ -114,29 +115,42 @@ def _serve(write: Write, requests: int, options: Mapping[str, Any]) -> Pump:
     return pump
 
 
-def request(headers: Headers = ()) -> bytes:
-    """Write a GET with these fields besides Host."""
-    fields = "".join(f"{name}: {value}\r\n" for name, value in (("Host", "localhost"), *headers))
-    return f"GET / HTTP/1.1\r\n{fields}\r\n".encode()
+_fresh = itertools.count(1)
 
 
-KINDS: dict[str, tuple[Write, dict[str, Any]]] = {
-    "minimal GET": (lambda number: request(), {}),
-    "a browser's GET, 11 fields besides Host": (lambda number: request(BROWSER), {}),
-    "the same, one field differs each time": (
-        lambda number: request((*BROWSER[:-1], ("X-Request-Id", str(number)))),
-        {},
-    ),
-    "minimal GET, access log on": (lambda number: request(), {"access_log": True}),
-}
+def written(request: Request) -> Write:
+    """Return the bytes of this request for each number, as wrk sends them.
+
+    No other call has the same numbers: the server would know their lines.
+    """
+    start = next(_fresh) * 10**5
+    fields = "".join(f"{name}: {value}\r\n" for name, value in (("Host", "localhost"), *request.headers))
+    if request.body:
+        fields += f"Content-Length: {request.body}\r\n"
+    query = f"?number={NUMBER}" if request.targets else ""
+    text = f"{request.method} {request.path}{query} HTTP/1.1\r\n{fields}\r\n{'x' * request.body}"
+    return lambda number: text.replace(NUMBER, f"{start + number % (request.targets or 10**5):08}").encode()
+
+
+# Scenarios whose requests run on a kept connection and on the thread of the event loop.
+NAMES = ("minimal", "path", "id", "browser", "browser-id", "browser-path-id", "varied", "post-1k", "log")
+KINDS = {scenario.name: scenario for scenario in SCENARIOS if scenario.name in NAMES}
+
+
+def count_kind(name: str) -> float:
+    """Count the instructions of a request of this scenario."""
+    scenario = KINDS[name]
+    request = scenario.load.request
+    # Where targets come in turn, each has come before.
+    return count(written(request), warm_up=max(WARM_UP, request.targets + 1), access_log=scenario.access_log)
 
 
 @click.command()
 def main() -> None:
     """Count the bytecode instructions of the server, without the app's, per request on a kept connection."""
     rows = [["", "instructions", ""]]
-    for title, (write, options) in KINDS.items():
-        rows.append([title, tables.number(count(write, **options), 0), ""])
+    for name, scenario in KINDS.items():
+        rows.append([scenario.title, tables.number(count_kind(name), 0), ""])
     print("\n".join(tables.aligned(rows)))
     print(
         f"\nPython {platform.python_version()}, without the app; median of {COUNTED} requests after {WARM_UP}"

@@ -14,6 +14,9 @@ from bench.servers.crowd import Crowd, idle, slowloris
 Headers = tuple[tuple[str, str], ...]
 
 CLIENTS = 16
+NUMBER = "NUMBER"  # in a path or a header: another number, of eight digits, in each request
+ANOTHER_PATH = f"/hello/{NUMBER}"
+ANOTHER_ID: Headers = (("X-Request-Id", NUMBER),)
 DEMO_FILE = bytes(range(256)) * 64
 BROWSER: Headers = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
@@ -97,6 +100,34 @@ def _demo(path: str, answer: bytes, headers: Headers = ()) -> Load:
 SCENARIOS = [
     Scenario("minimal", "Minimal GET, keep-alive", floor=True),
     Scenario("browser", "GET with a browser's 12 headers", Load(Request(headers=BROWSER)), floor=True),
+    Scenario(
+        "path",
+        "Minimal GET, another path each time",
+        Load(Request(ANOTHER_PATH)),
+        against="minimal",
+        floor=True,
+    ),
+    Scenario(
+        "id",
+        "Minimal GET, another request id each time",
+        Load(Request(headers=ANOTHER_ID)),
+        against="minimal",
+        floor=True,
+    ),
+    Scenario(
+        "browser-id",
+        "GET with a browser's 12 headers, another request id each time",
+        Load(Request(headers=(*BROWSER, *ANOTHER_ID))),
+        against="browser",
+        floor=True,
+    ),
+    Scenario(
+        "browser-path-id",
+        "GET with a browser's 12 headers, another path and request id each time",
+        Load(Request(ANOTHER_PATH, headers=(*BROWSER, *ANOTHER_ID))),
+        against="browser",
+        floor=True,
+    ),
     Scenario(
         "varied",
         "GET of 2,000 different targets in turn",

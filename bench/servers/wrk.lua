@@ -1,5 +1,6 @@
 -- Tell wrk the request to send, and print the result as a line of JSON.
--- Arguments: the method, the length of the body in bytes, the number of query strings to take in turn.
+-- Arguments: the method, the length of the body in bytes, the number of query strings to take in turn, the word
+-- in the path or a header that is replaced by another number in each request.
 
 function init(args)
   wrk.method = args[1]
@@ -15,6 +16,20 @@ function init(args)
     function request()
       last = last % targets + 1
       return requests[last]
+    end
+    return
+  end
+  local pieces, position, template, word = {}, 1, wrk.format(), args[4]
+  for first, behind in template:gmatch("()" .. word .. "()") do
+    pieces[#pieces + 1] = template:sub(position, first - 1)
+    position = behind
+  end
+  if #pieces > 0 then
+    local number = 0
+    pieces[#pieces + 1] = template:sub(position)
+    function request()
+      number = number + 1
+      return table.concat(pieces, string.format("%08d", number))
     end
   end
 end

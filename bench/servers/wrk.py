@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.servers.scenarios import Load
+from bench.servers.scenarios import NUMBER, Load
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 GRACE_SECONDS = 15
@@ -51,7 +51,7 @@ def command(load: Load, port: int, seconds: int) -> list[str]:
     return [
         *("wrk", "-t1", f"-c{load.clients}", f"-d{seconds}s", "--timeout", f"{GRACE_SECONDS}s"),
         *("-s", str(SCRIPT), *headers, f"http://127.0.0.1:{port}{request.path}"),
-        *("--", request.method, str(request.body), str(request.targets)),
+        *("--", request.method, str(request.body), str(request.targets), NUMBER),
     ]
 
 

@@ -7,7 +7,7 @@ request after which the connection closes.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from wsgiserve.protocol import Limits, Receiver, RemoteProtocolError, RequestHead
@@ -21,13 +21,13 @@ class Request:
 
     method: str
     target: str
-    fields: tuple[tuple[str, str], ...]
+    fields: Mapping[str, str]  # by CGI name
     body: bytes
     head: RequestHead | None = None
     trailers: tuple[tuple[str, str], ...] = ()
 
     @property
-    def plain(self) -> tuple[str, str, tuple[tuple[str, str], ...], bytes]:
+    def plain(self) -> tuple[str, str, Mapping[str, str], bytes]:
         """The parts that every parser returns."""
         return self.method, self.target, self.fields, self.body
 
@@ -88,13 +88,28 @@ class Stream:
         return True
 
     def _end(self, head: RequestHead) -> None:
-        trailers = getattr(self.receiver.last_body_reader, "trailers", ()) if head.block.chunked else ()
-        fields = tuple(head.block.pairs)
-        request = Request(head.method, head.target, fields, bytes(self._body), head, tuple(trailers))
+        trailers = getattr(self.receiver.last_body_reader, "trailers", ()) if head.meaning.chunked else ()
+        request = Request(
+            head.method, head.target, dict(head.fields), bytes(self._body), head, tuple(trailers)
+        )
         self.requests.append(request)
         self.closed = not head.keep_alive
         self._head = None
         self._body.clear()
+
+
+def by_cgi_name(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return what a head with these fields is read as, by the rules and not by the code of `fields`."""
+    lists: dict[str, list[str]] = {}
+    for name, value in pairs:
+        if "_" not in name and name.lower() != "proxy":
+            lists.setdefault(name.upper().replace("-", "_"), []).append(value)
+    return {
+        name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}": (
+            "; " if name == "COOKIE" else ", "
+        ).join(values)
+        for name, values in lists.items()
+    }
 
 
 def read(pieces: Iterable[bytes], **limits: int) -> Stream:

@@ -6,10 +6,12 @@ do, behind a request after which the connection closes. A request that is not wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import h11
 import httptools
 
-from .driver import Stream
+from .driver import Stream, by_cgi_name
 
 Plain = tuple[str, str, tuple[tuple[str, str], ...], bytes]
 
@@ -101,9 +103,9 @@ OTHER_PERSISTENCE = {
     ],
     "httptools": [
         # llhttp obeys Proxy-Connection, which RFC 9112 §C.2.2 wants ignored by origin servers.
-        lambda request: any(name.lower() == "proxy-connection" for name, _ in request.fields),
+        lambda request: "HTTP_PROXY_CONNECTION" in request.fields,
         # It lets "keep-alive" win over "close"; in RFC 9112 §9.3 "close" comes first.
-        lambda request: {"close", "keep-alive"} <= request.head.block.connection,
+        lambda request: {"close", "keep-alive"} <= request.head.meaning.connection,
         # It merges trailers into the header fields; RFC 9110 §6.5.1 wants Connection in them ignored.
         lambda request: bool(request.trailers),
     ],
@@ -112,18 +114,18 @@ OTHER_PERSISTENCE = {
 ORACLES = {"h11": read_with_h11, "httptools": read_with_httptools}
 
 
-def normal(request: Plain) -> Plain:
+def normal(method: str, target: str, fields: Mapping[str, str], body: bytes) -> tuple[object, ...]:
     """Write a transfer-coding in small letters, as h11 hands it out."""
-    method, target, fields, body = request
-    coding = "transfer-encoding"
-    return method, target, tuple((n, v.lower() if n.lower() == coding else v) for n, v in fields), body
+    coding = "HTTP_TRANSFER_ENCODING"
+    return method, target, {n: v.lower() if n == coding else v for n, v in fields.items()}, body
 
 
 def disagreement(name: str, data: bytes, stream: Stream) -> str | None:
     """Compare an oracle's reading of ``data`` with ours: describe the difference, or return None."""
     theirs, refused = ORACLES[name](data)
     for ours, other in zip(stream.requests, theirs, strict=False):
-        if normal(ours.plain) != normal(other):
+        method, target, fields, body = other
+        if normal(*ours.plain) != normal(method, target, by_cgi_name(fields), body):
             return f"{name} reads {other!r}, we {ours.plain!r}"
     if stream.refusal or refused or len(theirs) == len(stream.requests):
         return None

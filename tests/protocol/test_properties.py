@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from . import fuzz
 from .cases import CASES
-from .driver import random_split, read, single_bytes
+from .driver import by_cgi_name, random_split, read, single_bytes
 from .oracles import ORACLES, disagreement
 
 LLHTTP_METHODS = {
@@ -98,7 +98,7 @@ def written(draw):
     lines = write_lines(draw, fields)
     data = f"{method} {target} HTTP/1.{minor}\r\n".encode() + lines + b"\r\n" + payload
     data = b"\r\n" * draw(st.sampled_from([0, 0, 0, 1, 4])) + data
-    return data, method, target, trimmed(fields), body, trimmed(trailers)
+    return data, method, target, by_cgi_name(trimmed(fields)), body, trimmed(trailers)
 
 
 def write_lines(draw, fields):

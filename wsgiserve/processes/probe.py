@@ -102,7 +102,7 @@ def _answer(app: WSGIApplication, config: Config, sock: socket.socket) -> None:
     https = url.scheme == "https"
     port = url.port or (443 if https else 80)
     host, peer = url.hostname or "localhost", ("127.0.0.1", 0)
-    connection = open_connection(sock, host, port, peer, config, receiver, Budget(0))
+    connection = open_connection(sock, gateway.environ, host, port, peer, config, receiver, Budget(0))
     connection.layer["wsgi.url_scheme"] = url.scheme or "http"
     if https:
         connection.layer["HTTPS"] = "on"

@@ -1,12 +1,13 @@
 """HTTP/1.1 as values and pure functions: bytes in, values out, and back.
 
 No socket, thread, clock or environ in here, and nothing but the standard library. Read in this order:
-``grammar`` (the rules), ``fields``, ``request``, ``body`` and ``receiver`` (requests), ``response``.
+``grammar`` (the rules), ``known`` (a cache), ``fields``, ``request``, ``body`` and ``receiver`` (requests),
+``response``.
 """
 
 from wsgiserve.protocol.body import BodyReader, ChunkedReader, LengthReader, body_reader
 from wsgiserve.protocol.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from wsgiserve.protocol.fields import FieldBlock, body_framing
+from wsgiserve.protocol.fields import Meaning, body_framing
 from wsgiserve.protocol.limits import Limits
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead, RequestReader
@@ -32,11 +33,11 @@ __all__ = [
     "REASONS",
     "BodyReader",
     "ChunkedReader",
-    "FieldBlock",
     "Framing",
     "LengthReader",
     "Limits",
     "LocalProtocolError",
+    "Meaning",
     "ProtocolError",
     "Receiver",
     "RemoteProtocolError",

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.fields import FieldBlock, read_fields, too_many_fields, why_no_field
+from wsgiserve.protocol.fields import Meaning, read_trailers, too_many_fields, why_no_field
 from wsgiserve.protocol.limits import Limits
 
 MAX_CHUNK_LINE = 4096
@@ -150,7 +150,7 @@ class ChunkedReader:
         if not complete:
             return
         if line == b"\r\n":
-            self.trailers = read_fields(bytes(self._trailer_lines), self.max_fields)
+            self.trailers = read_trailers(bytes(self._trailer_lines), self.max_fields)
             self.done = True
         else:
             self._trailer_lines += line
@@ -175,10 +175,10 @@ def _judge_end(match: re.Match[bytes], line: bytes, detail: str) -> None:
         raise RemoteProtocolError(400, f"a line of more than {MAX_CHUNK_LINE} bytes in a chunked body")
 
 
-def body_reader(block: FieldBlock, limits: Limits) -> BodyReader | None:
+def body_reader(meaning: Meaning, limits: Limits) -> BodyReader | None:
     """Make the reader that the fields of a head announce, None where no body follows (RFC 9112 §6.3)."""
-    if block.chunked:
+    if meaning.chunked:
         return ChunkedReader(max_body=limits.max_body, max_fields=limits.max_fields)
-    if block.content_length:
-        return LengthReader(block.content_length)
+    if meaning.content_length:
+        return LengthReader(meaning.content_length)
     return None

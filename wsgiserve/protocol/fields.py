@@ -1,86 +1,161 @@
-"""The fields of a message: from lines to (name, value) pairs, and their meaning for a request.
+"""The fields of a message: from lines to names and values, and their meaning for a request.
 
-Trailers are read by the same function as headers, so that nothing is less strict behind a body than before.
-A field that decides where a message ends, or for which host it is, may come only once: RFC 9112 §11.2.
+Strategy. A line is read once and then looked up, since clients repeat most of their lines in each request:
+see ``known``. The lookups of a whole head, and the dict of its fields, are one expression in C. Only where
+fields have equal names, or one is ignored, is there a loop. Trailers are read by the same function of one
+line as headers, so that nothing is less strict behind a body than before.
+
+Rules
+- A field that decides where a message ends, or for which host it is, may come only once: RFC 9112 §11.2.
+- No field can pass for another. The fields of a head are found by their CGI names, and a name with an
+  underscore is ignored, since ``X_Real_Ip`` would become that of ``X-Real-Ip``. So is ``Proxy``, since CGI
+  code reads HTTP_PROXY as a setting (httpoxy).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import NoReturn
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
+from wsgiserve.protocol.known import Known
 
-_NOTHING: frozenset[str] = frozenset()  # shared, since idle connections keep their last block
 BARE_LINE_FEED = "a line feed without a carriage return"
+IGNORED = ""  # the CGI name of all fields that are ignored
 
-# Field names whose repetition leaves two readings of the request: RFC 9112 §3.2 (Host), §6.3 (Content-Length,
-# Transfer-Encoding), RFC 9110 §8.3 (Content-Type), §11.6.2 (Authorization).
-SINGLE = frozenset({"host", "content-length", "transfer-encoding", "content-type", "authorization"})
+# By CGI name, the fields whose repetition leaves two readings of the request: RFC 9112 §3.2 (Host), §6.3
+# (Content-Length, Transfer-Encoding), RFC 9110 §8.3 (Content-Type), §11.6.2 (Authorization).
+SINGLE = {
+    "HTTP_HOST": "host",
+    "CONTENT_LENGTH": "content-length",
+    "HTTP_TRANSFER_ENCODING": "transfer-encoding",
+    "CONTENT_TYPE": "content-type",
+    "HTTP_AUTHORIZATION": "authorization",
+}
+_MAX_BLOCK = 8192  # bytes of the fields whose meaning is kept
+
+_NOTHING: frozenset[str] = frozenset()
+
+Fields = dict[str, str]  # values by CGI name
 
 
-class FieldBlock:
-    """The field lines of one head: ``pairs`` as sent, and their meaning for framing and persistence.
+class Meaning:
+    """What the fields of a head say about its connection and its body.
 
-    ``has_body`` tells whether a body of a byte or more, or of unknown length, follows; ``persists`` whether
-    the connection may go on after it, for HTTP/1.0 and for HTTP/1.1.
+    ``connection`` has the options of Connection in lower case. ``persists`` tells whether the connection may
+    go on afterwards, for HTTP/1.0 and for HTTP/1.1; ``has_body`` whether a body of a byte or more, or of
+    unknown length, follows.
     """
 
-    __slots__ = (
-        "chunked",
-        "connection",
-        "content_length",
-        "expects",
-        "has_body",
-        "host",
-        "pairs",
-        "persists",
-    )
+    __slots__ = ("chunked", "connection", "content_length", "expects", "has_body", "host", "persists")
 
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        decisive: dict[str, str] = {}
-        connection: list[str] = []
-        expects: list[str] = []
-        for name, value in pairs:
-            lower = name.lower()
-            if lower in SINGLE:
-                if lower in decisive:
-                    raise RemoteProtocolError(400, f"more than one field {lower}")
-                decisive[lower] = value
-            elif lower == "connection":
-                connection.append(value)
-            elif lower == "expect":
-                expects.append(value)
-        self.pairs = pairs
-        self.host = decisive.get("host")
+    def __init__(
+        self,
+        host: str | None,
+        connection: str | None,
+        expect: str | None,
+        content_length: str | None,
+        transfer_encoding: str | None,
+    ) -> None:
+        self.host = host
         self.connection = frozenset(_list_items(connection)) if connection else _NOTHING
         closes = "close" in self.connection
         self.persists = ("keep-alive" in self.connection and not closes, not closes)
-        self.expects = _expects_continue(expects)
-        self.content_length, self.chunked = body_framing(
-            decisive.get("content-length"), decisive.get("transfer-encoding")
-        )
+        self.expects = expect is not None and _expects_continue(expect)
+        self.content_length, self.chunked = body_framing(content_length, transfer_encoding)
         self.has_body = self.chunked or bool(self.content_length)
-        if self.host is not None and not grammar.HOST.fullmatch(self.host):
+        if host is not None and not grammar.HOST.fullmatch(host):
             raise RemoteProtocolError(400, "the Host field is not host[:port]")
 
 
-def read_fields(lines: bytes, max_fields: int) -> list[tuple[str, str]]:
-    """Read field lines, each with its CRLF, into (name, value) pairs; the order is kept.
+_known_meaning = functools.lru_cache(maxsize=256)(Meaning)
 
-    Values lose the white space around them (RFC 9112 §5.1). Used for heads and for trailers alike.
+
+def read_fields(lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
+    """Read the field lines of a head, each with its CRLF.
+
+    Fields of equal names are joined in order (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3).
     """
-    if not lines:
-        return []
-    text = lines.decode("latin-1")
-    if lines.count(b"\n") > max_fields or not grammar.FIELD_LINES.fullmatch(text):
+    try:
+        pairs = list(map(_known_lines.__getitem__, _split(lines, max_fields)))
+    except _Refused:
         refuse_fields(lines, max_fields, len(lines))
-    pairs = []
-    for line in text[:-2].split("\r\n"):
-        name, _, value = line.partition(":")
-        pairs.append((name, value.strip(" \t")))
-    return pairs
+    fields = dict(pairs)
+    if len(fields) < len(pairs) or IGNORED in fields:
+        fields = _join(pairs)
+    get = fields.get
+    meaning = _known_meaning if len(lines) <= _MAX_BLOCK else Meaning
+    return fields, meaning(
+        get("HTTP_HOST"),
+        get("HTTP_CONNECTION"),
+        get("HTTP_EXPECT"),
+        get("CONTENT_LENGTH"),
+        get("HTTP_TRANSFER_ENCODING"),
+    )
+
+
+def read_trailers(lines: bytes, max_fields: int) -> list[tuple[str, str]]:
+    """Read trailer lines, each with its CRLF, into (name, value) pairs as sent."""
+    try:
+        return [_read_line(line) for line in _split(lines, max_fields)]
+    except _Refused:
+        refuse_fields(lines, max_fields, len(lines))
+
+
+class _Refused(Exception):
+    """A line is wrong, or there are too many: ``refuse_fields`` says which fault comes first."""
+
+
+def _split(lines: bytes, max_fields: int) -> list[bytes]:
+    split = lines.split(b"\r\n")
+    split.pop()  # what is behind the last CRLF: nothing
+    if lines.count(b"\n") > len(split) or len(split) > max_fields:
+        raise _Refused
+    return split
+
+
+def _read_line(line: bytes) -> tuple[str, str]:
+    """Read one line; the value loses the white space around it (RFC 9112 §5.1)."""
+    text = line.decode("latin-1")
+    if not grammar.FIELD_LINE.fullmatch(text):
+        raise _Refused
+    name, _, value = text.partition(":")
+    return name, value.strip(" \t")
+
+
+def _cgi_name(name: str) -> str:
+    """Return the name of a field's meta-variable (RFC 3875 §4.1.18), or IGNORED."""
+    upper = name.upper()
+    if "_" in name or upper == "PROXY":
+        return IGNORED
+    key = upper.replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
+
+
+_known_names = Known(_cgi_name, most=512, longest=64)
+
+
+def _read_pair(line: bytes) -> tuple[str, str]:
+    name, value = _read_line(line)
+    return _known_names[name], value
+
+
+_known_lines = Known(_read_pair, most=1024, longest=1024)
+
+
+def _join(pairs: Iterable[tuple[str, str]]) -> Fields:
+    """Join the fields of equal names; leave out those that are ignored."""
+    fields: Fields = {}
+    for key, value in pairs:
+        if key in fields:
+            if key in SINGLE:
+                raise RemoteProtocolError(400, f"more than one field {SINGLE[key]}")
+            value = fields[key] + ("; " if key == "HTTP_COOKIE" else ", ") + value
+        if key != IGNORED:
+            fields[key] = value
+    return fields
 
 
 def body_framing(content_length: str | None, transfer_encoding: str | None) -> tuple[int | None, bool]:
@@ -151,15 +226,15 @@ def why_no_field(line: bytes) -> str:
     return "a field name that is not a token directly before its colon"
 
 
-def _list_items(values: Iterable[str]) -> list[str]:
-    """Split comma-separated fields into lower-case items; empty items do not count (RFC 9110 §5.6.1)."""
-    items = (item.strip(" \t").lower() for value in values for item in value.split(","))
+def _list_items(value: str) -> list[str]:
+    """Split a comma-separated field into lower-case items; empty items do not count (RFC 9110 §5.6.1)."""
+    items = (item.strip(" \t").lower() for item in value.split(","))
     return [item for item in items if item]
 
 
-def _expects_continue(values: list[str]) -> bool:
+def _expects_continue(value: str) -> bool:
     """RFC 9110 §10.1.1: the one expectation there is; any other may be answered 417."""
-    expectations = set(_list_items(values))
+    expectations = set(_list_items(value))
     if expectations - {"100-continue"}:
         raise RemoteProtocolError(417, "an expectation other than 100-continue")
     return bool(expectations)

@@ -56,7 +56,9 @@ HOST = re.compile(
 # RFC 9112 §5: field-line = field-name ":" OWS field-value OWS, each ended by CRLF;
 # RFC 9110 §5.5: field-value of VCHAR, obs-text, SP and HTAB. Folding (9112 §5.2) does not match: a line
 # that begins with white space has no name.
-FIELD_LINES = re.compile(rf"(?:[{TCHAR}]+:[\t\x20-\x7e\x80-\xff]*\r\n)*")
+_FIELD_LINE = rf"[{TCHAR}]+:[\t\x20-\x7e\x80-\xff]*"
+FIELD_LINE = re.compile(_FIELD_LINE)  # without its CRLF
+FIELD_LINES = re.compile(rf"(?:{_FIELD_LINE}\r\n)*")
 
 # RFC 9112 §6.2 with the bound that keeps a length in 64 bits on every peer: 1 to 18 ASCII digits.
 CONTENT_LENGTH = re.compile(r"[0-9]{1,18}")

@@ -70,16 +70,16 @@ class Receiver(RequestReader):
             if not self._discard_body():
                 return None
         head = self.next_head(data)
-        if head is None or not head.block.has_body or head.own:
+        if head is None or not head.meaning.has_body or head.own:
             return head
-        buffer, length = self.buffer, head.block.content_length
+        buffer, length = self.buffer, head.meaning.content_length
         if length is not None and length <= len(buffer):  # Most bodies come with their head.
             self.body, self.buffer = buffer[:length], buffer[length:]
             return head
         self._head, self.phase = head, "body"
         self.body = bytearray()
         self.arrived = 0
-        self.body_reader = self.last_body_reader = body_reader(head.block, self.limits)
+        self.body_reader = self.last_body_reader = body_reader(head.meaning, self.limits)
         return self._collect_body()
 
     def _collect_body(self) -> RequestHead | None:
@@ -97,7 +97,7 @@ class Receiver(RequestReader):
         """Whether the rest of a body belongs in memory too, once ``size`` bytes of it have arrived."""
         return not (
             head.expects_continue
-            or (head.block.content_length or 0) > BODY_IN_MEMORY
+            or (head.meaning.content_length or 0) > BODY_IN_MEMORY
             or size > BODY_IN_MEMORY
             or self.arrived - size > CHUNK_OVERHEAD
         )

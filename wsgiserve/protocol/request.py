@@ -1,8 +1,8 @@
 """Requests: bytes in, :class:`RequestHead` values out, for one connection after another request on it.
 
 Strategy. ``RequestReader`` keeps the bytes that no request has taken yet. ``next_head`` looks for the end of
-the head with one C-speed search, matches the request line against one pattern and the field lines against
-another, and only when one of them fails looks for the reason.
+the head with one C-speed search and matches the request line against one pattern. ``fields`` reads the rest.
+Only when a pattern fails is there a look for the reason.
 
 Rules
 - The verdict depends on the bytes alone, never on how they were split: the first fault in their order counts.
@@ -11,7 +11,7 @@ Rules
   Only a head that is incomplete, or wrong, is judged byte by byte.
 - Equal bytes mean the same, so strict reading is paid for once per run of equal ones. A client that comes
   often repeats itself: kept are the connection's last head, also for its field lines alone where the request
-  line differs, and the request lines asked for lately.
+  line differs, and the lines that were read lately, whoever sent them.
 - After an error there is no next request: nobody can say where it would begin.
 """
 
@@ -23,7 +23,7 @@ from typing import NoReturn
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.fields import BARE_LINE_FEED, FieldBlock, read_fields, refuse_fields
+from wsgiserve.protocol.fields import BARE_LINE_FEED, Fields, Meaning, read_fields, refuse_fields
 from wsgiserve.protocol.limits import Limits
 
 # RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one
@@ -31,6 +31,7 @@ from wsgiserve.protocol.limits import Limits
 MAX_EMPTY_LINES = 4
 
 MAX_REMEMBERED = 8192  # bytes of a head; larger ones would make idle connections heavy
+MAX_KNOWN_LINE = 1024  # bytes of a request line; clients choose them, and many are kept
 
 TLS_HANDSHAKE = b"\x16"  # RFC 8446 §5.1: the first byte of a client that takes us for https
 
@@ -40,7 +41,7 @@ RequestLine = tuple[str, str, str, str, int, str | None]
 
 
 class RequestHead:
-    """One request's head: its line and its block of fields.
+    """One request's head: its line, its fields by CGI name, and their meaning.
 
     ``target`` is as sent; ``path`` and ``query`` are its parts, still percent-encoded, ``query`` without "?";
     ``minor`` is 0 for HTTP/1.0 and 1 for any later 1.x; ``authority`` is that of an absolute-form target,
@@ -51,8 +52,9 @@ class RequestHead:
 
     __slots__ = (
         "authority",
-        "block",
+        "fields",
         "keep_alive",
+        "meaning",
         "method",
         "minor",
         "own",
@@ -62,27 +64,31 @@ class RequestHead:
         "usual",
     )
 
-    def __init__(self, line: RequestLine, block: FieldBlock, own_paths: Collection[str] = ()) -> None:
-        self.method, self.target, self.path, self.query, self.minor, self.authority = line
-        self.block = block
-        self.keep_alive = block.persists[self.minor]
-        self.usual = self.keep_alive and self.minor > 0 and self.method != "HEAD"
+    def __init__(
+        self, line: RequestLine, fields: Fields, meaning: Meaning, own_paths: Collection[str] = ()
+    ) -> None:
+        self.method, self.target, self.path, self.query, minor, self.authority = line
+        self.minor = minor
+        self.fields = fields
+        self.meaning = meaning
+        self.keep_alive = meaning.persists[minor]
+        self.usual = self.keep_alive and minor > 0 and self.method != "HEAD"
         self.own = self.path in own_paths
 
     @property
     def has_body(self) -> bool:
-        """Whether a body follows; see :class:`FieldBlock`."""
-        return self.block.has_body
+        """Whether a body follows; see :class:`Meaning`."""
+        return self.meaning.has_body
 
     @property
     def asks_upgrade(self) -> bool:
         """Whether the client would go on in another protocol (RFC 9110 §7.8), and nothing is in between."""
-        return "upgrade" in self.block.connection and self.minor > 0 and not self.has_body
+        return "upgrade" in self.meaning.connection and self.minor > 0 and not self.has_body
 
     @property
     def expects_continue(self) -> bool:
         """Whether the client waits for ``100 Continue`` before it sends the body (RFC 9110 §10.1.1)."""
-        return self.block.expects and self.minor > 0 and self.has_body
+        return self.meaning.expects and self.minor > 0 and self.has_body
 
 
 class RequestReader:
@@ -149,7 +155,9 @@ class RequestReader:
             self.method = head.method
             self._empty_lines = 0
             return head
-        if data:
+        if not self.buffer and not self.failed:
+            self.buffer = data
+        elif data:
             self.receive_data(data)
         buffer = self.buffer
         if not buffer:
@@ -183,14 +191,13 @@ class RequestReader:
         rest = buffer[line_end + 2 : end + 4]
         last = self.last_head
         if last is not None and rest == self._last[self._last_fields_start :]:
-            head = RequestHead(line, last.block, self.own_paths)
+            head = RequestHead(line, last.fields, last.meaning, self.own_paths)
             if head.minor != last.minor or head.authority is not None:  # Else they were judged as that one.
                 self._judge_head(head)
         else:
             if end - line_end > self.limits.max_head:
                 self._refuse_fields(buffer, line_end + 2)
-            fields = FieldBlock(read_fields(rest[:-2], self.limits.max_fields))
-            head = RequestHead(line, fields, self.own_paths)
+            head = RequestHead(line, *read_fields(rest[:-2], self.limits.max_fields), self.own_paths)
             self._judge_head(head)
         if end <= MAX_REMEMBERED:
             self._last, self._last_fields_start = buffer[: end + 4], line_end + 2
@@ -254,35 +261,38 @@ class RequestReader:
         self.method = ""
         if line_end > self.limits.max_line:
             _judge_line(buffer[:line_end], self.limits.max_line)
-        line = read_request_line(buffer[:line_end])
+        read = _known_request_line if line_end <= MAX_KNOWN_LINE else read_request_line
+        line = read(buffer[:line_end])
         self.method = line[0]
         return line
 
     def _judge_head(self, head: RequestHead) -> None:
         """Refuse a head whose request line and fields do not fit together."""
-        block = head.block
+        meaning = head.meaning
         if head.minor == 0:
-            if block.chunked:  # RFC 9112 §6.1: framing faulty, the connection to be closed
+            if meaning.chunked:  # RFC 9112 §6.1: framing faulty, the connection to be closed
                 raise RemoteProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request")
-        elif not block.host:  # RFC 9112 §3.2: empty only where the target has no authority
-            if block.host is None:
+        elif not meaning.host:  # RFC 9112 §3.2: empty only where the target has no authority
+            if meaning.host is None:
                 raise RemoteProtocolError(400, "an HTTP/1.1 request without a Host field")
             if head.authority is not None:
                 raise RemoteProtocolError(400, "an empty Host field, though the target has an authority")
-        max_body = self.limits.max_body
-        if max_body and (block.content_length or 0) > max_body:
-            raise RemoteProtocolError(413, f"a body of more than {max_body} bytes (max_body)")
+        length = meaning.content_length
+        if length and length > self.limits.max_body > 0:
+            raise RemoteProtocolError(413, f"a body of more than {self.limits.max_body} bytes (max_body)")
 
 
-@functools.lru_cache(maxsize=512)
 def read_request_line(line: bytes) -> RequestLine:
-    """Read a request line without its CRLF; those asked for lately are kept."""
+    """Read a request line without its CRLF."""
     text = line.decode("latin-1")
     match = grammar.ORIGIN_FORM_LINE.fullmatch(text)
     if match is None or match[1] == "CONNECT":
         return _read_unusual_line(text)
     method, target, path, query, minor = match.groups()
     return method, target, path, query or "", 1 if minor != "0" else 0, None
+
+
+_known_request_line = functools.lru_cache(maxsize=512)(read_request_line)
 
 
 def _read_unusual_line(line: str) -> RequestLine:

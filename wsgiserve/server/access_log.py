@@ -19,7 +19,6 @@ import os
 import select
 import sys
 import time
-from collections.abc import Mapping
 from typing import TextIO
 
 from wsgiserve.protocol.request import RequestHead
@@ -134,15 +133,12 @@ def _descriptor(stream: TextIO | None) -> int | None:
         return None
 
 
-def line_text(head: RequestHead, fields: Mapping[str, str], status: int, size: int) -> str:
-    """Return the middle of a line: the same for a request that is repeated and answered with as many bytes.
-
-    ``fields`` is an environ with the request's header fields.
-    """
+def line_text(head: RequestHead, status: int, size: int) -> str:
+    """Return the middle of a line: the same for equal requests answered with as many bytes."""
     texts = [
         f"{head.method} {head.target} HTTP/1.{head.minor}",
-        fields.get("HTTP_REFERER", "-"),
-        fields.get("HTTP_USER_AGENT", "-"),
+        head.fields.get("HTTP_REFERER", "-"),
+        head.fields.get("HTTP_USER_AGENT", "-"),
     ]
     line, referer, agent = (text.translate(_ESCAPES) for text in texts)
     if len(line) + len(referer) + len(agent) > 3 * MAX_TEXT:

@@ -239,7 +239,9 @@ class Connections:
     def add(self, sock: socket.socket, host: str, port: int, peer: object) -> None:
         """Take in a connection that was accepted at a listener's host and port."""
         receiver = Receiver(self._limits, self._own_paths)
-        connection = open_connection(sock, host, port, peer, self.config, receiver, self.budget)
+        connection = open_connection(
+            sock, self.gateway.environ, host, port, peer, self.config, receiver, self.budget
+        )
         connection.hasten(monotonic() + self.config.head_timeout)
         self.by_fd[connection.fd] = connection
         self.watch(connection, READ)

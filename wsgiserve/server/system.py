@@ -70,7 +70,7 @@ def start_thread(target: Callable[..., object], *args: object, name: str) -> Cal
 
     RuntimeError if the system refuses another thread.
     """
-    if threading.Lock is Lock:
+    if threading.get_ident is get_ident:
         thread = threading.Thread(target=target, args=args, name=name, daemon=True)
         thread.start()
         return thread.join

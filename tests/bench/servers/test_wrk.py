@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import pytest
 
 from bench.servers import app, wrk
-from bench.servers.scenarios import Load, Request
+from bench.servers.scenarios import ANOTHER_ID, ANOTHER_PATH, Load, Request
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks need Linux")
 
@@ -53,3 +53,19 @@ def test_wrk_sends_the_request_of_the_load(serve: Callable[[WSGIApplication], in
     assert seen == {("POST", "/post", "1000", "a b")}
     assert result.requests > 0
     assert "non-2xx" not in result.faults
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(wrk.find() is None, reason="wrk is not installed")
+def test_wrk_sends_another_number_each_time(serve: Callable[[WSGIApplication], int]) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def recording(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        seen.append((environ["PATH_INFO"], environ["HTTP_X_REQUEST_ID"]))
+        return app.application(environ, start_response)
+
+    load = Load(Request(ANOTHER_PATH, headers=ANOTHER_ID), clients=1)
+    (result,) = wrk.run([load], serve(recording), seconds=1)
+    assert "non-2xx" not in result.faults
+    assert len(set(seen)) == len(seen) > 1
+    assert all(path == f"/hello/{number}" and len(number) == 8 for path, number in seen)

@@ -11,8 +11,9 @@ from tests.server.apps import TEXT
 from tests.server.client import get
 from tests.server.http.bodies import CHUNKED, Recorder, chunked, ignore
 from tests.server.http.lone import PORTS, Lone
-from wsgiserve.protocol.fields import FieldBlock
-from wsgiserve.server.http.environ import block_environ, connection_environ
+from wsgiserve.protocol.limits import Limits
+from wsgiserve.protocol.request import RequestReader
+from wsgiserve.server.http.environ import connection_environ, request_environ
 
 
 def environ_of(request_bytes, **options):
@@ -189,18 +190,20 @@ def test_input_without_a_body_is_not_spoilt_for_the_next():
     ids=["IPv4", "IPv4 in IPv6", "IPv6", "no IPv4 in it", "Unix", "abstract"],
 )
 def test_layer_of_a_connection(peer, address, port):
-    layer = connection_environ("", 80, peer)
+    layer = connection_environ({}, "", 80, peer)
     assert (layer["SERVER_NAME"], layer["SERVER_PORT"]) == ("localhost", "80")
     assert (layer["REMOTE_ADDR"], layer.get("REMOTE_PORT")) == (address, port)
 
 
 def test_a_field_never_replaces_a_key_of_the_layers_before_it():
-    layers = {"wsgi.version": (1, 0)}, {"REMOTE_ADDR": "10.0.0.1"}
-    block = FieldBlock([("Remote-Addr", "evil"), ("Wsgi.Version", "2"), ("Host", "a")])
-    environ = block_environ(*layers, block)
+    layer = {"wsgi.version": (1, 0), "REMOTE_ADDR": "10.0.0.1"}
+    head = RequestReader(Limits()).next_head(
+        b"GET / HTTP/1.1\r\nRemote-Addr: evil\r\nWsgi.Version: 2\r\nHost: a\r\n\r\n"
+    )
+    environ = request_environ(layer, head)
     assert (environ["wsgi.version"], environ["REMOTE_ADDR"], environ["HTTP_HOST"]) == (
         (1, 0),
         "10.0.0.1",
         "a",
     )
-    assert layers == ({"wsgi.version": (1, 0)}, {"REMOTE_ADDR": "10.0.0.1"})
+    assert layer == {"wsgi.version": (1, 0), "REMOTE_ADDR": "10.0.0.1"}

@@ -28,7 +28,6 @@ from collections.abc import Callable
 from typing import Literal, NoReturn, Protocol
 
 from wsgiserve.config import Config
-from wsgiserve.protocol.fields import FieldBlock
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
@@ -105,7 +104,6 @@ class Connection:
     """State of one accepted socket; the headings tell how long each part lives."""
 
     __slots__ = (
-        "block_layer",
         "budget",
         "config",
         "deadline",
@@ -113,7 +111,6 @@ class Connection:
         "exchange",
         "fd",
         "handler",
-        "last_block",
         "layer",
         "logged",
         "outgoing",
@@ -146,8 +143,6 @@ class Connection:
         self.share = 0  # bytes of the budget
         self.ending: Ending = ""
         self.layer = layer
-        self.last_block: FieldBlock | None = None  # and the layer of the environ that was made for it
-        self.block_layer: Environ = {}
         # the last request in the access log: (request, status, bytes, the text of its line)
         self.logged: tuple[RequestHead | None, int, int, str] = (None, 0, 0, "")
         # the loop's wait for the client
@@ -301,8 +296,7 @@ class Connection:
     def forget_exchange(self) -> None:
         """Drop references that lead back to this connection, so that it is freed without the collector."""
         self.exchange = None
-        self.layer = self.block_layer = {}
-        self.last_block = None
+        self.layer = {}
 
     def hand_over(self, handler: Callable[[socket.socket, bytes], object] | None) -> None:
         """Name who gets the socket once everything is sent; None for nobody."""
@@ -322,10 +316,6 @@ class Connection:
         self.share, before.share = before.share, 0
 
     # -- kept from one request to the next
-
-    def remember_layer(self, block: FieldBlock, layer: Environ) -> None:
-        """Keep the environ's layer of a block of fields: the next request usually repeats the block."""
-        self.last_block, self.block_layer = block, layer
 
     def remember_line(self, request: RequestHead, status: int, size: int, text: str) -> None:
         """Keep the text of a line in the access log, for a request that is repeated."""

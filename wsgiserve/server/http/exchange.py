@@ -60,12 +60,9 @@ class Exchange(Response):
     def run(self) -> None:
         """Call the app and send its answer; the connection is left ready for the next request."""
         request = self.request
-        block, connection = request.block, self.connection
-        # As in ``layer``, without the call.
-        layer = connection.block_layer if block is connection.last_block else self.layer()
-        environ = request_environ(layer, request)
+        environ = request_environ(self.connection.layer, request)
         try:
-            if block.has_body:
+            if request.meaning.has_body:
                 self._open_body(environ)
             result = self.gateway.app(environ, self.start_response)
             if type(result) is list or type(result) is tuple:
@@ -77,7 +74,7 @@ class Exchange(Response):
         except BaseException as error:  # noqa: BLE001 - the app may raise anything, also SystemExit
             self._fail(error)
         self.over = True
-        if connection.outgoing and not connection.adjust_share():
+        if self.connection.outgoing and not self.connection.adjust_share():
             self.gateway.before_wait(self)  # Its thread sends the rest: see ``Connections.settle``.
         if not self.keep_alive or self.reader is not None:
             self._finish()
@@ -139,7 +136,7 @@ class Exchange(Response):
         without one (RFC 9112 §7.1.3, RFC 3875 §4.1.2). If the loop had no room for it, it is collected here.
         """
         connection, request = self.connection, self.request
-        chunked = request.block.chunked
+        chunked = request.meaning.chunked
         length: int | None
         if self.reader is not None:
             stream = BodyStream(connection, self.reader, self._continue, self._before_wait)
@@ -267,7 +264,7 @@ class Exchange(Response):
         self.logged = True  # A call may be given up just as it ends.
         request, status, last_size, text = connection.logged
         if request is not self.request or size != last_size or status != self.status:
-            text = line_text(self.request, self.layer(), self.status, size)
+            text = line_text(self.request, self.status, size)
             connection.remember_line(self.request, self.status, size, text)
         log.add(connection.peer, self.user, text, self.started)
 

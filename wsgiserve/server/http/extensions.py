@@ -26,7 +26,7 @@ from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.response import early_hints, trailer_lines
 from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.connection import Connection, Running
-from wsgiserve.server.http.environ import connection_environ
+from wsgiserve.server.http.environ import Environ, connection_environ
 
 Fields = list[tuple[str, str]]
 UpgradeHandler = Callable[[socket.socket, bytes], object]
@@ -64,7 +64,7 @@ class Extensions:
     def request_trailers(self) -> Fields:
         """Return the request's trailer fields as (name, value); [] until the body was read to its end."""
         exchange, reader = self._connection.exchange, self._connection.receiver.last_body_reader
-        if exchange is None or not exchange.request.block.chunked or not isinstance(reader, ChunkedReader):
+        if exchange is None or not exchange.request.meaning.chunked or not isinstance(reader, ChunkedReader):
             return []
         return list(reader.trailers)
 
@@ -99,11 +99,18 @@ class Extensions:
 
 
 def open_connection(
-    sock: socket.socket, host: str, port: int, peer: Any, config: Config, receiver: Receiver, budget: Budget
+    sock: socket.socket,
+    server: Environ,
+    host: str,
+    port: int,
+    peer: Any,
+    config: Config,
+    receiver: Receiver,
+    budget: Budget,
 ) -> Connection:
     """Make the connection of a socket accepted at ``host`` and ``port``, with its layer of the environ."""
     sock.setblocking(False)
-    layer = connection_environ(host, port, peer)
+    layer = connection_environ(server, host, port, peer)
     connection = Connection(sock, layer["REMOTE_ADDR"], layer, config, receiver, budget)
     layer.update(Extensions(connection).environ())
     return connection

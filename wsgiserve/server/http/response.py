@@ -24,7 +24,6 @@ from wsgiserve.protocol.response import (
 )
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http.connection import Connection
-from wsgiserve.server.http.environ import Environ, block_environ
 from wsgiserve.server.http.file_wrapper import FileSegment, FileWrapper
 from wsgiserve.server.http.gateway import Gateway, Start
 from wsgiserve.server.http.pace import Pace
@@ -67,17 +66,6 @@ class Response:
         self.switching = b""  # the 101 that takes the place of a response
         self.detached = False  # it runs on a thread of its own; guarded by the leadership
         self.started = gateway.now
-
-    def layer(self) -> Environ:
-        """Return the environ without the request line's keys; it is kept while requests repeat the fields."""
-        connection, block = self.connection, self.request.block
-        if block is connection.last_block:
-            return connection.block_layer
-        layer = block_environ(self.gateway.environ, connection.layer, block)
-        last = connection.receiver.last_head
-        if last is not None and block is last.block:  # Else it is too large for an idle connection to keep.
-            connection.remember_layer(block, layer)
-        return layer
 
     # -- the head
 
@@ -228,7 +216,7 @@ class Response:
 
     def _end_body(self) -> None:
         if self.framing == "chunked":
-            wanted = self.trailers and "trailers" in self.layer().get("HTTP_TE", "").lower()
+            wanted = self.trailers and "trailers" in self.request.fields.get("HTTP_TE", "").lower()
             self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
         elif self.framing == "length" and self.remaining:
             self._complain(f"{self.remaining} bytes fewer than its Content-Length; the connection was cut")
