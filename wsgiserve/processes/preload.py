@@ -19,8 +19,6 @@ import io
 import logging
 import os
 import selectors
-import sys
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import zip_longest
