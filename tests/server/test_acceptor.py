@@ -358,6 +358,19 @@ def test_clients_in_the_backlog_are_taken_in_at_the_end_or_left_to_others(new_en
     assert entrance.acceptor.resume_at == math.inf
 
 
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix"])
+def test_others_go_on_with_listeners_that_are_not_to_be_deaf(new_entrance, tmp_path, bind):
+    bind = f"unix:{tmp_path}/s" if bind == "unix" else bind
+    entrance = new_entrance(bind=bind)
+    [listener] = entrance.listeners
+    with listener.sock.dup() as theirs, socket.socket(theirs.family) as client:
+        listener.file = None  # Only the process that made it removes it.
+        entrance.acceptor.close(take_in=True)
+        client.settimeout(10)
+        client.connect(theirs.getsockname())
+        theirs.accept()[0].close()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a client is reset")
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix"])
@@ -375,7 +388,7 @@ def test_no_client_is_reset_that_comes_between_the_last_accept_and_the_close(new
         close()
 
     listener.close = come_and_close
-    entrance.acceptor.close(take_in=True)
+    entrance.acceptor.close(take_in=True, deafen=True)
     if first == [errno.EINPROGRESS]:
         assert select.select([], [late], [], 10)[1]
         first.append(late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))

@@ -103,16 +103,16 @@ class Acceptor:
         if now >= self.resume_at:
             self._watch()
 
-    def close(self, *, take_in: bool) -> None:
+    def close(self, *, take_in: bool, deafen: bool = False) -> None:
         """Listen no more; ``take_in`` accepts first the connections that wait in the system's backlog.
 
-        No process may need these listeners any more then: nothing more may begin to wait.
+        ``deafen`` lets no further one wait. It is for listeners that no process needs any more.
         """
         watched, self.state = self.state == "open", "closed"
         self.resume_at = math.inf
         while self.listeners:
             _, listener = self.listeners.popitem()
-            if take_in:
+            if deafen:
                 listener.deafen()
             while take_in and self._take(listener, ACCEPT_BURST):
                 pass
