@@ -306,6 +306,7 @@ def test_a_stop_reaches_those_that_retire(serving):
 
 def test_adopted_workers_retire_behind_the_new():
     fleet = Fleet(1, GRACE, lambda: math.inf)
+    fleet.resume(3, 3)
     old = fleet.adopt(7, 3, 1007, True, 0.0)
     fleet.adopt(6, 2, 1006, False, 0.0)
     fleet.reload(0.0)
@@ -315,6 +316,20 @@ def test_adopted_workers_retire_behind_the_new():
     assert fleet.plan(1.0) == [("serve", new)]
     fleet.serving(new, 1.0)
     assert fleet.plan(1.0) == [("retire", old)]
+
+
+def test_a_program_behind_a_re_exec_that_adopts_nobody_is_not_hopeless():
+    fleet = Fleet(1, GRACE, lambda: math.inf)
+    fleet.resume(3, 5)
+    fleet.reload(0.0)
+    steps = fleet.plan(0.0)
+    assert [(deed, worker.generation) for deed, worker in steps] == [("start", 6), ("start", 3)]
+    for _, worker in steps:
+        fleet.failed(worker, "their traceback", 1.0)
+        fleet.gone(worker, "ended", 1.0)
+    assert fleet.plan(1.0) == []
+    assert (fleet.hopeless, fleet.stopping, fleet.status()["outcome"]) == (False, "", "failed")
+    assert [deed for deed, _ in fleet.plan(1.5)] == ["start"]
 
 
 # -- rule 1: confirmed only while it lives

@@ -111,15 +111,18 @@ class Fleet:
         if self.generation:
             self._note(logging.INFO, f"reload: generation {self.latest} starts, {self.size} workers")
 
+    def resume(self, generation: int, latest: int) -> None:
+        """Go on from the program that this one replaced by a re-exec: it served, whoever is left of it."""
+        self.generation, self.latest = generation, latest
+        self.complete = True
+
     def adopt(self, number: int, generation: int, pid: int, serving: bool, now: float) -> Worker:
-        """Take over a worker of the program that this one replaced by a re-exec."""
+        """Take over a worker of the program before."""
         worker = Worker(number, generation, "serving", now, pid, served=True)
         if not serving:
             worker.end(now, self._graceful_timeout + KILL_MARGIN)
         self.workers[number] = worker
         self._started = max(self._started, number)
-        self.generation = self.latest = max(self.latest, generation)
-        self.complete = True
         return worker
 
     def serving(self, worker: Worker, now: float) -> None:

@@ -118,18 +118,18 @@ class Acceptor:
             self._is_doubtful = False
             self._pause("yielding", 0.0)
 
-    def close(self, *, take_in: bool) -> None:
+    def close(self, *, take_in: bool, deafen: bool = False) -> None:
         """Listen no more; ``take_in`` accepts first the connections that wait in the system's backlog.
 
-        No process may need these listeners any more then: nothing more may begin to wait.
+        ``deafen`` lets no further one wait. It is for listeners that no process needs any more.
         """
         watched, self.state = self.state == "open", "closed"
         self.resume_at = math.inf
         while self.listeners:
             _, listener = self.listeners.popitem()
-            if take_in:
+            if deafen:
                 listener.deafen()
-            elif self._row is not None:
+            if not take_in and self._row is not None:
                 self._take(listener, 1)  # The system may have woken us for it, and nobody else.
             while take_in and self._take(listener, ACCEPT_BURST):
                 pass

@@ -319,8 +319,9 @@ class EventLoop:
             if phase == "parting":
                 self.gateway.part()
             elif phase == "deaf":
-                assert self.shutdown.plan is not None
-                self.acceptor.close(take_in=self.shutdown.plan.takes_in)
+                plan = self.shutdown.plan
+                assert plan is not None
+                self.acceptor.close(take_in=plan.takes_in, deafen=plan.deafens)
         if self.shutdown.phase == "cutting":
             self._serve_behind(self.leadership.shed_all())
         self._due = self._next_due()
