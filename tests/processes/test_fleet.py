@@ -176,7 +176,7 @@ def test_a_reload_during_a_reload_takes_its_place(serving):
 
 
 def test_what_dies_is_replaced_at_once(serving):
-    assert serving.gone(1) == "start 3"
+    assert serving.gone(1) == "look 2 start 3"
     assert serving.ready(3) == "serve 3"
     assert serving.fleet.notices == [(logging.ERROR, "worker 1 was killed by SIGKILL; another starts")]
 
@@ -186,7 +186,7 @@ def test_what_dies_young_is_replaced_after_a_pause_that_doubles(serving):
     number, pauses = 3, []
     for _ in range(8):
         serving.ready(number)
-        assert serving.gone(number) == ""
+        assert serving.gone(number) == "look 2"
         pause = serving.fleet.next_at(serving.now) - serving.now
         pauses.append(pause)
         assert serving.after(pause - 0.01) == ""
@@ -206,7 +206,7 @@ def test_a_pause_is_short_again_after_a_worker_was_well(serving):
     serving.reload()
     serving.failed(6)
     assert serving.fleet.strikes == 2, "a candidate that fails is no strike"
-    assert serving.gone(2) == "start 8"
+    assert serving.gone(2) == "look 5 start 8"
     serving.failed(8)
     assert serving.fleet.strikes == 1
 
@@ -346,7 +346,7 @@ def test_a_candidate_that_dies_when_it_is_called_is_given_up(called):
 
 def test_a_candidate_of_which_one_serves_and_dies_before_the_others_is_given_up(called):
     called.fleet.serving(called.worker(3), called.now)
-    assert called.gone(3) == "retire 4"
+    assert called.gone(3) == "look 1 2 retire 4"
     assert called.fleet.status()["outcome"] == "failed"
 
 
@@ -368,7 +368,7 @@ def test_a_first_generation_that_dies_when_it_is_called_is_the_end():
 def test_old_workers_are_not_told_to_go_while_the_new_ones_die(serving):
     serving.reload()
     assert serving.ready(3, 4) == "serve 3 4 retire 1"
-    assert serving.gone(3) == ""
+    assert serving.gone(3) == "look 2 4"
     assert serving.acknowledged(1) == "", "2 serves on"
     assert serving.after(FIRST_PAUSE) == "start 5"
     assert serving.ready(5) == "serve 5 retire 2"

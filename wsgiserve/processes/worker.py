@@ -6,7 +6,7 @@ message                                    order
 ``ready``, or ``failed`` with a reason     ``serve``, once all workers of its generation are ready
 ``lazy``: it imports code with its first request
 ``serving``: it accepts connections
-``turns``: its loop runs, for the watchdog
+``turns``: its loop runs, for the watchdog ``look``: a worker is gone; accept what waited for it
 ``worn``, and which limit it passed        ``retire``: finish; others take new connections
 ``retiring``: it accepts no more           ``stop``: finish, and answer the backlog too
 ``stopping``, and how many requests run    ``hurry``: end now
@@ -185,6 +185,8 @@ def _follow(order: Any, channel: Channel, server: Server, departure: Departure) 
     elif order == "stop":
         channel.send(event="stopping", running=server.running())
         server.stop(everywhere=True)
+    elif order == "look":
+        server.look_again()
     elif order == "hurry" and server.over:
         departure.hurry()
     elif order == "hurry":

@@ -162,6 +162,7 @@ class EventLoop:
         else:
             self.poller.bell.silence()
             self.acceptor.resume()
+            self.acceptor.watch_anew()
         self._due = self._next_due()
 
     def _on_event(self, connection: Connection) -> Role:
@@ -300,6 +301,11 @@ class EventLoop:
             len(leadership.calls.written_off),
             self.connections.budget.used,
         )
+
+    def look_again(self) -> None:
+        """Have the leader accept what waits, though the system woke another process; safe from any thread."""
+        self.acceptor.look_again()
+        self.poller.bell.ring()
 
     def stop(self, plan: Plan) -> None:
         """Have the leader stop the server by this plan; safe from any thread and in a signal handler."""

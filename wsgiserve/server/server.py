@@ -177,6 +177,12 @@ class Server:
         if loop is not None and loop.shutdown.plan is None:
             loop.stop(shutdown.retire(self.config.graceful_timeout))
 
+    def look_again(self) -> None:
+        """Accept the connections that wait for a process that is gone. Safe from any thread."""
+        loop = self._loop
+        if loop is not None:
+            loop.look_again()
+
     def running(self) -> int:
         """Count the requests that the app is working on, or that wait for it."""
         return self.snapshot().running
