@@ -40,7 +40,7 @@ _TEXTS = (
 )
 _SEVERAL = (list, set, frozenset, tuple)
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-_INSTALL = "it is read by msgspec: pip install 'wsgiserve[check]'"
+_INSTALL = "it is read by msgspec: pip install msgspec"
 
 
 class Input(NamedTuple):
