@@ -94,11 +94,12 @@ def test_an_app_may_serve_another_one_by_the_command(folder):
         "    url = re.search('http://[^ ]+', process.stdout.readline())[0]\n"
         "    body = urllib.request.urlopen(url).read()\n"
         "    process.terminate()\n"
-        "    assert process.wait(10) == 0\n"
+        "    assert process.wait(25) == 0\n"
         "    process.stdout.close()\n"
         "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
         "    return [body]\n"
     )
     with serving(folder, "outer", env={"PYTHONWARNINGS": "ignore"}) as (program, port):
         assert who(port)[2] == "v1"
-        assert program.stop() == (0, "", "")
+        code, out, _ = program.stop()  # Its request may have an answer and not be over yet.
+    assert (code, out) == (0, "")

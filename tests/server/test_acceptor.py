@@ -359,9 +359,7 @@ def test_clients_in_the_backlog_are_taken_in_at_the_end_or_left_to_others(new_en
 
 
 def test_worker_that_retires_takes_in_the_client_that_the_system_may_have_woken_it_for(new_entrance, rows):
-    mine, other = rows
-    mine.set(0)
-    entrance = new_entrance(row=mine)
+    entrance = new_entrance(row=rows[0])
     entrance.arrive(3)
     entrance.acceptor.close(take_in=False)
     assert len(entrance.inside) == 1

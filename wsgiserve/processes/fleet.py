@@ -34,9 +34,10 @@ from typing import Any, Literal, NamedTuple
 
 from wsgiserve.processes.facts import State, Terms, Worker
 
-# "retire" is for a worker beside others: it stops accepting and leaves the backlog to them. "stop" is for all
-# workers: they answer the backlog too. "look" is for those that serve: the system may have woken a worker that
-# is gone for a connection, and nobody else. "hurry" cuts running requests. "terminate" and "kill" are signals.
+# "look" is for those that serve: the system may have woken a worker that is gone for a connection, and nobody
+# else. "retire" is for a worker beside others: it stops accepting and leaves the backlog to them. "stop" is
+# for all workers: they answer the backlog too. "hurry" cuts running requests. "terminate" and "kill" are
+# signals.
 Deed = Literal["start", "serve", "look", "retire", "stop", "hurry", "terminate", "kill"]
 
 STABLE = 1.0  # seconds of serving after which a death is not blamed on the start

@@ -66,7 +66,7 @@ class Meaning:
         self.expects = expect is not None and _expects_continue(expect)
         self.content_length, self.chunked = body_framing(content_length, transfer_encoding)
         self.has_body = self.chunked or bool(self.content_length)
-        if host is not None and not grammar.HOST.fullmatch(host):
+        if host is not None and not grammar.is_host(host):
             raise RemoteProtocolError(400, "the Host field is not host[:port]")
         self.fits = bool(host) and not self.has_body
 
@@ -88,8 +88,23 @@ def read_fields(lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
         refuse_fields(lines, max_fields, len(lines))
     if len(fields) < len(split) or IGNORED in fields:
         fields = _join(map(_pair_of, split))
-    meaning = _known_meaning if len(lines) <= _MAX_BLOCK else Meaning
-    return fields, meaning(*map(fields.get, _MEANT))
+    return fields, meaning_of(fields, len(lines))
+
+
+def read_few(lines: bytes) -> Fields | None:
+    """Read some lines of a head; None if one is wrong or ignored, or has the name of another."""
+    try:
+        split = _split(lines, len(lines))
+        fields = dict(map(_read_pair, split))
+    except _Refused:
+        return None
+    return fields if len(fields) == len(split) and IGNORED not in fields else None
+
+
+def meaning_of(fields: Fields, length: int) -> Meaning:
+    """Return what fields mean whose lines have this length."""
+    meaning = _known_meaning if length <= _MAX_BLOCK else Meaning
+    return meaning(*map(fields.get, _MEANT))
 
 
 def read_trailers(lines: bytes, max_fields: int) -> list[tuple[str, str]]:

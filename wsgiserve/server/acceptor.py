@@ -107,8 +107,8 @@ class Acceptor:
     def look_again(self) -> None:
         """Have the leader watch the listeners anew; from any thread, before its bell is rung.
 
-        The system wakes one process for a connection. If that is killed before it accepts, only a process that
-        comes to watch the listener afterwards hears of the connection.
+        The system wakes one process for a connection. If that is killed before it accepts, only a process
+        that comes to watch the listener afterwards hears of the connection.
         """
         self._is_doubtful = True
 
