@@ -431,12 +431,14 @@ def checked(field: Field, value: Any) -> Any:
 def _resolved(field: Field, value: Any) -> Any:
     its = kind(field)
     if its == "list":
-        return _parse_binds(value)
+        return _parse_list(field, value)
     if its in ("time", "size") and isinstance(value, str):
         try:
-            return units.parse_time(value) if its == "time" else units.parse_size(value)
+            number = units.parse_time(value) if its == "time" else units.parse_size(value)
         except ValueError as error:
             raise ConfigError(field.name, str(error)) from None
+        # A time may be declared as whole seconds.
+        return int(number) if isinstance(field.default, int) and number == int(number) else number
     if its == "switch" and not isinstance(value, bool):
         raise ConfigError(field.name, f"{value!r} is neither true nor false")
     if its == "text" and not isinstance(value, str):
@@ -460,11 +462,14 @@ def make_config(**options: Any) -> Config:
     return Config(**{name: checked(FIELDS[name], value) for name, value in options.items()})
 
 
-def _parse_binds(bind: Any) -> tuple[Bind, ...]:
-    texts = (bind,) if isinstance(bind, str) else tuple(bind) if isinstance(bind, Iterable) else (bind,)
+def _parse_list(field: Field, value: Any) -> tuple[Any, ...]:
+    """Return the items of one text or several; addresses are parsed."""
+    texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
+    are_binds = "Bind" in str(field.type)
     if not all(isinstance(text, str) for text in texts):
-        raise ConfigError("bind", f"{bind!r} is not HOST:PORT, such as 127.0.0.1:8000")
-    return tuple(map(parse_bind, texts))
+        wanted = "HOST:PORT, such as 127.0.0.1:8000" if are_binds else "a text; write it in quotes"
+        raise ConfigError(field.name, f"{value!r} is not {wanted}")
+    return tuple(map(parse_bind, texts)) if are_binds else texts
 
 
 class Change(NamedTuple):
