@@ -455,10 +455,9 @@ def make_config(**options: Any) -> Config:
     unknown = sorted(options.keys() - FIELDS.keys())
     if unknown and unknown[0] in PYTHON:
         raise ConfigError("", f"there is no option {unknown[0]}; {PYTHON[unknown[0]]}")
-    if unknown:
-        raise ConfigError(
-            "", f"unknown option {', '.join(unknown)}; the options are {', '.join(sorted(FIELDS))}"
-        )
+    if unknown:  # A program asks; the command line knows its options.
+        options_are = ", ".join(sorted(name for name, its in FIELDS.items() if not its.metadata["command"]))
+        raise ConfigError("", f"unknown option {', '.join(unknown)}; the options are {options_are}")
     return Config(**{name: checked(FIELDS[name], value) for name, value in options.items()})
 
 
