@@ -33,6 +33,7 @@ MAY_IMPORT = {
     f"{SERVER}.shutdown": {f"{SERVER}.system"},
     f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
     f"{SERVER}.sockets": {"wsgiserve.config", f"{SERVER}.errors", f"{SERVER}.system"},
+    f"{SERVER}.sockets.self_signed": {"cryptography"},
     f"{SERVER}.threads": {f"{SERVER}.errors", f"{SERVER}.refusals", f"{SERVER}.system"},
     f"{SERVER}.http": {
         "wsgiserve.version",
