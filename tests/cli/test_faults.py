@@ -180,7 +180,7 @@ def test_an_option_of_another_file_server_is_answered(command_line, option):
     assert named(FILES[option]) <= OURS["files"]
 
 
-@pytest.mark.parametrize("option", ["--daemonic", "--keyfiles", "--appl", "--certfil"])
+@pytest.mark.parametrize("option", ["--daemonic", "--keyfiles", "--appl", "--certificates"])
 def test_a_hint_is_never_a_guess_that_is_far_off(command_line, option):
     _, _, err = command_line("app", option)
     assert "did you mean" not in err

@@ -255,7 +255,7 @@ class Connections:
             sock, self.gateway.environ, host, port, peer, self.config, receiver, self.budget, certificates
         )
         if listener is not None:
-            connection.come_from(listener)
+            connection.come_by(listener)
         connection.hasten(monotonic() + self.config.head_timeout)
         self.by_fd[connection.fd] = connection
         self.watch(connection, READ)
@@ -280,8 +280,8 @@ class Connections:
                 logger.debug("%s: %s", connection.peer, tls.fault)
             return False
         connection.lay_tls_down(sock)
-        assert connection.listener is not None
-        url = connection.listener.url_for_plain(tls.first)
+        assert connection.door is not None
+        url = connection.door.url_for_plain(tls.first)
         refuse(self.gateway, connection, RemoteProtocolError(400, f"this port speaks https alone; use {url}"))
         return True
 

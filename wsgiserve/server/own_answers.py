@@ -67,7 +67,7 @@ def redirect(gateway: Gateway, connection: Connection, head: RequestHead) -> Non
     So nobody is led to a host of somebody else. The method stays (308, RFC 9110 §15.4.9).
     """
     host = head.fields.get("HTTP_HOST", "") if head.authority is None else head.authority
-    url = connection.listener.url_by_https(host) if connection.listener is not None else ""
+    url = connection.door.url_by_https(host) if connection.door is not None else ""
     if not url:
         refuse(
             gateway,

@@ -39,7 +39,6 @@ from wsgiserve.server.sockets.poller import Poller
 from wsgiserve.server.system import Socket, monotonic, poll
 
 if TYPE_CHECKING:
-    from wsgiserve.server.sockets.listener import Listener
     from wsgiserve.server.sockets.tls import TLSSocket
 
 if sys.platform == "linux":
@@ -86,6 +85,16 @@ class Running(Protocol):
         """Write the access log's line."""
 
 
+class Door(Protocol):
+    """The listener that a connection came from, which knows where https is spoken."""
+
+    def url_by_https(self, host: str) -> str:
+        """Return the URL that a request for a host is redirected to; "" if we are not that host."""
+
+    def url_for_plain(self, data: bytes) -> str:
+        """Return the URL for a client that sent HTTP, beginning with ``data``, without TLS."""
+
+
 def queued(fd: int) -> int:
     """Count the bytes in a socket's send buffer, sent or not, that the peer has not acknowledged.
 
@@ -111,12 +120,12 @@ class Connection:
         "budget",
         "config",
         "deadline",
+        "door",
         "ending",
         "exchange",
         "fd",
         "handler",
         "layer",
-        "listener",
         "logged",
         "outgoing",
         "pace",
@@ -148,7 +157,7 @@ class Connection:
         self.receiver = receiver
         self.budget = budget
         self.share = 0  # bytes of the budget
-        self.listener: Listener | None = None
+        self.door: Door | None = None
         self.ending: Ending = ""
         self.layer = layer
         # the last request in the access log: (request, status, bytes, the text of its line)
@@ -182,9 +191,9 @@ class Connection:
         """Whether the client is gone, or must not take its bytes for a whole response."""
         return self.ending == "cut" or self.ending == "reset"
 
-    def come_from(self, listener: Listener) -> None:
+    def come_by(self, door: Door) -> None:
         """Name the listener that it was accepted from."""
-        self.listener = listener
+        self.door = door
 
     # -- waiting for the client, in the loop
 
