@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from wsgiserve.config import Config, ConfigError
+from wsgiserve.server.sockets.addresses import own_addresses
 from wsgiserve.server.sockets.tls import TLSSocket
 from wsgiserve.server.system import Lock
 
@@ -109,6 +110,7 @@ class Certificates:
         self._folder = folder
         self._challenges = challenges
         self._lock = Lock()
+        self.fallback = fallback
         self.fingerprint = _fingerprint(fallback)  # of the fallback
         self._fallback = [load_text(fallback, config)] if fallback else []
         self._base = self._make_base()
@@ -242,12 +244,17 @@ class Certificates:
         return None
 
 
-def make_certificates(config: Config) -> Certificates | None:
-    """Return the certificates of a configuration, None without TLS; ConfigError if one cannot be used."""
+def make_certificates(config: Config, throw_away: str = "") -> Certificates | None:
+    """Return the certificates of a configuration, None without TLS; ConfigError if one cannot be used.
+
+    ``throw_away`` is the pair of ``--tls-self-signed``, if it has been made already.
+    """
     if not config.has_certificate:
         return None
     try:
-        certificates = Certificates(config, fallback=_throw_away() if config.tls_self_signed else "")
+        if config.tls_self_signed:
+            throw_away = throw_away or _throw_away()
+        certificates = Certificates(config, fallback=throw_away)
     except PairError as error:
         raise ConfigError(error.option, str(error)) from None
     for certificate in certificates.in_force.certificates:
@@ -267,7 +274,7 @@ def _throw_away() -> str:
     except ImportError:
         text = "this needs the package cryptography: pip install cryptography, or install wsgiserve[tls]"
         raise PairError("tls_self_signed", text) from None
-    return make_pair()
+    return make_pair(own_addresses())
 
 
 def warn_of_dates(certificate: Certificate) -> None:
