@@ -123,7 +123,7 @@ class Receiver(RequestReader):
     def take_body(self) -> bytes:
         """Return the part of the body that has arrived, and keep it no longer.
 
-        As ``bytes``: ``io.BytesIO`` shares those with the app's ``read()``, where it copies a bytearray twice.
+        As ``bytes``: ``io.BytesIO`` shares these with the app's ``read()``. It would copy a bytearray twice.
         """
         body, self.body = self.body, b""
         return bytes(body)
