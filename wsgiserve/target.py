@@ -6,7 +6,6 @@ the frames of the import.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
@@ -140,6 +139,8 @@ def _hint(value: object, part: str) -> str:
         file = f"{value.__name__}.py"
         if os.path.exists(file) and not os.path.samefile(value.__file__ or os.sep, file):
             return f": it is Python's own, not ./{file}; rename your file"
+    import difflib  # for an error alone
+
     close = difflib.get_close_matches(part, dir(value), 1)
     if part in DEFAULT_NAMES:
         close = [name for name in DEFAULT_NAMES if callable(getattr(value, name, None))] or close

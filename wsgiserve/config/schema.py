@@ -34,7 +34,7 @@ def _type(field: Field) -> dict[str, Any]:
     if its == "text":
         return {"type": "string"}
     if its == "list":
-        texts = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+        texts = {"type": "array", "items": {"type": "string"}, "minItems": 1 if field.default else 0}
         return {"anyOf": [{"type": "string"}, texts]}
     number = {"type": "number" if its == "time" else "integer", "minimum": least}
     if its == "number":
