@@ -13,7 +13,7 @@ import signal
 import socket
 import types
 
-from wsgiserve.config import make_config
+from tests.processes.terms import terms
 from wsgiserve.processes import children, supervisor, templates
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.supervisor import Supervisor
@@ -54,7 +54,8 @@ class Process:
             messages, descriptors = self.channel.receive_with_descriptors()
             if messages is None and not self._nothing_there():
                 self.die(0)
-            for message, descriptor in zip(messages or (), descriptors, strict=True):
+            forks = [message for message in messages or () if message["order"] == "fork"]
+            for message, descriptor in zip(forks, descriptors, strict=True):
                 self.orders.append((message["number"], socket.socket(fileno=descriptor)))
         else:
             messages = self.channel.receive()
@@ -169,7 +170,8 @@ class World(Supervisor):
             monkeypatch.setattr(module, "fork", self._play)
         monkeypatch.setattr(children, "reap", self._take_zombies)
         monkeypatch.setattr(templates, "os", types.SimpleNamespace(kill=self._deliver))
-        super().__init__(make_config(**options), size, lambda listeners: None, lambda running: None)
+        its = terms(size, **options)
+        super().__init__(its, lambda listeners: None, lambda config, running: None, lambda: its)
 
     def _play(self, ours, birth):
         number = None if birth.is_template else birth.number

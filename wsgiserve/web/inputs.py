@@ -41,7 +41,7 @@ _TEXTS = (
 )
 _SEVERAL = (list, set, frozenset, tuple, Collection, Sequence, Set)
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-_INSTALL = "it is read by msgspec: pip install 'wsgiserve[check]'"
+_INSTALL = "it is read by msgspec: pip install msgspec"
 _REPEATING = re.compile(r"(Invalid enum value|Object contains unknown field) .*", re.DOTALL)
 
 
