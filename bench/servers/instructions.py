@@ -8,8 +8,8 @@ The app is also the client: each call reads the answer to the previous request, 
 the other of two connections. So one thread does everything, the server always finds the next request when it
 polls, as under load, and timing has no influence. The instructions between two calls are those of one
 request. The median leaves out the work that the server does once a second. A busy machine may keep a thread
-waiting; then the server takes the call for a slow one and shares it among threads, which is more work. So such
-rounds are repeated, and the least of all counts.
+waiting; then the server takes the call for a slow one and shares it among threads, which is more work. Such a
+round is repeated, and the least count is taken.
 """
 
 from __future__ import annotations
