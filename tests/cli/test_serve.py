@@ -113,9 +113,10 @@ def test_options_can_be_left_out():
 def test_defaults_are_those_of_the_configuration():
     defaults = {param.name: param.default for param in command.params}
     for field in dataclasses.fields(Config):
-        if field.name not in ("app", "bind"):
+        if isinstance(field.default, tuple):
+            assert defaults[field.name] == list(map(str, field.default))
+        elif field.name != "app":
             assert defaults[field.name] == field.default
-    assert list(defaults["bind"]) == list(map(str, Config().bind))
 
 
 def test_the_help_begins_with_the_ten_options_that_everybody_needs(command_line):
