@@ -24,6 +24,10 @@ MAY_IMPORT = {
     "wsgiserve.forks": {"wsgiserve.tracebacks"},
     "wsgiserve.starting": set(),
     "wsgiserve.target": {"wsgiserve.forks", "wsgiserve.starting", "wsgiserve.tracebacks"},
+    # certificates by ACME: what every process may see
+    "wsgiserve.acme.answers": set(),
+    "wsgiserve.acme.storage": set(),
+    "wsgiserve.acme.settings": {"wsgiserve.acme.storage", "wsgiserve.config"},
     # one process's server
     f"{SERVER}.errors": set(),
     f"{SERVER}.system": set(),
@@ -69,15 +73,25 @@ MAY_IMPORT = {
         f"{SERVER}.system",
     },
     f"{SERVER}.console": {"wsgiserve.config", f"{SERVER}.errors", f"{SERVER}.sockets", f"{SERVER}.system"},
+    # the process that talks to the CA, and those who start it
+    "wsgiserve.acme": {
+        *("acme", "cryptography", "josepy", "requests"),
+        *("wsgiserve.version", "wsgiserve.config", f"{SERVER}.console", f"{SERVER}.system"),
+        *(f"wsgiserve.acme.{name}" for name in ("answers", "settings", "storage")),
+    },
     f"{SERVER}.departure": {f"{SERVER}.console", f"{SERVER}.system"},
     f"{SERVER}.program": {
+        *("wsgiserve.acme", "wsgiserve.acme.settings"),
         "wsgiserve.config",
         "wsgiserve.starting",
         *(f"{SERVER}.{name}" for name in ("console", "departure", "errors", "lifespan", "server", "sockets")),
     },
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},
     # above it
-    "wsgiserve.processes": {"wsgiserve.config", "wsgiserve.forks", "wsgiserve.protocol", SERVER},
+    "wsgiserve.processes": {
+        *("wsgiserve.acme", "wsgiserve.acme.settings"),
+        *("wsgiserve.config", "wsgiserve.forks", "wsgiserve.protocol", SERVER),
+    },
     "wsgiserve.web": {"werkzeug", "webtest", "msgspec", "wsgiserve.forks"},
     "wsgiserve.files": {"werkzeug", "wsgiserve.web"},
     "wsgiserve.pytest_plugin": {"pytest", "webtest", SERVER, "wsgiserve.web"},
@@ -196,6 +210,8 @@ def test_imports_make_no_cycle_and_no_long_chain() -> None:
         ("wsgiserve.cli", "werkzeug"),
         ("wsgiserve.cli.serve", "wsgiserve.dev"),
         ("wsgiserve.server.program", "wsgiserve.processes"),
+        ("wsgiserve.processes.command", "wsgiserve.acme"),
+        ("wsgiserve.acme.helper", "acme"),
         ("wsgiserve.dev.watch", "watchfiles"),
         ("wsgiserve.web.app", "wsgiserve.server"),
         ("wsgiserve.web.app", "wsgiserve.protocol"),

@@ -66,7 +66,7 @@ def test_at_least_one_bind():
 def test_an_unknown_option_is_told_with_those_that_there_are():
     option, text = wrong(thread=5)
     assert option == ""
-    assert text.startswith("unknown option thread; the options are access_log, backlog")
+    assert text.startswith("unknown option thread; the options are access_log, acme_ca_root")
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, float("inf"), "4", None])

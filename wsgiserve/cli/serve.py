@@ -107,6 +107,9 @@ def command(context: click.Context, /, app: str, dev: bool, **options: Any) -> N
     if dev and options["workers"] not in (0, 1):
         param = next(param for param in context.command.params if param.name == "workers")
         raise click.BadParameter("--dev has one worker, whose frames its debugger knows", context, param)
+    if dev and config.domain:
+        param = next(param for param in context.command.params if param.name == "domain")
+        raise click.BadParameter("--dev serves this machine alone, which no CA can ask", context, param)
     for line in misspelt_variables(context.command):
         sys.stderr.write(f"wsgiserve: {line}\n")
     sys.path.insert(0, working_folder())

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from wsgiserve.config.binds import Bind, check_rights, parse_bind
+from wsgiserve.config.domains import parse_domains
 from wsgiserve.config.elsewhere import PYTHON
 from wsgiserve.config.errors import ConfigError
 
@@ -178,6 +179,31 @@ class Config:
         "BYTES",
         least=0,
     )
+    domain: tuple[str, ...] = _option(
+        (),
+        "Get a certificate for this name by ACME, and renew it; may be given several times. Listens on "
+        "https://:443 and redirects from :80, unless --bind is given.",
+        "NAME",
+    )
+    acme_email: str = _option("", "Tell the CA this address, for news about the certificates.", "ADDRESS")
+    acme_directory: str = _option(
+        "https://acme-v02.api.letsencrypt.org/directory", "Use the CA with this ACME directory.", "URL"
+    )
+    acme_staging: bool = _option(
+        False, "Use Let's Encrypt's CA for trying: its limits are high, and no browser trusts it."
+    )
+    acme_ca_root: str = _option(
+        "", "Trust the CA's own web server by this root certificate, for a CA within a company.", "FILE"
+    )
+    acme_storage: str = _option(
+        "",
+        "Keep account and certificates in this folder, which several servers may share. By default it is "
+        "wsgiserve/acme in XDG_DATA_HOME or ~/.local/share.",
+        "DIR",
+    )
+    acme_wait: bool = _option(
+        False, "Have PATH/ready of --health-path say 503 until there is a certificate of the CA."
+    )
 
     def __post_init__(self) -> None:
         if not self.bind:
@@ -193,6 +219,32 @@ class Config:
             text = f"{self.probe!r} is neither a path, such as /health, nor a URL, such as https://shop.example/health"
             raise ConfigError("probe", text)
         self._check_unix_options()
+        self._check_acme_options()
+
+    @property
+    def ca(self) -> str:
+        """The URL of the ACME directory in use."""
+        return STAGING if self.acme_staging else self.acme_directory
+
+    def _check_acme_options(self) -> None:
+        if not self.domain:
+            for field in dataclasses.fields(self):
+                if field.name.startswith("acme_") and getattr(self, field.name) != field.default:
+                    raise ConfigError(
+                        field.name, "there is no name to get a certificate for; add --domain NAME"
+                    )
+        if not re.fullmatch(r"https://[!-.0-~]+(/[!-~]*)?", self.acme_directory):
+            raise ConfigError(
+                "acme_directory", f"{self.acme_directory!r} is no URL that begins with https://"
+            )
+        if self.acme_staging and self.acme_directory != Config.acme_directory:
+            raise ConfigError(
+                "acme_staging", "there is another CA, by --acme-directory; leave one of them out"
+            )
+        if self.acme_email and not re.fullmatch(r"[^@\s,]+@[^@\s,]+", self.acme_email):
+            raise ConfigError("acme_email", f"{self.acme_email!r} is no e-mail address")
+        if self.acme_wait and not self.health_path:
+            raise ConfigError("acme_wait", "there is no health check to wait with; add --health-path PATH")
 
     def _check_unix_options(self) -> None:
         for option in ("socket_mode", "socket_owner"):
@@ -200,6 +252,8 @@ class Config:
                 raise ConfigError(option, "there is no socket to set it for; name one with --bind unix:/path")
         check_rights(self.socket_mode, self.socket_owner)
 
+
+STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
 # A path with a query, or a whole URL; nothing that could end a request line or a field.
 _PROBE = re.compile(
@@ -235,6 +289,8 @@ def make_config(**options: Any) -> Config:
         raise ConfigError(
             "", f"unknown option {', '.join(unknown)}; the options are {', '.join(sorted(known))}"
         )
+    if "domain" in options:
+        options["domain"] = parse_domains(options["domain"])
     if "bind" in options:
         options["bind"] = _parse_binds(options["bind"])
     return Config(**options)
