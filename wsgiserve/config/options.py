@@ -45,8 +45,42 @@ class Config:
     bind: tuple[Bind, ...] = _option(
         (parse_bind("127.0.0.1:8000"),),
         "Listen on this address; may be given several times. Examples: :8000 (every address), [::1]:8000, "
-        "127.0.0.1:0 (any free port), unix:/path, unix:@name, fd://3.",
+        "127.0.0.1:0 (any free port), https://:8443, unix:/path, unix:@name, fd://3.",
         "HOST:PORT",
+    )
+    cert: tuple[str, ...] = _option(
+        (),
+        "Speak TLS with the certificate in this PEM file. Several are chosen by the name a client asks for.",
+        "FILE",
+    )
+    key: tuple[str, ...] = _option(
+        (),
+        "Take the key of each --cert, in the same order, from this file; by default it is in the same file.",
+        "FILE",
+    )
+    key_passphrase_file: str = _option("", "Read the passphrase of encrypted keys from this file.", "FILE")
+    client_ca: str = _option(
+        "", "Ask clients for a certificate that one of the authorities in this PEM file has signed.", "FILE"
+    )
+    client_cert: str = _option(
+        "required",
+        "Refuse clients that send --client-ca no certificate (required), or let the app decide (optional).",
+        "MODE",
+    )
+    tls_ciphers: str = _option(
+        "",
+        "Allow these cipher suites in TLS 1.2, in OpenSSL's words; by default those with forward secrecy and "
+        "authenticated encryption.",
+        "LIST",
+    )
+    tls_self_signed: bool = _option(
+        False, "Speak TLS with a certificate for localhost and this machine, made anew at each start."
+    )
+    hsts: int = _option(
+        0, "Tell browsers to use https alone, for this long after each visit; 0 does not.", "SECONDS", least=0
+    )
+    redirect_http: tuple[Bind, ...] = _option(
+        (), "Listen on this address too, such as :80, and redirect from http to https.", "HOST:PORT"
     )
     socket_mode: str = _option(
         "", "Set the mode of Unix sockets, in octal, such as 660. By default the umask decides.", "MODE"
@@ -219,7 +253,52 @@ class Config:
             text = f"{self.probe!r} is neither a path, such as /health, nor a URL, such as https://shop.example/health"
             raise ConfigError("probe", text)
         self._check_unix_options()
+        self._check_tls_options()
         self._check_acme_options()
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether there is something to speak TLS with."""
+        return bool(self.cert or self.tls_self_signed)
+
+    def is_secure(self, bind: Bind) -> bool:
+        """Whether TLS is spoken at an address."""
+        if bind.scheme or not self.has_certificate:
+            return bind.scheme == "https"
+        return bind.kind == "tcp" or bind.kind == "fd"
+
+    @property
+    def addresses(self) -> tuple[Bind, ...]:
+        """All addresses to listen on: those of ``bind``, then those of ``redirect_http``."""
+        return self.bind + self.redirect_http
+
+    def _check_tls_options(self) -> None:
+        if self.key and len(self.key) != len(self.cert):
+            counts = f"{len(self.key)} for {len(self.cert)} of --cert"
+            raise ConfigError("key", f"{counts}; name one for each, or none if the files have both")
+        if self.client_cert not in ("required", "optional"):
+            raise ConfigError("client_cert", f"{self.client_cert!r} is neither required nor optional")
+        if self.cert and self.tls_self_signed:
+            raise ConfigError("tls_self_signed", "there is a certificate, by --cert; leave one of them out")
+        if not self.has_certificate:
+            self._refuse_tls_options()
+        elif not any(map(self.is_secure, self.bind)):
+            raise ConfigError(
+                "bind", "no address speaks TLS, though there is a certificate; write https://:8443"
+            )
+        for bind in self.redirect_http:
+            if bind.scheme == "https":
+                raise ConfigError(
+                    "redirect_http", f"{bind} is an address for https; write one for http, such as :80"
+                )
+
+    def _refuse_tls_options(self) -> None:
+        """Refuse what has no meaning without a certificate."""
+        for bind in filter(self.is_secure, self.bind):
+            raise ConfigError("bind", f"{bind} needs a certificate; add --cert FILE")
+        for name in ("key", "key_passphrase_file", "client_ca", "tls_ciphers", "hsts", "redirect_http"):
+            if getattr(self, name):
+                raise ConfigError(name, "there is no TLS; add --cert FILE")
 
     @property
     def ca(self) -> str:
@@ -293,14 +372,22 @@ def make_config(**options: Any) -> Config:
         options["domain"] = parse_domains(options["domain"])
     if "bind" in options:
         options["bind"] = _parse_binds(options["bind"])
+    if "redirect_http" in options:
+        options["redirect_http"] = _parse_binds(options["redirect_http"], "redirect_http")
+    for name in ("cert", "key"):
+        if isinstance(options.get(name), str):
+            options[name] = (options[name],)
     return Config(**options)
 
 
-def _parse_binds(bind: Any) -> tuple[Bind, ...]:
+def _parse_binds(bind: Any, option: str = "bind") -> tuple[Bind, ...]:
     texts = (bind,) if isinstance(bind, str) else tuple(bind) if isinstance(bind, Iterable) else (bind,)
     if not all(isinstance(text, str) for text in texts):
-        raise ConfigError("bind", f"{bind!r} is not HOST:PORT, such as 127.0.0.1:8000")
-    return tuple(map(parse_bind, texts))
+        raise ConfigError(option, f"{bind!r} is not HOST:PORT, such as 127.0.0.1:8000")
+    try:
+        return tuple(map(parse_bind, texts))
+    except ConfigError as error:
+        raise ConfigError(option, error.text) from None
 
 
 def refuse_command_options(options: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wsgiserve.config import Config
+from wsgiserve.config import Config, ConfigError
 from wsgiserve.processes.preload import be_template
 from wsgiserve.processes.reexec import is_trial
 from wsgiserve.processes.spawn import Forked, spawned
@@ -58,7 +58,7 @@ def run_command(load: Load, config: Config) -> None:
 def _supervised(load: Load, config: Config, workers: int) -> int:
     """Be the supervisor, a template or a worker; return the exit code."""
     descriptors.let_raise()
-    birth = spawned()
+    birth = spawned(config)
     if birth is None:
         supervisor = Supervisor(
             config,
@@ -91,6 +91,8 @@ def _supervise(supervisor: Supervisor, config: Config) -> int:
             supervisor.check()
             return console.EXIT_STOPPED
         supervisor.open()
+    except ConfigError as error:
+        console.fail_for_option(error)
     except ListenError as error:
         console.fail_to_listen(error)
     except OSError as error:

@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wsgiserve.config import Config
+from wsgiserve.config import Config, ConfigError
 from wsgiserve.processes import reexec
 from wsgiserve.processes.channel import BufferedChannel
 from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt, how_it_ended
@@ -44,7 +44,7 @@ from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.scoreboard import Scoreboard
-from wsgiserve.server.sockets.listener import Listener, open_listeners
+from wsgiserve.server.sockets.listener import Listener, load_certificates, open_listeners
 from wsgiserve.server.sockets.systemd import Manager
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Supervisor:
     # -- from start to end
 
     def open(self) -> None:
-        """Open the listeners and write the pid file; ListenError or OSError if that fails.
+        """Open the listeners and write the pid file; ConfigError, ListenError or OSError if that fails.
 
         After a re-exec nothing is raised: there are workers that serve.
         """
@@ -105,13 +105,14 @@ class Supervisor:
         inherited = reexec.listeners(inheritance)
         try:
             self._open(inherited)
-        except OSError as error:
+        except (OSError, ConfigError) as error:
             logger.error("after the re-exec, everything else goes on as it was: %s", error)
             self.listeners = self.listeners or [listener for _, listener in inherited]
         self._adopt(inheritance["workers"])
 
     def check(self) -> None:
-        """Find out whether ``open`` would work after a re-exec, on trial; OSError if not."""
+        """Find out whether ``open`` would work after a re-exec, on trial; ConfigError or OSError if not."""
+        load_certificates(self.config)
         if self._status_files is not None:
             self._status_files.check()
 
@@ -424,7 +425,7 @@ class Supervisor:
                 for worker, channel in self._channels.items()
                 if worker.served
             ]
-            reexec.execute(self.config.bind, self.listeners, heirs)
+            reexec.execute(self.config.addresses, self.listeners, heirs)
 
     def _is_busy(self) -> bool:
         """Tell, also in the log, whether a re-exec has to wait."""

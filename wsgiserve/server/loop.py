@@ -167,7 +167,7 @@ class EventLoop:
     def _on_event(self, connection: Connection) -> Role:
         if self._unserved and connection in self._unserved:
             return "leading"  # Its earlier requests come first; the event is reported again.
-        if connection.watched & WRITE:
+        if connection.watched == WRITE:
             if self.connections.flush(connection):
                 return self._advance(connection, self.connections.go_on(connection))
             return "leading"
@@ -178,6 +178,8 @@ class EventLoop:
             return self._advance(connection, self.connections.next_exchange(connection, data))
         if data is not None:
             self.connections.end_of_input(connection)
+        elif connection.tls is not None:
+            self.connections.go_on_greeting(connection, connection.tls)
         return "leading"
 
     def _lose(self, connection: Connection) -> Role:
