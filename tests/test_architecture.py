@@ -28,6 +28,10 @@ MAY_IMPORT = {
     "wsgiserve.acme.answers": set(),
     "wsgiserve.acme.storage": set(),
     "wsgiserve.acme.settings": {"wsgiserve.acme.storage", "wsgiserve.config"},
+    "wsgiserve.acme.options": {
+        *("wsgiserve.acme.settings", "wsgiserve.acme.storage"),
+        "wsgiserve.config",
+    },
     # one process's server
     f"{SERVER}.errors": set(),
     f"{SERVER}.system": set(),
@@ -38,6 +42,7 @@ MAY_IMPORT = {
     f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
     f"{SERVER}.sockets.self_signed": {"cryptography"},
     f"{SERVER}.sockets": {
+        *(f"wsgiserve.acme.{name}" for name in ("answers", "options", "settings")),
         "wsgiserve.config",
         *(f"{SERVER}.{name}" for name in ("errors", "sockets.self_signed", "system")),
     },
@@ -85,7 +90,7 @@ MAY_IMPORT = {
     },
     f"{SERVER}.departure": {f"{SERVER}.console", f"{SERVER}.system"},
     f"{SERVER}.program": {
-        *("wsgiserve.acme", "wsgiserve.acme.settings"),
+        *("wsgiserve.acme", "wsgiserve.acme.options", "wsgiserve.acme.settings"),
         "wsgiserve.config",
         "wsgiserve.starting",
         *(f"{SERVER}.{name}" for name in ("console", "departure", "errors", "lifespan", "server", "sockets")),
@@ -93,7 +98,7 @@ MAY_IMPORT = {
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},
     # above it
     "wsgiserve.processes": {
-        *("wsgiserve.acme", "wsgiserve.acme.settings"),
+        *("wsgiserve.acme", "wsgiserve.acme.options", "wsgiserve.acme.settings"),
         *("wsgiserve.config", "wsgiserve.forks", "wsgiserve.protocol", SERVER),
     },
     "wsgiserve.web": {"werkzeug", "webtest", "msgspec", "wsgiserve.forks"},

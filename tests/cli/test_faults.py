@@ -37,8 +37,11 @@ WRONG = [
         ["app", "--bind", "http://localhost:80/shop"],
         "--bind: 'http://localhost:80/shop' has a path; write http://localhost:80.",
     ),
-    (["app", "--bind", "https://:8443"], "--bind: https://:8443 needs a certificate; add --cert FILE."),
-    (["app", "--hsts", "60"], "--hsts: there is no TLS; add --cert FILE."),
+    (
+        ["app", "--bind", "https://:8443"],
+        "--bind: https://:8443 needs a certificate; add --cert FILE or --domain NAME.",
+    ),
+    (["app", "--hsts", "60"], "--hsts: there is no TLS; add --cert FILE or --domain NAME."),
     (["app", "--redirect-http", "80"], "--redirect-http: '80' is not HOST:PORT, such as 127.0.0.1:8000."),
     (
         ["app", "--cert", "a", "--redirect-http", "https://:80"],

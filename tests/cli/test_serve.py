@@ -98,6 +98,8 @@ def test_every_field_of_the_configuration_is_an_option():
     assert flags(command) - fields == {
         *("app", "--dev", "--version", "-V", "--no-access-log", "--no-strict", "--no-preload"),
         "--no-tls-self-signed",
+        "--no-acme-staging",
+        "--no-acme-wait",
     }
     assert fields <= flags(command)
 

@@ -1,13 +1,12 @@
-"""What the options say about ACME, for every process of ours: files and checks, and no network."""
+"""What every process of ours knows about ACME, and what is checked before any is started."""
 
 from __future__ import annotations
 
-import os
 import ssl
 from typing import NamedTuple
 
-from wsgiserve.acme.storage import Storage, default_folder
-from wsgiserve.config import Config, ConfigError
+from wsgiserve.acme.storage import Storage
+from wsgiserve.config.errors import ConfigError
 
 HTTP_01, TLS_ALPN_01 = "http-01", "tls-alpn-01"
 
@@ -25,16 +24,6 @@ class Settings(NamedTuple):
     def storage(self) -> Storage:
         """Return the part of the storage that is for these."""
         return Storage(self.folder, self.directory, self.domains)
-
-
-def settings_of(config: Config) -> Settings:
-    """Return what a configuration with domains says; ConfigError if there is no place for a storage."""
-    folder = config.acme_storage or default_folder(os.environ)
-    if not folder:
-        raise ConfigError("acme_storage", "there is no home folder to keep certificates in; name a folder")
-    challenges = (*((HTTP_01,) if config.redirect_http else ()), TLS_ALPN_01)
-    root = config.acme_ca_root and os.path.abspath(config.acme_ca_root)
-    return Settings(config.domain, config.ca, config.acme_email, root, os.path.abspath(folder), challenges)
 
 
 def prepare(settings: Settings) -> None:

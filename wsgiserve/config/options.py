@@ -259,7 +259,7 @@ class Config:
     @property
     def has_certificate(self) -> bool:
         """Whether there is something to speak TLS with."""
-        return bool(self.cert or self.tls_self_signed)
+        return bool(self.cert or self.tls_self_signed or self.domain)
 
     def is_secure(self, bind: Bind) -> bool:
         """Whether TLS is spoken at an address."""
@@ -295,10 +295,10 @@ class Config:
     def _refuse_tls_options(self) -> None:
         """Refuse what has no meaning without a certificate."""
         for bind in filter(self.is_secure, self.bind):
-            raise ConfigError("bind", f"{bind} needs a certificate; add --cert FILE")
+            raise ConfigError("bind", f"{bind} needs a certificate; add --cert FILE or --domain NAME")
         for name in ("key", "key_passphrase_file", "client_ca", "tls_ciphers", "hsts", "redirect_http"):
             if getattr(self, name):
-                raise ConfigError(name, "there is no TLS; add --cert FILE")
+                raise ConfigError(name, "there is no TLS; add --cert FILE or --domain NAME")
 
     @property
     def ca(self) -> str:
@@ -306,6 +306,8 @@ class Config:
         return STAGING if self.acme_staging else self.acme_directory
 
     def _check_acme_options(self) -> None:
+        if self.domain and self.tls_self_signed:
+            raise ConfigError("tls_self_signed", "there is a certificate, by --domain; leave one of them out")
         if not self.domain:
             for field in dataclasses.fields(self):
                 if field.name.startswith("acme_") and getattr(self, field.name) != field.default:
@@ -370,6 +372,9 @@ def make_config(**options: Any) -> Config:
         )
     if "domain" in options:
         options["domain"] = parse_domains(options["domain"])
+    if options.get("domain") and "bind" not in options:
+        options["bind"] = "https://:443"
+        options.setdefault("redirect_http", ":80")
     if "bind" in options:
         options["bind"] = _parse_binds(options["bind"])
     if "redirect_http" in options:

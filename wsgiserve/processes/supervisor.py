@@ -439,7 +439,7 @@ def _certificate_helper(config: Config, children: Children) -> CertificateHelper
     """Return what keeps certificates by ACME; None without domains, when nothing of it is imported."""
     if not config.domain:
         return None
-    from wsgiserve.acme.settings import settings_of
+    from wsgiserve.acme.options import settings_of
     from wsgiserve.processes.certificates import CertificateHelper
 
     return CertificateHelper(children, settings_of(config))

@@ -116,7 +116,7 @@ def _attendant(config: Config) -> Attendant | None:
     if not config.domain:
         return None
     from wsgiserve.acme.attendant import Attendant
-    from wsgiserve.acme.settings import settings_of
+    from wsgiserve.acme.options import settings_of
 
     return Attendant(settings_of(config))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,8 +19,8 @@ DAYS = 30
 _EARLIER = datetime.timedelta(days=1)  # for clients whose clock is slow
 
 
-def make_pair() -> str:
-    """Return a new certificate for this machine, with its key behind it, in PEM."""
+def make_pair(names: Iterable[str] = ()) -> str:
+    """Return a new certificate for these host names, or this machine, with its key behind it, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "wsgiserve, self-signed")])
     now = datetime.datetime.now(datetime.UTC)
@@ -32,7 +32,9 @@ def make_pair() -> str:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _EARLIER)
         .not_valid_after(now + datetime.timedelta(days=DAYS))
-        .add_extension(x509.SubjectAlternativeName(list(_names())), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([*map(x509.DNSName, names)] or [*_names()]), critical=False
+        )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
