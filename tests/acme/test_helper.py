@@ -49,7 +49,7 @@ def test_a_restart_asks_the_ca_for_nothing_that_the_storage_has(pebble, settings
     assert len(front.seen) == asked
     validity = checked(*parts(certificate_of(settings)), settings.domains, time.time())
     assert validity.begins + 0.63 * 3600 < next_at <= validity.begins + 0.67 * 3600
-    assert "certificate for shop.example and 1 more: in force until" in caplog.text
+    assert "certificate for shop.example and 1 more: issued, valid until" in caplog.text
 
 
 def test_a_lost_state_is_made_again_from_the_certificate(pebble, settings_for):
@@ -116,7 +116,7 @@ def test_a_killed_helper_s_order_is_finished_by_the_next_one(pebble, settings_fo
             assert os.listdir(storage.answers)  # They may still be asked for.
             order = storage.read(storage.order)
             with running_helper(settings, monkeypatch) as helper:
-                wait_until(lambda: helper.logged("in force until"), ISSUE_SECONDS)
+                wait_until(lambda: helper.logged("issued, valid until"), ISSUE_SECONDS)
         assert helper.logged("an order that an earlier process began is finished")
         assert (front.count("/order-plz"), front.count("/sign-me-up")) == (1, 1)
     assert parts(certificate_of(settings))[0] == order["key"]
@@ -130,7 +130,7 @@ def test_two_servers_with_one_storage_take_turns(pebble, settings_for, monkeypat
     settings = settings_for(pebble)
     with Responder(pebble, settings.storage()), contextlib.ExitStack() as helpers:
         both = [helpers.enter_context(running_helper(settings, monkeypatch)) for _ in range(2)]
-        wait_until(lambda: any(helper.logged("in force until") for helper in both), ISSUE_SECONDS)
+        wait_until(lambda: any(helper.logged("issued, valid until") for helper in both), ISSUE_SECONDS)
         storage = settings.storage()
         with storage.locked(lambda seconds: None):
             pass  # Both had their turn, or the second one has it now.
@@ -138,7 +138,7 @@ def test_two_servers_with_one_storage_take_turns(pebble, settings_for, monkeypat
         both[1].channel.send(b"\n")
         look(settings)
         assert [helper.process.poll() for helper in both] == [None, None]
-    assert sum(helper.logged("in force until") for helper in both) == 1
+    assert sum(helper.logged("issued, valid until") for helper in both) == 1
     assert pebble.issued() == 1
 
 
@@ -155,7 +155,7 @@ def test_a_ca_that_was_down_is_asked_again_soon(pebble, settings_for, monkeypatc
             ISSUE_SECONDS,
         )
         pebble.start()
-        wait_until(lambda: helper.logged("in force until"), ISSUE_SECONDS)
+        wait_until(lambda: helper.logged("issued, valid until"), ISSUE_SECONDS)
 
 
 def test_a_failed_renewal_leaves_what_is_in_force_and_waits(pebble, settings_for, caplog):

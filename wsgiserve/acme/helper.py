@@ -110,7 +110,7 @@ class Helper:
         state.succeeded(kind, renewal_at(*validity, random.random()), time.time())
         self._ask(state, chain, validity)
         logger.info(
-            "certificate for %s: in force until %s, to be renewed from %s on",
+            "certificate for %s: issued, valid until %s, to be renewed from %s on",
             self._names,
             _date(validity.ends),
             _date(state.renew_at),

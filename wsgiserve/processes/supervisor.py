@@ -44,7 +44,7 @@ from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.scoreboard import Scoreboard
-from wsgiserve.server.sockets.listener import Listener, load_certificates, open_listeners
+from wsgiserve.server.sockets.listener import Listener, certificates_of, load_certificates, open_listeners
 from wsgiserve.server.sockets.systemd import Manager
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("wsgiserve")
 
+LOOK_SECONDS = 1.0  # between two looks at the files of certificates
 CAN_FORK = hasattr(os, "fork")
 T = TypeVar("T")
 
@@ -84,12 +85,13 @@ class Supervisor:
         self._scoreboard = Scoreboard()
         self._status_files = StatusFiles(config.pid_file) if config.pid_file else None
         self._manager = Manager(os.environ)
+        self._look_at = math.inf  # when to look at the certificates again
         # processes
         self._children = Children()
         self._channels: dict[Worker, BufferedChannel] = {}
         self._templates = Templates(self._children, self._connect, self._lost, self._gone)
         self._trial: reexec.Trial | None = None
-        self._certificates: CertificateHelper | None = None
+        self._helper: CertificateHelper | None = None
 
     # -- from start to end
 
@@ -118,6 +120,8 @@ class Supervisor:
 
     def _open(self, opened: Iterable[tuple[str, Listener]]) -> None:
         self.listeners = open_listeners(self.config, opened)
+        if certificates_of(self.listeners) is not None:
+            self._look_at = time.monotonic() + LOOK_SECONDS
         if self._status_files is not None:
             try:
                 self._status_files.begin()
@@ -140,11 +144,11 @@ class Supervisor:
     def run(self) -> int:
         """Supervise until the last worker has ended; return the exit code, EXIT_NO_APP for a failed start."""
         self._warn_of_threads()
-        self._certificates = _certificate_helper(self.config, self._children)
+        self._helper = _certificate_helper(self.config, self._children)
         self._insist(partial(self._children.heed, self._on_signal))
         self.fleet.reload(time.monotonic())
         attempt(self._act)
-        while not (self.fleet.over and self._templates.over and self._certificates_over):
+        while not (self.fleet.over and self._templates.over and self._helper_over):
             self._children.wait(self._next_at())
             attempt(self._reap)
             attempt(self._act)
@@ -159,8 +163,8 @@ class Supervisor:
         return EXIT_CUT if self._cut else EXIT_STOPPED
 
     @property
-    def _certificates_over(self) -> bool:
-        return self._certificates is None or self._certificates.over
+    def _helper_over(self) -> bool:
+        return self._helper is None or self._helper.over
 
     def _insist(self, call: Callable[[], T]) -> T:
         """Call until the system does not refuse: workers serve, and would end with their supervisor."""
@@ -174,11 +178,11 @@ class Supervisor:
                 time.sleep(SHORT_WAIT)
 
     def _next_at(self) -> float:
-        times = [self.fleet.next_at(time.monotonic()), self._templates.next_at]
+        times = [self.fleet.next_at(time.monotonic()), self._templates.next_at, self._look_at]
         if self._trial is not None:
             times.append(self._trial.ends_at)
-        if self._certificates is not None:
-            times.append(self._certificates.next_at)
+        if self._helper is not None:
+            times.append(self._helper.next_at)
         return min(times)
 
     def _warn_of_threads(self) -> None:
@@ -204,10 +208,20 @@ class Supervisor:
         attempt(partial(self._templates.kill_late, now))
         if self._trial is not None and now >= self._trial.ends_at:
             self._trial.give_up(now)
-        if self._certificates is not None:
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            attempt(self._look_at_certificates)
+        if self._helper is not None:
             wanted = self.fleet.complete and not self.fleet.stopping
-            attempt(partial(self._certificates.keep, now, wanted=wanted))
+            attempt(partial(self._helper.keep, now, wanted=wanted))
         self._report()
+
+    def _look_at_certificates(self, *, at_once: bool = False) -> None:
+        """Use certificates whose files have changed, here for workers to come, and in all workers."""
+        certificates = certificates_of(self.listeners)
+        if certificates is not None and (certificates.refresh() if at_once else certificates.look()):
+            for channel in self._channels.values():
+                channel.send(order="refresh")
 
     def _report(self) -> None:
         for level, text in self.fleet.notices:
@@ -350,8 +364,8 @@ class Supervisor:
         for worker in [worker for worker in self.fleet.workers.values() if worker.pid == pid]:
             self._gone(worker, code)
         self._templates.reaped(pid, how_it_ended(code))
-        if self._certificates is not None:
-            self._certificates.ended(pid, how_it_ended(code), time.monotonic())
+        if self._helper is not None:
+            self._helper.ended(pid, how_it_ended(code), time.monotonic())
 
     def _gone(self, worker: Worker, code: int | None) -> None:
         if worker.number not in self.fleet.workers:
@@ -384,9 +398,10 @@ class Supervisor:
             if self._terminal is not None and not _is_there(self._terminal):
                 self._stop()  # The terminal was closed: nobody could press Ctrl+C any more.
             else:
+                self._look_at_certificates(at_once=True)
                 self.fleet.reload(time.monotonic())
-                if self._certificates is not None:
-                    self._certificates.look()
+                if self._helper is not None:
+                    self._helper.look()
         elif name == "SIGTTIN" or name == "SIGTTOU":
             self.fleet.resize(1 if name == "SIGTTIN" else -1)
         elif name == "SIGUSR2":

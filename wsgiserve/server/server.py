@@ -24,7 +24,7 @@ from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.snapshot import Snapshot
-from wsgiserve.server.sockets.listener import Listener, open_listeners
+from wsgiserve.server.sockets.listener import Listener, certificates_of, open_listeners
 from wsgiserve.server.sockets.poller import make_poller
 from wsgiserve.server.system import monotonic, start_thread
 
@@ -227,6 +227,9 @@ class Server:
         self._process = os.getpid()
         if self._beat is not None:
             loop.beat(*self._beat)
+        certificates = certificates_of(self.listeners)
+        if certificates is not None and self._row is None:  # Else the supervisor looks at them.
+            loop.look_after(certificates.look)
         return loop
 
     def _abandon(self, loop: EventLoop) -> None:

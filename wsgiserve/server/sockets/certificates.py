@@ -114,7 +114,7 @@ class Certificates:
         self.fingerprint = _fingerprint(fallback)  # of the fallback
         self._fallback = [load_text(fallback, config)] if fallback else []
         self._base = self._make_base()
-        self._stamps = self._look()
+        self._stamps = self._seen = self._look()
         self.in_force = self._load(lenient=True)
 
     # -- files
@@ -128,10 +128,19 @@ class Certificates:
             pairs += [Pair(path, path) for path in (os.path.join(self._folder, name) for name in found)]
         return pairs
 
-    def refresh(self) -> bool:
-        """Use what has changed in the files since the last look; True if other certificates are in force now.
+    def look(self) -> bool:
+        """Use files that have changed, once they change no more; True if other certificates are in force now.
 
-        What cannot be used is logged once, and all stays as it was.
+        To be called every second or so: certificate and key are rarely written in one moment.
+        """
+        stamps = self._look()
+        settled, self._seen = stamps == self._seen, stamps
+        return settled and self.refresh()
+
+    def refresh(self, *, quietly: bool = False) -> bool:
+        """Use files that have changed; True if other certificates are in force now.
+
+        What cannot be used is logged once, and all stays as it was. ``quietly`` logs nothing.
         """
         with self._lock:
             stamps = self._look()
@@ -141,14 +150,22 @@ class Certificates:
             try:
                 self.in_force = self._load()
             except PairError as error:
-                logger.error("the certificates in force stay so: %s", error)
+                if not quietly:
+                    logger.error("the certificates in force stay so: %s", error)
                 return False
+        if not quietly:
+            names = (name for certificate in self.in_force.certificates for name in certificate.names)
+            logger.info("new certificates are in force for %s", ", ".join(names))
+            for certificate in self.in_force.certificates:
+                warn_of_dates(certificate)
         return True
 
     def _look(self) -> Stamps:
         """Return what tells a changed file: its time, size and number."""
         stamps = {}
-        for path in {path for pair in self.pairs() for path in pair}:
+        config = self._config
+        paths = {path for pair in self.pairs() for path in pair}
+        for path in paths | {config.client_ca, config.key_passphrase_file} - {""}:
             try:
                 status = os.stat(path)
                 stamps[path] = (status.st_mtime_ns, status.st_size, status.st_ino)
