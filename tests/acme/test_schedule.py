@@ -44,13 +44,14 @@ def test_the_next_question_is_for_a_certificate_or_about_it():
     assert State(renew_at=math.inf).next_at() == math.inf
 
 
-def test_each_failure_doubles_the_pause_up_to_hours():
+def test_each_failure_makes_the_pause_longer_up_to_hours():
+    """Let's Encrypt allows five refusals of a name in an hour: two for the first try, then one each."""
     state, now, pauses = State(), 1000.0, []
-    for _ in range(12):
+    for _ in range(7):
         pauses.append(state.failed(now, reached=True, wait=0.0, luck=0.0))
         assert state.next_at() == now + pauses[-1]
         now = state.next_at()
-    assert pauses[:4] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE, 8 * FIRST_PAUSE]
+    assert pauses[:4] == [FIRST_PAUSE, 4 * FIRST_PAUSE, 16 * FIRST_PAUSE, 64 * FIRST_PAUSE]
     assert pauses[-1] == LONGEST_PAUSE
 
 
@@ -59,6 +60,24 @@ def test_a_try_that_did_not_reach_the_ca_is_repeated_sooner():
     assert State().failed(0.0, reached=False, wait=0.0, luck=1.0) == pytest.approx(
         1.1 * FIRST_PAUSE_UNREACHED
     )
+
+
+def test_a_ca_that_is_down_is_asked_twice_as_late_each_time():
+    state, pauses = State(), []
+    for _ in range(15):
+        pauses.append(state.failed(0.0, reached=False, wait=0.0, luck=0.0))
+    assert pauses[:3] == [FIRST_PAUSE_UNREACHED, 2 * FIRST_PAUSE_UNREACHED, 4 * FIRST_PAUSE_UNREACHED]
+    assert pauses[-1] == LONGEST_PAUSE
+
+
+def test_all_challenges_are_tried_at_first_and_one_in_turn_after_failures():
+    both = ("http-01", "tls-alpn-01")
+    assert State().kinds(both, fresh=False) == ["http-01", "tls-alpn-01"]
+    assert State(challenge="tls-alpn-01").kinds(both, fresh=False) == ["tls-alpn-01", "http-01"]
+    turns = [State(failures=n).kinds(both, fresh=False) for n in (1, 2, 3)]
+    assert turns == [["tls-alpn-01"], ["http-01"], ["tls-alpn-01"]]
+    assert State(failures=3).kinds(both, fresh=True) == ["http-01", "tls-alpn-01"]
+    assert State(failures=3).kinds(("tls-alpn-01",), fresh=False) == ["tls-alpn-01"]
 
 
 def test_the_ca_s_own_pause_is_kept_even_by_a_restart():

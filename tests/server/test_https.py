@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import json
 import os
+import re
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 
 import pytest
+from selenium.webdriver.common.by import By
 
 from tests.authority import Authority
+from tests.protocol.cases import CASES
 from tests.server.apps import checked
-from tests.server.client import SECONDS, Client, get, wait_until
+from tests.server.client import SECONDS, Client, get, masked, wait_until
 from wsgiserve.config.binds import parse_bind
 from wsgiserve.server.console import where
 
@@ -213,6 +218,36 @@ def hello_of(authority):
     return outgoing.read()
 
 
+def test_a_client_that_stops_in_a_record(serving_tls, authority, swift_sweeps):
+    """The bytes of a record count when it is whole."""
+    with serving_tls(echo, head_timeout=0.5, stall_timeout=0.5) as server:
+        for begun in (b"", get(method="POST", body=b"x" * 3 * MIB)[:-MIB]):
+            with contextlib.ExitStack() as stack:
+                client = Client(server)
+                stack.callback(client.close)
+                incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+                tls = authority.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
+                shake_hands(tls, client, incoming, outgoing)
+                tls.write(begun + b"y" * 1000)
+                client.send(outgoing.read()[:-500])
+                incoming.write(client.rest())
+                if begun:
+                    assert tls.read(1000).startswith(b"HTTP/1.1 408 ")
+        with TLSClient(server, authority.client()) as client:
+            assert client.ask(get()).status == 200
+
+
+def shake_hands(tls, client, incoming, outgoing):
+    while True:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            client.send(outgoing.read())
+            incoming.write(client.sock.recv(MIB))
+        else:
+            return
+
+
 def test_a_client_that_leaves_without_a_word_is_no_error(serving_tls, authority, log):
     log.set_level("DEBUG", "wsgiserve")
     with serving_tls(echo) as server:
@@ -329,6 +364,101 @@ def test_curl(serving_tls, authority):
         ]
         done = subprocess.run([*command, url, url], capture_output=True, text=True, timeout=30, check=False)
         assert (done.stdout.startswith("200 1000000"), done.stderr) == (True, "")
+
+
+# -- scanners, tables, browsers
+
+
+@pytest.mark.slow
+def test_a_scanner_finds_nothing_weak(serving_tls, authority, tmp_path):
+    with serving_tls(echo) as server:
+        result = str(tmp_path / "result.json")
+        command = [sys.executable, "-m", "sslyze", f"--json_out={result}", f"127.0.0.1:{server.port}"]
+        subprocess.run(command, capture_output=True, timeout=100, check=False)
+        with open(result) as file:
+            [scan] = json.load(file)["server_scan_results"]
+    found = {name: part["result"] for name, part in scan["scan_result"].items()}
+    suites = {
+        version: [
+            suite["cipher_suite"]["name"]
+            for suite in found[f"{version}_cipher_suites"]["accepted_cipher_suites"]
+        ]
+        for version in ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2", "tls_1_3")
+    }
+    assert [version for version, names in suites.items() if names] == ["tls_1_2", "tls_1_3"]
+    for name in suites["tls_1_2"]:
+        assert "_ECDHE_" in name
+        assert "_GCM_" in name or "_CHACHA20_" in name
+    assert not found["heartbleed"]["is_vulnerable_to_heartbleed"]
+    assert not found["openssl_ccs_injection"]["is_vulnerable_to_ccs_injection"]
+    assert found["robot"]["robot_result"].startswith("NOT_VULNERABLE")
+    assert not found["tls_compression"]["supports_compression"]
+    assert found["session_renegotiation"]["supports_secure_renegotiation"]
+    assert not found["session_renegotiation"]["is_vulnerable_to_client_renegotiation_dos"]
+
+
+def answers_in_plain(port, data):
+    with Client(port=port) as client:
+        client.send(data)
+        client.half_close()
+        return masked(client.rest())
+
+
+def answers_over_tls(port, data, context):
+    """Send ``data`` and the end, in one go; return all that comes back."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with Client(port=port) as client:
+        shake_hands(tls, client, incoming, outgoing)
+        tls.write(data)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.unwrap()
+        client.send(outgoing.read())
+        client.half_close()
+        incoming.write(client.rest())
+        answers = b""
+        with contextlib.suppress(ssl.SSLZeroReturnError):  # The end was announced.
+            while True:
+                answers += tls.read(MIB)
+        return masked(answers)
+
+
+def test_bytes_of_the_table_are_answered_as_without_tls(serving_tls, authority):
+    context = authority.client()
+    binds = (parse_bind("https://127.0.0.1:0"), parse_bind("http://127.0.0.1:0"))
+    cases = [case for case in CASES if not case.limits and case.data]
+    with serving_tls(echo, bind=binds, hsts=0) as server:
+        secure, plain = ports(server)
+
+        def as_in_plain(raw):
+            return raw.replace(b"=https\nHTTPS=on", b"=http\nHTTPS=").replace(b"%d" % secure, b"%d" % plain)
+
+        for case in cases[::9]:
+            expected = answers_in_plain(plain, case.data)
+            answers = answers_over_tls(secure, case.data, context)
+            assert re.sub(rb"Content-Length: \d+", b"", as_in_plain(answers)) == re.sub(
+                rb"Content-Length: \d+", b"", expected
+            ), case.id
+
+
+@pytest.mark.slow
+def test_a_browser(serving_tls, authority, browser):
+    """It does not know the authority, and is told to put up with that."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/html")])
+        if environ["PATH_INFO"] == "/large":
+            return [b"<p>", b"x" * (2 * MIB), b"</p>"]
+        return [f"<h1>{environ['wsgi.url_scheme']}</h1>".encode()]
+
+    with serving_tls(app) as server:
+        browser.execute_cdp_cmd("Security.setIgnoreCertificateErrors", {"ignore": True})
+        browser.get(f"https://localhost:{server.port}/")
+        assert browser.find_element(By.TAG_NAME, "h1").text == "https"
+        protocol = "return performance.getEntriesByType('navigation')[0].nextHopProtocol"
+        assert browser.execute_script(protocol) == "http/1.1"
+        fetches = "[1,2,3,4,5,6].map(n => fetch('/large?' + n).then(r => r.text()).then(t => t.length))"
+        assert browser.execute_script(f"return Promise.all({fetches})") == [2 * MIB + 7] * 6
 
 
 # -- client certificates

@@ -59,15 +59,15 @@ class Helper:
             state = State.of(self._storage.read(self._storage.state))
             before = state.content()
             key, chain = certificates.parts(self._storage.text(self._storage.certificate))
-            if self.started:
-                self.started = False
+            fresh, self.started = self.started, False
+            if fresh:
                 state.started()
                 self._greet(chain)
             validity = self._validity(key, chain, state)
             now = time.time()
             if now >= state.next_at():
                 if now >= state.renew_at:
-                    self._issue(state, chain, validity)
+                    self._issue(state, chain, validity, fresh=fresh)
                 elif validity is not None:
                     self._ask(state, chain, validity)
             if state.content() != before:
@@ -91,10 +91,10 @@ class Helper:
             state.renew_at = renewal_at(*validity, random.random())
         return validity
 
-    def _issue(self, state: State, chain: str, validity: Validity | None) -> None:
+    def _issue(self, state: State, chain: str, validity: Validity | None, *, fresh: bool) -> None:
         """Get a certificate and put it in force, or count the failure."""
         authority = self._authority()
-        kinds = sorted(self._settings.challenges, key=lambda kind: kind != state.challenge)
+        kinds = state.kinds(self._settings.challenges, fresh=fresh)
         try:
             with authority.session():
                 pem, kind = authority.issue(kinds, chain if validity else "")

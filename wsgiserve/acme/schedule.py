@@ -5,8 +5,9 @@ Times are seconds of the wall clock (``time.time``), because they outlive the pr
 Rules
 - A certificate is renewed when the CA says so (ARI, RFC 9773), else at two thirds of its lifetime. Chance
   takes a little off, so that certificates that were issued together are not renewed together.
-- Each failure in a row doubles the pause before the next try. A try that reached the CA counts there, even
-  across restarts; one that did not costs nobody anything, and may be repeated sooner.
+- Each failure in a row makes the pause before the next try longer. A try that the CA refused counts there,
+  even across restarts: Let's Encrypt allows five an hour for a name. One that did not reach the CA costs
+  nobody anything, and may be repeated sooner.
 - A start of the server asks at once, since somebody may have corrected what failed; but never sooner than a
   first pause after the last failure, and never before the time that the CA gave. So a server that is started
   again and again does no harm.
@@ -15,7 +16,7 @@ Rules
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -56,12 +57,22 @@ class State:
 
     def failed(self, now: float, *, reached: bool, wait: float, luck: float) -> float:
         """Count a failure; return the pause. ``wait`` is the CA's, ``luck`` between 0 and 1."""
-        first = FIRST_PAUSE if reached else FIRST_PAUSE_UNREACHED
-        pause = min(first * 2.0 ** min(self.failures, 30), LONGEST_PAUSE) * (1 + luck / 10)
+        first, growth = (FIRST_PAUSE, 4.0) if reached else (FIRST_PAUSE_UNREACHED, 2.0)
+        pause = min(first * growth ** min(self.failures, 30), LONGEST_PAUSE) * (1 + luck / 10)
         self.failures, self.failed_at = self.failures + 1, now
         self.wait_until = now + wait
         self.try_at = max(now + pause, self.wait_until)
         return self.try_at - now
+
+    def kinds(self, possible: Sequence[str], *, fresh: bool) -> list[str]:
+        """Return the challenges to try: the one that worked last is first; after failures one in turn.
+
+        ``fresh`` if somebody may have corrected what failed: then all are tried again.
+        """
+        best_first = sorted(possible, key=lambda kind: kind != self.challenge)
+        if fresh or not self.failures:
+            return best_first
+        return [best_first[self.failures % len(best_first)]]
 
     def succeeded(self, challenge: str, renew_at: float, ask_at: float) -> None:
         """A certificate is in force; forget the failures."""

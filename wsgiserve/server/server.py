@@ -105,10 +105,13 @@ class Server:
             raise RuntimeError("the server does not listen; open() it, serve, or use it in a with block")
         return self.listeners[0]
 
-    def open(self) -> None:
-        """Listen, without serving yet: clients may connect, and are answered once the server runs."""
+    def open(self, *, throw_away: str = "") -> None:
+        """Listen, without serving yet: clients may connect, and are answered once the server runs.
+
+        ``throw_away`` is the pair of ``tls_self_signed`` in PEM, where another process has made it.
+        """
         if not self.listeners:
-            self.listeners = open_listeners(self.config)
+            self.listeners = open_listeners(self.config, throw_away=throw_away)
 
     def beat(self, call: Callable[[], object], seconds: float) -> None:
         """Have the loop call ``call`` about every ``seconds``, as long as it turns."""

@@ -181,6 +181,7 @@ def renew(authority, path, name):
 
 
 def test_changed_files_take_effect_and_a_bad_pair_does_not(authority, caplog):
+    caplog.set_level(logging.INFO, "wsgiserve")
     path = authority.pair("a.example")
     certificates = make_certificates(make_config(cert=path))
     assert not certificates.refresh()
@@ -192,10 +193,23 @@ def test_changed_files_take_effect_and_a_bad_pair_does_not(authority, caplog):
     assert not certificates.refresh()
     assert not certificates.refresh()
     assert [record.getMessage() for record in caplog.records] == [
+        "new certificates are in force for b.example",
         f"the certificates in force stay so: there is no certificate in {path}; a file in PEM has a line "
-        "-----BEGIN …CERTIFICATE-----"
+        "-----BEGIN …CERTIFICATE-----",
     ]
     assert names(shake_hands(certificates, authority.client(), "b.example")) == ["b.example"]
+
+
+def test_files_are_used_once_they_change_no_more(authority):
+    """Certificate and key are two files, and are not written in one moment."""
+    path = authority.pair("a.example")
+    certificates = make_certificates(make_config(cert=path))
+    for name in ("b.example", "c.example"):
+        renew(authority, path, name)
+        assert not certificates.look()
+    assert certificates.look()
+    assert not certificates.look()
+    assert certificates.in_force.find("c.example") is not None
 
 
 def test_a_session_is_resumed_after_a_renewal(authority):
@@ -305,7 +319,7 @@ def settings(tmp_path):
 
 
 def by_acme(settings):
-    return make_certificates(make_config(domain=settings.domains), settings)
+    return make_certificates(make_config(domain=settings.domains), settings=settings)
 
 
 def test_a_throw_away_certificate_for_the_domains_is_used_until_there_is_one(authority, settings):

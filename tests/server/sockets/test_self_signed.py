@@ -14,14 +14,14 @@ from wsgiserve.server.sockets.self_signed import make_pair
 
 
 def test_it_names_this_machine():
-    alternatives = x509.load_pem_x509_certificate(make_pair().encode()).extensions.get_extension_for_class(
-        x509.SubjectAlternativeName
-    )
+    alternatives = x509.load_pem_x509_certificate(
+        make_pair(["192.0.2.7"]).encode()
+    ).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     names = alternatives.value.get_values_for_type(x509.DNSName)
     assert names[0] == "localhost"
     assert socket.gethostname() in names
     addresses = alternatives.value.get_values_for_type(x509.IPAddress)
-    assert addresses[:2] == [ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")]
+    assert addresses == [ipaddress.ip_address(text) for text in ("127.0.0.1", "::1", "192.0.2.7")]
 
 
 def test_each_one_is_another():

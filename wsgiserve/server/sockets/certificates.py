@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wsgiserve.acme.answers import answer
 from wsgiserve.acme.settings import Settings, prepare
 from wsgiserve.config import Config, ConfigError
+from wsgiserve.server.sockets.addresses import own_addresses
 from wsgiserve.server.sockets.tls import TLSSocket
 from wsgiserve.server.system import Lock
 
@@ -111,6 +112,7 @@ class Certificates:
         self._folder = folder
         self._challenges = challenges
         self._lock = Lock()
+        self.fallback = fallback
         self.fingerprint = _fingerprint(fallback)  # of the fallback
         self._fallback = [load_text(fallback, config)] if fallback else []
         self._base = self._make_base()
@@ -265,24 +267,25 @@ class Certificates:
         return None
 
 
-def make_certificates(config: Config, settings: Settings | None = None) -> Certificates | None:
+def make_certificates(
+    config: Config, throw_away: str = "", settings: Settings | None = None
+) -> Certificates | None:
     """Return the certificates of a configuration, None without TLS; ConfigError if one cannot be used.
 
-    ``settings`` are for those that an authority issues while we run.
+    ``throw_away`` is the pair of ``--tls-self-signed``, if it has been made already. ``settings`` are for
+    those that an authority issues while we run.
     """
     if not config.has_certificate:
         return None
     try:
-        certificates = _by_acme(config, settings) if settings else _by_files(config)
+        if config.tls_self_signed:
+            throw_away = throw_away or _throw_away("tls_self_signed")
+        certificates = _by_acme(config, settings) if settings else Certificates(config, fallback=throw_away)
     except PairError as error:
         raise ConfigError(error.option, str(error)) from None
     for certificate in certificates.in_force.certificates:
         warn_of_dates(certificate)
     return certificates
-
-
-def _by_files(config: Config) -> Certificates:
-    return Certificates(config, fallback=_throw_away("tls_self_signed") if config.tls_self_signed else "")
 
 
 def _by_acme(config: Config, settings: Settings) -> Certificates:
@@ -306,7 +309,7 @@ def _throw_away(option: str, names: tuple[str, ...] = ()) -> str:
     except ImportError:
         text = "this needs the package cryptography: pip install cryptography, or install wsgiserve[tls]"
         raise PairError(option, text) from None
-    return make_pair(names)
+    return make_pair((), names) if names else make_pair(own_addresses())
 
 
 def warn_of_dates(certificate: Certificate) -> None:

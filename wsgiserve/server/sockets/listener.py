@@ -171,13 +171,16 @@ def adopt(descriptor: int, host: str, file: unix.SocketFile | None, *, foreign: 
     return Listener(Socket(fileno=descriptor), host, file, foreign=foreign)
 
 
-def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
+def open_listeners(
+    config: Config, opened: Iterable[tuple[str, Listener]] = (), throw_away: str = ""
+) -> list[Listener]:
     """Listen on every address of ``config``, or on none: raise ListenError for the first that fails.
 
     ``opened`` are open listeners, each with the text of its bind; those that the configuration does not name
-    are closed. ConfigError if there is a certificate that cannot be used.
+    are closed. ConfigError if there is a certificate that cannot be used. ``throw_away`` is the pair of
+    ``--tls-self-signed``, if it has been made already.
     """
-    certificates = load_certificates(config)
+    certificates = load_certificates(config, throw_away)
     listeners: list[Listener] = []
     left = list(opened)
     try:
@@ -197,13 +200,13 @@ def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) 
     return listeners
 
 
-def load_certificates(config: Config) -> Certificates | None:
+def load_certificates(config: Config, throw_away: str = "") -> Certificates | None:
     """Return the certificates of a configuration; None if it has no TLS, which is not even imported then."""
     if not config.has_certificate:
         return None
     from wsgiserve.server.sockets.certificates import make_certificates
 
-    return make_certificates(config, _acme_settings(config))
+    return make_certificates(config, throw_away, _acme_settings(config))
 
 
 def _acme_settings(config: Config) -> Settings | None:

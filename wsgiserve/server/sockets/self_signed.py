@@ -19,8 +19,12 @@ DAYS = 30
 _EARLIER = datetime.timedelta(days=1)  # for clients whose clock is slow
 
 
-def make_pair(names: Iterable[str] = ()) -> str:
-    """Return a new certificate for these host names, or this machine, with its key behind it, in PEM."""
+def make_pair(addresses: Iterable[str], names: Iterable[str] = ()) -> str:
+    """Return a new certificate with its key behind it, in PEM.
+
+    It is for this machine and its ``addresses``, or for the host names ``names`` in their place.
+    """
+    alternatives: list[x509.GeneralName] = [*map(x509.DNSName, names)] or [*_names(addresses)]
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "wsgiserve, self-signed")])
     now = datetime.datetime.now(datetime.UTC)
@@ -32,9 +36,7 @@ def make_pair(names: Iterable[str] = ()) -> str:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _EARLIER)
         .not_valid_after(now + datetime.timedelta(days=DAYS))
-        .add_extension(
-            x509.SubjectAlternativeName([*map(x509.DNSName, names)] or [*_names()]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
@@ -45,24 +47,12 @@ def make_pair(names: Iterable[str] = ()) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode() + private.decode()
 
 
-def _names() -> Iterator[x509.GeneralName]:
+def _names(addresses: Iterable[str]) -> Iterator[x509.GeneralName]:
     host = socket.gethostname()
     for name in dict.fromkeys(["localhost", host, f"{host}.local", socket.getfqdn()]):
         try:
             yield x509.DNSName(name)
         except ValueError:
             pass  # A host name may have other letters than ASCII.
-    for address in ["127.0.0.1", "::1", *own_addresses()]:
+    for address in ["127.0.0.1", "::1", *addresses]:
         yield x509.IPAddress(ipaddress.ip_address(address))
-
-
-def own_addresses() -> Iterator[str]:
-    """Yield the addresses of this machine in its network."""
-    # Nothing is sent: the system only chooses the address that it would send from (RFC 5737, RFC 3849).
-    for family, elsewhere in ((socket.AF_INET6, "2001:db8::1"), (socket.AF_INET, "192.0.2.1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((elsewhere, 9))
-                yield probe.getsockname()[0]
-        except OSError:
-            continue

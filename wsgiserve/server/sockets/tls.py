@@ -53,6 +53,7 @@ class TLSSocket:
     """
 
     __slots__ = (
+        "_announced",
         "_begin",
         "_counted",
         "_incoming",
@@ -76,6 +77,7 @@ class TLSSocket:
         self._state = "greeting"  # then "open", and in the end "over"
         self._tls: ssl.SSLObject | None = None
         self._unsent = b""  # encrypted
+        self._announced = False  # the client has announced its end
         self._counted = 0  # bytes that are in ``_unsent``, or have left, and were not counted as sent
         self.first = b""  # what the client has sent, until it is a whole message
         self.fault = ""  # why the client is gone
@@ -96,7 +98,8 @@ class TLSSocket:
             if data:
                 self._incoming.write(data)
                 return self._decrypt()
-            self.fault = "it closed the connection without close_notify"
+            if not self._announced:
+                self.fault = "it closed the connection without close_notify"
             return b""
 
     def send(self, data: bytes | memoryview, flags: int = 0) -> int:
@@ -252,6 +255,7 @@ class TLSSocket:
                 raise BlockingIOError from None
         except ssl.SSLError as error:
             self._fail(error)
+        self._announced = not parts[-1]
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _fail(self, error: ssl.SSLError) -> NoReturn:
