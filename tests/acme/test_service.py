@@ -263,6 +263,20 @@ def test_a_reload_has_it_tried_again_at_once(service):
         wait_until(lambda: program.log.has("issued, valid until"), ISSUE_SECONDS)
 
 
+def test_a_folder_is_shared_with_the_internet(service):
+    (service.folder / "public").mkdir()
+    (service.folder / "public" / "index.html").write_text("hello")
+    arguments = service.arguments()[4:]  # Behind the app and its domain.
+    binding = arguments.index("--bind")
+    del arguments[binding : binding + 2]
+    words = ["files", str(service.pebble.tls_port), "-b", "127.0.0.1", "-d", "public"]
+    with Program(service.folder, *words, "--domain", "shop.example", *arguments) as program:
+        assert program.announcement().endswith(f"(https://shop.example:{service.pebble.tls_port}/) ...\n")
+        wait_until(lambda: service.certificate() is not None, ISSUE_SECONDS)
+        with service.client() as client:
+            assert client.ask(get().replace(b"test", b"shop.example")).body == b"hello"
+
+
 # -- what ends the start
 
 

@@ -124,13 +124,17 @@ def _attendant(config: Config) -> Attendant | None:
 def listen_where_passed(options: dict[str, Any]) -> None:
     """Add the sockets that the service manager opened for us; they replace the default address.
 
-    A socket that ``bind`` names already is not added again.
+    A socket that ``bind`` or ``redirect_http`` names already, perhaps with a scheme, is not added again.
     """
     passed = [f"fd://{descriptor}" for descriptor in inherited_descriptors(os.environ, os.getpid())]
     if passed:
         bind = options.get("bind", ())
         given = [bind] if isinstance(bind, str) else bind
-        options["bind"] = [*(text for text in passed if text not in given), *given]
+        redirecting = options.get("redirect_http", ())
+        named = (*given, *([redirecting] if isinstance(redirecting, str) else redirecting))
+        left = [text for text in passed if not any(other.endswith(text) for other in named)]
+        if left or given:
+            options["bind"] = [*left, *given]
 
 
 def switch_threads_often(threads: int) -> None:
