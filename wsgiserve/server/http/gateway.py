@@ -37,7 +37,7 @@ class Gateway:
         if config.request_timeout:
             self.app = with_deadline(self.app, config.request_timeout)
         if config.hsts:
-            self.app = with_hsts(self.app, config.hsts)
+            self.app = with_hsts(self.app, int(config.hsts))
         self.config = config
         # A call that took too long may go on beside the others.
         multithread = config.threads > 1 or bool(config.request_timeout)
