@@ -326,7 +326,4 @@ def test_a_missing_library_is_one_line(alone, tmp_path, monkeypatch):
     path = os.pathsep.join([str(tmp_path / "without"), os.getcwd()])
     code, out, err = run(alone.folder, *alone.arguments(), env={"PYTHONPATH": path})
     assert (code, out) == (2, "")
-    assert err == (
-        "wsgiserve: --domain: needs the package acme: pip install acme, or install wsgiserve[acme]. "
-        "See wsgiserve --help.\n"
-    )
+    assert err == ("wsgiserve: --domain: needs the package acme: pip install acme. See wsgiserve --help.\n")

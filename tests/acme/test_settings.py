@@ -38,7 +38,7 @@ def test_a_missing_library_is_named_with_its_extra(settings, tmp_path, monkeypat
     monkeypatch.setattr(metadata, "version", missing)
     assert wrong(settings) == (
         "domain",
-        "needs the package acme: pip install acme, or install wsgiserve[acme]",
+        "needs the package acme: pip install acme",
     )
     assert not (tmp_path / "storage").exists()
 

@@ -33,7 +33,7 @@ def prepare(settings: Settings) -> None:
     try:
         metadata.version("acme")
     except metadata.PackageNotFoundError:
-        text = "needs the package acme: pip install acme, or install wsgiserve[acme]"
+        text = "needs the package acme: pip install acme"
         raise ConfigError("domain", text) from None
     if settings.ca_root:
         try:

@@ -152,7 +152,7 @@ class Config:
         "Get a certificate for this name by ACME, and renew it; may be given several times. Listens on "
         "https://:443 and redirects from :80, unless --bind is given.",
         "NAME",
-        more="One certificate is for all of them. Needs `wsgiserve[acme]`. See "
+        more="One certificate is for all of them. Needs `pip install acme`. See "
         "[on the internet](tls.md#on-the-internet).",
         group="TLS",
         restart=True,
