@@ -36,6 +36,7 @@ from wsgiserve.server.sockets.poller import READ, WRITE, Poller
 from wsgiserve.server.system import Lock, monotonic, socketpair, start_thread
 
 if TYPE_CHECKING:
+    from wsgiserve.server.sockets.certificates import Certificates
     from wsgiserve.server.sockets.listener import Listener
     from wsgiserve.server.sockets.tls import TLSSocket
 
@@ -55,6 +56,7 @@ class Connections:
         poller: Poller,
         shutdown: Shutdown,
         on_close: Callable[[], None],
+        awaited: Certificates | None = None,
     ) -> None:
         self.gateway = gateway
         self.config = config
@@ -67,6 +69,7 @@ class Connections:
         self._poller = poller
         self._shutdown = shutdown
         self._on_close = on_close
+        self._awaited = awaited  # until then there is none of a CA, and we are not ready
         self._limits = limits(config)
         self._own_paths = own_paths(config.health_path)
         self._giving_back = Lock()
@@ -141,7 +144,7 @@ class Connections:
         if head.own:
             connection.begin(None)
             if head.path in self._own_paths:
-                answer_health(self.gateway, connection, head, ready=self._shutdown.ready)
+                answer_health(self.gateway, connection, head, self._why_unready())
             else:
                 redirect(self.gateway, connection, head)
             return self.go_on(connection)
@@ -259,6 +262,13 @@ class Connections:
         connection.hasten(monotonic() + self.config.head_timeout)
         self.by_fd[connection.fd] = connection
         self.watch(connection, READ)
+
+    def _why_unready(self) -> str:
+        """Return why the readiness check fails; "" if it does not."""
+        if not self._shutdown.ready:
+            return "stopping"
+        waits = self._awaited is not None and self._awaited.is_makeshift
+        return "waiting for a certificate" if waits else ""
 
     def end_of_input(self, connection: Connection) -> None:
         """The client sends no more. If that cuts a request, it may still read why it gets no answer."""

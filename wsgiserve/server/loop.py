@@ -28,7 +28,7 @@ from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.shutdown import Plan, Shutdown
 from wsgiserve.server.snapshot import Snapshot
-from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.sockets.listener import Listener, certificates_of
 from wsgiserve.server.sockets.poller import MAX_EVENTS, READ, WRITE, Poller
 from wsgiserve.server.system import monotonic
 from wsgiserve.server.threads.calls import Calls
@@ -65,7 +65,8 @@ class EventLoop:
         self.config = config
         self.poller = poller
         self.shutdown = Shutdown()
-        self.connections = Connections(gateway, config, poller, self.shutdown, self._on_close)
+        awaited = certificates_of(listeners) if config.acme_wait else None
+        self.connections = Connections(gateway, config, poller, self.shutdown, self._on_close, awaited)
         self.acceptor = Acceptor(
             listeners,
             poller,

@@ -88,6 +88,9 @@ class Running(Protocol):
 class Door(Protocol):
     """The listener that a connection came from, which knows where https is spoken."""
 
+    def answer(self, path: str) -> bytes | None:
+        """Return what an authority is told that asks for the host of the certificates."""
+
     def url_by_https(self, host: str) -> str:
         """Return the URL that a request for a host is redirected to; "" if we are not that host."""
 

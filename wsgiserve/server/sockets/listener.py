@@ -20,6 +20,7 @@ from wsgiserve.server.sockets import unix
 from wsgiserve.server.system import Socket, kind_of
 
 if TYPE_CHECKING:
+    from wsgiserve.acme.settings import Settings
     from wsgiserve.server.sockets.certificates import Certificates
 
 # For the system's packet filter: a TCP segment with SYN and without ACK, which would begin a connection, is
@@ -95,6 +96,11 @@ class Listener:
     def redirect(self, secure: Listener) -> None:
         """Have its connections redirected to a listener that speaks TLS."""
         self.secure = secure
+
+    def answer(self, path: str) -> bytes | None:
+        """Return what an authority is told that asks for the host of the certificates (RFC 8555 §8.3)."""
+        secure = self.secure
+        return None if secure is None or secure.certificates is None else secure.certificates.answer(path)
 
     def url_by_https(self, host: str) -> str:
         """Return the https URL that a request for a host is redirected to; "" if we are not that host."""
@@ -201,7 +207,15 @@ def load_certificates(config: Config, throw_away: str = "") -> Certificates | No
         return None
     from wsgiserve.server.sockets.certificates import make_certificates
 
-    return make_certificates(config, throw_away)
+    return make_certificates(config, throw_away, _acme_settings(config))
+
+
+def _acme_settings(config: Config) -> Settings | None:
+    if not config.domain:
+        return None
+    from wsgiserve.acme.options import settings_of
+
+    return settings_of(config)
 
 
 def secure(listeners: list[Listener], config: Config, certificates: Certificates) -> None:
