@@ -62,14 +62,14 @@ def free_port() -> int:
 def running(
     command: list[str],
     port: int,
-    core: int,
+    core: int | None,
     directory: Path,
     log: Path,
     context: ssl.SSLContext | None = None,
 ) -> Iterator[Running]:
-    """Start `command` on `core` and wait for its first answer; kill its process group after the block.
+    """Start `command` and wait for its first answer; kill its process group after the block.
 
-    `context` is for a server that speaks TLS.
+    `core` is the one that it runs on, None for all; `context` is for a server that speaks TLS.
     """
     with log.open("wb") as output:
         began = time.perf_counter()
@@ -136,10 +136,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _on_core(core: int) -> Iterator[None]:
+def _on_core(core: int | None) -> Iterator[None]:
     """Let children that are created in the block inherit `core` from their first instruction on."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, range(os.cpu_count() or 1) if core is None else {core})
     try:
         yield
     finally:

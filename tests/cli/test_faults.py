@@ -16,7 +16,7 @@ WRONG = [
     (["app", "--port", "80"], "--port: no such option; write --bind HOST:PORT. See wsgiserve --help."),
     (["app", "--reload"], "--reload: no such option; write --dev. See wsgiserve --help."),
     (["app", "-w", "2"], "-w: no such option; write --workers N. See wsgiserve --help."),
-    (["reload"], "--pid-file PATH is missing. See wsgiserve reload --help."),
+    (["reload"], "--pid-file PATH is missing; name it, or write pid_file = "),
     (["app", "--bind"], "--bind: requires an argument. See wsgiserve --help."),
     (["app", "more"], "got unexpected extra argument (more). See wsgiserve --help."),
     ([], "MODULE:NAME is missing; name the app, or write app = "),

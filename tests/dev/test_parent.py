@@ -16,6 +16,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests import program
 from tests.dev.project import APP, LOCAL, VISIT
 from tests.program import ROOT, Program
 from tests.server.client import SECONDS, Client, get, wait_until
@@ -308,3 +309,27 @@ def test_only_loopback(monkeypatch, tmp_path, capsys, bind):
 
 if sys.platform != "linux":
     pytest.skip("development mode is tested on Linux", allow_module_level=True)
+
+
+@pytest.mark.slow
+def test_a_changed_configuration_counts_like_changed_code(tmp_path):
+    (tmp_path / "app.py").write_text(program.APP)
+    file = tmp_path / "wsgiserve.toml"
+    text = 'app = "app"\nbind = "127.0.0.1:0"\ndev = true\n'
+    file.write_text(text)
+    with Program(tmp_path, env={"PWD": str(tmp_path)}) as server:
+        port = server.port()
+
+        def live():
+            with Client(port=port) as client:
+                return client.ask(get("/health")).body == b"live\n"
+
+        assert not live()
+        file.write_text(text + 'health_path = "/health"\n')
+        wait_until(live)
+        file.write_text(text + "keepalive = 5\n")
+        for line in server.process.stderr:
+            if "keepalive is no option; did you mean keep_alive?" in line:
+                break
+        assert live(), "the code before goes on serving"
+        assert server.stop()[0] == 0

@@ -546,13 +546,14 @@ def checked(field: Field, value: Any) -> Any:
 def _resolved(field: Field, value: Any) -> Any:
     its = kind(field)
     if its == "list":
-        binds = field.metadata["metavar"] == "HOST:PORT"
-        return _parse_binds(value, field.name) if binds else _texts(value, field.name)
+        return _parse_list(field, value)
     if its in ("time", "size") and isinstance(value, str):
         try:
-            return units.parse_time(value) if its == "time" else units.parse_size(value)
+            number = units.parse_time(value) if its == "time" else units.parse_size(value)
         except ValueError as error:
             raise ConfigError(field.name, str(error)) from None
+        # A time may be declared as whole seconds.
+        return int(number) if isinstance(field.default, int) and number == int(number) else number
     if its == "switch" and not isinstance(value, bool):
         raise ConfigError(field.name, f"{value!r} is neither true nor false")
     if its == "text" and not isinstance(value, str):
@@ -569,30 +570,25 @@ def make_config(**options: Any) -> Config:
     unknown = sorted(options.keys() - FIELDS.keys())
     if unknown and unknown[0] in PYTHON:
         raise ConfigError("", f"there is no option {unknown[0]}; {PYTHON[unknown[0]]}")
-    if unknown:
-        raise ConfigError(
-            "", f"unknown option {', '.join(unknown)}; the options are {', '.join(sorted(FIELDS))}"
-        )
+    if unknown:  # A program asks; the command line knows its options.
+        options_are = ", ".join(sorted(name for name, its in FIELDS.items() if not its.metadata["command"]))
+        raise ConfigError("", f"unknown option {', '.join(unknown)}; the options are {options_are}")
     return Config(**{name: checked(FIELDS[name], value) for name, value in options.items()})
 
 
-def _texts(value: Any, option: str) -> tuple[str, ...]:
-    """Return the texts of an option that may be given several times."""
+def _parse_list(field: Field, value: Any) -> tuple[Any, ...]:
+    """Return the items of one text or several; addresses are parsed."""
     texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
-    for text in texts:
-        if not isinstance(text, str):
-            raise ConfigError(option, f"{text!r} is not a text; write it in quotes")
-    return texts
-
-
-def _parse_binds(bind: Any, option: str) -> tuple[Bind, ...]:
-    texts = (bind,) if isinstance(bind, str) else tuple(bind) if isinstance(bind, Iterable) else (bind,)
+    are_binds = "Bind" in str(field.type)
     if not all(isinstance(text, str) for text in texts):
-        raise ConfigError(option, f"{bind!r} is not HOST:PORT, such as 127.0.0.1:8000")
+        wanted = "HOST:PORT, such as 127.0.0.1:8000" if are_binds else "a text; write it in quotes"
+        raise ConfigError(field.name, f"{value!r} is not {wanted}")
+    if not are_binds:
+        return texts
     try:
         return tuple(map(parse_bind, texts))
     except ConfigError as error:
-        raise ConfigError(option, error.text) from None
+        raise ConfigError(field.name, error.text) from None
 
 
 class Change(NamedTuple):

@@ -22,7 +22,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "browser-path-id": 1197,
         "varied": 961,
         "log": 821,
-        "post-1k": 827,
+        "post-1k": 830,
     },
     (3, 13): {
         "minimal": 640,

@@ -375,7 +375,7 @@ class Connection:
             self.budget.change(self.share, 0)
             self.share = 0
 
-    def take_body(self) -> bytes | bytearray:
+    def take_body(self) -> bytes:
         """Return the part of the body that has arrived; it is the exchange's now."""
         body = self.receiver.take_body()
         self.give_share_back()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from wsgiserve.config import Bind, Config
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.sockets import unix
-from wsgiserve.server.system import Socket
+from wsgiserve.server.system import Socket, kind_of
 
 if TYPE_CHECKING:
     from wsgiserve.server.sockets.certificates import Certificates
@@ -56,6 +56,7 @@ class Listener:
         self.sock = sock
         self.foreign = foreign
         self.fd = sock.fileno()
+        self.kind = kind_of(sock)
         self.file = file
         address = sock.getsockname()
         self.is_unix = not isinstance(address, tuple)
