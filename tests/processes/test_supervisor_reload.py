@@ -248,16 +248,17 @@ def test_what_takes_a_restart_is_told_and_stays(configured):
         ("threads = 0", "wsgiserve.toml: threads: 0 is not a whole number of at least 1"),
         ("socket_mode = '660'", "wsgiserve.toml: socket_mode: there is no socket to set it for"),
         ("[", "wsgiserve.toml: "),
+        ("#", "MODULE:NAME is missing; name the app"),
         (None, "wsgiserve.toml is not there any more"),
     ],
-    ids=["unknown", "bad value", "two options", "syntax", "gone"],
+    ids=["unknown", "bad value", "two options", "syntax", "no app", "gone"],
 )
 def test_a_bad_file_is_a_refused_reload(configured, content, said):
     worker = who(configured.port)[0]
     if content is None:
         (configured.folder / "wsgiserve.toml").unlink()
     else:
-        configured.write(FILE + content)
+        configured.write(FILE.replace("app =", "# app =") if content == "#" else FILE + content)
     code, out, err = configured.reload()
     assert (code, out) == (1, "")
     reason, end = err.splitlines()
@@ -268,6 +269,25 @@ def test_a_bad_file_is_a_refused_reload(configured, content, said):
     assert configured.reload() == (0, "Generation 3 serves\n", "")
     code, _, err = configured.program.stop()
     assert (code, err.count(f"reload failed, generation 1 goes on serving: wsgiserve: {said}")) == (0, 1)
+
+
+@pytest.mark.slow
+def test_a_file_behind_a_link_is_that_of_the_new_release(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "app.py").write_text(APP)
+        text = FILE.replace('"pid"', f'"{tmp_path}/pid"')
+        (tmp_path / name / "wsgiserve.toml").write_text(f'{text}health_path = "/{name}"\n')
+    current = tmp_path / "current"
+    current.symlink_to("one")
+    with Program(current, env={"PWD": str(current)}) as program:
+        port = program.port()
+        (tmp_path / "next").symlink_to("two")
+        os.replace(tmp_path / "next", current)
+        assert run(tmp_path, "reload", "--pid-file", "pid")[0] == 0
+        with Client(port=port) as client:
+            assert client.ask(get("/two")).body == b"live\n"
+        assert program.stop()[0] == 0
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ import click
 from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import all_options
-from wsgiserve.cli.settings import Settings, Sources, require_app
+from wsgiserve.cli.settings import Settings, Sources
 from wsgiserve.config.options import FIELDS
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.probe import PROBE_SECONDS, probe, read_answer, request
@@ -49,7 +49,6 @@ def command(context: click.Context, /, config: str | None, **options: Any) -> No
     address.
     """
     settings = Sources(context, config).read_or_exit()
-    require_app(settings)
     console.keep_output()
     departure = Departure(STOP_SIGNALS)
     try:

@@ -34,7 +34,7 @@ def command(
     if as_schema:
         click.echo(json.dumps(schema(), indent=2))
         return
-    settings = Sources(context, config).read_or_exit()
+    settings = Sources(context, config, needs_app=False).read_or_exit()
     if as_json:
         click.echo(json.dumps(_as_data(settings), indent=2))
         return

@@ -15,7 +15,7 @@ import click
 import wsgiserve
 from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import COMMANDS, HELP, load
-from wsgiserve.cli.settings import Sources, require_app
+from wsgiserve.cli.settings import Sources
 from wsgiserve.config import Config
 from wsgiserve.config.options import FIELDS, GROUPS, Field, flag, from_text, kind, shown
 from wsgiserve.config.sources import FILE
@@ -129,7 +129,6 @@ def command(context: click.Context, /, config: str | None, **options: Any) -> No
     """
     sources = Sources(context, config)
     settings = sources.read_or_exit()
-    require_app(settings)
     if not handover.is_there():
         for line in settings.notes:
             sys.stderr.write(f"wsgiserve: {line}\n")

@@ -67,10 +67,11 @@ def refuse_variables(context: click.Context, prefix: str) -> None:
 
 
 class Sources:
-    """The sources of a command's options, which can be read again."""
+    """The sources of a command's options, which can be read again; without an app only if none is needed."""
 
-    def __init__(self, context: click.Context, file: str | None) -> None:
+    def __init__(self, context: click.Context, file: str | None, *, needs_app: bool = True) -> None:
         self._context = context
+        self._needs_app = needs_app
         self._given = given(context)
         self._path = file or ""
         self._folder = working_folder()
@@ -90,6 +91,9 @@ class Sources:
         if self._file and not found.name:  # A deploy may be about to write it: defaults would be a surprise.
             raise ConfigError("", f"{self._file} is not there any more")
         settings = settle(self._given, found)
+        if self._needs_app and not settings.config.app:
+            text = f'MODULE:NAME is missing; name the app, or write app = "MODULE:NAME" in {FILE}'
+            raise ConfigError("", text)
         self._file = found.name
         return settings
 
@@ -116,9 +120,3 @@ def _with_origin(error: ConfigError, origin: Origin) -> str:
     if origin.source == "file":
         return f"{origin.name}: {error}"
     return str(error) if origin is DEFAULT else f"{origin.name}: {error.text}"
-
-
-def require_app(settings: Settings) -> None:
-    """End the program if no source names an app."""
-    if not settings.config.app:
-        raise Misconfigured(f'MODULE:NAME is missing; name the app, or write app = "MODULE:NAME" in {FILE}')
