@@ -109,7 +109,16 @@ def test_every_option_is_in_the_reference(field: dataclasses.Field[object]) -> N
 
 def test_the_reference_has_no_option_that_is_not_there() -> None:
     known = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(Config)}
-    known |= {"--no-access-log", "--no-preload", "--no-strict", "--dev", "--version", "--help"}
+    known |= {
+        "--no-access-log",
+        "--no-preload",
+        "--no-strict",
+        "--no-proxy-protocol",
+        "--no-request-id",
+        "--dev",
+        "--version",
+        "--help",
+    }
     section = REFERENCE.split("### Output")[0]
     table = "\n".join(line for line in section.splitlines() if line.startswith("| `-"))
     assert set(re.findall(r"--[a-z-]+", table)) == known

@@ -97,6 +97,7 @@ def test_every_field_of_the_configuration_is_an_option():
     fields = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(Config)}
     assert flags(command) - fields == {
         *("app", "--dev", "--version", "-V", "--no-access-log", "--no-strict", "--no-preload"),
+        *("--no-proxy-protocol", "--no-request-id"),
     }
     assert fields <= flags(command)
 

@@ -7,6 +7,7 @@ fields of :class:`Config`; tests compare the reference with them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from typing import Any
 from wsgiserve.config.binds import Bind, check_rights, parse_bind
 from wsgiserve.config.elsewhere import PYTHON
 from wsgiserve.config.errors import ConfigError
+from wsgiserve.config.trust import Trust
 
 
 def _option(
@@ -146,6 +148,30 @@ class Config:
         least=0,
         command=True,
     )
+    trust: str = _option(
+        "",
+        "Believe these proxies what they say about clients: addresses and networks with commas between, unix "
+        "for peers on a Unix socket, * for everyone.",
+        "CIDR",
+    )
+    trust_header: str = _option(
+        "x-forwarded",
+        "Believe trusted proxies these fields, x-forwarded or forwarded, and remove the other.",
+        "NAME",
+    )
+    forwarded: str = _option(
+        "remove",
+        "With keep, pass forwarded fields of peers that are not trusted to the app; remove hides them.",
+        "ACTION",
+    )
+    proxy_protocol: bool = _option(
+        False, "Require the PROXY protocol, version 1 or 2, of each connection; --trust names the proxies."
+    )
+    request_id: bool = _option(
+        False,
+        "Give each request an id, for the app, the access log and the response; keep the X-Request-ID of a "
+        "trusted proxy.",
+    )
     health_path: str = _option(
         "",
         "Answer health checks without the app: PATH says 200, PATH/ready says 503 once the server stops.",
@@ -193,6 +219,24 @@ class Config:
             text = f"{self.probe!r} is neither a path, such as /health, nor a URL, such as https://shop.example/health"
             raise ConfigError("probe", text)
         self._check_unix_options()
+        self._check_trust()
+
+    @functools.cached_property
+    def trusted(self) -> Trust:
+        """The peers of ``trust``."""
+        return Trust(self.trust)
+
+    def _check_trust(self) -> None:
+        for option, words in (
+            ("trust_header", ("x-forwarded", "forwarded")),
+            ("forwarded", ("remove", "keep")),
+        ):
+            if getattr(self, option) not in words:
+                raise ConfigError(option, f"{getattr(self, option)!r} is neither {words[0]} nor {words[1]}")
+        trusted = self.trusted
+        if self.proxy_protocol and not trusted.anybody:
+            text = "name the proxies that send it with --trust, such as --trust 10.0.0.0/8 or --trust unix"
+            raise ConfigError("proxy_protocol", text)
 
     def _check_unix_options(self) -> None:
         for option in ("socket_mode", "socket_owner"):
@@ -225,7 +269,7 @@ def _check_number(name: str, value: object, kind: type, least: int, word: str) -
 def make_config(**options: Any) -> Config:
     """Return the :class:`Config` of these options; ConfigError names an option that is wrong.
 
-    ``bind`` may be one string or several, such as ``"127.0.0.1:8000"``.
+    ``bind`` and ``trust`` may be one string or several, such as ``"127.0.0.1:8000"``.
     """
     known = {field.name for field in dataclasses.fields(Config)}
     unknown = sorted(options.keys() - known)
@@ -235,6 +279,8 @@ def make_config(**options: Any) -> Config:
         raise ConfigError(
             "", f"unknown option {', '.join(unknown)}; the options are {', '.join(sorted(known))}"
         )
+    if not isinstance(options.get("trust", ""), str):
+        options["trust"] = ",".join(map(str, options["trust"]))
     if "bind" in options:
         options["bind"] = _parse_binds(options["bind"])
     return Config(**options)

@@ -10,12 +10,14 @@ Rules
 - No field can pass for another. The fields of a head are found by their CGI names, and a name with an
   underscore is ignored, since ``X_Real_Ip`` would become that of ``X-Real-Ip``. So is ``Proxy``, since CGI
   code reads HTTP_PROXY as a setting (httpoxy).
+- A reader may leave out more names, such as those that only a proxy may send. Since the names of lines are
+  looked up too, that costs nothing where no such field comes.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from wsgiserve.protocol import grammar
@@ -24,6 +26,9 @@ from wsgiserve.protocol.known import Known
 
 BARE_LINE_FEED = "a line feed without a carriage return"
 IGNORED = ""  # the CGI name of all fields that are ignored
+# The key that tells, in place of fields that were removed, that there were some; see ``protocol.forwarded``.
+FORWARDED = "wsgiserve.forwarded"
+REMOVED = "removed"  # its value then
 
 # By CGI name, the fields whose repetition leaves two readings of the request: RFC 9112 §3.2 (Host), §6.3
 # (Content-Length, Transfer-Encoding), RFC 9110 §8.3 (Content-Type), §11.6.2 (Authorization).
@@ -73,27 +78,48 @@ class Meaning:
 _known_meaning = functools.lru_cache(maxsize=256)(Meaning)
 
 
-def read_fields(lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
-    """Read the field lines of a head, each with its CRLF.
+ReadFields = Callable[[bytes, int], tuple[Fields, Meaning]]
 
-    Fields of equal names are joined in order (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3).
+
+class FieldReader:
+    """Reads the field lines of heads. ``place`` may have a field pass under another key than its CGI name:
+    under IGNORED, or under FORWARDED.
     """
-    try:
-        pairs = list(map(_known_lines.__getitem__, _split(lines, max_fields)))
-    except _Refused:
-        refuse_fields(lines, max_fields, len(lines))
-    fields = dict(pairs)
-    if len(fields) < len(pairs) or IGNORED in fields:
-        fields = _join(pairs)
-    get = fields.get
-    meaning = _known_meaning if len(lines) <= _MAX_BLOCK else Meaning
-    return fields, meaning(
-        get("HTTP_HOST"),
-        get("HTTP_CONNECTION"),
-        get("HTTP_EXPECT"),
-        get("CONTENT_LENGTH"),
-        get("HTTP_TRANSFER_ENCODING"),
-    )
+
+    __slots__ = ("_lines", "_names")
+
+    def __init__(self, place: Callable[[str], str] = str) -> None:
+        self._names: Known[str, str] = Known(lambda name: place(_cgi_name(name)), most=512, longest=64)
+        self._lines: Known[bytes, tuple[str, str]] = Known(self._read_pair, most=1024, longest=1024)
+
+    def read(self, lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
+        """Read the field lines of a head, each with its CRLF.
+
+        Fields of equal names are joined in order (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3).
+        """
+        try:
+            pairs = list(map(self._lines.__getitem__, _split(lines, max_fields)))
+        except _Refused:
+            refuse_fields(lines, max_fields, len(lines))
+        fields = dict(pairs)
+        if len(fields) < len(pairs) or IGNORED in fields:
+            fields = _join(pairs)
+        get = fields.get
+        meaning = _known_meaning if len(lines) <= _MAX_BLOCK else Meaning
+        return fields, meaning(
+            get("HTTP_HOST"),
+            get("HTTP_CONNECTION"),
+            get("HTTP_EXPECT"),
+            get("CONTENT_LENGTH"),
+            get("HTTP_TRANSFER_ENCODING"),
+        )
+
+    def _read_pair(self, line: bytes) -> tuple[str, str]:
+        name, value = _read_line(line)
+        key = self._names[name]
+        if key is FORWARDED:
+            value = REMOVED
+        return key, value
 
 
 def read_trailers(lines: bytes, max_fields: int) -> list[tuple[str, str]]:
@@ -134,22 +160,14 @@ def _cgi_name(name: str) -> str:
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
 
 
-_known_names = Known(_cgi_name, most=512, longest=64)
-
-
-def _read_pair(line: bytes) -> tuple[str, str]:
-    name, value = _read_line(line)
-    return _known_names[name], value
-
-
-_known_lines = Known(_read_pair, most=1024, longest=1024)
+read_fields = FieldReader().read
 
 
 def _join(pairs: Iterable[tuple[str, str]]) -> Fields:
     """Join the fields of equal names; leave out those that are ignored."""
     fields: Fields = {}
     for key, value in pairs:
-        if key in fields:
+        if key in fields and key != FORWARDED:
             if key in SINGLE:
                 raise RemoteProtocolError(400, f"more than one field {SINGLE[key]}")
             value = fields[key] + ("; " if key == "HTTP_COOKIE" else ", ") + value

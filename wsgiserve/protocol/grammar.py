@@ -45,6 +45,9 @@ _IPV6 = "|".join(
     ]
 )
 
+IPV4_ADDRESS = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+IPV6_ADDRESS = re.compile(_IPV6)
+
 # RFC 9110 §7.2: Host = uri-host [ ":" port ]; RFC 3986 §3.2.2: IP-literal, IPv4address or reg-name. The whole
 # may be empty, but not the host before a port: RFC 9110 §4.2.1 wants such a URI rejected.
 HOST = re.compile(
@@ -62,6 +65,19 @@ FIELD_LINES = re.compile(rf"(?:{_FIELD_LINE}\r\n)*")
 
 # RFC 9112 §6.2 with the bound that keeps a length in 64 bits on every peer: 1 to 18 ASCII digits.
 CONTENT_LENGTH = re.compile(r"[0-9]{1,18}")
+
+# RFC 7239 §4: forwarded-pair = token "=" value, where value = token / quoted-string (RFC 9110 §5.6.4), and
+# what stands behind it. We also let white space stand around ";", as many proxies write it.
+FORWARDED_PAIR = re.compile(
+    rf"[ \t]*(?:([{TCHAR}]+)=([{TCHAR}]+"
+    r'|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?[ \t]*([;,]|\Z)'
+)
+# RFC 7239 §6: node = nodename [ ":" node-port ], here with what X-Forwarded-For has besides: an IPv6 address
+# without brackets.
+NODE = re.compile(
+    rf"(?:({_OCTET}(?:\.{_OCTET}){{3}})|\[({_IPV6})\]|(unknown|_[A-Za-z0-9._-]+))(?::([0-9]{{1,5}}|_[A-Za-z0-9._-]+))?",
+    re.IGNORECASE,
+)
 
 # The beginnings of lines that have not ended: a match takes the longest one, so that it ends at the first
 # byte that no continuation can make right.

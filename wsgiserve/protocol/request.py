@@ -23,7 +23,7 @@ from typing import NoReturn
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.fields import BARE_LINE_FEED, Fields, Meaning, read_fields, refuse_fields
+from wsgiserve.protocol.fields import BARE_LINE_FEED, Fields, Meaning, ReadFields, read_fields, refuse_fields
 from wsgiserve.protocol.limits import Limits
 
 # RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one
@@ -94,7 +94,8 @@ class RequestHead:
 class RequestReader:
     """Cut a stream of bytes into request heads.
 
-    A head with a path of ``own_paths`` is marked: the server answers it in place of the app. Bytes behind a
+    A head with a path of ``own_paths`` is marked: the server answers it in place of the app. ``read_fields``
+    knows which fields this peer may send. Bytes behind a
     head are left in ``buffer`` for the body's reader. ``method`` is that of the last request line, "" if it
     could not be read: a refusal of HEAD has no body.
     """
@@ -114,12 +115,16 @@ class RequestReader:
         "limits",
         "method",
         "own_paths",
+        "read_fields",
     )
 
-    def __init__(self, limits: Limits, own_paths: Collection[str] = ()) -> None:
+    def __init__(
+        self, limits: Limits, own_paths: Collection[str] = (), read_fields: ReadFields = read_fields
+    ) -> None:
         # the connection's lifetime
         self.limits = limits
         self.own_paths = own_paths
+        self.read_fields = read_fields
         self.failed = False
         self._last = b""  # the bytes of last_head
         self._last_fields_start = 0
@@ -197,7 +202,7 @@ class RequestReader:
         else:
             if end - line_end > self.limits.max_head:
                 self._refuse_fields(buffer, line_end + 2)
-            head = RequestHead(line, *read_fields(rest[:-2], self.limits.max_fields), self.own_paths)
+            head = RequestHead(line, *self.read_fields(rest[:-2], self.limits.max_fields), self.own_paths)
             self._judge_head(head)
         if end <= MAX_REMEMBERED:
             self._last, self._last_fields_start = buffer[: end + 4], line_end + 2

@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 from collections.abc import Callable
@@ -20,14 +21,17 @@ from functools import partial
 from wsgiserve.config import Config
 from wsgiserve.forks import ending_children
 from wsgiserve.protocol.errors import RemoteProtocolError
+from wsgiserve.protocol.proxy import ProxyHeader
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.connection import Connection
-from wsgiserve.server.http.exchange import Exchange
+from wsgiserve.server.http.exchange import Exchange, IdentifiedExchange
 from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
+from wsgiserve.server.http.peers import Peers
+from wsgiserve.server.http.request_ids import id_maker
 from wsgiserve.server.own_answers import answer_health, own_paths, refuse, send_refusal
 from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.shutdown import Shutdown
@@ -62,6 +66,10 @@ class Connections:
         self._poller = poller
         self._shutdown = shutdown
         self._on_close = on_close
+        self.peers = Peers(config)
+        self._exchange: Callable[[Gateway, Connection, RequestHead], Exchange] = (
+            partial(IdentifiedExchange, id_maker()) if config.request_id else Exchange
+        )
         self._limits = limits(config)
         self._own_paths = own_paths(config.health_path)
         self._giving_back = Lock()
@@ -137,7 +145,7 @@ class Connections:
             connection.begin(None)
             answer_health(self.gateway, connection, head, ready=self._shutdown.ready)
             return self.go_on(connection)
-        exchange = Exchange(self.gateway, connection, head)
+        exchange = self._exchange(self.gateway, connection, head)
         connection.begin(exchange)
         return exchange
 
@@ -236,13 +244,26 @@ class Connections:
 
     # -- for the leader alone
 
-    def add(self, sock: socket.socket, host: str, port: int, peer: object) -> None:
-        """Take in a connection that was accepted at a listener's host and port."""
-        receiver = Receiver(self._limits, self._own_paths)
+    def add(
+        self,
+        sock: socket.socket,
+        host: str,
+        port: int,
+        peer: object,
+        said: ProxyHeader | None = None,
+        deadline: float = math.inf,
+    ) -> None:
+        """Take in a connection that was accepted at a listener's host and port.
+
+        Or one that a proxy handed on: what it said, and the deadline of the first request; see ``greeting``.
+        """
+        environ, trusted = self.gateway.environ, self.peers.is_trusted(peer)
+        scheme = "https" if said is not None and said.tls is not None else environ["wsgi.url_scheme"]
+        receiver = Receiver(self._limits, self._own_paths, self.peers.reader(trusted=trusted, scheme=scheme))
         connection = open_connection(
-            sock, self.gateway.environ, host, port, peer, self.config, receiver, self.budget
+            sock, environ, host, port, peer, self.config, receiver, self.budget, said=said, trusted=trusted
         )
-        connection.hasten(monotonic() + self.config.head_timeout)
+        connection.hasten(min(deadline, monotonic() + self.config.head_timeout))
         self.by_fd[connection.fd] = connection
         self.watch(connection, READ)
 

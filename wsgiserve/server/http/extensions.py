@@ -22,11 +22,12 @@ from wsgiserve.config import Config
 from wsgiserve.protocol.body import ChunkedReader
 from wsgiserve.protocol.errors import LocalProtocolError
 from wsgiserve.protocol.limits import Limits
+from wsgiserve.protocol.proxy import ProxyHeader
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.response import early_hints, trailer_lines
 from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.connection import Connection, Running
-from wsgiserve.server.http.environ import Environ, connection_environ
+from wsgiserve.server.http.environ import Environ, connection_environ, proxied_environ
 
 Fields = list[tuple[str, str]]
 UpgradeHandler = Callable[[socket.socket, bytes], object]
@@ -107,10 +108,21 @@ def open_connection(
     config: Config,
     receiver: Receiver,
     budget: Budget,
+    *,
+    said: ProxyHeader | None = None,
+    trusted: bool = False,
 ) -> Connection:
-    """Make the connection of a socket accepted at ``host`` and ``port``, with its layer of the environ."""
+    """Make the connection of a socket accepted at ``host`` and ``port``, with its layer of the environ.
+
+    ``said`` is what its proxy said in the PROXY protocol. A ``trusted`` peer is no client, so only its fields
+    could tell the client's port.
+    """
     sock.setblocking(False)
     layer = connection_environ(server, host, port, peer)
+    if trusted:
+        layer.pop("REMOTE_PORT", None)
+    if said is not None:
+        layer |= proxied_environ(said)
     connection = Connection(sock, layer["REMOTE_ADDR"], layer, config, receiver, budget)
     layer.update(Extensions(connection).environ())
     return connection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - ``getaddrinfo`` looks for it when the app may have changed sys.path
 import errno
+import logging
 import os
 import socket
 import struct
@@ -31,6 +32,8 @@ _SO_ATTACH_FILTER = 26
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 _inherited = False
+
+logger = logging.getLogger("wsgiserve")
 
 
 class Listener:
@@ -142,6 +145,12 @@ def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) 
     ``opened`` are open listeners, each with the text of its bind; those that the configuration does not name
     are closed.
     """
+    if config.trusted.everyone:
+        logger.warning(
+            "--trust %s: whoever can connect can claim any address; name the addresses of the proxies, "
+            "unless nobody else can reach the server",
+            config.trust,
+        )
     listeners: list[Listener] = []
     left = list(opened)
     try:
