@@ -14,6 +14,7 @@ from tests.server.client import SECONDS
 
 ROOT = Path(__file__).parent.parent
 FREE_PORT = {"WSGISERVE_BIND": "127.0.0.1:0"}
+FORK_WARNING = "ignore:This process:DeprecationWarning"  # From Python 3.12, of apps that fork beside threads.
 
 # How a program ends that had to cut ``GET /slow``.
 CUT = (
@@ -60,7 +61,7 @@ class Program:
         self.process = subprocess.Popen(
             [sys.executable, "-X", "dev", *command, *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **dict(env)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": FORK_WARNING, **dict(env)},
             text=True,
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **popen},
         )

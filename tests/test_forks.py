@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.program import ROOT
+from tests.program import FORK_WARNING, ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -62,6 +62,7 @@ def run(*arguments):
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": FORK_WARNING},
         capture_output=True,
         text=True,
         timeout=60,

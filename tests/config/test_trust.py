@@ -52,13 +52,6 @@ def test_what_is_no_address(text, complaint):
     assert complaint in caught.value.text
 
 
-def test_a_program_may_give_a_list():
-    config = make_config(trust=["10.0.0.0/8", "unix"])
-    assert config.trust == "10.0.0.0/8,unix"
-    assert config.trusted.trusts("10.1.1.1")
-    assert make_config(trust=[]).trust == ""
-
-
 @pytest.mark.parametrize(
     ("options", "option"),
     [

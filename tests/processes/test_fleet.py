@@ -176,7 +176,7 @@ def test_a_reload_during_a_reload_takes_its_place(serving):
 
 
 def test_what_dies_is_replaced_at_once(serving):
-    assert serving.gone(1) == "start 3"
+    assert serving.gone(1) == "look 2 start 3"
     assert serving.ready(3) == "serve 3"
     assert serving.fleet.notices == [(logging.ERROR, "worker 1 was killed by SIGKILL; another starts")]
 
@@ -186,7 +186,7 @@ def test_what_dies_young_is_replaced_after_a_pause_that_doubles(serving):
     number, pauses = 3, []
     for _ in range(8):
         serving.ready(number)
-        assert serving.gone(number) == ""
+        assert serving.gone(number) == "look 2"
         pause = serving.fleet.next_at(serving.now) - serving.now
         pauses.append(pause)
         assert serving.after(pause - 0.01) == ""
@@ -206,7 +206,7 @@ def test_a_pause_is_short_again_after_a_worker_was_well(serving):
     serving.reload()
     serving.failed(6)
     assert serving.fleet.strikes == 2, "a candidate that fails is no strike"
-    assert serving.gone(2) == "start 8"
+    assert serving.gone(2) == "look 5 start 8"
     serving.failed(8)
     assert serving.fleet.strikes == 1
 
@@ -306,6 +306,7 @@ def test_a_stop_reaches_those_that_retire(serving):
 
 def test_adopted_workers_retire_behind_the_new():
     fleet = Fleet(1, GRACE, lambda: math.inf)
+    fleet.resume(3, 3)
     old = fleet.adopt(7, 3, 1007, True, 0.0)
     fleet.adopt(6, 2, 1006, False, 0.0)
     fleet.reload(0.0)
@@ -315,6 +316,20 @@ def test_adopted_workers_retire_behind_the_new():
     assert fleet.plan(1.0) == [("serve", new)]
     fleet.serving(new, 1.0)
     assert fleet.plan(1.0) == [("retire", old)]
+
+
+def test_a_program_behind_a_re_exec_that_adopts_nobody_is_not_hopeless():
+    fleet = Fleet(1, GRACE, lambda: math.inf)
+    fleet.resume(3, 5)
+    fleet.reload(0.0)
+    steps = fleet.plan(0.0)
+    assert [(deed, worker.generation) for deed, worker in steps] == [("start", 6), ("start", 3)]
+    for _, worker in steps:
+        fleet.failed(worker, "their traceback", 1.0)
+        fleet.gone(worker, "ended", 1.0)
+    assert fleet.plan(1.0) == []
+    assert (fleet.hopeless, fleet.stopping, fleet.status()["outcome"]) == (False, "", "failed")
+    assert [deed for deed, _ in fleet.plan(1.5)] == ["start"]
 
 
 # -- rule 1: confirmed only while it lives
@@ -331,7 +346,7 @@ def test_a_candidate_that_dies_when_it_is_called_is_given_up(called):
 
 def test_a_candidate_of_which_one_serves_and_dies_before_the_others_is_given_up(called):
     called.fleet.serving(called.worker(3), called.now)
-    assert called.gone(3) == "retire 4"
+    assert called.gone(3) == "look 1 2 retire 4"
     assert called.fleet.status()["outcome"] == "failed"
 
 
@@ -353,7 +368,7 @@ def test_a_first_generation_that_dies_when_it_is_called_is_the_end():
 def test_old_workers_are_not_told_to_go_while_the_new_ones_die(serving):
     serving.reload()
     assert serving.ready(3, 4) == "serve 3 4 retire 1"
-    assert serving.gone(3) == ""
+    assert serving.gone(3) == "look 2 4"
     assert serving.acknowledged(1) == "", "2 serves on"
     assert serving.after(FIRST_PAUSE) == "start 5"
     assert serving.ready(5) == "serve 5 retire 2"

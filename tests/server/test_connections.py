@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import socket
-import threading
 from contextlib import ExitStack
 from time import monotonic
 
@@ -14,7 +13,7 @@ from tests.server.apps import answer, checked
 from tests.server.client import SECONDS, get, wait_until
 from tests.server.conftest import UncheckedConfig
 from tests.server.descriptors import no_descriptor_left
-from wsgiserve.server import shutdown
+from wsgiserve.server import shutdown, system
 from wsgiserve.server.connections import EVICTED_PART, LINGER_SECONDS, Connections
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.pace import Pace
@@ -485,7 +484,7 @@ def test_socket_that_no_thread_can_be_had_for_is_closed(new_table, log, monkeypa
     def refuse(thread):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(system, "_start", refuse)
     client = upgrade(new_table(), lambda *arguments: pytest.fail("there is no thread"))
     assert log.messages == ["cannot hand a connection over: can't start new thread"]
     assert is_closed(client)

@@ -34,9 +34,11 @@ from typing import Any, Literal, NamedTuple
 
 from wsgiserve.processes.facts import State, Worker
 
-# "retire" is for a worker beside others: it stops accepting and leaves the backlog to them. "stop" is for all
-# workers: they answer the backlog too. "hurry" cuts running requests. "terminate" and "kill" are signals.
-Deed = Literal["start", "serve", "retire", "stop", "hurry", "terminate", "kill"]
+# "look" is for those that serve: the system may have woken a worker that is gone for a connection, and nobody
+# else. "retire" is for a worker beside others: it stops accepting and leaves the backlog to them. "stop" is
+# for all workers: they answer the backlog too. "hurry" cuts running requests. "terminate" and "kill" are
+# signals.
+Deed = Literal["start", "serve", "look", "retire", "stop", "hurry", "terminate", "kill"]
 
 STABLE = 1.0  # seconds of serving after which a death is not blamed on the start
 FIRST_PAUSE = 0.5  # seconds, doubled with each strike
@@ -68,6 +70,7 @@ class Fleet:
         self._started = 0
         self.stopping: Literal["", "stop", "hurry"] = ""
         self._told = ""  # the last of these that the workers were told
+        self._looked = True  # whether the workers were told to look since one was lost that served
         # generations; 0 is none
         self.generation = 0  # that serves
         self.latest = 0
@@ -109,15 +112,18 @@ class Fleet:
         if self.generation:
             self._note(logging.INFO, f"reload: generation {self.latest} starts, {self.size} workers")
 
+    def resume(self, generation: int, latest: int) -> None:
+        """Go on from the program that this one replaced by a re-exec: it served, whoever is left of it."""
+        self.generation, self.latest = generation, latest
+        self.complete = True
+
     def adopt(self, number: int, generation: int, pid: int, serving: bool, now: float) -> Worker:
-        """Take over a worker of the program that this one replaced by a re-exec."""
+        """Take over a worker of the program before."""
         worker = Worker(number, generation, "serving", now, pid, served=True)
         if not serving:
             worker.end(now, self._graceful_timeout + KILL_MARGIN)
         self.workers[number] = worker
         self._started = max(self._started, number)
-        self.generation = self.latest = max(self.latest, generation)
-        self.complete = True
         return worker
 
     def serving(self, worker: Worker, now: float) -> None:
@@ -136,6 +142,7 @@ class Fleet:
         del self.workers[worker.number]
         if self.stopping:
             return
+        self._looked = self._looked and worker.state != "serving"
         if worker.state in ("starting", "ready", "called"):
             self._not_started(worker, f"wsgiserve: worker {worker.pid} {how} before it served", now)
         elif worker.state == "serving" and worker.generation == self.candidate:
@@ -169,6 +176,9 @@ class Fleet:
         for worker in [*self._of(self.generation, "ready"), *self._of(called, "ready")]:
             worker.become("called", now)
             steps.append(Step("serve", worker))
+        if not self._looked:
+            self._looked = True
+            steps += [Step("look", worker) for worker in self.workers.values() if worker.state == "serving"]
         for worker in self._of(self.generation, "serving"):
             if now >= worker.worn_at:
                 worker.wear("max-lifetime")

@@ -120,7 +120,8 @@ def run_again(
 def spawn(birth: Birth) -> subprocess.Popen[bytes]:
     """Start a worker where the system has no fork."""
     channel = birth.sock.fileno()
-    facts = {"channel": channel, "listeners": [[listener.fd, listener.host] for listener in birth.listeners]}
+    listeners = [[listener.fd, listener.host, listener.foreign] for listener in birth.listeners]
+    facts = {"channel": channel, "listeners": listeners}
     return run_again("worker", facts, [channel, *(listener.fd for listener in birth.listeners)])
 
 
@@ -130,7 +131,9 @@ def spawned() -> Birth | None:
     if facts is None:
         return None
     sock = socket.socket(fileno=facts["channel"])
-    listeners = [Listener(socket.socket(fileno=fd), host) for fd, host in facts["listeners"]]
+    listeners = [
+        Listener(socket.socket(fileno=fd), host, foreign=foreign) for fd, host, foreign in facts["listeners"]
+    ]
     for own in (sock, *(listener.sock for listener in listeners)):
         own.set_inheritable(False)  # Programs that the app executes must not keep them open.
     return Birth(sock, listeners, Scoreboard())  # A scoreboard of its own: it cannot see other workers.

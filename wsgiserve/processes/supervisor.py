@@ -92,7 +92,7 @@ class Supervisor:
     def open(self) -> None:
         """Open the listeners and write the pid file; ListenError or OSError if that fails.
 
-        After a re-exec nothing is raised: there are workers that serve.
+        After a re-exec nothing is raised: this program serves, perhaps by workers that are to be started.
         """
         inheritance = reexec.inheritance()
         if not inheritance:
@@ -104,7 +104,11 @@ class Supervisor:
         except OSError as error:
             logger.error("after the re-exec, everything else goes on as it was: %s", error)
             self.listeners = self.listeners or [listener for _, listener in inherited]
-        self._adopt(inheritance["workers"])
+        heirs = inheritance["workers"]
+        generation = inheritance.get("generation") or max((heir["generation"] for heir in heirs), default=1)
+        self.fleet.resume(generation, inheritance.get("latest") or generation)
+        self._announced = True
+        self._adopt(heirs)
 
     def check(self) -> None:
         """Find out whether ``open`` would work after a re-exec, on trial; OSError if not."""
@@ -125,10 +129,11 @@ class Supervisor:
         now = time.monotonic()
         for heir in heirs:
             worker = self.fleet.adopt(heir["number"], heir["generation"], heir["pid"], heir["serving"], now)
+            if heir.get("cut") is not None:  # A program before this one did not tell it.
+                worker.ended(heir["cut"])
             if heir["foreign"]:
                 self._templates.adopt(worker)
             sock = socket.socket(fileno=heir["channel"])
-            self._announced = True
             talk = partial(self._children.talk, sock, *self._callbacks(worker))
             self._channels[worker] = self._insist(talk)
 
@@ -404,9 +409,9 @@ class Supervisor:
             heirs = [
                 reexec.heir(worker, channel, self._templates.has(worker))
                 for worker, channel in self._channels.items()
-                if worker.served
+                if worker.served or worker.state == "called"
             ]
-            reexec.execute(self.config.bind, self.listeners, heirs)
+            reexec.execute(self.config.bind, self.listeners, heirs, self.fleet.generation, self.fleet.latest)
 
     def _is_busy(self) -> bool:
         """Tell, also in the log, whether a re-exec has to wait."""

@@ -7,11 +7,11 @@ line as headers, so that nothing is less strict behind a body than before.
 
 Rules
 - A field that decides where a message ends, or for which host it is, may come only once: RFC 9112 §11.2.
+- A reader may leave out more names, such as those that only a proxy may send. Since the names of lines are
+  looked up too, that costs nothing where no such field comes.
 - No field can pass for another. The fields of a head are found by their CGI names, and a name with an
   underscore is ignored, since ``X_Real_Ip`` would become that of ``X-Real-Ip``. So is ``Proxy``, since CGI
   code reads HTTP_PROXY as a setting (httpoxy).
-- A reader may leave out more names, such as those that only a proxy may send. Since the names of lines are
-  looked up too, that costs nothing where no such field comes.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class Meaning:
 
     ``connection`` has the options of Connection in lower case. ``persists`` tells whether the connection may
     go on afterwards, for HTTP/1.0 and for HTTP/1.1; ``has_body`` whether a body of a byte or more, or of
-    unknown length, follows.
+    unknown length, follows; ``fits`` that it goes with every request line.
     """
 
-    __slots__ = ("chunked", "connection", "content_length", "expects", "has_body", "host", "persists")
+    __slots__ = ("chunked", "connection", "content_length", "expects", "fits", "has_body", "host", "persists")
 
     def __init__(
         self,
@@ -73,9 +73,12 @@ class Meaning:
         self.has_body = self.chunked or bool(self.content_length)
         if host is not None and not grammar.HOST.fullmatch(host):
             raise RemoteProtocolError(400, "the Host field is not host[:port]")
+        self.fits = bool(host) and not self.has_body
 
 
 _known_meaning = functools.lru_cache(maxsize=256)(Meaning)
+# The CGI names of the arguments of Meaning.
+_MEANT = ("HTTP_HOST", "HTTP_CONNECTION", "HTTP_EXPECT", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
 
 
 ReadFields = Callable[[bytes, int], tuple[Fields, Meaning]]
@@ -86,11 +89,11 @@ class FieldReader:
     under IGNORED, or under FORWARDED.
     """
 
-    __slots__ = ("_lines", "_names")
+    __slots__ = ("_names", "_pair_of")
 
     def __init__(self, place: Callable[[str], str] = str) -> None:
         self._names: Known[str, str] = Known(lambda name: place(_cgi_name(name)), most=512, longest=64)
-        self._lines: Known[bytes, tuple[str, str]] = Known(self._read_pair, most=1024, longest=1024)
+        self._pair_of = Known(self._read_pair, most=1024, longest=1024).__getitem__
 
     def read(self, lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
         """Read the field lines of a head, each with its CRLF.
@@ -98,23 +101,16 @@ class FieldReader:
         Fields of equal names are joined in order (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3).
         """
         try:
-            pairs = list(map(self._lines.__getitem__, _split(lines, max_fields)))
+            split = _split(lines, max_fields)
+            fields = dict(map(self._pair_of, split))
         except _Refused:
             refuse_fields(lines, max_fields, len(lines))
-        fields = dict(pairs)
-        if len(fields) < len(pairs) or IGNORED in fields:
-            fields = _join(pairs)
-        get = fields.get
+        if len(fields) < len(split) or IGNORED in fields:
+            fields = _join(map(self._pair_of, split))
         meaning = _known_meaning if len(lines) <= _MAX_BLOCK else Meaning
-        return fields, meaning(
-            get("HTTP_HOST"),
-            get("HTTP_CONNECTION"),
-            get("HTTP_EXPECT"),
-            get("CONTENT_LENGTH"),
-            get("HTTP_TRANSFER_ENCODING"),
-        )
+        return fields, meaning(*map(fields.get, _MEANT))
 
-    def _read_pair(self, line: bytes) -> tuple[str, str]:
+    def _read_pair(self, line: str) -> tuple[str, str]:
         name, value = _read_line(line)
         key = self._names[name]
         if key is FORWARDED:
@@ -134,20 +130,18 @@ class _Refused(Exception):
     """A line is wrong, or there are too many: ``refuse_fields`` says which fault comes first."""
 
 
-def _split(lines: bytes, max_fields: int) -> list[bytes]:
-    split = lines.split(b"\r\n")
-    split.pop()  # what is behind the last CRLF: nothing
-    if lines.count(b"\n") > len(split) or len(split) > max_fields:
+def _split(lines: bytes, max_fields: int) -> list[str]:
+    split = lines.decode("latin-1").split("\r\n")
+    if split.pop() or len(split) > max_fields:  # Behind the last CRLF is nothing.
         raise _Refused
     return split
 
 
-def _read_line(line: bytes) -> tuple[str, str]:
+def _read_line(line: str) -> tuple[str, str]:
     """Read one line; the value loses the white space around it (RFC 9112 §5.1)."""
-    text = line.decode("latin-1")
-    if not grammar.FIELD_LINE.fullmatch(text):
+    if not grammar.FIELD_LINE.fullmatch(line):
         raise _Refused
-    name, _, value = text.partition(":")
+    name, _, value = line.partition(":")
     return name, value.strip(" \t")
 
 

@@ -106,7 +106,7 @@ class RequestReader:
         "_fields",
         "_fields_start",
         "_last",
-        "_last_fields_start",
+        "_last_line_end",
         "_line",
         "_scanned",
         "buffer",
@@ -127,7 +127,7 @@ class RequestReader:
         self.read_fields = read_fields
         self.failed = False
         self._last = b""  # the bytes of last_head
-        self._last_fields_start = 0
+        self._last_line_end = 0
         self.last_head: RequestHead | None = None  # the last that is not too large to be kept
         # until the next head is complete
         self.buffer: bytes | bytearray = b""  # a bytearray where a head comes in pieces
@@ -192,20 +192,23 @@ class RequestReader:
 
     def _read_head(self, buffer: bytes, end: int) -> RequestHead:
         line_end = buffer.find(b"\r\n")
-        line = self._line or self._read_line(buffer, line_end)
-        rest = buffer[line_end + 2 : end + 4]
+        line = self._line or self._read_line(buffer[:line_end])
+        rest = buffer[line_end : end + 4]
         last = self.last_head
-        if last is not None and rest == self._last[self._last_fields_start :]:
-            head = RequestHead(line, last.fields, last.meaning, self.own_paths)
-            if head.minor != last.minor or head.authority is not None:  # Else they were judged as that one.
-                self._judge_head(head)
+        if last is not None and self._last.startswith(
+            rest, self._last_line_end
+        ):  # Both end at an empty line.
+            fields, meaning = last.fields, last.meaning
         else:
             if end - line_end > self.limits.max_head:
                 self._refuse_fields(buffer, line_end + 2)
-            head = RequestHead(line, *self.read_fields(rest[:-2], self.limits.max_fields), self.own_paths)
+            fields, meaning = self.read_fields(rest[2:-2], self.limits.max_fields)
+        head = RequestHead(line, fields, meaning, self.own_paths)
+        if not meaning.fits:
             self._judge_head(head)
         if end <= MAX_REMEMBERED:
-            self._last, self._last_fields_start = buffer[: end + 4], line_end + 2
+            self._last = buffer[: end + 4]
+            self._last_line_end = line_end
             self.last_head = head
         self.buffer = buffer[end + 4 :]
         self._line = None
@@ -231,7 +234,7 @@ class RequestReader:
             self.method = ""  # No longer that of the request before.
             line_end = buffer.find(b"\r\n", self._scanned)
             if line_end >= 0:
-                self._line = self._read_line(bytes(buffer), line_end)
+                self._line = self._read_line(bytes(buffer[:line_end]))
                 self._fields_start = self._field_start = line_end + 2
                 self._fields = 0
             else:
@@ -262,14 +265,14 @@ class RequestReader:
     def _refuse_fields(self, buffer: bytes, start: int) -> NoReturn:
         refuse_fields(buffer[start:], self.limits.max_fields, self.limits.max_head)
 
-    def _read_line(self, buffer: bytes, line_end: int) -> RequestLine:
+    def _read_line(self, line: bytes) -> RequestLine:
         self.method = ""
-        if line_end > self.limits.max_line:
-            _judge_line(buffer[:line_end], self.limits.max_line)
-        read = _known_request_line if line_end <= MAX_KNOWN_LINE else read_request_line
-        line = read(buffer[:line_end])
-        self.method = line[0]
-        return line
+        length = len(line)
+        if length > self.limits.max_line:
+            _judge_line(line, self.limits.max_line)
+        parts = _known_request_line(line) if length <= MAX_KNOWN_LINE else read_request_line(line)
+        self.method = parts[0]
+        return parts
 
     def _judge_head(self, head: RequestHead) -> None:
         """Refuse a head whose request line and fields do not fit together."""

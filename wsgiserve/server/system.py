@@ -43,6 +43,8 @@ def _optional(module: str, name: str) -> Any:
 Lock = _original("_thread", "allocate_lock")
 get_ident: Callable[[], int] = _original("_thread", "get_ident")
 _start_new_thread = _original("_thread", "start_new_thread")
+_Thread, _start = threading.Thread, threading.Thread.start
+_threads_are_real = threading.get_ident is get_ident
 SimpleQueue = _original("_queue", "SimpleQueue")
 Empty: type[Exception] = _original("_queue", "Empty")
 sleep: Callable[[float], None] = _original("time", "sleep")
@@ -65,14 +67,24 @@ else:
     monotonic, wall_clock = partial(time.monotonic), partial(time.time)
 
 
+def _parts_of_threads() -> list[object]:
+    """Return the parts of the system that ``Thread.start`` takes from its module when it is called."""
+    return [
+        getattr(threading, name, None) for name in ("Lock", "_start_new_thread", "_start_joinable_thread")
+    ]
+
+
+_original_parts = _parts_of_threads()
+
+
 def start_thread(target: Callable[..., object], *args: object, name: str) -> Callable[[float | None], object]:
     """Start a daemon thread; return a function that waits for its end, so many seconds or for ever.
 
     RuntimeError if the system refuses another thread.
     """
-    if threading.get_ident is get_ident:
-        thread = threading.Thread(target=target, args=args, name=name, daemon=True)
-        thread.start()
+    if _threads_are_real and _parts_of_threads() == _original_parts:
+        thread = _Thread(target=target, args=args, name=name, daemon=True)
+        _start(thread)
         return thread.join
     running = Lock()  # ``Thread`` would start a greenlet.
     running.acquire()

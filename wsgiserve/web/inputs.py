@@ -40,7 +40,7 @@ _TEXTS = (
 )
 _SEVERAL = (list, set, frozenset, tuple)
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-_INSTALL = "it is read by msgspec: pip install 'wsgiserve[check]'"
+_INSTALL = "it is read by msgspec: pip install msgspec"
 
 
 class Input(NamedTuple):
@@ -130,7 +130,7 @@ def reading(view: View, inputs: Inputs, takes_request: bool) -> View:
 
 def _refuse_no_request(annotation: object, about: str) -> None:
     for kind in alternatives(annotation):
-        if not isinstance(kind, type) or kind in (Parameter.empty, type(None)):
+        if not isinstance(kind, type) or kind in (Any, Parameter.empty, type(None)):
             continue
         related = issubclass(kind, Request) or issubclass(Request, kind)
         if not related and not getattr(kind, "_is_protocol", False):
