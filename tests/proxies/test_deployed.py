@@ -64,7 +64,7 @@ class Site:
         self._ports = {"http": plain, "https": tls}
 
     def ask(
-        self, scheme: str, path: str, fields: list[tuple[str, str]] | None = None
+        self, scheme: str, path: str, fields: list[tuple[str, str]] | None = None, method: str = "GET"
     ) -> http.client.HTTPResponse:
         """Ask with the Host field that a browser would send."""
         with socket.socket() as sock:
@@ -75,7 +75,7 @@ class Site:
                 context = ssl.create_default_context()
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
                 sock = context.wrap_socket(sock, server_hostname=HOST)
-            lines = [f"GET {path} HTTP/1.1", f"Host: {self.host(scheme)}", "Connection: close"]
+            lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host(scheme)}", "Connection: close"]
             lines += [f"{field}: {value}" for field, value in fields or []]
             sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
             response = http.client.HTTPResponse(sock)
@@ -176,6 +176,17 @@ def test_nothing_that_the_client_invents_arrives(site: Site) -> None:
         assert "spoofed" not in seen["environ"]["wsgiserve.request_id"]
         if site.kind == "proxy" and site.name not in IN_FRONT:
             assert not [key for key in seen["environ"] if "FORWARDED" in key]
+
+
+def test_django_s_check_of_the_origin_passes(site: Site) -> None:
+    """It compares the Origin field of a form with the scheme and host that it takes for its own."""
+    for scheme in site.schemes:
+        response = site.ask(scheme, "/token")
+        token = json.loads(response.body)["token"]  # type: ignore[attr-defined]
+        cookie = response.headers["Set-Cookie"].partition(";")[0]
+        fields = [("Cookie", cookie), ("X-CSRFToken", token), ("Content-Length", "0")]
+        for origin, status in ((f"{scheme}://{site.host(scheme)}", 200), ("https://evil.localhost", 403)):
+            assert site.ask(scheme, "/seen/a", [*fields, ("Origin", origin)], "POST").status == status
 
 
 def test_the_id_that_the_proxy_makes_is_kept(site: Site) -> None:

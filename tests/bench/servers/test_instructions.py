@@ -23,6 +23,11 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "varied": 966,
         "log": 821,
         "post-1k": 827,
+        "proxy": 691,
+        "proxy-trust": 691,
+        "proxy-new": 1180,
+        "proxy-trust-new": 1689,
+        "request-id": 788,
     },
     (3, 13): {
         "minimal": 640,
@@ -34,6 +39,11 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "varied": 898,
         "log": 765,
         "post-1k": 766,
+        "proxy": 641,
+        "proxy-trust": 641,
+        "proxy-new": 1077,
+        "proxy-trust-new": 1542,
+        "request-id": 728,
     },
 }
 GROWTH = 1.02

@@ -12,6 +12,7 @@ from tests.server.http.lone import Lone
 from wsgiserve.config import make_config
 from wsgiserve.protocol import RemoteProtocolError
 from wsgiserve.server.http.peers import Peers
+from wsgiserve.web import App
 
 SPOOFED = "6.6.6.6"
 NAMES = [
@@ -140,6 +141,22 @@ def test_fields_of_a_client_are_kept_if_that_is_asked_for():
     assert told == {}
     (environ,) = environs(get("/", "X-Forwarded-For: 6.6.6.6", "Forwarded: for=6.6.6.6"), forwarded="keep")
     assert (environ["HTTP_X_FORWARDED_FOR"], environ["HTTP_FORWARDED"]) == ("6.6.6.6", "for=6.6.6.6")
+
+
+def test_the_debugger_knows_of_fields_that_were_removed():
+    """Behind a proxy on this machine, every client seems to be a developer on this machine."""
+    app = App(debug=True)
+
+    @app.get("/")
+    def broken(request):
+        raise LookupError("no such thing")
+
+    answers = []
+    for fields in ([], ["X-Forwarded-For: 192.0.2.1"], ["Forwarded: for=192.0.2.1"]):
+        with Lone(app, bare=True) as client:
+            request = get("/", "Accept: text/html", "Host: localhost", *fields, minor=0)
+            answers.append(client.ask(request).body)
+    assert [b"LookupError" in answer for answer in answers] == [True, False, False]
 
 
 junk = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=20)
