@@ -114,6 +114,8 @@ def read_forwarded(trusts: Trusts, value: str) -> Client:
 
 def _items(value: str) -> list[str]:
     """Split a list; empty items do not count (RFC 9110 §5.6.1)."""
+    if "," not in value:  # Most often; and a field's value has no white space around it.
+        return [value] if value else []
     items = (item.strip(" \t") for item in value.split(","))
     return [item for item in items if item]
 

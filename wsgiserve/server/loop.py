@@ -72,7 +72,7 @@ class EventLoop:
             self.connections.peers.trusts,
             config.head_timeout,
             self.connections.add,
-            gateway.refusals.add,
+            gateway.refusals.closed,
             self._on_close,
         )
         self.acceptor = Acceptor(

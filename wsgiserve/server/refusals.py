@@ -24,6 +24,13 @@ class RefusalLog:
 
     def add(self, peer: str, error: RemoteProtocolError) -> None:
         """Log why a request of ``peer`` was refused."""
+        self._add(f"{peer}: {error.status}, {error.detail}")
+
+    def closed(self, peer: str, reason: str) -> None:
+        """Log why a connection was closed without an answer."""
+        self._add(f"{peer}: closed, {reason}")
+
+    def _add(self, text: str) -> None:
         with self._lock:
             now = monotonic()
             left_out = 0
@@ -36,7 +43,7 @@ class RefusalLog:
                 return
         if left_out:
             logger.info("%d more requests were refused", left_out)
-        logger.info("%s: %d, %s", peer, error.status, error.detail)
+        logger.info("%s", text)
 
 
 class ShortageLog:

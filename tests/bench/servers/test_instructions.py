@@ -26,7 +26,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy": 691,
         "proxy-trust": 691,
         "proxy-new": 1180,
-        "proxy-trust-new": 1689,
+        "proxy-trust-new": 1526,
         "request-id": 788,
     },
     (3, 13): {
@@ -42,7 +42,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy": 641,
         "proxy-trust": 641,
         "proxy-new": 1077,
-        "proxy-trust-new": 1542,
+        "proxy-trust-new": 1409,
         "request-id": 728,
     },
 }

@@ -11,6 +11,7 @@ from tests.server.client import get
 from tests.server.http.bodies import Recorder
 from tests.server.http.lone import Lone
 from wsgiserve.server.http.request_ids import id_maker
+from wsgiserve.server.threads.calls import Call
 
 MADE = re.compile(r"[0-9a-f]{16}-[0-9a-f]+")
 
@@ -98,6 +99,12 @@ def test_a_complaint_about_the_app_names_the_request(caplog):
 
     ask("X-Request-ID: abc", app=short, trust="127.0.0.1", bare=True)
     assert any(message.startswith("GET / [abc]: more bytes") for message in caplog.messages)
+
+
+def test_a_call_in_the_log_has_the_id():
+    with Lone(answer(b"x"), request_id=True, trust="127.0.0.1") as client:
+        client.ask(get("/a?b", "X-Request-ID: abc"))
+        assert str(Call(client.connection.exchange, 0, 0.0)) == "GET /a [abc]"
 
 
 def test_the_access_log_ends_with_the_id(capsys):

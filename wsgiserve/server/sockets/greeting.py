@@ -25,7 +25,7 @@ from wsgiserve.server.system import monotonic
 
 # (socket, host and port where it was accepted, peer, what its proxy said, the deadline of its first request)
 Add = Callable[[socket.socket, str, int, object, ProxyHeader, float], None]
-Refuse = Callable[[str, RemoteProtocolError], None]
+Refuse = Callable[[str, str], None]  # takes a peer and the reason why it was closed
 
 
 def peer_name(peer: object) -> str:
@@ -170,7 +170,7 @@ class Greetings:
             self._poller.forget(fd)
 
     def _turn_away(self, greeting: _Greeting, reason: str) -> None:
-        self._refuse(peer_name(greeting.peer), RemoteProtocolError(400, f"closed: {reason}"))
+        self._refuse(peer_name(greeting.peer), reason)
         self._drop(greeting)
 
     def _drop(self, greeting: _Greeting) -> None:
