@@ -76,6 +76,7 @@ MAY_IMPORT = {
         *(f"{SERVER}.{name}" for name in ("console", "departure", "errors", "lifespan", "server", "sockets")),
     },
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},
+    "wsgiserve.migrate": {"wsgiserve.config"},
     # above it
     "wsgiserve.processes": {"wsgiserve.config", "wsgiserve.forks", "wsgiserve.protocol", SERVER},
     "wsgiserve.web": {"werkzeug", "webtest", "msgspec", "wsgiserve.forks"},
@@ -89,7 +90,7 @@ MAY_IMPORT = {
     "wsgiserve": {"wsgiserve.files", SERVER, "wsgiserve.version", "wsgiserve.web"},
     "wsgiserve.cli": {
         *("click", "wsgiserve", "wsgiserve.version"),
-        *(f"wsgiserve.{name}" for name in ("config", "dev", "processes", "server", "target")),
+        *(f"wsgiserve.{name}" for name in ("config", "dev", "migrate", "processes", "server", "target")),
     },
     "wsgiserve.cli.files": {"click", "segno", "wsgiserve.cli", "wsgiserve.config", "wsgiserve.files", SERVER},
     "wsgiserve.cli.routes": {"click", "wsgiserve.cli", SERVER, "wsgiserve.web"},
@@ -195,6 +196,8 @@ def test_imports_make_no_cycle_and_no_long_chain() -> None:
         ("wsgiserve.server", "wsgiserve.web"),
         ("wsgiserve.cli", "werkzeug"),
         ("wsgiserve.cli.serve", "wsgiserve.dev"),
+        ("wsgiserve.cli.serve", "wsgiserve.migrate"),
+        ("wsgiserve.cli.serve", "tomllib"),
         ("wsgiserve.server.program", "wsgiserve.processes"),
         ("wsgiserve.dev.watch", "watchfiles"),
         ("wsgiserve.web.app", "wsgiserve.server"),

@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from tests.processes.terms import terms
 from wsgiserve.processes.fleet import (
     ACKNOWLEDGE_SECONDS,
     FIRST_PAUSE,
@@ -24,7 +25,7 @@ class Case:
     """A fleet with a clock of its own; deeds come as "serve 1 2"."""
 
     def __init__(self, size=2, lifetime=math.inf):
-        self.fleet = Fleet(size, GRACE, lambda: lifetime)
+        self.fleet = Fleet(terms(size, GRACE, lifetime))
         self.now = 100.0
         self.obedient = True  # who is called serves at once
         self.fleet.reload(self.now)
@@ -305,7 +306,7 @@ def test_a_stop_reaches_those_that_retire(serving):
 
 
 def test_adopted_workers_retire_behind_the_new():
-    fleet = Fleet(1, GRACE, lambda: math.inf)
+    fleet = Fleet(terms(1, GRACE))
     fleet.resume(3, 3)
     old = fleet.adopt(7, 3, 1007, True, 0.0)
     fleet.adopt(6, 2, 1006, False, 0.0)
@@ -319,7 +320,7 @@ def test_adopted_workers_retire_behind_the_new():
 
 
 def test_a_program_behind_a_re_exec_that_adopts_nobody_is_not_hopeless():
-    fleet = Fleet(1, GRACE, lambda: math.inf)
+    fleet = Fleet(terms(1, GRACE))
     fleet.resume(3, 5)
     fleet.reload(0.0)
     steps = fleet.plan(0.0)
@@ -388,3 +389,62 @@ def test_a_kill_that_has_no_effect_is_repeated(serving):
     serving.ready(3, 4)
     assert "kill 1" in serving.after(GRACE + KILL_MARGIN + 1)
     assert "kill 1" in serving.after(KILL_MARGIN)
+
+
+# -- reloads on other terms
+
+
+def test_a_generation_has_terms_of_its_own(serving):
+    serving.fleet.reload(serving.now, terms(3, grace=1.0, lifetime=7.0))
+    assert serving.plan() == "start 3 4 5"
+    assert serving.gone(1) == "look 2 start 6", "the generation before goes on with its own number"
+    serving.ready(6)
+    assert serving.ready(3, 4, 5) == "serve 3 4 5 retire 2"
+    assert serving.fleet.size == 3
+    assert serving.worker(3).worn_at == serving.now + 7.0
+    assert serving.worker(2).kill_at == serving.now + GRACE + KILL_MARGIN, "on the terms it began with"
+
+
+def test_fewer_workers_are_wanted_only_once_they_serve(serving):
+    serving.fleet.reload(serving.now, terms(1))
+    assert serving.plan() == "start 3"
+    assert serving.failed(3) == ""
+    serving.gone(3)
+    assert serving.states() == {1: "serving", 2: "serving"}
+    assert serving.fleet.size == 2
+
+
+def test_a_signal_for_one_more_worker_counts_during_a_reload_too(serving):
+    serving.fleet.reload(serving.now, terms(3))
+    serving.plan()
+    serving.fleet.resize(1)
+    assert serving.plan() == "start 6 7", "one of each generation"
+    assert serving.ready(3, 4, 5, 6, 7).startswith("serve")
+    assert serving.fleet.size == 4
+
+
+def test_a_refused_reload_starts_nothing_and_is_told(serving):
+    serving.fleet.refuse("wsgiserve: wsgiserve.toml: threads: 0 is wrong")
+    assert serving.plan() == ""
+    assert serving.states() == {1: "serving", 2: "serving"}
+    status = serving.fleet.status()
+    assert (status["generation"], status["latest"], status["outcome"]) == (1, 2, "failed")
+    assert status["reason"] == "wsgiserve: wsgiserve.toml: threads: 0 is wrong"
+    text = "reload failed, generation 1 goes on serving: wsgiserve: wsgiserve.toml: threads: 0 is wrong"
+    assert serving.fleet.notices == [(logging.ERROR, text)]
+
+
+def test_a_refused_reload_ends_one_that_is_under_way(serving):
+    serving.reload()
+    serving.fleet.refuse("wrong")
+    assert serving.plan() == "terminate 3 4"
+    assert serving.fleet.status()["state"] == "serving"
+
+
+def test_a_first_start_goes_on_when_a_reload_is_refused():
+    case = Case()
+    assert case.plan() == "start 1 2"
+    case.fleet.refuse("wrong")
+    assert case.fleet.notices == [(logging.ERROR, "reload refused, the start goes on: wrong")]
+    assert case.ready(1, 2) == "serve 1 2"
+    assert not case.fleet.hopeless

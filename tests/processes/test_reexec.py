@@ -14,6 +14,7 @@ import pytest
 
 from bench.servers.load import load
 from tests.processes.programs import serving, who
+from tests.processes.terms import terms
 from tests.program import ROOT
 from tests.server.client import SECONDS, wait_until
 from wsgiserve.config import make_config
@@ -32,7 +33,7 @@ def config(tmp_path):
 def left(config, ends, monkeypatch):
     """What the program after a re-exec finds in its environment; and the program before is gone."""
     listeners = open_listeners(config)
-    worker = Worker(7, 3, "retiring", 1.0, 1007, served=True, cut=0)
+    worker = Worker(7, 3, terms(), "retiring", 1.0, 1007, served=True, cut=0)
     executed = {}
 
     def execve(path, command, environ):

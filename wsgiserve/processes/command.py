@@ -17,7 +17,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Config
+from wsgiserve.processes.facts import Terms
 from wsgiserve.processes.preload import be_template
+from wsgiserve.processes.recycling import jittered
 from wsgiserve.processes.reexec import is_trial
 from wsgiserve.processes.spawn import Forked, spawned
 from wsgiserve.processes.supervisor import CAN_FORK, Supervisor
@@ -33,59 +35,69 @@ from wsgiserve.server.system import monotonic
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    Load = Callable[[], WSGIApplication]
+    Load = Callable[[Config], WSGIApplication]
+    Reread = Callable[[], Config]
 
 
-def run_command(load: Load, config: Config) -> None:
+def run_command(load: Load, config: Config, reread: Reread) -> None:
     """Serve the app that ``load`` imports, in workers below a supervisor.
 
-    Like ``wsgiserve.server.program.run``, but it always ends with SystemExit.
+    ``reread`` returns the configuration of now for a reload, or raises ConfigError. Like
+    ``wsgiserve.server.program.run``, but it always ends with SystemExit.
     """
     atexit.register(console.flush_output)  # Before the app registers handlers, so that it runs behind them.
-    workers = processors() if config.workers == "auto" else int(config.workers)
-    if workers > 1 or (workers and CAN_FORK):
-        raise SystemExit(_supervised(load, config, workers))
+    terms = _terms(config)
+    if terms.size > 1 or (terms.size and CAN_FORK):
+        raise SystemExit(_supervised(load, terms, lambda: _terms(reread())))
     _keep_output()
     departure = Departure(STOP_SIGNALS)
     try:
-        serve_here(console.exit_without_app(load), config, departure)
+        serve_here(console.exit_without_app(partial(load, config)), config, departure)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else console.EXIT_NO_APP
         departure.begin(code, monotonic(), hurried=False)  # The app may have started threads.
         raise
 
 
-def _supervised(load: Load, config: Config, workers: int) -> int:
+def _terms(config: Config) -> Terms:
+    size = processors() if config.workers == "auto" else int(config.workers)
+    grace = config.drain_delay + config.graceful_timeout
+    return Terms(size, grace, partial(jittered, config.max_lifetime or math.inf), config)
+
+
+def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
     """Be the supervisor, a template or a worker; return the exit code."""
     descriptors.let_raise()
     birth = spawned()
     if birth is None:
         supervisor = Supervisor(
-            config,
-            workers,
+            terms,
             lambda listeners: console.announce(console.where(listeners)),
-            partial(console.say_what_runs, config),
+            console.say_what_runs,
+            reread,
         )
         handler = console.log_to_stderr()
         try:
-            return _supervise(supervisor, config)
+            return _supervise(supervisor)
         except Forked as child:
             birth = child.birth
         supervisor.leave()
         if handler is not None:  # The app may configure logging its own way.
             logging.getLogger("wsgiserve").removeHandler(handler)
     _keep_output()
+    config = birth.config or terms.config
+    load_its = partial(load, config)
     if birth.is_template:
-        child_birth = be_template(birth, load, console.log_to_stderr)
+        child_birth = be_template(birth, load_its, console.log_to_stderr)
         if child_birth is None:
             departure = Departure([signal.SIGTERM])
             departure.begin(console.EXIT_STOPPED, monotonic(), hurried=True)
             return console.EXIT_STOPPED
         birth = child_birth
-    return work(birth, load, config, partial(_prepare, config))
+    return work(birth, load_its, config, partial(_prepare, config))
 
 
-def _supervise(supervisor: Supervisor, config: Config) -> int:
+def _supervise(supervisor: Supervisor) -> int:
     try:
         if is_trial():
             supervisor.check()
@@ -94,7 +106,8 @@ def _supervise(supervisor: Supervisor, config: Config) -> int:
     except ListenError as error:
         console.fail_to_listen(error)
     except OSError as error:
-        console.fail(f"--pid-file: cannot write {config.pid_file}: {error.strerror}", console.EXIT_USAGE)
+        pid_file = supervisor.config.pid_file
+        console.fail(f"--pid-file: cannot write {pid_file}: {error.strerror}", console.EXIT_USAGE)
     try:
         code = supervisor.run()
     except OSError as error:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from wsgiserve.config import Config
 from wsgiserve.processes import handover, signals
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import Listener, inherited
@@ -33,6 +34,7 @@ class Birth(NamedTuple):
     number: int = 0
     app: WSGIApplication | None = None
     is_template: bool = False
+    config: Config | None = None  # None: that of the command, which a process without fork has run again
 
 
 class Forked(BaseException):

@@ -1,9 +1,9 @@
 """The supervisor: it opens the listeners, starts workers, watches them, and serves no request itself.
 
 It has one thread, which waits for signals and for messages of workers. It never imports the app: each worker,
-or with ``--preload`` each generation's template, imports the code anew, so a reload is only a set of new
-workers. Events change facts in ``fleet``, which decides; this module, and those that it calls, touch
-processes, sockets and files.
+or with ``--preload`` each generation's template, imports the code anew. So a reload is only a set of new
+workers, on terms of their own, since the configuration is read anew too. Events change facts in ``fleet``,
+which decides; this module, and those that it calls, touch processes, sockets and files.
 
 One worker has a supervisor too: for reloads that cannot stop the service, to restart a crashed worker, and to
 behave the same with one worker and with several. The price is a fork at the start, and memory that is mostly
@@ -22,7 +22,6 @@ Rules
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import socket
@@ -32,14 +31,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
-from wsgiserve.config import Config
+from wsgiserve.config import Config, ConfigError
+from wsgiserve.config.options import keep_until_restart
 from wsgiserve.processes import reexec
 from wsgiserve.processes.channel import BufferedChannel
 from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt, how_it_ended
-from wsgiserve.processes.facts import Worker
+from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.pid_file import StatusFiles
-from wsgiserve.processes.recycling import jittered
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
@@ -56,19 +55,20 @@ T = TypeVar("T")
 class Supervisor:
     """The workers of one program.
 
-    ``announce`` is called once they serve, ``stopping`` with the number of requests that run at a stop.
+    ``announce`` is called once they serve, ``stopping`` with the configuration and the number of requests
+    that run at a stop. ``reread`` returns the terms of now for a reload, or raises ConfigError.
     """
 
     def __init__(
         self,
-        config: Config,
-        size: int,
+        terms: Terms,
         announce: Callable[[list[Listener]], None],
-        stopping: Callable[[int], None],
+        stopping: Callable[[Config, int], None],
+        reread: Callable[[], Terms],
     ) -> None:
-        self.config = config
-        grace = config.drain_delay + config.graceful_timeout
-        self.fleet = Fleet(size, grace, partial(jittered, config.max_lifetime or math.inf))
+        self.fleet = Fleet(terms)
+        self._reread = reread
+        self._unchanged: list[str] = []  # of what the last reload was to change
         self.listeners: list[Listener] = []
         self._announce = announce
         self._announced = False
@@ -79,13 +79,18 @@ class Supervisor:
         self._cut = False  # requests still ran at the end
         self._terminal = _terminal()
         self._scoreboard = Scoreboard()
-        self._status_files = StatusFiles(config.pid_file) if config.pid_file else None
+        self._status_files = StatusFiles(self.config.pid_file) if self.config.pid_file else None
         self._manager = Manager(os.environ)
         # processes
         self._children = Children()
         self._channels: dict[Worker, BufferedChannel] = {}
         self._templates = Templates(self._children, self._connect, self._lost, self._gone)
         self._trial: reexec.Trial | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the generation that serves."""
+        return self.fleet.terms.config
 
     # -- from start to end
 
@@ -206,7 +211,7 @@ class Supervisor:
         if self.fleet.complete and not self._announced:
             self._announced = True
             self._announce(self.listeners)
-        status = self.fleet.status()
+        status = self.fleet.status() | {"unchanged": self._unchanged}
         if self._status_files is not None and not self._status_files.write(status):
             self._children.look_again()
         failed = "; the last reload failed" if status["outcome"] == "failed" else ""
@@ -237,14 +242,14 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         def birth(theirs: socket.socket) -> Birth:
-            return Birth(theirs, self.listeners, self._scoreboard, worker.number)
+            return Birth(theirs, self.listeners, self._scoreboard, worker.number, config=worker.terms.config)
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
             its = birth(theirs)
             worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
         try:
-            if self.config.preload and CAN_FORK:
+            if worker.terms.config.preload and CAN_FORK:
                 self._templates.fork(worker, birth)
             else:
                 self._connect(worker, start)
@@ -311,7 +316,7 @@ class Supervisor:
         """Once all workers have reported, tell the person who pressed Ctrl+C why the server still runs."""
         self._running.append(running)
         if len(self._running) >= sum(worker.served for worker in self.fleet.workers.values()):
-            self._say_what_runs(sum(self._running))
+            self._say_what_runs(self.config, sum(self._running))
 
     # -- the ends of processes
 
@@ -372,13 +377,29 @@ class Supervisor:
             if self._terminal is not None and not _is_there(self._terminal):
                 self._stop()  # The terminal was closed: nobody could press Ctrl+C any more.
             else:
-                self.fleet.reload(time.monotonic())
+                self._reload()
         elif name == "SIGTTIN" or name == "SIGTTOU":
             self.fleet.resize(1 if name == "SIGTTIN" else -1)
         elif name == "SIGUSR2":
             self._begin_reexec()
         elif name == "SIGCHLD":
             self._reap()
+
+    def _reload(self) -> None:
+        """Start a generation with the configuration and the code of now."""
+        try:
+            terms = self._reread()
+        except ConfigError as error:
+            self.fleet.refuse(f"wsgiserve: {error}")
+            return
+        before = self.config
+        config, changes = keep_until_restart(before, terms.config)
+        self._unchanged = [change.text for change in changes]
+        for text in self._unchanged:
+            logger.warning("reload: %s", text)
+        # Workers that signals added or removed stay so, unless the configuration has another number.
+        size = self.fleet.size if config.workers == before.workers else terms.size
+        self.fleet.reload(time.monotonic(), terms._replace(config=config, size=size))
 
     def _stop(self) -> None:
         for listener in self.listeners:  # First: who connects after the workers have left would wait in vain.
@@ -395,6 +416,16 @@ class Supervisor:
         if self._is_busy():
             return
         logger.info("re-exec: the new program is checked")
+        try:
+            _, changes = keep_until_restart(self.config, self._reread().config)
+        except ConfigError as error:
+            logger.error("re-exec failed, everything goes on as it was: %s", error)
+            return
+        # It opens other sockets; all else of that kind would be left behind by this program.
+        fixed = [change.text for change in changes if change.option != "bind"]
+        if fixed:
+            logger.error("re-exec failed, everything goes on as it was: %s", "; ".join(fixed))
+            return
         try:
             self._trial = reexec.Trial()
             self._children.keep(self._trial.process)

@@ -71,7 +71,7 @@ class Meaning:
         self.expects = expect is not None and _expects_continue(expect)
         self.content_length, self.chunked = body_framing(content_length, transfer_encoding)
         self.has_body = self.chunked or bool(self.content_length)
-        if host is not None and not grammar.HOST.fullmatch(host):
+        if host is not None and not grammar.is_host(host):
             raise RemoteProtocolError(400, "the Host field is not host[:port]")
         self.fits = bool(host) and not self.has_body
 
@@ -81,19 +81,21 @@ _known_meaning = functools.lru_cache(maxsize=256)(Meaning)
 _MEANT = ("HTTP_HOST", "HTTP_CONNECTION", "HTTP_EXPECT", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
 
 
-ReadFields = Callable[[bytes, int], tuple[Fields, Meaning]]
-
-
 class FieldReader:
-    """Reads the field lines of heads. ``place`` may have a field pass under another key than its CGI name:
-    under IGNORED, or under FORWARDED.
+    """Reads the field lines of heads, by the rules for one kind of peer.
+
+    ``place`` may have a field pass under another key than its CGI name: under IGNORED, or under FORWARDED.
+    ``complete`` returns the fields with what follows from them, if anything does.
     """
 
-    __slots__ = ("_names", "_pair_of")
+    __slots__ = ("_names", "_pair_of", "complete")
 
-    def __init__(self, place: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, place: Callable[[str], str] = str, complete: Callable[[Fields], Fields] | None = None
+    ) -> None:
         self._names: Known[str, str] = Known(lambda name: place(_cgi_name(name)), most=512, longest=64)
         self._pair_of = Known(self._read_pair, most=1024, longest=1024).__getitem__
+        self.complete = complete
 
     def read(self, lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
         """Read the field lines of a head, each with its CRLF.
@@ -107,8 +109,16 @@ class FieldReader:
             refuse_fields(lines, max_fields, len(lines))
         if len(fields) < len(split) or IGNORED in fields:
             fields = _join(map(self._pair_of, split))
-        meaning = _known_meaning if len(lines) <= _MAX_BLOCK else Meaning
-        return fields, meaning(*map(fields.get, _MEANT))
+        return fields, meaning_of(fields, len(lines))
+
+    def read_few(self, lines: bytes) -> Fields | None:
+        """Read some lines of a head; None if one is wrong or ignored, or has the name of another."""
+        try:
+            split = _split(lines, len(lines))
+            fields = dict(map(self._read_pair, split))
+        except _Refused:
+            return None
+        return fields if len(fields) == len(split) and IGNORED not in fields else None
 
     def _read_pair(self, line: str) -> tuple[str, str]:
         name, value = _read_line(line)
@@ -116,6 +126,12 @@ class FieldReader:
         if key is FORWARDED:
             value = REMOVED
         return key, value
+
+
+def meaning_of(fields: Fields, length: int) -> Meaning:
+    """Return what fields mean whose lines have this length."""
+    meaning = _known_meaning if length <= _MAX_BLOCK else Meaning
+    return meaning(*map(fields.get, _MEANT))
 
 
 def read_trailers(lines: bytes, max_fields: int) -> list[tuple[str, str]]:
@@ -154,7 +170,8 @@ def _cgi_name(name: str) -> str:
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
 
 
-read_fields = FieldReader().read
+EVERY_FIELD = FieldReader()
+read_fields = EVERY_FIELD.read
 
 
 def _join(pairs: Iterable[tuple[str, str]]) -> Fields:

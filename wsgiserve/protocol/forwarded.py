@@ -147,7 +147,7 @@ def _elements(value: str) -> list[dict[str, str]]:
 
 def _node(text: str, field: str) -> tuple[str, str | None]:
     """Return the address and the port of a node; the address is UNIX, or "" if it is not told."""
-    match = grammar.NODE.fullmatch(text)
+    match = grammar.node().fullmatch(text)
     if match is not None:
         ipv4, ipv6, hidden, port = match.groups()
         if port is not None and port[0] == "_":
@@ -156,7 +156,7 @@ def _node(text: str, field: str) -> tuple[str, str | None]:
             raise _malformed(field)
         return ("" if hidden else ipv4 or as_ipv4(ipv6)), port
     if field == "X-Forwarded-For":
-        if grammar.IPV6_ADDRESS.fullmatch(text):
+        if grammar.ipv6_address().fullmatch(text):
             return as_ipv4(text), None
         if text == "unix:":
             return UNIX, None
@@ -182,7 +182,7 @@ def _scheme(text: str | None, field: str) -> str | None:
 
 
 def _host(text: str | None, field: str) -> str | None:
-    if text is not None and (not text or not grammar.HOST.fullmatch(text)):
+    if text is not None and (not text or not grammar.is_host(text)):
         raise _malformed(field)
     return text
 

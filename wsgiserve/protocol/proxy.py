@@ -89,7 +89,7 @@ def _read_line(data: bytes) -> tuple[ProxyHeader, int] | None:
     match = _LINE.fullmatch(line)
     if match is None:
         raise _refused("a PROXY line that is malformed")
-    form = grammar.IPV4_ADDRESS if match[1] == "TCP4" else grammar.IPV6_ADDRESS
+    form = grammar.IPV4_ADDRESS if match[1] == "TCP4" else grammar.ipv6_address()
     if not (form.fullmatch(match[2]) and form.fullmatch(match[3])):
         raise _refused("a PROXY line with a malformed address")
     source, destination = _address(match[2]), _address(match[3])

@@ -11,7 +11,7 @@ Rules
   Only a head that is incomplete, or wrong, is judged byte by byte.
 - Equal bytes mean the same, so strict reading is paid for once per run of equal ones. A client that comes
   often repeats itself: kept are the connection's last head, also for its field lines alone where the request
-  line differs, and the lines that were read lately, whoever sent them.
+  line differs or for most of these (``varying``), and the lines that were read lately, whoever sent them.
 - After an error there is no next request: nobody can say where it would begin.
 """
 
@@ -23,8 +23,17 @@ from typing import NoReturn
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.fields import BARE_LINE_FEED, Fields, Meaning, ReadFields, read_fields, refuse_fields
+from wsgiserve.protocol.fields import (
+    BARE_LINE_FEED,
+    EVERY_FIELD,
+    FieldReader,
+    Fields,
+    Meaning,
+    meaning_of,
+    refuse_fields,
+)
 from wsgiserve.protocol.limits import Limits
+from wsgiserve.protocol.varying import Varying, find_varying
 
 # RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one
 # empty line (CRLF) received prior to the request-line".
@@ -32,6 +41,10 @@ MAX_EMPTY_LINES = 4
 
 MAX_REMEMBERED = 8192  # bytes of a head; larger ones would make idle connections heavy
 MAX_KNOWN_LINE = 1024  # bytes of a request line; clients choose them, and many are kept
+
+# A search for the lines that differ costs about what it saves in two heads. On a connection where other lines
+# differ each time it saves nothing.
+MAX_SEARCHES = 4
 
 TLS_HANDSHAKE = b"\x16"  # RFC 8446 §5.1: the first byte of a client that takes us for https
 
@@ -94,8 +107,8 @@ class RequestHead:
 class RequestReader:
     """Cut a stream of bytes into request heads.
 
-    A head with a path of ``own_paths`` is marked: the server answers it in place of the app. ``read_fields``
-    knows which fields this peer may send. Bytes behind a
+    A head with a path of ``own_paths`` is marked: the server answers it in place of the app.
+    ``field_reader`` has the rules for the fields of this peer. Bytes behind a
     head are left in ``buffer`` for the body's reader. ``method`` is that of the last request line, "" if it
     could not be read: a refusal of HEAD has no body.
     """
@@ -109,26 +122,32 @@ class RequestReader:
         "_last_line_end",
         "_line",
         "_scanned",
+        "_searches",
+        "_sent",
+        "_varying",
         "buffer",
         "failed",
+        "field_reader",
         "last_head",
         "limits",
         "method",
         "own_paths",
-        "read_fields",
     )
 
     def __init__(
-        self, limits: Limits, own_paths: Collection[str] = (), read_fields: ReadFields = read_fields
+        self, limits: Limits, own_paths: Collection[str] = (), field_reader: FieldReader = EVERY_FIELD
     ) -> None:
         # the connection's lifetime
         self.limits = limits
         self.own_paths = own_paths
-        self.read_fields = read_fields
+        self.field_reader = field_reader
         self.failed = False
         self._last = b""  # the bytes of last_head
         self._last_line_end = 0
         self.last_head: RequestHead | None = None  # the last that is not too large to be kept
+        self._sent: Fields = {}  # its fields as they were sent, before they were completed
+        self._varying: Varying | None = None  # the lines of last_head that differ from the one before
+        self._searches = 0  # for those
         # until the next head is complete
         self.buffer: bytes | bytearray = b""  # a bytearray where a head comes in pieces
         self.method = ""
@@ -195,14 +214,15 @@ class RequestReader:
         line = self._line or self._read_line(buffer[:line_end])
         rest = buffer[line_end : end + 4]
         last = self.last_head
-        if last is not None and self._last.startswith(
-            rest, self._last_line_end
-        ):  # Both end at an empty line.
-            fields, meaning = last.fields, last.meaning
+        # Both end at their only empty line: if one begins with the other they are equal.
+        if last is not None and self._last.startswith(rest, self._last_line_end):
+            sent, fields, meaning = self._sent, last.fields, last.meaning
         else:
             if end - line_end > self.limits.max_head:
                 self._refuse_fields(buffer, line_end + 2)
-            fields, meaning = self.read_fields(rest[2:-2], self.limits.max_fields)
+            sent, meaning = self._read_fields(rest[2:-2])
+            complete = self.field_reader.complete
+            fields = sent if complete is None else complete(sent)
         head = RequestHead(line, fields, meaning, self.own_paths)
         if not meaning.fits:
             self._judge_head(head)
@@ -210,6 +230,9 @@ class RequestReader:
             self._last = buffer[: end + 4]
             self._last_line_end = line_end
             self.last_head = head
+            self._sent = sent
+        else:
+            self._varying = None  # It may be of this head, which is not kept.
         self.buffer = buffer[end + 4 :]
         self._line = None
         self._scanned = self._empty_lines = 0
@@ -265,6 +288,23 @@ class RequestReader:
     def _refuse_fields(self, buffer: bytes, start: int) -> NoReturn:
         refuse_fields(buffer[start:], self.limits.max_fields, self.limits.max_head)
 
+    def _read_fields(self, lines: bytes) -> tuple[Fields, Meaning]:
+        """Read the lines that differ from one head to the next, once it is known which, or else all."""
+        reader = self.field_reader
+        if self.last_head is None:
+            return reader.read(lines, self.limits.max_fields)
+        last = self._last[self._last_line_end + 2 : -2]
+        if self._varying is not None:
+            some = self._varying.read(lines, last, self._sent, reader.read_few)
+            if some is not None:
+                return some, meaning_of(some, len(lines))
+        fields, meaning = reader.read(lines, self.limits.max_fields)
+        self._varying = None  # Of the last head.
+        if self._searches < MAX_SEARCHES:
+            self._searches += 1
+            self._varying = find_varying(lines, last, fields, reader.read_few)
+        return fields, meaning
+
     def _read_line(self, line: bytes) -> RequestLine:
         self.method = ""
         length = len(line)
@@ -318,7 +358,7 @@ def _read_unusual_line(line: str) -> RequestLine:
     if target == "*" and method == "OPTIONS":
         return method, target, "", "", minor, None
     absolute = grammar.ABSOLUTE_FORM.fullmatch(target)
-    if absolute is None or not grammar.HOST.fullmatch(absolute[1]):
+    if absolute is None or not grammar.is_host(absolute[1]):
         raise RemoteProtocolError(400, "the request target is in none of the forms for this method")
     authority, path, query = absolute.groups()
     if path is None:  # RFC 9112 §3.2.4: without a query either, OPTIONS means the server as a whole

@@ -67,7 +67,8 @@ def lull(service: Service, disturber: Disturber, ledger: Ledger, descriptors: in
         ledger.fault(f"the server is not whole again: {service.status()}")
     elif not service.answers():
         ledger.fault("the server does not say that it is ready")
-    elif not reached(lambda: service.descriptors() <= descriptors):
+    # Settled again each time: a signal may have waited for the end of a re-exec.
+    elif not reached(lambda: service.settle() and service.descriptors() <= descriptors):
         ledger.fault(f"the supervisor has {service.descriptors()} descriptors, not {descriptors}")
 
 

@@ -37,7 +37,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._fatal: set[int] = set()  # processes whose requests may be cut
-        self._last_fatal = -math.inf
+        self._fatal_until = -math.inf
         self._short_until = -math.inf
 
     def disturb(self, kind: str) -> None:
@@ -45,11 +45,11 @@ class Ledger:
         with self._lock:
             self.disturbances[kind] += 1
 
-    def doom(self, pid: int) -> None:
-        """A process is about to be killed, or to get too little memory."""
+    def doom(self, pid: int, seconds: float = 0.0) -> None:
+        """A process is about to be killed, or to get too little memory for so long."""
         with self._lock:
             self._fatal.add(pid)
-            self._last_fatal = time.monotonic()
+            self._fatal_until = max(self._fatal_until, time.monotonic() + seconds)
 
     def starve(self, seconds: float) -> None:
         """The server will lack something, or not run, for so long."""
@@ -75,7 +75,7 @@ class Ledger:
 
     def ended(self, pid: int, began: float, what: str) -> None:
         """A request has no whole answer: its connection ended. `pid` answered on it before, or is 0."""
-        if pid in self._fatal or (not pid and began - GRACE <= self._last_fatal):
+        if pid in self._fatal or (not pid and began <= self._fatal_until):
             self._count("cut by a kill")
         else:
             self._count("lost", f"{what}; its process {pid or 'is unknown'}")

@@ -10,7 +10,7 @@ from tests.server.client import get
 from tests.server.http.bodies import Recorder
 from tests.server.http.lone import Lone
 from wsgiserve.config import make_config
-from wsgiserve.protocol import RemoteProtocolError
+from wsgiserve.protocol import Limits, RemoteProtocolError, RequestReader
 from wsgiserve.server.http.peers import Peers
 from wsgiserve.web import App
 
@@ -105,6 +105,39 @@ def test_each_request_of_a_connection_has_its_own_client():
     assert seen[-1]["REMOTE_ADDR"] == "127.0.0.1"
 
 
+said = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "X-Forwarded-For: 192.0.2.1:5",
+                "X-Forwarded-For: 192.0.2.2",
+                "X-Forwarded-Prefix: /a",
+                "X-A: 1",
+            ),
+            *(
+                "X-Forwarded-Host: shop.example",
+                "X-Forwarded-Proto: https",
+                "X-Request-ID: a",
+                "X-Request-ID: b c",
+            ),
+        ]
+    ),
+    max_size=4,
+)
+
+
+@given(st.lists(said, min_size=1, max_size=6), st.booleans())
+def test_what_a_proxy_said_of_an_earlier_request_does_not_stay(heads, trusted):
+    """On a connection only the lines that differ from the head before are read again."""
+    reader = Peers(make_config(trust="10.0.0.0/8", request_id=True)).reader(trusted=trusted, scheme="http")
+    connection = RequestReader(Limits(), (), reader)
+    for fields in heads:
+        request = get("/", *fields)
+        fresh = RequestReader(Limits(), (), reader).next_head(request)
+        assert connection.next_head(request).fields == fresh.fields
+        assert fresh.fields.get("HTTP_X_REQUEST_ID") in ((None, "a") if trusted else (None,))
+
+
 @pytest.mark.parametrize("value", ["example", "192.0.2.1:0", "<script>"])
 def test_a_malformed_value_of_a_trusted_proxy_is_refused(value, caplog):
     caplog.set_level("INFO", "wsgiserve")
@@ -170,7 +203,7 @@ lines = st.builds("{}{}:{}{}".format, spellings, st.sampled_from(["", "", "-X", 
 
 @given(st.lists(lines, max_size=6))
 def test_whatever_a_client_sends_none_of_the_names_arrives(sent):
-    read = Peers(make_config(trust="10.0.0.0/8")).reader(trusted=False, scheme="http")
+    read = Peers(make_config(trust="10.0.0.0/8")).reader(trusted=False, scheme="http").read
     block = "".join(f"{line}\r\n" for line in ["Host: a", *sent]).encode("latin-1")
     try:
         fields, _ = read(block, 100)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from functools import partial
 
 from wsgiserve.config import Config
-from wsgiserve.protocol.fields import IGNORED, FieldReader, Fields, Meaning, ReadFields
+from wsgiserve.protocol.fields import IGNORED, FieldReader, Fields
 from wsgiserve.protocol.forwarded import (
+    Client,
     Trusts,
     read_forwarded,
     read_x_forwarded,
@@ -36,50 +37,55 @@ class Peers:
         self.trusts: Trusts = config.trusted.trusts
         self._anybody = config.trusted.anybody
         place = str if config.forwarded == "keep" else removed_from_clients
-        self._of_clients = FieldReader(partial(_without_id, place) if config.request_id else place).read
+        self._of_clients = FieldReader(partial(_without_id, place) if config.request_id else place)
         self._of_proxies = {
-            scheme: _ProxyFields(config, self.trusts, scheme).read for scheme in ("http", "https")
+            scheme: _proxy_reader(config, self.trusts, scheme) for scheme in ("http", "https")
         }
 
     def is_trusted(self, peer: object) -> bool:
         """Whether this peer, named as ``accept`` does, is a trusted proxy."""
         return self._anybody and self.trusts(peer_name(peer))
 
-    def reader(self, *, trusted: bool, scheme: str) -> ReadFields:
-        """Return the function that reads the fields of a peer whose connection has this scheme."""
+    def reader(self, *, trusted: bool, scheme: str) -> FieldReader:
+        """Return the reader of the fields of a peer whose connection has this scheme."""
         return self._of_proxies[scheme] if trusted else self._of_clients
 
 
-class _ProxyFields:
-    """The fields of trusted proxies, with the variables that follow from them."""
+def _proxy_reader(config: Config, trusts: Trusts, scheme: str) -> FieldReader:
+    if config.trust_header == "forwarded":
+        said = _Said(("HTTP_FORWARDED",), partial(read_forwarded, trusts), scheme)
+        place = removed_beside_forwarded
+    else:
+        said = _Said(_X_FORWARDED, partial(read_x_forwarded, trusts), scheme)
+        place = removed_beside_x_forwarded
+    return FieldReader(place, said.complete_with_id if config.request_id else said.complete)
 
-    def __init__(self, config: Config, trusts: Trusts, scheme: str) -> None:
-        if config.trust_header == "forwarded":
-            self._names: tuple[str, ...] = ("HTTP_FORWARDED", "HTTP_HOST")
-            self._say = partial(read_forwarded, trusts)
-            self._read = FieldReader(removed_beside_forwarded).read
-        else:
-            self._names = (*_X_FORWARDED, "HTTP_HOST")
-            self._say = partial(read_x_forwarded, trusts)
-            self._read = FieldReader(removed_beside_x_forwarded).read
+
+class _Said:
+    """What the fields of trusted proxies say; ``read`` takes the values of the fields with these names."""
+
+    def __init__(self, names: tuple[str, ...], read: Callable[..., Client], scheme: str) -> None:
+        self._names = (*names, "HTTP_HOST")
         self._nothing = ("",) * len(self._names)
+        self._read = read
         self._scheme = scheme
-        self._checks_ids = config.request_id
         self._known = Known(self._variables, most=1024, longest=1024)
 
-    def read(self, lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
-        """Read the field lines of a head; see ``FieldReader.read``."""
-        fields, meaning = self._read(lines, max_fields)
+    def complete(self, fields: Fields) -> Fields:
+        """Return fields with the variables that follow from them."""
         changed = self._known["\n".join(map(fields.get, self._names, self._nothing))]
-        if changed:
-            fields |= changed
-        if self._checks_ids and not request_ids.SOUND.fullmatch(fields.get(request_ids.FIELD, "-")):
-            del fields[request_ids.FIELD]
-        return fields, meaning
+        return fields | changed if changed else fields
+
+    def complete_with_id(self, fields: Fields) -> Fields:
+        """Do the same, without an id that is not sound."""
+        fields = self.complete(fields)
+        if not request_ids.SOUND.fullmatch(fields.get(request_ids.FIELD, "-")):
+            fields = {name: value for name, value in fields.items() if name != request_ids.FIELD}
+        return fields
 
     def _variables(self, values: str) -> dict[str, str]:
         *said, host = values.split("\n")
-        return variables(self._say(*said), host, self._scheme)
+        return variables(self._read(*said), host, self._scheme)
 
 
 def _without_id(place: Callable[[str], str], key: str) -> str:
