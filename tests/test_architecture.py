@@ -78,7 +78,12 @@ MAY_IMPORT = {
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},
     "wsgiserve.migrate": {"wsgiserve.config"},
     # above it
-    "wsgiserve.processes": {"wsgiserve.config", "wsgiserve.forks", "wsgiserve.protocol", SERVER},
+    "wsgiserve.paste": {"wsgiserve.config", SERVER},
+    "wsgiserve.processes": {
+        "setproctitle",
+        *(f"wsgiserve.{name}" for name in ("config", "forks", "protocol")),
+        SERVER,
+    },
     "wsgiserve.web": {"werkzeug", "webtest", "msgspec", "wsgiserve.forks"},
     "wsgiserve.files": {"werkzeug", "wsgiserve.web"},
     "wsgiserve.pytest_plugin": {"pytest", "webtest", SERVER, "wsgiserve.web"},

@@ -22,7 +22,7 @@ Examples:
 
 @click.command(
     "migrate",
-    context_settings={**HELP, "ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={**HELP, "allow_interspersed_args": False},
     epilog=EXAMPLES,
 )
 @click.argument("source", nargs=-1, required=True, type=click.UNPROCESSED, metavar="FILE|COMMAND")

@@ -23,6 +23,7 @@ from wsgiserve.processes.recycling import jittered
 from wsgiserve.processes.reexec import is_trial
 from wsgiserve.processes.spawn import Forked, spawned
 from wsgiserve.processes.supervisor import CAN_FORK, Supervisor
+from wsgiserve.processes.title import set_title
 from wsgiserve.processes.worker import work
 from wsgiserve.server import access_log, console
 from wsgiserve.server.departure import Departure
@@ -50,6 +51,7 @@ def run_command(load: Load, config: Config, reread: Reread) -> None:
     if terms.size > 1 or (terms.size and CAN_FORK):
         raise SystemExit(_supervised(load, terms, lambda: _terms(reread())))
     _keep_output()
+    set_title("server", config.app)
     departure = Departure(STOP_SIGNALS)
     try:
         serve_here(console.exit_without_app(partial(load, config)), config, departure)
@@ -70,6 +72,7 @@ def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
     descriptors.let_raise()
     birth = spawned()
     if birth is None:
+        set_title("supervisor", terms.config.app)
         supervisor = Supervisor(
             terms,
             lambda listeners: console.announce(console.where(listeners)),
@@ -88,12 +91,14 @@ def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
     config = birth.config or terms.config
     load_its = partial(load, config)
     if birth.is_template:
+        set_title("template", config.app)
         child_birth = be_template(birth, load_its, console.log_to_stderr)
         if child_birth is None:
             departure = Departure([signal.SIGTERM])
             departure.begin(console.EXIT_STOPPED, monotonic(), hurried=True)
             return console.EXIT_STOPPED
         birth = child_birth
+    set_title(f"worker {birth.number}", config.app)
     return work(birth, load_its, config, partial(_prepare, config))
 
 

@@ -404,6 +404,7 @@ class Supervisor:
     def _stop(self) -> None:
         for listener in self.listeners:  # First: who connects after the workers have left would wait in vain.
             attempt(listener.leave)
+        attempt(self._templates.leave)
         self.fleet.stop()
         if self._trial is not None:
             self._trial.end("the server stops")

@@ -158,7 +158,7 @@ class Acceptor:
         """Take new connections in; True if there may be more."""
         for _ in range(most):
             try:
-                sock, address = accept(listener.sock)
+                sock, address = accept(listener.sock, listener.kind)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
             except OSError as error:  # Out of descriptors or memory.

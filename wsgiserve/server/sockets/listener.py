@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from wsgiserve.config import Bind, Config
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.sockets import unix
-from wsgiserve.server.system import Socket
+from wsgiserve.server.system import Socket, kind_of
 
 # For the system's packet filter: a TCP segment with SYN and without ACK, which would begin a connection, is
 # dropped. Each instruction is (code, jump if true, jump if false, operand), see linux/filter.h.
@@ -54,6 +54,7 @@ class Listener:
         self.sock = sock
         self.foreign = foreign
         self.fd = sock.fileno()
+        self.kind = kind_of(sock)
         self.file = file
         address = sock.getsockname()
         self.is_unix = not isinstance(address, tuple)
