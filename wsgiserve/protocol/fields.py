@@ -29,6 +29,7 @@ IGNORED = ""  # the CGI name of all fields that are ignored
 # The key that tells, in place of fields that were removed, that there were some; see ``protocol.forwarded``.
 FORWARDED = "wsgiserve.forwarded"
 REMOVED = "removed"  # its value then
+_PLACES = frozenset({IGNORED, FORWARDED})
 
 # By CGI name, the fields whose repetition leaves two readings of the request: RFC 9112 §3.2 (Host), §6.3
 # (Content-Length, Transfer-Encoding), RFC 9110 §8.3 (Content-Type), §11.6.2 (Authorization).
@@ -85,17 +86,13 @@ class FieldReader:
     """Reads the field lines of heads, by the rules for one kind of peer.
 
     ``place`` may have a field pass under another key than its CGI name: under IGNORED, or under FORWARDED.
-    ``complete`` returns the fields with what follows from them, if anything does.
     """
 
-    __slots__ = ("_names", "_pair_of", "complete")
+    __slots__ = ("_names", "_pair_of")
 
-    def __init__(
-        self, place: Callable[[str], str] = str, complete: Callable[[Fields], Fields] | None = None
-    ) -> None:
+    def __init__(self, place: Callable[[str], str] = str) -> None:
         self._names: Known[str, str] = Known(lambda name: place(_cgi_name(name)), most=512, longest=64)
         self._pair_of = Known(self._read_pair, most=1024, longest=1024).__getitem__
-        self.complete = complete
 
     def read(self, lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
         """Read the field lines of a head, each with its CRLF.
@@ -107,7 +104,7 @@ class FieldReader:
             fields = dict(map(self._pair_of, split))
         except _Refused:
             refuse_fields(lines, max_fields, len(lines))
-        if len(fields) < len(split) or IGNORED in fields:
+        if len(fields) < len(split) or not _PLACES.isdisjoint(fields):
             fields = _join(map(self._pair_of, split))
         return fields, meaning_of(fields, len(lines))
 
@@ -118,14 +115,11 @@ class FieldReader:
             fields = dict(map(self._read_pair, split))
         except _Refused:
             return None
-        return fields if len(fields) == len(split) and IGNORED not in fields else None
+        return fields if len(fields) == len(split) and _PLACES.isdisjoint(fields) else None
 
     def _read_pair(self, line: str) -> tuple[str, str]:
         name, value = _read_line(line)
-        key = self._names[name]
-        if key is FORWARDED:
-            value = REMOVED
-        return key, value
+        return self._names[name], value
 
 
 def meaning_of(fields: Fields, length: int) -> Meaning:
@@ -178,11 +172,13 @@ def _join(pairs: Iterable[tuple[str, str]]) -> Fields:
     """Join the fields of equal names; leave out those that are ignored."""
     fields: Fields = {}
     for key, value in pairs:
-        if key in fields and key != FORWARDED:
+        if key == FORWARDED:
+            fields[key] = REMOVED
+        elif key in fields:
             if key in SINGLE:
                 raise RemoteProtocolError(400, f"more than one field {SINGLE[key]}")
-            value = fields[key] + ("; " if key == "HTTP_COOKIE" else ", ") + value
-        if key != IGNORED:
+            fields[key] += ("; " if key == "HTTP_COOKIE" else ", ") + value
+        elif key != IGNORED:
             fields[key] = value
     return fields
 

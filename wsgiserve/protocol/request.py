@@ -123,7 +123,6 @@ class RequestReader:
         "_line",
         "_scanned",
         "_searches",
-        "_sent",
         "_varying",
         "buffer",
         "failed",
@@ -145,7 +144,6 @@ class RequestReader:
         self._last = b""  # the bytes of last_head
         self._last_line_end = 0
         self.last_head: RequestHead | None = None  # the last that is not too large to be kept
-        self._sent: Fields = {}  # its fields as they were sent, before they were completed
         self._varying: Varying | None = None  # the lines of last_head that differ from the one before
         self._searches = 0  # for those
         # until the next head is complete
@@ -216,13 +214,11 @@ class RequestReader:
         last = self.last_head
         # Both end at their only empty line: if one begins with the other they are equal.
         if last is not None and self._last.startswith(rest, self._last_line_end):
-            sent, fields, meaning = self._sent, last.fields, last.meaning
+            fields, meaning = last.fields, last.meaning
         else:
             if end - line_end > self.limits.max_head:
                 self._refuse_fields(buffer, line_end + 2)
-            sent, meaning = self._read_fields(rest[2:-2])
-            complete = self.field_reader.complete
-            fields = sent if complete is None else complete(sent)
+            fields, meaning = self._read_fields(rest[2:-2])
         head = RequestHead(line, fields, meaning, self.own_paths)
         if not meaning.fits:
             self._judge_head(head)
@@ -230,7 +226,6 @@ class RequestReader:
             self._last = buffer[: end + 4]
             self._last_line_end = line_end
             self.last_head = head
-            self._sent = sent
         else:
             self._varying = None  # It may be of this head, which is not kept.
         self.buffer = buffer[end + 4 :]
@@ -290,19 +285,19 @@ class RequestReader:
 
     def _read_fields(self, lines: bytes) -> tuple[Fields, Meaning]:
         """Read the lines that differ from one head to the next, once it is known which, or else all."""
-        reader = self.field_reader
-        if self.last_head is None:
-            return reader.read(lines, self.limits.max_fields)
+        head = self.last_head
+        if head is None:
+            return self.field_reader.read(lines, self.limits.max_fields)
         last = self._last[self._last_line_end + 2 : -2]
         if self._varying is not None:
-            some = self._varying.read(lines, last, self._sent, reader.read_few)
+            some = self._varying.read(lines, last, head.fields, self.field_reader.read_few)
             if some is not None:
                 return some, meaning_of(some, len(lines))
-        fields, meaning = reader.read(lines, self.limits.max_fields)
+        fields, meaning = self.field_reader.read(lines, self.limits.max_fields)
         self._varying = None  # Of the last head.
         if self._searches < MAX_SEARCHES:
             self._searches += 1
-            self._varying = find_varying(lines, last, fields, reader.read_few)
+            self._varying = find_varying(lines, last, fields, self.field_reader.read_few)
         return fields, meaning
 
     def _read_line(self, line: bytes) -> RequestLine:

@@ -25,8 +25,8 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "post-1k": 827,
         "proxy": 691,
         "proxy-trust": 691,
-        "proxy-new": 1180,
-        "proxy-trust-new": 1526,
+        "proxy-new": 1202,
+        "proxy-trust-new": 1583,
         "request-id": 788,
     },
     (3, 13): {
@@ -41,8 +41,8 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "post-1k": 766,
         "proxy": 641,
         "proxy-trust": 641,
-        "proxy-new": 1077,
-        "proxy-trust-new": 1409,
+        "proxy-new": 1098,
+        "proxy-trust-new": 1461,
         "request-id": 728,
     },
 }

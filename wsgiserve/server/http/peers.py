@@ -12,9 +12,8 @@ from collections.abc import Callable
 from functools import partial
 
 from wsgiserve.config import Config
-from wsgiserve.protocol.fields import IGNORED, FieldReader, Fields
+from wsgiserve.protocol.fields import IGNORED, FieldReader, Fields, Meaning
 from wsgiserve.protocol.forwarded import (
-    Client,
     Trusts,
     read_forwarded,
     read_x_forwarded,
@@ -38,9 +37,7 @@ class Peers:
         self._anybody = config.trusted.anybody
         place = str if config.forwarded == "keep" else removed_from_clients
         self._of_clients = FieldReader(partial(_without_id, place) if config.request_id else place)
-        self._of_proxies = {
-            scheme: _proxy_reader(config, self.trusts, scheme) for scheme in ("http", "https")
-        }
+        self._of_proxies = {scheme: _ProxyReader(config, self.trusts, scheme) for scheme in ("http", "https")}
 
     def is_trusted(self, peer: object) -> bool:
         """Whether this peer, named as ``accept`` does, is a trusted proxy."""
@@ -51,41 +48,38 @@ class Peers:
         return self._of_proxies[scheme] if trusted else self._of_clients
 
 
-def _proxy_reader(config: Config, trusts: Trusts, scheme: str) -> FieldReader:
-    if config.trust_header == "forwarded":
-        said = _Said(("HTTP_FORWARDED",), partial(read_forwarded, trusts), scheme)
-        place = removed_beside_forwarded
-    else:
-        said = _Said(_X_FORWARDED, partial(read_x_forwarded, trusts), scheme)
-        place = removed_beside_x_forwarded
-    return FieldReader(place, said.complete_with_id if config.request_id else said.complete)
+class _ProxyReader(FieldReader):
+    """Reads the fields of trusted proxies, with the variables that follow from them."""
 
+    __slots__ = ("_checks_ids", "_known", "_names_said", "_nothing", "_say", "_scheme")
 
-class _Said:
-    """What the fields of trusted proxies say; ``read`` takes the values of the fields with these names."""
-
-    def __init__(self, names: tuple[str, ...], read: Callable[..., Client], scheme: str) -> None:
-        self._names = (*names, "HTTP_HOST")
-        self._nothing = ("",) * len(self._names)
-        self._read = read
+    def __init__(self, config: Config, trusts: Trusts, scheme: str) -> None:
+        names, say, place = _X_FORWARDED, partial(read_x_forwarded, trusts), removed_beside_x_forwarded
+        if config.trust_header == "forwarded":
+            names, say, place = ("HTTP_FORWARDED",), partial(read_forwarded, trusts), removed_beside_forwarded
+        super().__init__(place)
+        self._names_said = (*names, "HTTP_HOST")
+        self._nothing = ("",) * len(self._names_said)
+        self._say = say
         self._scheme = scheme
+        self._checks_ids = config.request_id
         self._known = Known(self._variables, most=1024, longest=1024)
 
-    def complete(self, fields: Fields) -> Fields:
-        """Return fields with the variables that follow from them."""
-        changed = self._known["\n".join(map(fields.get, self._names, self._nothing))]
-        return fields | changed if changed else fields
+    def read(self, lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
+        """Read the field lines of a head; see ``FieldReader``."""
+        fields, meaning = super().read(lines, max_fields)
+        fields |= self._known["\n".join(map(fields.get, self._names_said, self._nothing))]
+        if self._checks_ids and not request_ids.SOUND.fullmatch(fields.get(request_ids.FIELD, "-")):
+            del fields[request_ids.FIELD]
+        return fields, meaning
 
-    def complete_with_id(self, fields: Fields) -> Fields:
-        """Do the same, without an id that is not sound."""
-        fields = self.complete(fields)
-        if not request_ids.SOUND.fullmatch(fields.get(request_ids.FIELD, "-")):
-            fields = {name: value for name, value in fields.items() if name != request_ids.FIELD}
-        return fields
+    def read_few(self, lines: bytes) -> Fields | None:
+        """Have all lines read: more than a line's own field may follow from it."""
+        return None
 
     def _variables(self, values: str) -> dict[str, str]:
         *said, host = values.split("\n")
-        return variables(self._read(*said), host, self._scheme)
+        return variables(self._say(*said), host, self._scheme)
 
 
 def _without_id(place: Callable[[str], str], key: str) -> str:
