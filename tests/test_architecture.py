@@ -32,7 +32,12 @@ MAY_IMPORT = {
     f"{SERVER}.scoreboard": set(),
     f"{SERVER}.shutdown": {f"{SERVER}.system"},
     f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
-    f"{SERVER}.sockets": {"wsgiserve.config", "wsgiserve.protocol", f"{SERVER}.errors", f"{SERVER}.system"},
+    f"{SERVER}.sockets.self_signed": {"cryptography"},
+    f"{SERVER}.sockets": {
+        "wsgiserve.config",
+        "wsgiserve.protocol",
+        *(f"{SERVER}.{name}" for name in ("errors", "sockets.self_signed", "system")),
+    },
     f"{SERVER}.threads": {f"{SERVER}.errors", f"{SERVER}.refusals", f"{SERVER}.system"},
     f"{SERVER}.http": {
         "wsgiserve.version",

@@ -35,6 +35,18 @@ def test_it_ends_once_the_new_generation_serves(server, reload):
     assert reload() == (0, "Generation 2 serves\n", "")
 
 
+def test_the_pid_file_is_that_of_the_file_in_this_folder(server, command_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
+    (tmp_path / "wsgiserve.toml").write_text('pid_file = "pid"\n')
+    server({"generation": 2, "latest": 2, "outcome": "serving"})
+    assert command_line("reload") == (0, "Generation 2 serves\n", "")
+    (tmp_path / "wsgiserve.toml").write_text('pid-file = "pid"\n')
+    code, _, err = command_line("reload")
+    assert code == 2
+    assert err.startswith("wsgiserve: wsgiserve.toml: pid-file is no option; did you mean pid_file?")
+
+
 def test_what_takes_a_restart_is_printed(server, reload):
     server({"generation": 2, "latest": 2, "outcome": "serving", "unchanged": ["bind stays"]})
     assert reload() == (0, "Generation 2 serves\n", "wsgiserve: bind stays\n")

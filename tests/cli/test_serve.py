@@ -12,6 +12,7 @@ from tests.program import APP, FREE_PORT, ROOT, Program, serving_program
 from tests.server.client import Client, get
 from wsgiserve.cli.serve import command, server_options
 from wsgiserve.config import Config
+from wsgiserve.config.options import GROUPS
 
 
 @pytest.fixture
@@ -112,6 +113,21 @@ def test_options_can_be_left_out():
 def test_defaults_are_those_of_the_configuration():
     defaults = {param.name: param.default for param in command.params}
     for field in dataclasses.fields(Config):
-        if field.name not in ("app", "bind"):
+        if isinstance(field.default, tuple):
+            assert defaults[field.name] == list(map(str, field.default))
+        elif field.name != "app":
             assert defaults[field.name] == field.default
-    assert list(defaults["bind"]) == list(map(str, Config().bind))
+
+
+def test_the_help_begins_with_the_ten_options_that_everybody_needs(command_line):
+    code, out, _ = command_line("--help")
+    assert code == 0
+    sections = dict(re.findall(r"^(\w[\w ]*):\n((?:  .*\n)+)", out.partition("\nExamples:")[0], re.M))
+    assert list(sections)[:2] == ["Basics", "Commands"]
+    assert list(sections)[2:] == [*GROUPS[1:], "Others"]
+    assert len(re.findall(r"^  --", sections["Basics"], re.M)) == 10
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda field: field.name)
+def test_every_option_is_in_a_group(field):
+    assert field.metadata["group"] in GROUPS

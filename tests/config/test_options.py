@@ -8,7 +8,7 @@ import re
 import pytest
 
 import wsgiserve
-from wsgiserve.config import Bind, Config, ConfigError, make_config, refuse_command_options
+from wsgiserve.config import Bind, Config, ConfigError, make_config, options, refuse_command_options
 from wsgiserve.config.options import Config as Declared
 
 
@@ -66,7 +66,7 @@ def test_at_least_one_bind():
 def test_an_unknown_option_is_told_with_those_that_there_are():
     option, text = wrong(thread=5)
     assert option == ""
-    assert text.startswith("unknown option thread; the options are access_log, app, backlog")
+    assert text.startswith("unknown option thread; the options are access_log, backlog")
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, float("inf"), "4", None])
@@ -121,3 +121,45 @@ def test_a_server_in_a_program_has_no_options_of_the_command():
             refuse_command_options({name: 1})
     with pytest.raises(ConfigError, match="workers: is for the command wsgiserve MODULE:NAME alone"):
         wsgiserve.Server(lambda environ, start_response: [], workers=2)
+
+
+@dataclasses.dataclass
+class Others:
+    """Options of kinds that none has yet."""
+
+    names: tuple[str, ...] = options._option((), "Names.", "NAME")
+    seconds: int = options._option(0, "Whole seconds.", "SECONDS", least=0)
+
+
+NAMES, WHOLE_SECONDS = dataclasses.fields(Others)
+
+
+def test_a_list_of_texts_is_one_or_several():
+    assert options.kind(NAMES) == "list"
+    assert options.checked(NAMES, "a") == ("a",)
+    assert options.checked(NAMES, ["a", "b"]) == ("a", "b")
+    with pytest.raises(ConfigError, match=r"names: \[5\] is not a text; write it in quotes"):
+        options.checked(NAMES, [5])
+
+
+def test_a_time_of_whole_seconds():
+    assert options.kind(WHOLE_SECONDS) == "time"
+    assert repr(options.checked(WHOLE_SECONDS, "2min")) == "120"
+    with pytest.raises(ConfigError, match=r"seconds: 0\.5 is not a whole number of at least 0"):
+        options.checked(WHOLE_SECONDS, "500ms")
+
+
+def test_what_only_a_restart_changes_is_kept_and_named():
+    before = make_config(bind=[":1", "unix:a"], workers=2)
+    config, changes = options.keep_until_restart(before, make_config(bind=":2", workers=0, threads=5))
+    assert config == make_config(bind=[":1", "unix:a"], workers=2, threads=5)
+    assert [change.text for change in changes] == [
+        "bind stays ':1 unix:a' until a restart, which makes it ':2'",
+        "workers stays 2 until a restart, which makes it 0",
+    ]
+    assert options.keep_until_restart(before, make_config(bind=[":1", "unix:a"], workers="auto"))[1] == []
+
+
+def test_times_and_sizes_take_units_in_a_program_too():
+    config = make_config(keep_alive="1500ms", max_body="1MiB")
+    assert (config.keep_alive, config.max_body) == (1.5, 1048576)

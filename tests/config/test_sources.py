@@ -56,6 +56,7 @@ def test_an_empty_file_of_ours(find):
         ("threads", "wsgiserve.toml: Expected '=' after a key in a key/value pair"),
         ("keepalive = 5", "wsgiserve.toml: keepalive is no option; did you mean keep_alive?"),
         ("keep-alive = 5", "wsgiserve.toml: keep-alive is no option; did you mean keep_alive?"),
+        ("[files]", "wsgiserve.toml: files is no option; wsgiserve files reads no file, but variables"),
         ("zzz = 5", "wsgiserve.toml: zzz is no option"),
         ("port = 5", 'wsgiserve.toml: port is no option; write bind="HOST:PORT"'),
         ("threads = 1979-05-27", "wsgiserve.toml: threads: datetime.date(1979, 5, 27) is not a whole number"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
 import socket
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests import program
 from tests.dev.project import APP, LOCAL, VISIT
 from tests.program import ROOT, Program
 from tests.server.client import SECONDS, Client, get, wait_until
@@ -37,6 +40,32 @@ def test_saved_code_answers(develop, polling):
     assert project.said("INFO app.py changed\n")
     assert project.said("INFO the new code serves, after ")
     assert project.stop() == 0
+
+
+@pytest.mark.slow
+def test_all_versions_have_the_same_throw_away_certificate(tmp_path):
+    """So a developer accepts it once."""
+    (tmp_path / "app.py").write_text(APP.format(text="one"))
+    (tmp_path / "helper.py").write_text("greeting = 'hello'\n")
+    arguments = ("--dev", "app", "--bind", "127.0.0.1:0", "--tls-self-signed")
+    with Program(tmp_path, *arguments) as program:
+        port = program.port()
+        fingerprint = program.announcement()
+        pem = ssl.get_server_certificate(("127.0.0.1", port))
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest().hex(":").upper()
+        assert fingerprint == f"Self-signed certificate, SHA-256 {digest}\n"
+        context = ssl.create_default_context(cadata=pem)
+
+        def body():
+            raw = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+            with context.wrap_socket(raw, server_hostname="localhost") as sock:
+                sock.sendall(get("/", "Connection: close"))
+                return b"".join(iter(lambda: sock.recv(10000), b""))
+
+        assert b"one hello" in body()
+        (tmp_path / "app.py").write_text(APP.format(text="second"))
+        wait_until(lambda: b"second hello" in body())
+        assert program.stop()[0] == 0
 
 
 @pytest.mark.slow
@@ -280,3 +309,27 @@ def test_only_loopback(monkeypatch, tmp_path, capsys, bind):
 
 if sys.platform != "linux":
     pytest.skip("development mode is tested on Linux", allow_module_level=True)
+
+
+@pytest.mark.slow
+def test_a_changed_configuration_counts_like_changed_code(tmp_path):
+    (tmp_path / "app.py").write_text(program.APP)
+    file = tmp_path / "wsgiserve.toml"
+    text = 'app = "app"\nbind = "127.0.0.1:0"\ndev = true\n'
+    file.write_text(text)
+    with Program(tmp_path, env={"PWD": str(tmp_path)}) as server:
+        port = server.port()
+
+        def live():
+            with Client(port=port) as client:
+                return client.ask(get("/health")).body == b"live\n"
+
+        assert not live()
+        file.write_text(text + 'health_path = "/health"\n')
+        wait_until(live)
+        file.write_text(text + "keepalive = 5\n")
+        for line in server.process.stderr:
+            if "keepalive is no option; did you mean keep_alive?" in line:
+                break
+        assert live(), "the code before goes on serving"
+        assert server.stop()[0] == 0

@@ -82,6 +82,7 @@ def test_only_the_first_right_password_costs_a_hash() -> None:
     assert (time.process_time() - started) / 10 < first / 2
 
 
+@pytest.mark.slow
 def test_there_may_be_several_users(monkeypatch: pytest.MonkeyPatch) -> None:
     both = [make_credentials("ann", "one"), f"'{make_credentials('bob', 'two')}'"]
     app = TestApp(BasicAuth(inside, both))
@@ -92,6 +93,7 @@ def test_there_may_be_several_users(monkeypatch: pytest.MonkeyPatch) -> None:
         app.get("/", headers=basic(pair), status=401)
 
 
+@pytest.mark.slow
 def test_few_passwords_are_checked_at_a_time_and_who_is_known_waits_for_none() -> None:
     """More than fit into the queue get 503, and a user who is remembered does not notice."""
     app = BasicAuth(inside, make_credentials("ann", "secret"))
@@ -107,6 +109,7 @@ def test_few_passwords_are_checked_at_a_time_and_who_is_known_waits_for_none() -
     TestApp(app).get("/", headers=basic("ann:guess"), status=401)
 
 
+@pytest.mark.slow
 def test_of_many_guesses_only_some_are_checked_and_none_is_let_in() -> None:
     app = TestApp(BasicAuth(inside, make_credentials("ann", "secret")))
     statuses: list[int] = []

@@ -288,6 +288,7 @@ def test_refusals_are_shown(browser: Chrome, shared: Shared, tmp_path: Path) -> 
     choose(browser, tmp_path / "con.txt", tmp_path / ".hidden", tmp_path / "huge")
     until(lambda: len(browser.find_elements(By.CSS_SELECTOR, "#uploads li em")) == 2)
     said = find(browser, "#uploads").text
+    assert said.startswith("2 of 2 files, 2 failed, 0 of 50 MB")
     assert "it is a device on some systems" in said
     assert "It is larger than 50 MB, the most that this server takes." in said
     assert find(browser, "#notice").text == "Left out, since hidden: .hidden"

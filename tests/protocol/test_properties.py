@@ -129,6 +129,7 @@ damaged = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(written(), min_size=1, max_size=3), sources)
 def test_written_requests_are_read_back(requests, source):
     data = b"".join(request[0] for request in requests)
@@ -295,6 +296,7 @@ MEANING = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=2000)
 @given(
     st.sampled_from([b"", b"GET / HTTP/1.1\r\n", HEAD, CHUNKS, CHUNKS + b"2\r\n", LAST_CHUNK]),

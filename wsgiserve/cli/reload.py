@@ -1,4 +1,7 @@
-"""``wsgiserve reload --pid-file PATH``: reload a running server and wait for the outcome."""
+"""``wsgiserve reload [--pid-file PATH]``: reload a running server and wait for the outcome.
+
+The server's pid file is found as the server finds it: by the option, a variable, or the file in this folder.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,12 @@ from typing import Any
 
 import click
 
+from wsgiserve.cli.apps import working_folder
 from wsgiserve.cli.commands import HELP
+from wsgiserve.cli.faults import Misconfigured
 from wsgiserve.cli.values import TIME
+from wsgiserve.config import ConfigError
+from wsgiserve.config.sources import FILE, find_file
 from wsgiserve.processes.pid_file import read_pid, read_status
 from wsgiserve.server.console import EXIT_USAGE, fail
 
@@ -20,16 +27,22 @@ LOOK_SECONDS = 0.05
 
 
 @click.command("reload", context_settings=HELP)
-@click.option("--pid-file", required=True, metavar="PATH", help="The --pid-file of the server.")
+@click.option(
+    "--pid-file",
+    metavar="PATH",
+    envvar=["WSGISERVE_RELOAD_PID_FILE", "WSGISERVE_PID_FILE"],
+    help="The --pid-file of the server; by default that of wsgiserve.toml here.",
+)
 @click.option(
     "--wait", type=TIME, default=60.0, show_default="60s", metavar="SECONDS", help="Wait at most this long."
 )
-def command(pid_file: str, wait: float) -> None:
+def command(pid_file: str | None, wait: float) -> None:
     """Load new code and configuration into a running server, without losing a request.
 
     The exit code is 0 once new workers serve. It is 1 if the new code fails: the reason is printed, and the
     old workers go on.
     """
+    pid_file = pid_file or _configured()
     before = read_status(pid_file).get("latest", 0)
     try:
         pid = read_pid(pid_file)
@@ -50,6 +63,17 @@ def command(pid_file: str, wait: float) -> None:
     sys.stderr.write(f"{reason}\n")
     goes_on = status.get("generation", 0)
     fail(f"not reloaded; generation {goes_on} goes on serving", EXIT_NOT_RELOADED)
+
+
+def _configured() -> str:
+    """Return the pid file that the file in this folder names; an error ends the program."""
+    try:
+        pid_file = find_file(working_folder()).values.get("pid_file")
+    except ConfigError as error:
+        raise Misconfigured(str(error)) from None
+    if not pid_file:
+        raise Misconfigured(f'--pid-file PATH is missing; name it, or write pid_file = "PATH" in {FILE}')
+    return str(pid_file)
 
 
 def _outcome(pid_file: str, before: int, until: float) -> dict[str, Any]:

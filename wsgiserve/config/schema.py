@@ -35,7 +35,7 @@ def _type(field: Field) -> dict[str, Any]:
         words = field.metadata["words"]
         return {"enum": list(words)} if words else {"type": "string"}
     if its == "list":
-        texts = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+        texts = {"type": "array", "items": {"type": "string"}, "minItems": 1 if field.default else 0}
         return {"anyOf": [{"type": "string"}, texts]}
     number = {"type": "number" if its == "time" else "integer", "minimum": least}
     if its == "number":

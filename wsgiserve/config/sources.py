@@ -112,13 +112,18 @@ def _table(path: str, data: bytes) -> dict[str, Any] | None:
 def _file(path: str, table: dict[str, Any]) -> File:
     for name, value in table.items():
         if name not in FIELDS:
-            hint = f"; {PYTHON[name]}" if name in PYTHON else nearest(name, FIELDS)
-            raise ConfigError("", f"{path}: {name} is no option{hint}")
+            raise ConfigError("", f"{path}: {name} is no option{_hint(name)}")
         try:
             checked(FIELDS[name], value)
         except ConfigError as error:
             raise ConfigError("", f"{path}: {error}") from None
     return File(path, table)
+
+
+def _hint(name: str) -> str:
+    if name == "files":
+        return "; wsgiserve files reads no file, but variables, WSGISERVE_FILES_NAME"
+    return f"; {PYTHON[name]}" if name in PYTHON else nearest(name, FIELDS)
 
 
 def nearest(name: str, names: Collection[str], prefix: str = "") -> str:

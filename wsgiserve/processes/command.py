@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wsgiserve.config import Config
+from wsgiserve.config import Config, ConfigError
 from wsgiserve.processes.facts import Terms
 from wsgiserve.processes.preload import be_template
 from wsgiserve.processes.recycling import jittered
@@ -70,7 +70,7 @@ def _terms(config: Config) -> Terms:
 def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
     """Be the supervisor, a template or a worker; return the exit code."""
     descriptors.let_raise()
-    birth = spawned()
+    birth = spawned(terms.config)
     if birth is None:
         set_title("supervisor", terms.config.app)
         supervisor = Supervisor(
@@ -108,6 +108,8 @@ def _supervise(supervisor: Supervisor) -> int:
             supervisor.check()
             return console.EXIT_STOPPED
         supervisor.open()
+    except ConfigError as error:
+        console.fail_for_option(error)
     except ListenError as error:
         console.fail_to_listen(error)
     except OSError as error:

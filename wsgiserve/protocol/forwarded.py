@@ -168,6 +168,11 @@ def as_ipv4(address: str) -> str:
     return address[7:] if "." in address and address[:7].lower() == "::ffff:" else address
 
 
+def peer_name(peer: object) -> str:
+    """Return the address of a peer that is named as ``accept`` does, UNIX for one on a Unix socket."""
+    return as_ipv4(peer[0]) if isinstance(peer, tuple) else UNIX
+
+
 def _shown(address: str | None) -> str | None:
     return "" if address == UNIX else address
 

@@ -123,10 +123,13 @@ class Receiver(RequestReader):
         self.fail()
         self.body = b""
 
-    def take_body(self) -> bytes | bytearray:
-        """Return the part of the body that has arrived, and keep it no longer."""
+    def take_body(self) -> bytes:
+        """Return the part of the body that has arrived, and keep it no longer.
+
+        As ``bytes``: ``io.BytesIO`` shares these with the app's ``read()``. It would copy a bytearray twice.
+        """
         body, self.body = self.body, b""
-        return body
+        return bytes(body)
 
     def read_body(self, data: bytes = b"") -> bytes:
         """Add received bytes, and return those that belong to the body."""

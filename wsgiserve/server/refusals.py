@@ -24,13 +24,10 @@ class RefusalLog:
 
     def add(self, peer: str, error: RemoteProtocolError) -> None:
         """Log why a request of ``peer`` was refused."""
-        self._add(f"{peer}: {error.status}, {error.detail}")
+        self.add_line(peer, f"{error.status}, {error.detail}")
 
-    def closed(self, peer: str, reason: str) -> None:
-        """Log why a connection was closed without an answer."""
-        self._add(f"{peer}: closed, {reason}")
-
-    def _add(self, text: str) -> None:
+    def add_line(self, peer: str, text: str) -> None:
+        """Log why ``peer`` was refused."""
         with self._lock:
             now = monotonic()
             left_out = 0
@@ -43,7 +40,7 @@ class RefusalLog:
                 return
         if left_out:
             logger.info("%d more requests were refused", left_out)
-        logger.info("%s", text)
+        logger.info("%s: %s", peer, text)
 
 
 class ShortageLog:

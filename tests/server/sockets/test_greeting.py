@@ -14,8 +14,9 @@ from tests.protocol.test_proxy import V4, binary, fact, tls
 from tests.server.client import SECONDS, Client, get, wait_until
 from tests.server.http.bodies import Recorder
 from wsgiserve.config.binds import parse_bind
+from wsgiserve.protocol.forwarded import peer_name
 from wsgiserve.protocol.proxy import SIGNATURE
-from wsgiserve.server.sockets.greeting import Greetings, peer_name
+from wsgiserve.server.sockets.greeting import Greetings
 
 LINE = b"PROXY TCP4 192.0.2.1 198.51.100.2 50000 443\r\n"
 PROXIED = {"trust": "127.0.0.1", "proxy_protocol": True}

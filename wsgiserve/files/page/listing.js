@@ -136,7 +136,7 @@ function prepareUploads(form) {
 
   // Counters, names and choices, kept until all uploads are done.
   function newBatch() {
-    return { files: 0, done: 0, bytes: 0, sent: new Map(), names: new Map(), saved: [], leftOut: "", choice: null, asking: Promise.resolve() };
+    return { files: 0, done: 0, failed: 0, bytes: 0, sent: new Map(), names: new Map(), saved: [], leftOut: "", choice: null, asking: Promise.resolve() };
   }
 
   // items: {path, file}, or {path} for a folder; a path is relative to this folder.
@@ -179,6 +179,7 @@ function prepareUploads(form) {
       const names = await folder(item.file ? item.path.slice(0, Math.max(slash, 0)) : item.path);
       if (item.file) await upload(item, item.path.slice(0, slash + 1), item.path.slice(slash + 1), names);
     } catch (error) {
+      batch.failed += 1;
       failed(item, error.message);
     }
     batch.done += item.file ? 1 : 0;
@@ -298,7 +299,8 @@ function prepareUploads(form) {
     panel.hidden = false;
     const sent = [...batch.sent.values()].reduce((sum, bytes) => sum + bytes, 0);
     const bytes = (count) => new Intl.NumberFormat("en", { maximumFractionDigits: 1 }).format(count / 1e6);
-    total.textContent = `${batch.done} of ${batch.files} ${batch.files === 1 ? "file" : "files"}, ${bytes(sent)} of ${bytes(batch.bytes)} MB`;
+    const unsaved = batch.failed ? `, ${batch.failed} failed` : "";
+    total.textContent = `${batch.done} of ${batch.files} ${batch.files === 1 ? "file" : "files"}${unsaved}, ${bytes(sent)} of ${bytes(batch.bytes)} MB`;
     bar.value = batch.bytes ? sent / batch.bytes : 1;
   }
 

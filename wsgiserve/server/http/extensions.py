@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config
 from wsgiserve.protocol.body import ChunkedReader
@@ -28,6 +28,9 @@ from wsgiserve.protocol.response import early_hints, trailer_lines
 from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.connection import Connection, Running
 from wsgiserve.server.http.environ import Environ, connection_environ, proxied_environ
+
+if TYPE_CHECKING:
+    from wsgiserve.server.sockets.certificates import Certificates
 
 Fields = list[tuple[str, str]]
 UpgradeHandler = Callable[[socket.socket, bytes], object]
@@ -108,14 +111,15 @@ def open_connection(
     config: Config,
     receiver: Receiver,
     budget: Budget,
+    certificates: Certificates | None = None,
     *,
     said: ProxyHeader | None = None,
     trusted: bool = False,
 ) -> Connection:
     """Make the connection of a socket accepted at ``host`` and ``port``, with its layer of the environ.
 
-    ``said`` is what its proxy said in the PROXY protocol. A ``trusted`` peer is no client, so only its fields
-    could tell the client's port.
+    With ``certificates`` it begins with TLS. ``said`` is what its proxy said in the PROXY protocol. A
+    ``trusted`` peer is no client, so only its fields could tell the client's port.
     """
     sock.setblocking(False)
     layer = connection_environ(server, host, port, peer)
@@ -123,7 +127,13 @@ def open_connection(
         layer.pop("REMOTE_PORT", None)
     if said is not None:
         layer |= proxied_environ(said)
-    connection = Connection(sock, layer["REMOTE_ADDR"], layer, config, receiver, budget)
+    peer_address = layer["REMOTE_ADDR"]
+    if certificates is None:
+        connection = Connection(sock, peer_address, layer, config, receiver, budget)
+    else:
+        layer |= {"wsgi.url_scheme": "https", "HTTPS": "on"}
+        tls = certificates.wrap(sock, layer.update)
+        connection = Connection(tls, peer_address, layer, config, receiver, budget)
     layer.update(Extensions(connection).environ())
     return connection
 

@@ -42,7 +42,7 @@ class BodyStream(io.RawIOBase):
         self._pace: Pace | None = None
         self._begun = False
         self._connection = connection
-        self._arrived = memoryview(bytes(connection.take_body()))
+        self._arrived = memoryview(connection.take_body())
         self._first_read = first_read
         self._before_wait = before_wait
 

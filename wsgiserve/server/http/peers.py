@@ -15,6 +15,7 @@ from wsgiserve.config import Config
 from wsgiserve.protocol.fields import IGNORED, FieldReader, Fields, Meaning
 from wsgiserve.protocol.forwarded import (
     Trusts,
+    peer_name,
     read_forwarded,
     read_x_forwarded,
     removed_beside_forwarded,
@@ -24,7 +25,6 @@ from wsgiserve.protocol.forwarded import (
 )
 from wsgiserve.protocol.known import Known
 from wsgiserve.server.http import request_ids
-from wsgiserve.server.sockets.greeting import peer_name
 
 _X_FORWARDED = tuple(f"HTTP_X_FORWARDED_{name}" for name in ("FOR", "PROTO", "HOST", "PORT", "PREFIX"))
 

@@ -18,31 +18,37 @@ import socket
 from collections.abc import Callable
 
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.forwarded import UNIX, Trusts, as_ipv4
+from wsgiserve.protocol.forwarded import Trusts, peer_name
 from wsgiserve.protocol.proxy import MAX_SIZE, ProxyHeader, read_proxy_header
+from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.poller import READ, Poller
 from wsgiserve.server.system import monotonic
 
-# (socket, host and port where it was accepted, peer, what its proxy said, the deadline of its first request)
-Add = Callable[[socket.socket, str, int, object, ProxyHeader, float], None]
+# Takes the socket, host and port where it was accepted, the peer, the listener, what the proxy said, and the
+# deadline of the first request.
+Add = Callable[[socket.socket, str, int, object, Listener | None, ProxyHeader, float], None]
 Refuse = Callable[[str, str], None]  # takes a peer and the reason why it was closed
-
-
-def peer_name(peer: object) -> str:
-    """Return the address of a peer that is named as ``accept`` does, UNIX for one on a Unix socket."""
-    return as_ipv4(peer[0]) if isinstance(peer, tuple) else UNIX
 
 
 class _Greeting:
     """One socket whose header has not arrived; ``header`` is the part of it that was taken out already."""
 
-    __slots__ = ("deadline", "header", "host", "peer", "port", "sock")
+    __slots__ = ("deadline", "header", "host", "listener", "peer", "port", "sock")
 
-    def __init__(self, sock: socket.socket, host: str, port: int, peer: object, deadline: float) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        host: str,
+        port: int,
+        peer: object,
+        listener: Listener | None,
+        deadline: float,
+    ) -> None:
         self.sock = sock
         self.host = host
         self.port = port
         self.peer = peer
+        self.listener = listener
         self.deadline = deadline
         self.header = b""
 
@@ -103,9 +109,11 @@ class Greetings:
     def __contains__(self, fd: int) -> bool:
         return fd in self._by_fd
 
-    def add(self, sock: socket.socket, host: str, port: int, peer: object) -> None:
+    def add(
+        self, sock: socket.socket, host: str, port: int, peer: object, listener: Listener | None = None
+    ) -> None:
         """Take in a connection that was accepted."""
-        greeting = _Greeting(sock, host, port, peer, monotonic() + self._patience)
+        greeting = _Greeting(sock, host, port, peer, listener, monotonic() + self._patience)
         if not self._trusts(peer_name(peer)):
             self._turn_away(
                 greeting, "the PROXY protocol is for the proxies of --trust, and this is none of them"
@@ -156,7 +164,7 @@ class Greetings:
         self._leave(greeting)
         peer = greeting.peer if said.source is None else said.source
         host, port = greeting.destination(said)
-        return self._add(greeting.sock, host, port, peer, said, greeting.deadline)
+        return self._add(greeting.sock, host, port, peer, greeting.listener, said, greeting.deadline)
 
     def _wait(self, greeting: _Greeting) -> None:
         fd = greeting.sock.fileno()
@@ -170,7 +178,7 @@ class Greetings:
             self._poller.forget(fd)
 
     def _turn_away(self, greeting: _Greeting, reason: str) -> None:
-        self._refuse(peer_name(greeting.peer), reason)
+        self._refuse(peer_name(greeting.peer), f"closed, {reason}")
         self._drop(greeting)
 
     def _drop(self, greeting: _Greeting) -> None:
