@@ -44,6 +44,7 @@ MAY_IMPORT = {
     f"{SERVER}.sockets": {
         *(f"wsgiserve.acme.{name}" for name in ("answers", "options", "settings")),
         "wsgiserve.config",
+        "wsgiserve.protocol",
         *(f"{SERVER}.{name}" for name in ("errors", "sockets.self_signed", "system")),
     },
     f"{SERVER}.threads": {f"{SERVER}.errors", f"{SERVER}.refusals", f"{SERVER}.system"},

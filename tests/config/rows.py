@@ -50,8 +50,14 @@ def _text(text: str, bad: str, message: str, *beside: str) -> Row:
     return Row("", text, f'"{text}"', text, bad, message, "5", NO_TEXT, beside)
 
 
+def _word(text: str, *words: str) -> Row:
+    message = f"is neither {' nor '.join(words)}"
+    return _text(text, "perhaps", f"'perhaps' {message}")._replace(default=words[0])
+
+
 NO_SLASH = "'health' is not a path, such as /health"
 NO_URL = "'health' is neither a path, such as /health, nor a URL, such as https://shop.example/health"
+NO_NETWORK = "'localhost' is not an address or a network; write for example 10.0.0.0/8, ::1, unix or *"
 UNIX = ("--bind", "unix:s")
 DOMAIN = ("--domain", "shop.example")
 NO_DOT = "has no dot; a CA knows names of the whole internet alone, such as shop.example"
@@ -119,6 +125,11 @@ ROWS = {
     "max_requests": _count(0, 0),
     "max_rss": _size(0),
     "max_lifetime": _time(0.0, "1d", 86400.0),
+    "trust": _text("10.0.0.0/8,unix", "localhost", NO_NETWORK),
+    "trust_header": _word("forwarded", "x-forwarded", "forwarded"),
+    "forwarded": _word("keep", "remove", "keep"),
+    "proxy_protocol": _switch(False)._replace(beside=("--trust", "unix")),
+    "request_id": _switch(False),
     "slow_log": _time(0.0),
     "max_line": _size(8192),
     "max_head": _size(65536),

@@ -10,6 +10,7 @@ which take units wherever they are given.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Iterable
@@ -20,9 +21,21 @@ from wsgiserve.config.binds import Bind, check_rights, parse_bind
 from wsgiserve.config.domains import parse_domains
 from wsgiserve.config.elsewhere import PYTHON
 from wsgiserve.config.errors import ConfigError
+from wsgiserve.config.trust import Trust
 
 # The order of the groups in the help and in the reference; "Basics" has the options that everybody needs.
-GROUPS = ("Basics", "TLS", "Sockets", "Requests", "Slow clients", "Stopping", "Workers", "Watching", "Limits")
+GROUPS = (
+    "Basics",
+    "TLS",
+    "Sockets",
+    "Proxies",
+    "Requests",
+    "Slow clients",
+    "Stopping",
+    "Workers",
+    "Watching",
+    "Limits",
+)
 
 Kind = Literal["switch", "text", "list", "number", "time", "size"]
 Field = dataclasses.Field[Any]
@@ -37,6 +50,7 @@ def _option(
     group: str = "Requests",
     least: int | None = None,
     word: str = "",
+    words: tuple[str, ...] = (),
     command: bool = False,
     variable: str = "",
     restart: bool = False,
@@ -44,12 +58,20 @@ def _option(
     """Declare an option.
 
     ``text`` is its help; ``more`` follows it in the reference, in Markdown. ``least`` is the least value of a
-    number, ``word`` a word allowed in its place, such as "auto". A ``command`` option is for the command
+    number, ``word`` a word allowed in its place, such as "auto"; ``words`` are all that a text may be. A
+    ``command`` option is for the command
     alone, not for ``Server``. ``variable`` is a variable of platforms, such as WEB_CONCURRENCY, which
     replaces the default. A reload does not change an option with ``restart``.
     """
-    facts = {"help": text, "more": more, "metavar": metavar, "group": group, "least": least, "word": word}
-    facts |= {"command": command, "variable": variable, "restart": restart}
+    facts: dict[str, Any] = {
+        "help": text,
+        "more": more,
+        "metavar": metavar,
+        "group": group,
+        "least": least,
+        "word": word,
+    }
+    facts |= {"words": words, "command": command, "variable": variable, "restart": restart}
     return dataclasses.field(default=default, metadata=facts)
 
 
@@ -420,6 +442,43 @@ class Config:
         least=0,
         command=True,
     )
+    trust: str = _option(
+        "",
+        "Believe these proxies what they say about clients: addresses and networks with commas between, unix "
+        "for peers on a Unix socket, * for everyone.",
+        "CIDR",
+        more="Such as `10.0.0.0/8,::1`. See [behind a proxy](proxies.md).",
+        group="Proxies",
+    )
+    trust_header: str = _option(
+        "x-forwarded",
+        "Believe trusted proxies these fields, x-forwarded or forwarded, and remove the other.",
+        "NAME",
+        more="Choose the one that the proxy sets: a client could have sent the other.",
+        group="Proxies",
+        words=("x-forwarded", "forwarded"),
+    )
+    forwarded: str = _option(
+        "remove",
+        "With keep, pass forwarded fields of peers that are not trusted to the app; remove hides them.",
+        "ACTION",
+        more="These are all fields whose names begin with `Forwarded` or `X-Forwarded`.",
+        group="Proxies",
+        words=("remove", "keep"),
+    )
+    proxy_protocol: bool = _option(
+        False,
+        "Require the PROXY protocol, version 1 or 2, of each connection; --trust names the proxies.",
+        more="See [the PROXY protocol](proxies.md#the-proxy-protocol). Nobody else may connect then.",
+        group="Proxies",
+    )
+    request_id: bool = _option(
+        False,
+        "Give each request an id, for the app, the access log and the response; keep the X-Request-ID of a "
+        "trusted proxy.",
+        more="See [request ids](proxies.md#request-ids).",
+        group="Proxies",
+    )
     slow_log: float = _option(
         0.0,
         "Log each request that runs longer than this, with the stack of its thread; 0 is never.",
@@ -453,6 +512,14 @@ class Config:
         self._check_unix_options()
         self._check_tls_options()
         self._check_acme_options()
+        if self.proxy_protocol and not self.trusted.anybody:
+            text = "name the proxies that send it with --trust, such as --trust 10.0.0.0/8 or --trust unix"
+            raise ConfigError("proxy_protocol", text)
+
+    @functools.cached_property
+    def trusted(self) -> Trust:
+        """The peers of ``trust``."""
+        return Trust(self.trust)
 
     @property
     def ca(self) -> str:
@@ -551,6 +618,11 @@ def _check_alone(field: Field, value: Any) -> None:
         raise ConfigError("acme_directory", f"{value!r} is no URL that begins with https://")
     if field.name == "acme_email" and value and not re.fullmatch(r"[^@\s,]+@[^@\s,]+", value):
         raise ConfigError("acme_email", f"{value!r} is no e-mail address")
+    if field.name == "trust":
+        Trust(value)
+    words = field.metadata["words"]
+    if words and value not in words:
+        raise ConfigError(field.name, f"{value!r} is neither {' nor '.join(words)}")
     if field.name == "probe" and value and not _PROBE.fullmatch(value):
         text = f"{value!r} is neither a path, such as /health, nor a URL, such as https://shop.example/health"
         raise ConfigError("probe", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - ``getaddrinfo`` looks for it when the app may have changed sys.path
 import errno
+import logging
 import os
 import socket
 import struct
@@ -36,6 +37,8 @@ _SO_ATTACH_FILTER = 26
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 _inherited = False
+
+logger = logging.getLogger("wsgiserve")
 
 
 class Listener:
@@ -181,6 +184,12 @@ def open_listeners(
     are closed. ConfigError if there is a certificate that cannot be used. ``throw_away`` is the pair of
     ``--tls-self-signed``, if it has been made already.
     """
+    if config.trusted.everyone:
+        logger.warning(
+            "--trust %s: whoever can connect can claim any address; name the addresses of the proxies, "
+            "unless nobody else can reach the server",
+            config.trust,
+        )
     certificates = load_certificates(config, throw_away)
     listeners: list[Listener] = []
     left = list(opened)
