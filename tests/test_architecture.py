@@ -24,6 +24,14 @@ MAY_IMPORT = {
     "wsgiserve.forks": {"wsgiserve.tracebacks"},
     "wsgiserve.starting": set(),
     "wsgiserve.target": {"wsgiserve.forks", "wsgiserve.starting", "wsgiserve.tracebacks"},
+    # certificates by ACME: what every process may see
+    "wsgiserve.acme.answers": set(),
+    "wsgiserve.acme.storage": set(),
+    "wsgiserve.acme.settings": {"wsgiserve.acme.storage", "wsgiserve.config"},
+    "wsgiserve.acme.options": {
+        *("wsgiserve.acme.settings", "wsgiserve.acme.storage"),
+        "wsgiserve.config",
+    },
     # one process's server
     f"{SERVER}.errors": set(),
     f"{SERVER}.system": set(),
@@ -34,7 +42,9 @@ MAY_IMPORT = {
     f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
     f"{SERVER}.sockets.self_signed": {"cryptography"},
     f"{SERVER}.sockets": {
+        *(f"wsgiserve.acme.{name}" for name in ("answers", "options", "settings")),
         "wsgiserve.config",
+        "wsgiserve.protocol",
         *(f"{SERVER}.{name}" for name in ("errors", "sockets.self_signed", "system")),
     },
     f"{SERVER}.threads": {f"{SERVER}.errors", f"{SERVER}.refusals", f"{SERVER}.system"},
@@ -73,8 +83,15 @@ MAY_IMPORT = {
         f"{SERVER}.system",
     },
     f"{SERVER}.console": {"wsgiserve.config", f"{SERVER}.errors", f"{SERVER}.sockets", f"{SERVER}.system"},
+    # the process that talks to the CA, and those who start it
+    "wsgiserve.acme": {
+        *("acme", "cryptography", "josepy", "requests"),
+        *("wsgiserve.version", "wsgiserve.config", f"{SERVER}.console", f"{SERVER}.system"),
+        *(f"wsgiserve.acme.{name}" for name in ("answers", "settings", "storage")),
+    },
     f"{SERVER}.departure": {f"{SERVER}.console", f"{SERVER}.system"},
     f"{SERVER}.program": {
+        *("wsgiserve.acme", "wsgiserve.acme.options", "wsgiserve.acme.settings"),
         "wsgiserve.config",
         "wsgiserve.starting",
         *(f"{SERVER}.{name}" for name in ("console", "departure", "errors", "lifespan", "server", "sockets")),
@@ -85,6 +102,7 @@ MAY_IMPORT = {
     "wsgiserve.paste": {"wsgiserve.config", SERVER},
     "wsgiserve.processes": {
         "setproctitle",
+        *(f"wsgiserve.{name}" for name in ("acme", "acme.options", "acme.settings")),
         *(f"wsgiserve.{name}" for name in ("config", "forks", "protocol")),
         SERVER,
     },
@@ -208,6 +226,8 @@ def test_imports_make_no_cycle_and_no_long_chain() -> None:
         ("wsgiserve.cli.serve", "wsgiserve.migrate"),
         ("wsgiserve.cli.serve", "tomllib"),
         ("wsgiserve.server.program", "wsgiserve.processes"),
+        ("wsgiserve.processes.command", "wsgiserve.acme"),
+        ("wsgiserve.acme.helper", "acme"),
         ("wsgiserve.dev.watch", "watchfiles"),
         ("wsgiserve.web.app", "wsgiserve.server"),
         ("wsgiserve.web.app", "wsgiserve.protocol"),

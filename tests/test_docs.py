@@ -139,7 +139,7 @@ def test_the_tests_that_the_rules_of_threads_name_are_there() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("part", ["protocol", "config", "server", "processes", "web", "files"])
+@pytest.mark.parametrize("part", ["protocol", "config", "acme", "server", "processes", "web", "files"])
 def test_every_module_is_in_the_design(part: str) -> None:
     section = DESIGN.split(f"### `wsgiserve/{part}/`")[1].partition("\n#")[0]
     named = set(re.findall(r"`(\w+)`", section))

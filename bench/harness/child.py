@@ -10,6 +10,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -58,10 +59,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], port: int, core: int | None, directory: Path, log: Path) -> Iterator[Running]:
+def running(
+    command: list[str],
+    port: int,
+    core: int | None,
+    directory: Path,
+    log: Path,
+    context: ssl.SSLContext | None = None,
+) -> Iterator[Running]:
     """Start `command` and wait for its first answer; kill its process group after the block.
 
-    `core` is the one that it runs on, None for all.
+    `core` is the one that it runs on, None for all; `context` is for a server that speaks TLS.
     """
     with log.open("wb") as output:
         began = time.perf_counter()
@@ -76,7 +84,7 @@ def running(command: list[str], port: int, core: int | None, directory: Path, lo
                 start_new_session=True,
             )
         try:
-            _wait_for_answer(process, port, log)
+            _wait_for_answer(process, port, log, context)
             yield Running(process.pid, port, time.perf_counter() - began)
         finally:
             _kill(process)
@@ -88,9 +96,13 @@ def ask(
     path: str = "/",
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    context: ssl.SSLContext | None = None,
 ) -> tuple[http.client.HTTPResponse, bytes]:
     """Send one request on a connection of its own; return the response and its body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    if context is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    else:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=context)
     try:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
@@ -99,11 +111,13 @@ def ask(
         connection.close()
 
 
-def _wait_for_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_for_answer(
+    process: subprocess.Popen[bytes], port: int, log: Path, context: ssl.SSLContext | None
+) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with suppress(OSError, http.client.HTTPException):
-            ask(port)
+            ask(port, context=context)
             return
         if process.poll() is not None:
             raise UnfitError(f"did not start: {_tail(log)}")

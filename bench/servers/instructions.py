@@ -34,7 +34,7 @@ import click
 import wsgiserve
 from bench.harness import tables
 from bench.servers.app import application
-from bench.servers.scenarios import NUMBER, SCENARIOS, Request
+from bench.servers.scenarios import NUMBER, SCENARIOS, Headers, Load, Request, Scenario
 
 PACKAGE = str(Path(wsgiserve.__file__).parent) + os.sep
 WARM_UP = 300  # requests
@@ -154,7 +154,31 @@ def written(request: Request) -> Write:
 
 # Scenarios whose requests run on a kept connection and on the thread of the event loop.
 NAMES = ("minimal", "path", "id", "browser", "browser-id", "browser-path-id", "varied", "post-1k", "log")
-KINDS = {scenario.name: scenario for scenario in SCENARIOS if scenario.name in NAMES}
+# Behind a proxy, with its three fields; "-new" has another host each time, so that nothing is known.
+PROXY: Headers = (
+    ("X-Forwarded-For", "203.0.113.9"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "shop.example"),
+)
+PROXY_NEW: Headers = (*PROXY[:2], ("X-Forwarded-Host", f"{NUMBER}.example"))
+MORE = (
+    Scenario("proxy", "GET with a proxy's 3 fields, removed", Load(Request(headers=PROXY))),
+    Scenario("proxy-trust", "GET with a proxy's 3 fields, --trust", Load(Request(headers=PROXY))),
+    Scenario("proxy-new", "GET with a proxy's 3 fields, one new, removed", Load(Request(headers=PROXY_NEW))),
+    Scenario(
+        "proxy-trust-new", "GET with a proxy's 3 fields, one new, --trust", Load(Request(headers=PROXY_NEW))
+    ),
+    Scenario("request-id", "Minimal GET, --request-id"),
+)
+TRUST: Mapping[str, Any] = {"trust": "127.0.0.1"}
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "proxy-trust": TRUST,
+    "proxy-trust-new": TRUST,
+    "request-id": {"request_id": True},
+}
+KINDS = {
+    scenario.name: scenario for scenario in (*SCENARIOS, *MORE) if scenario in MORE or scenario.name in NAMES
+}
 
 
 def count_kind(name: str) -> float:
@@ -162,7 +186,9 @@ def count_kind(name: str) -> float:
     scenario = KINDS[name]
     request = scenario.load.request
     # Where targets come in turn, each has come before.
-    return count(written(request), warm_up=max(WARM_UP, request.targets + 1), access_log=scenario.access_log)
+    warm_up = max(WARM_UP, request.targets + 1)
+    options = OPTIONS.get(name, {})
+    return count(written(request), warm_up=warm_up, access_log=scenario.access_log, **options)
 
 
 @click.command()

@@ -34,8 +34,27 @@ WRONG = [
         ["app", "--bind", "http://localhost:80/shop"],
         "--bind: 'http://localhost:80/shop' has a path; write http://localhost:80.",
     ),
-    (["app", "--bind", "https://:8443"], "--bind: https://:8443 needs a certificate; add --cert FILE."),
-    (["app", "--hsts", "60"], "--hsts: there is no TLS; add --cert FILE."),
+    (
+        ["app", "--bind", "https://:8443"],
+        "--bind: https://:8443 needs a certificate; add --cert FILE or --domain NAME.",
+    ),
+    (
+        ["app", "--domain", "https://shop.example"],
+        "--domain: 'https://shop.example' is a URL; write the name alone, such as shop.example.",
+    ),
+    (
+        ["app", "--acme-email", "ann@shop.example"],
+        "--acme-email: there is no name to get a certificate for; add --domain NAME.",
+    ),
+    (
+        ["app", "--domain", "shop.example", "--acme-ca-root", "none.pem", "--bind", ":0"],
+        "--acme-ca-root: cannot use ",
+    ),
+    (
+        ["app", "--dev", "--domain", "shop.example", "--bind", ":0"],
+        "--domain: --dev serves this machine alone, which no CA can ask.",
+    ),
+    (["app", "--hsts", "60"], "--hsts: there is no TLS; add --cert FILE or --domain NAME."),
     (["app", "--redirect-http", "80"], "--redirect-http: '80' is not HOST:PORT, such as 127.0.0.1:8000."),
     (
         ["app", "--cert", "a", "--redirect-http", "https://:80"],

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,6 +220,36 @@ def test_files_over_tls(folder: Path, arguments: list[str]) -> None:
             said = iter(server.process.stdout.readline, "")
             assert f"Self-signed certificate, SHA-256 {digest}\n" in said
     assert "without TLS" not in server.errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "bind", "redirecting"),
+    [
+        ([], ":443", (":80",)),
+        (["-b", "127.0.0.1"], "127.0.0.1:443", ("127.0.0.1:80",)),
+        (["--redirect-http", ":8080"], ":443", (":8080",)),
+        (["8443"], ":8443", ()),
+    ],
+)
+def test_with_a_domain_the_ports_are_those_at_which_a_ca_asks(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    bind: str,
+    redirecting: tuple[str, ...],
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("wsgiserve.cli.files.run", lambda app, **options: given.update(options))
+    command.main(["-d", str(folder), "--domain", "a.example", *arguments], standalone_mode=False)
+    assert (given["bind"], tuple(given["redirect_http"])) == (bind, redirecting)
+
+
+def test_the_whole_internet_may_not_write_without_a_password(command_line: CommandLine) -> None:
+    code, _, err = command_line("files", "--upload", "--domain", "shop.example")
+    assert (code, err) == (
+        2,
+        "wsgiserve: --domain: the whole internet could write here; add --auth USER:HASH\n",
+    )
 
 
 @pytest.mark.slow

@@ -50,9 +50,17 @@ def _text(text: str, bad: str, message: str, *beside: str) -> Row:
     return Row("", text, f'"{text}"', text, bad, message, "5", NO_TEXT, beside)
 
 
+def _word(text: str, *words: str) -> Row:
+    message = f"is neither {' nor '.join(words)}"
+    return _text(text, "perhaps", f"'perhaps' {message}")._replace(default=words[0])
+
+
 NO_SLASH = "'health' is not a path, such as /health"
 NO_URL = "'health' is neither a path, such as /health, nor a URL, such as https://shop.example/health"
+NO_NETWORK = "'localhost' is not an address or a network; write for example 10.0.0.0/8, ::1, unix or *"
 UNIX = ("--bind", "unix:s")
+DOMAIN = ("--domain", "shop.example")
+NO_DOT = "has no dot; a CA knows names of the whole internet alone, such as shop.example"
 CERT = ("--cert", "shop.pem")
 
 ROWS = {
@@ -78,6 +86,19 @@ ROWS = {
         "'80' is not HOST:PORT, such as 127.0.0.1:8000", "80",
         "80 is not HOST:PORT, such as 127.0.0.1:8000", CERT,
     ),
+    "domain": Row(
+        [], "Shop.example", '["shop.example"]', ["shop.example"], "shop", f"'shop' {NO_DOT}", "5",
+        "5 is no name such as shop.example",
+    ),
+    "acme_email": _text("ann@shop.example", "ann", "'ann' is no e-mail address", *DOMAIN),
+    "acme_directory": Row(
+        "https://acme-v02.api.letsencrypt.org/directory", "https://ca.lan/acme", '"https://ca.lan/acme"',
+        "https://ca.lan/acme", "ca.lan", "'ca.lan' is no URL that begins with https://", "5", NO_TEXT, DOMAIN,
+    ),
+    "acme_staging": _switch(False)._replace(beside=DOMAIN),
+    "acme_ca_root": _text("root.pem", "", "", *DOMAIN),
+    "acme_storage": _text("storage", "", "", *DOMAIN),
+    "acme_wait": _switch(False)._replace(beside=(*DOMAIN, "--health-path", "/health")),
     "workers": _count(1, 0, "auto"),
     "threads": _count(64, 1),
     "request_timeout": _time(0.0),
@@ -104,6 +125,11 @@ ROWS = {
     "max_requests": _count(0, 0),
     "max_rss": _size(0),
     "max_lifetime": _time(0.0, "1d", 86400.0),
+    "trust": _text("10.0.0.0/8,unix", "localhost", NO_NETWORK),
+    "trust_header": _word("forwarded", "x-forwarded", "forwarded"),
+    "forwarded": _word("keep", "remove", "keep"),
+    "proxy_protocol": _switch(False)._replace(beside=("--trust", "unix")),
+    "request_id": _switch(False),
     "slow_log": _time(0.0),
     "max_line": _size(8192),
     "max_head": _size(65536),

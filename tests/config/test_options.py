@@ -66,7 +66,7 @@ def test_at_least_one_bind():
 def test_an_unknown_option_is_told_with_those_that_there_are():
     option, text = wrong(thread=5)
     assert option == ""
-    assert text.startswith("unknown option thread; the options are access_log, backlog")
+    assert text.startswith("unknown option thread; the options are access_log, acme_ca_root")
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, float("inf"), "4", None])
@@ -163,3 +163,76 @@ def test_what_only_a_restart_changes_is_kept_and_named():
 def test_times_and_sizes_take_units_in_a_program_too():
     config = make_config(keep_alive="1500ms", max_body="1MiB")
     assert (config.keep_alive, config.max_body) == (1.5, 1048576)
+
+
+# -- certificates by ACME
+
+
+def test_a_domain_implies_the_ports_of_https_and_http():
+    config = make_config(domain="Shop.example")
+    assert config.domain == ("shop.example",)
+    assert list(map(str, config.bind)) == ["https://:443"]
+    assert list(map(str, config.redirect_http)) == [":80"]
+    assert config.has_certificate
+
+
+def test_with_a_bind_the_ports_are_those_that_are_given():
+    config = make_config(domain="shop.example", bind=[":8443", "http://127.0.0.1:8000"])
+    assert [config.is_secure(bind) for bind in config.bind] == [True, False]
+    assert config.redirect_http == ()
+    assert list(map(str, make_config(domain="shop.example", redirect_http=":8080").redirect_http)) == [
+        ":8080"
+    ]
+
+
+def test_the_ca_is_that_of_the_directory_or_for_trying():
+    assert make_config(domain="a.example").ca == "https://acme-v02.api.letsencrypt.org/directory"
+    staging = make_config(domain="a.example", acme_staging=True)
+    assert staging.ca == "https://acme-staging-v02.api.letsencrypt.org/directory"
+    assert make_config(domain="a.example", acme_directory="https://ca.lan/acme").ca == "https://ca.lan/acme"
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "text"),
+    [
+        (
+            {"acme_email": "ann@shop.example"},
+            "acme_email",
+            "there is no name to get a certificate for; add --domain NAME",
+        ),
+        ({"acme_wait": True}, "acme_wait", "there is no name to get a certificate for; add --domain NAME"),
+        (
+            {"domain": "a.example", "acme_directory": "http://ca.lan/"},
+            "acme_directory",
+            "'http://ca.lan/' is no URL that begins with https://",
+        ),
+        (
+            {"domain": "a.example", "acme_directory": "https://ca.lan/", "acme_staging": True},
+            "acme_staging",
+            "there is another CA, by --acme-directory; leave one of them out",
+        ),
+        ({"domain": "a.example", "acme_email": "ann"}, "acme_email", "'ann' is no e-mail address"),
+        (
+            {"domain": "a.example", "acme_email": "a@b.c,d@e.f"},
+            "acme_email",
+            "'a@b.c,d@e.f' is no e-mail address",
+        ),
+        (
+            {"domain": "a.example", "acme_wait": True},
+            "acme_wait",
+            "there is no health check to wait with; add --health-path PATH",
+        ),
+        (
+            {"domain": "a.example", "tls_self_signed": True},
+            "tls_self_signed",
+            "there is a certificate, by --domain; leave one of them out",
+        ),
+        (
+            {"domain": "a.example", "bind": "http://:80"},
+            "bind",
+            "no address speaks TLS, though there is a certificate; write https://:8443",
+        ),
+    ],
+)
+def test_options_of_acme_that_do_not_fit(options, option, text):
+    assert wrong(**options) == (option, text)

@@ -93,14 +93,16 @@ def test_port_in_use_is_one_line_that_names_the_argument_of_run(folder):
         ({}, ["fd://3", "fd://4"]),
         ({"bind": "127.0.0.1:0"}, ["fd://3", "fd://4", "127.0.0.1:0"]),
         ({"bind": ("127.0.0.1:0", "fd://4")}, ["fd://3", "127.0.0.1:0", "fd://4"]),
+        ({"bind": "https://fd://4"}, ["fd://3", "https://fd://4"]),
+        ({"redirect_http": ("fd://4",)}, ["fd://3"]),
     ],
-    ids=["default", "another", "one of them"],
+    ids=["default", "another", "one of them", "one with a scheme", "one to redirect from"],
 )
 def test_passed_sockets_come_before_those_asked_for(monkeypatch, given, expected):
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
     monkeypatch.setenv("LISTEN_FDS", "2")
     listen_where_passed(given)
-    assert given == {"bind": expected}
+    assert given["bind"] == expected
 
 
 def test_without_passed_sockets_the_options_stay(monkeypatch):

@@ -63,6 +63,8 @@ def test_a_browser_on_this_machine_sees_the_debugger(app, caplog, environ):
         ({"HTTP_FORWARDED": "for=192.0.2.1"}, "the request came through a proxy"),
         ({"HTTP_X_FORWARDED_FOR": "192.0.2.1"}, "the request came through a proxy"),
         ({"HTTP_X_FORWARDED_PROTO": "https"}, "the request came through a proxy"),
+        ({"wsgiserve.forwarded": "removed"}, "the request came through a proxy"),
+        ({"wsgiserve.forwarded": "trusted"}, "the request came through a proxy"),
         ({"HTTP_X_REAL_IP": "127.0.0.1"}, "the request came through a proxy"),
         ({"HTTP_CF_CONNECTING_IP": "192.0.2.1"}, "the request came through a proxy"),
         ({"HTTP_TRUE_CLIENT_IP": "192.0.2.1"}, "the request came through a proxy"),

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from wsgiserve.cli.addresses import choose_address, host_port, note, urls
 from wsgiserve.cli.apps import working_folder
@@ -196,8 +197,13 @@ def command(
     _check_auth(auth)
     _check_hosts(allow_host)
     writable = upload or delete
-    secure = bool(options["cert"] or options["tls_self_signed"])
+    domains: tuple[str, ...] = options["domain"]
+    secure = bool(options["cert"] or options["tls_self_signed"] or domains)
+    if domains and writable and not auth and bind is None:
+        fail("--domain: the whole internet could write here; add --auth USER:HASH", EXIT_USAGE)
     bind = choose_address(bind, auth, writable=writable, secure=secure)
+    if domains:
+        port = _port_for_a_ca(bind, port, options)
     app = Files(
         directory,
         listing=True,
@@ -210,7 +216,7 @@ def command(
         cors=cors,
         headers=header,
         types=_checked_types(type),
-        guard=_guard(auth, allow_host, reads=is_loopback(bind) and not cors),
+        guard=_guard(auth, (*allow_host, *domains), reads=is_loopback(bind) and not cors),
     )
     if protocol == "HTTP/1.0":
         options["keep_alive"] = 0
@@ -223,7 +229,11 @@ def command(
 
     def announcement(listeners: list[Listener]) -> str:
         port = listeners[0].port
-        here, *elsewhere = urls(bind, port, "https" if secure else "http")
+        here, *elsewhere = (
+            [f"https://{host_port(name, port).removesuffix(':443')}/" for name in domains]
+            if domains
+            else urls(bind, port, "https" if secure else "http")
+        )
         lines = [f"Serving {'HTTPS' if secure else 'HTTP'} on {bind or '::'} port {port} ({here}) ..."]
         lines += [f"From other devices: {url}" for url in elsewhere]
         lines += fingerprint(listeners)
@@ -238,6 +248,14 @@ def command(
         bind=host_port(bind, port),
         **options,
     )
+
+
+def _port_for_a_ca(bind: str, port: int, options: dict[str, Any]) -> int:
+    """Return the port 443, at which a CA asks, and redirect from 80, unless PORT was given."""
+    if click.get_current_context().get_parameter_source("port") is not ParameterSource.DEFAULT:
+        return port
+    options["redirect_http"] = options["redirect_http"] or (host_port(bind, 80),)
+    return 443
 
 
 def _guard(

@@ -18,7 +18,8 @@ _VERSIONS = "TLS 1.3 and 1.2 are spoken, no older version; leave it out"
 _THREADS = "one kind of worker takes slow and fast requests alike; --threads bounds its calls"
 _LOG = "the log goes to standard error; let the app configure logging, or the shell redirect it"
 _ACCESS_LOG = "the access log goes to standard output in one format; --no-access-log turns it off"
-_FORWARDED = "forwarded fields are left to the app; wrap it in werkzeug's ProxyFix"
+_FORWARDED = "write --trust with the proxies' addresses"
+_SCHEME = "have the proxy set X-Forwarded-Proto, and write --trust with its address"
 _SERVICE = "let a service manager such as systemd do that"
 _NO_FILE = "options stand in wsgiserve.toml or in variables, WSGISERVE_NAME"
 _FOLDER = "start it in that folder, or set PYTHONPATH"
@@ -86,8 +87,13 @@ COMMAND: Mapping[str, str] = {
     **dict.fromkeys(
         ["--forwarded-allow-ips", "--proxy-headers", "--no-proxy-headers", "--forwarder-headers"], _FORWARDED
     ),
-    **dict.fromkeys(["--proxy-protocol", "--proxy-allow-from", "--secure-scheme-headers"], _FORWARDED),
-    "--root-path": "let the proxy pass the whole path, or mount the app: app.mount('/prefix', inner)",
+    "--proxy-allow-from": _FORWARDED,
+    "--secure-scheme-headers": _SCHEME,
+    **dict.fromkeys(["--trusted-proxy", "--trusted-proxy-count", "--trusted-proxy-headers"], _FORWARDED),
+    "--clear-untrusted-proxy-headers": "fields of others than trusted proxies are removed; leave it out",
+    "--url-scheme": _SCHEME,
+    "--url-prefix": "have the proxy set X-Forwarded-Prefix, and write --trust with its address",
+    "--root-path": "have the proxy set X-Forwarded-Prefix, and write --trust with its address",
     "--preload-app": "write --preload",
     "--reuse-port": "the workers share one socket; leave it out",
     "--no-sendfile": _FIXED,
@@ -142,5 +148,5 @@ PYTHON: Mapping[str, str] = {
     "timeout": "write request_timeout=SECONDS",
     "timeout_keep_alive": "write keep_alive=SECONDS",
     "limit_concurrency": "write threads=N and max_queue=N",
-    **dict.fromkeys(["proxy_headers", "forwarded_allow_ips"], _FORWARDED),
+    **dict.fromkeys(["proxy_headers", "forwarded_allow_ips"], 'write trust="ADDRESS", the proxy\'s'),
 }

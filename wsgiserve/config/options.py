@@ -10,6 +10,7 @@ which take units wherever they are given.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Iterable
@@ -17,11 +18,24 @@ from typing import Any, Literal, NamedTuple
 
 from wsgiserve.config import units
 from wsgiserve.config.binds import Bind, check_rights, parse_bind
+from wsgiserve.config.domains import parse_domains
 from wsgiserve.config.elsewhere import PYTHON
 from wsgiserve.config.errors import ConfigError
+from wsgiserve.config.trust import Trust
 
 # The order of the groups in the help and in the reference; "Basics" has the options that everybody needs.
-GROUPS = ("Basics", "TLS", "Sockets", "Requests", "Slow clients", "Stopping", "Workers", "Watching", "Limits")
+GROUPS = (
+    "Basics",
+    "TLS",
+    "Sockets",
+    "Proxies",
+    "Requests",
+    "Slow clients",
+    "Stopping",
+    "Workers",
+    "Watching",
+    "Limits",
+)
 
 Kind = Literal["switch", "text", "list", "number", "time", "size"]
 Field = dataclasses.Field[Any]
@@ -36,6 +50,7 @@ def _option(
     group: str = "Requests",
     least: int | None = None,
     word: str = "",
+    words: tuple[str, ...] = (),
     command: bool = False,
     variable: str = "",
     restart: bool = False,
@@ -43,12 +58,20 @@ def _option(
     """Declare an option.
 
     ``text`` is its help; ``more`` follows it in the reference, in Markdown. ``least`` is the least value of a
-    number, ``word`` a word allowed in its place, such as "auto". A ``command`` option is for the command
+    number, ``word`` a word allowed in its place, such as "auto"; ``words`` are all that a text may be. A
+    ``command`` option is for the command
     alone, not for ``Server``. ``variable`` is a variable of platforms, such as WEB_CONCURRENCY, which
     replaces the default. A reload does not change an option with ``restart``.
     """
-    facts = {"help": text, "more": more, "metavar": metavar, "group": group, "least": least, "word": word}
-    facts |= {"command": command, "variable": variable, "restart": restart}
+    facts: dict[str, Any] = {
+        "help": text,
+        "more": more,
+        "metavar": metavar,
+        "group": group,
+        "least": least,
+        "word": word,
+    }
+    facts |= {"words": words, "command": command, "variable": variable, "restart": restart}
     return dataclasses.field(default=default, metadata=facts)
 
 
@@ -143,6 +166,55 @@ class Config:
         "HOST:PORT",
         more="Each request is answered 308, to the first https address; a host without a certificate here is "
         "answered 400.",
+        group="TLS",
+        restart=True,
+    )
+    domain: tuple[str, ...] = _option(
+        (),
+        "Get a certificate for this name by ACME, and renew it; may be given several times. Listens on "
+        "https://:443 and redirects from :80, unless --bind is given.",
+        "NAME",
+        more="One certificate is for all of them. Needs `pip install acme`. See "
+        "[on the internet](tls.md#on-the-internet).",
+        group="TLS",
+        restart=True,
+    )
+    acme_email: str = _option(
+        "", "Tell the CA this address, for news about the certificates.", "ADDRESS", group="TLS", restart=True
+    )
+    acme_directory: str = _option(
+        "https://acme-v02.api.letsencrypt.org/directory",
+        "Use the CA with this ACME directory.",
+        "URL",
+        more="See [another CA](tls.md#another-ca).",
+        group="TLS",
+        restart=True,
+    )
+    acme_staging: bool = _option(
+        False,
+        "Use Let's Encrypt's CA for trying: its limits are high, and no browser trusts it.",
+        group="TLS",
+        restart=True,
+    )
+    acme_ca_root: str = _option(
+        "",
+        "Trust the CA's own web server by this root certificate, for a CA within a company.",
+        "FILE",
+        group="TLS",
+        restart=True,
+    )
+    acme_storage: str = _option(
+        "",
+        "Keep account and certificates in this folder, which several servers may share. By default it is "
+        "wsgiserve/acme in XDG_DATA_HOME or ~/.local/share.",
+        "DIR",
+        more="See [what is kept where](tls.md#what-is-kept-where).",
+        group="TLS",
+        restart=True,
+    )
+    acme_wait: bool = _option(
+        False,
+        "Have PATH/ready of --health-path say 503 until a certificate of the CA is in force.",
         group="TLS",
         restart=True,
     )
@@ -370,6 +442,43 @@ class Config:
         least=0,
         command=True,
     )
+    trust: str = _option(
+        "",
+        "Believe these proxies what they say about clients: addresses and networks with commas between, unix "
+        "for peers on a Unix socket, * for everyone.",
+        "CIDR",
+        more="Such as `10.0.0.0/8,::1`. See [behind a proxy](proxies.md).",
+        group="Proxies",
+    )
+    trust_header: str = _option(
+        "x-forwarded",
+        "Believe trusted proxies these fields, x-forwarded or forwarded, and remove the other.",
+        "NAME",
+        more="Choose the one that the proxy sets: a client could have sent the other.",
+        group="Proxies",
+        words=("x-forwarded", "forwarded"),
+    )
+    forwarded: str = _option(
+        "remove",
+        "With keep, pass forwarded fields of peers that are not trusted to the app; remove hides them.",
+        "ACTION",
+        more="These are all fields whose names begin with `Forwarded` or `X-Forwarded`.",
+        group="Proxies",
+        words=("remove", "keep"),
+    )
+    proxy_protocol: bool = _option(
+        False,
+        "Require the PROXY protocol, version 1 or 2, of each connection; --trust names the proxies.",
+        more="See [the PROXY protocol](proxies.md#the-proxy-protocol). Nobody else may connect then.",
+        group="Proxies",
+    )
+    request_id: bool = _option(
+        False,
+        "Give each request an id, for the app, the access log and the response; keep the X-Request-ID of a "
+        "trusted proxy.",
+        more="See [request ids](proxies.md#request-ids).",
+        group="Proxies",
+    )
     slow_log: float = _option(
         0.0,
         "Log each request that runs longer than this, with the stack of its thread; 0 is never.",
@@ -402,11 +511,41 @@ class Config:
             raise ConfigError("workers", "--dev has one worker, whose frames its debugger knows")
         self._check_unix_options()
         self._check_tls_options()
+        self._check_acme_options()
+        if self.proxy_protocol and not self.trusted.anybody:
+            text = "name the proxies that send it with --trust, such as --trust 10.0.0.0/8 or --trust unix"
+            raise ConfigError("proxy_protocol", text)
+
+    @functools.cached_property
+    def trusted(self) -> Trust:
+        """The peers of ``trust``."""
+        return Trust(self.trust)
+
+    @property
+    def ca(self) -> str:
+        """The URL of the ACME directory in use."""
+        return STAGING if self.acme_staging else self.acme_directory
+
+    def _check_acme_options(self) -> None:
+        if not self.domain:
+            for name, field in FIELDS.items():
+                if name.startswith("acme_") and getattr(self, name) != field.default:
+                    raise ConfigError(name, "there is no name to get a certificate for; add --domain NAME")
+        if self.domain and self.dev:
+            raise ConfigError("domain", "--dev serves this machine alone, which no CA can ask")
+        if self.domain and self.tls_self_signed:
+            raise ConfigError("tls_self_signed", "there is a certificate, by --domain; leave one of them out")
+        if self.acme_staging and self.acme_directory != Config.acme_directory:
+            raise ConfigError(
+                "acme_staging", "there is another CA, by --acme-directory; leave one of them out"
+            )
+        if self.acme_wait and not self.health_path:
+            raise ConfigError("acme_wait", "there is no health check to wait with; add --health-path PATH")
 
     @property
     def has_certificate(self) -> bool:
         """Whether there is something to speak TLS with."""
-        return bool(self.cert or self.tls_self_signed)
+        return bool(self.cert or self.tls_self_signed or self.domain)
 
     def is_secure(self, bind: Bind) -> bool:
         """Whether TLS is spoken at an address."""
@@ -440,10 +579,10 @@ class Config:
     def _refuse_tls_options(self) -> None:
         """Refuse what has no meaning without a certificate."""
         for bind in filter(self.is_secure, self.bind):
-            raise ConfigError("bind", f"{bind} needs a certificate; add --cert FILE")
+            raise ConfigError("bind", f"{bind} needs a certificate; add --cert FILE or --domain NAME")
         for name in ("key", "key_passphrase_file", "client_ca", "tls_ciphers", "hsts", "redirect_http"):
             if getattr(self, name):
-                raise ConfigError(name, "there is no TLS; add --cert FILE")
+                raise ConfigError(name, "there is no TLS; add --cert FILE or --domain NAME")
 
     def _check_unix_options(self) -> None:
         for option in ("socket_mode", "socket_owner"):
@@ -451,6 +590,8 @@ class Config:
                 raise ConfigError(option, "there is no socket to set it for; name one with --bind unix:/path")
         check_rights(self.socket_mode, self.socket_owner)
 
+
+STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
 # A path with a query, or a whole URL; nothing that could end a request line or a field.
 _PROBE = re.compile(
@@ -473,6 +614,15 @@ def _check_alone(field: Field, value: Any) -> None:
         raise ConfigError("client_cert", f"{value!r} is neither required nor optional")
     if field.name == "health_path" and value and not value.startswith("/"):
         raise ConfigError("health_path", f"{value!r} is not a path, such as /health")
+    if field.name == "acme_directory" and not re.fullmatch(r"https://[!-.0-~]+(/[!-~]*)?", value):
+        raise ConfigError("acme_directory", f"{value!r} is no URL that begins with https://")
+    if field.name == "acme_email" and value and not re.fullmatch(r"[^@\s,]+@[^@\s,]+", value):
+        raise ConfigError("acme_email", f"{value!r} is no e-mail address")
+    if field.name == "trust":
+        Trust(value)
+    words = field.metadata["words"]
+    if words and value not in words:
+        raise ConfigError(field.name, f"{value!r} is neither {' nor '.join(words)}")
     if field.name == "probe" and value and not _PROBE.fullmatch(value):
         text = f"{value!r} is neither a path, such as /health, nor a URL, such as https://shop.example/health"
         raise ConfigError("probe", text)
@@ -545,6 +695,8 @@ def checked(field: Field, value: Any) -> Any:
 
 def _resolved(field: Field, value: Any) -> Any:
     its = kind(field)
+    if field.name == "domain":
+        return parse_domains(value)
     if its == "list":
         return _parse_list(field, value)
     if its in ("time", "size") and isinstance(value, str):
@@ -573,6 +725,8 @@ def make_config(**options: Any) -> Config:
     if unknown:  # A program asks; the command line knows its options.
         options_are = ", ".join(sorted(name for name, its in FIELDS.items() if not its.metadata["command"]))
         raise ConfigError("", f"unknown option {', '.join(unknown)}; the options are {options_are}")
+    if options.get("domain") and "bind" not in options:
+        options = {"redirect_http": ":80", **options, "bind": "https://:443"}
     return Config(**{name: checked(FIELDS[name], value) for name, value in options.items()})
 
 

@@ -32,7 +32,8 @@ def _type(field: Field) -> dict[str, Any]:
     if its == "switch":
         return {"type": "boolean"}
     if its == "text":
-        return {"type": "string"}
+        words = field.metadata["words"]
+        return {"enum": list(words)} if words else {"type": "string"}
     if its == "list":
         texts = {"type": "array", "items": {"type": "string"}, "minItems": 1 if field.default else 0}
         return {"anyOf": [{"type": "string"}, texts]}

@@ -116,6 +116,8 @@ def _finish(result: Result, settings: Mapping[str, Any], path: str) -> None:
             result.add(row, value)
     if "threads" not in settings and _plain(settings.get("worker_class", "sync")) == "sync":
         result.set("threads", 1, _SYNC)
+    if "proxy_protocol" in result and "trust" not in result:
+        result.set("trust", "127.0.0.1,::1", "gunicorn's default for proxy_allow_ips")
     if "access_log" not in result and "accesslog" not in settings:
         result.set("access_log", False, "gunicorn writes no access log unless it is told to")
 

@@ -28,7 +28,8 @@ _ENV = "set it in the environment (Environment= in a systemd unit)"
 _USER = "start as that user (User= in a systemd unit, USER in a Dockerfile)"
 _STRICT = "requests are read strictly, and there is no switch for it"
 _ASGI = "this is for ASGI or another protocol; wsgiserve serves WSGI by HTTP/1.1"
-_PROXY = "see the options for proxies in the reference"
+_ALL_FIELDS = "more fields are read than by gunicorn; have the proxy set or remove each: docs/proxies.md"
+_PROXY = "name the proxies with trust; see docs/proxies.md"
 _TLS = "see the options for TLS in the reference"
 _JOBS = "this is for work besides requests; run it by a task queue, cron or a systemd timer"
 _ROUTES = "let the proxy in front do it, or the app"
@@ -129,8 +130,8 @@ GUNICORN = (
     Row("preload_app", "preload", "", switch),
     Row("pidfile", "pid_file"),
     Row("accesslog", "access_log", "", _access_log),
-    Row("forwarded_allow_ips", "trust", _PROXY, lambda value: str(value) or None),
-    Row("proxy_protocol", "proxy_protocol", _PROXY, lambda value: value not in ("off", False, "")),
+    Row("forwarded_allow_ips", "trust", _ALL_FIELDS, lambda value: str(value) or None),
+    Row("proxy_protocol", "proxy_protocol", "", lambda value: value not in ("off", False, "")),
     Row("certfile", "cert", _TLS, lambda value: [value]),
     Row("keyfile", "key", _TLS, lambda value: [value]),
     Row("ca_certs", "client_ca", _TLS),
@@ -163,7 +164,7 @@ GUNICORN = (
     *_say(_REQUEST_HOOK, "pre_request post_request"),
     *_say(_STRICT, "permit_obsolete_folding strip_header_spaces permit_unconventional_http_method"),
     *_say(_STRICT, "permit_unconventional_http_version casefold_http_method header_map"),
-    Row("root_path", "", "let the proxy pass the whole path, or mount the app below the prefix"),
+    Row("root_path", "", "have the proxy set X-Forwarded-Prefix, and name it with trust"),
     *_say(_ASGI, "protocol uwsgi_allow_ips asgi_loop asgi_lifespan asgi_disconnect_grace_period"),
     *_say(_ASGI, "websocket_max_message_size http_protocols http2_cleartext"),
     *_say(
@@ -340,9 +341,15 @@ WAITRESS = (
     Row("max_request_body_size", "max_body"),
     Row("inbuf_overflow, outbuf_overflow, outbuf_high_watermark", "max_buffered"),
     Row("cleanup_interval, send_bytes, recv_bytes, asyncore_*", "", "Nothing to do here."),
-    Row("url_scheme, url_prefix", "", "Let the proxy say it; see the options for proxies."),
-    Row("trusted_proxy, trusted_proxy_count, trusted_proxy_headers", "", "See the options for proxies."),
-    Row("clear_untrusted_proxy_headers", "", "See the options for proxies."),
+    Row(
+        "url_scheme, url_prefix",
+        "",
+        "Have the proxy set `X-Forwarded-Proto` and `-Prefix`; name it with `--trust`.",
+    ),
+    Row("trusted_proxy", "trust"),
+    Row("trusted_proxy_count", "", "Name all the proxies with `--trust`: each is known by its address."),
+    Row("trusted_proxy_headers", "trust_header", "All fields of a kind; have the proxy set or remove each."),
+    Row("clear_untrusted_proxy_headers", "forwarded", "They are always removed, unless it is `keep`."),
     Row("ident, server_name", "", "The `Server` field is the app's to set, or the proxy's."),
     Row("expose_tracebacks", "dev", "for development"),
     Row("waitress.serve(app)", "", "`wsgiserve.serve(app)` in a program; the command has workers too."),

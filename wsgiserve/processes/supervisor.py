@@ -30,7 +30,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.options import keep_until_restart
@@ -46,6 +46,9 @@ from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EX
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import Listener, certificates_of, load_certificates, open_listeners
 from wsgiserve.server.sockets.systemd import Manager
+
+if TYPE_CHECKING:
+    from wsgiserve.processes.certificates import CertificateHelper
 
 logger = logging.getLogger("wsgiserve")
 
@@ -89,6 +92,7 @@ class Supervisor:
         self._channels: dict[Worker, BufferedChannel] = {}
         self._templates = Templates(self._children, self._connect, self._lost, self._gone)
         self._trial: reexec.Trial | None = None
+        self._helper: CertificateHelper | None = None
 
     @property
     def config(self) -> Config:
@@ -151,10 +155,11 @@ class Supervisor:
     def run(self) -> int:
         """Supervise until the last worker has ended; return the exit code, EXIT_NO_APP for a failed start."""
         self._warn_of_threads()
+        self._helper = _certificate_helper(self.config, self._children)
         self._insist(partial(self._children.heed, self._on_signal))
         self.fleet.reload(time.monotonic())
         attempt(self._act)
-        while not (self.fleet.over and self._templates.over):
+        while not (self.fleet.over and self._templates.over and self._helper_over):
             self._children.wait(self._next_at())
             attempt(self._reap)
             attempt(self._act)
@@ -167,6 +172,10 @@ class Supervisor:
         if self._interrupted and not self._announced:
             return EXIT_INTERRUPTED
         return EXIT_CUT if self._cut else EXIT_STOPPED
+
+    @property
+    def _helper_over(self) -> bool:
+        return self._helper is None or self._helper.over
 
     def _insist(self, call: Callable[[], T]) -> T:
         """Call until the system does not refuse: workers serve, and would end with their supervisor."""
@@ -183,6 +192,8 @@ class Supervisor:
         times = [self.fleet.next_at(time.monotonic()), self._templates.next_at, self._look_at]
         if self._trial is not None:
             times.append(self._trial.ends_at)
+        if self._helper is not None:
+            times.append(self._helper.next_at)
         return min(times)
 
     def _warn_of_threads(self) -> None:
@@ -211,6 +222,9 @@ class Supervisor:
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
             attempt(self._look_at_certificates)
+        if self._helper is not None:
+            wanted = self.fleet.complete and not self.fleet.stopping
+            attempt(partial(self._helper.keep, now, wanted=wanted))
         self._report()
 
     def _look_at_certificates(self, *, at_once: bool = False) -> None:
@@ -361,6 +375,8 @@ class Supervisor:
         for worker in [worker for worker in self.fleet.workers.values() if worker.pid == pid]:
             self._gone(worker, code)
         self._templates.reaped(pid, how_it_ended(code))
+        if self._helper is not None:
+            self._helper.ended(pid, how_it_ended(code), time.monotonic())
 
     def _gone(self, worker: Worker, code: int | None) -> None:
         if worker.number not in self.fleet.workers:
@@ -395,6 +411,8 @@ class Supervisor:
             else:
                 self._look_at_certificates(at_once=True)
                 self._reload()
+                if self._helper is not None:
+                    self._helper.look()
         elif name == "SIGTTIN" or name == "SIGTTOU":
             self.fleet.resize(1 if name == "SIGTTIN" else -1)
         elif name == "SIGUSR2":
@@ -470,6 +488,16 @@ class Supervisor:
         if busy:
             logger.warning("re-exec: not now, the workers are being replaced or stopped")
         return busy
+
+
+def _certificate_helper(config: Config, children: Children) -> CertificateHelper | None:
+    """Return what keeps certificates by ACME; None without domains, when nothing of it is imported."""
+    if not config.domain:
+        return None
+    from wsgiserve.acme.options import settings_of
+    from wsgiserve.processes.certificates import CertificateHelper
+
+    return CertificateHelper(children, settings_of(config))
 
 
 def _terminal() -> int | None:

@@ -2,7 +2,7 @@
 
 No socket, thread, clock or environ in here, and nothing but the standard library. Read in this order:
 ``grammar`` (the rules), ``known`` (a cache), ``fields``, ``request``, ``body`` and ``receiver`` (requests),
-``response``.
+``response``, then ``forwarded`` and ``proxy`` (what proxies say).
 """
 
 from wsgiserve.protocol.body import BodyReader, ChunkedReader, LengthReader, body_reader

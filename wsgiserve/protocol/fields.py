@@ -7,6 +7,8 @@ line as headers, so that nothing is less strict behind a body than before.
 
 Rules
 - A field that decides where a message ends, or for which host it is, may come only once: RFC 9112 §11.2.
+- A reader may leave out more names, such as those that only a proxy may send. Since the names of lines are
+  looked up too, that costs nothing where no such field comes.
 - No field can pass for another. The fields of a head are found by their CGI names, and a name with an
   underscore is ignored, since ``X_Real_Ip`` would become that of ``X-Real-Ip``. So is ``Proxy``, since CGI
   code reads HTTP_PROXY as a setting (httpoxy).
@@ -15,7 +17,7 @@ Rules
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from wsgiserve.protocol import grammar
@@ -24,6 +26,10 @@ from wsgiserve.protocol.known import Known
 
 BARE_LINE_FEED = "a line feed without a carriage return"
 IGNORED = ""  # the CGI name of all fields that are ignored
+# The key that tells, in place of fields that were removed, that there were some; see ``protocol.forwarded``.
+FORWARDED = "wsgiserve.forwarded"
+REMOVED = "removed"  # its value then
+_PLACES = frozenset({IGNORED, FORWARDED})
 
 # By CGI name, the fields whose repetition leaves two readings of the request: RFC 9112 §3.2 (Host), §6.3
 # (Content-Length, Transfer-Encoding), RFC 9110 §8.3 (Content-Type), §11.6.2 (Authorization).
@@ -76,29 +82,44 @@ _known_meaning = functools.lru_cache(maxsize=256)(Meaning)
 _MEANT = ("HTTP_HOST", "HTTP_CONNECTION", "HTTP_EXPECT", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
 
 
-def read_fields(lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
-    """Read the field lines of a head, each with its CRLF.
+class FieldReader:
+    """Reads the field lines of heads, by the rules for one kind of peer.
 
-    Fields of equal names are joined in order (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3).
+    ``place`` may have a field pass under another key than its CGI name: under IGNORED, or under FORWARDED.
     """
-    try:
-        split = _split(lines, max_fields)
-        fields = dict(map(_pair_of, split))
-    except _Refused:
-        refuse_fields(lines, max_fields, len(lines))
-    if len(fields) < len(split) or IGNORED in fields:
-        fields = _join(map(_pair_of, split))
-    return fields, meaning_of(fields, len(lines))
 
+    __slots__ = ("_names", "_pair_of")
 
-def read_few(lines: bytes) -> Fields | None:
-    """Read some lines of a head; None if one is wrong or ignored, or has the name of another."""
-    try:
-        split = _split(lines, len(lines))
-        fields = dict(map(_read_pair, split))
-    except _Refused:
-        return None
-    return fields if len(fields) == len(split) and IGNORED not in fields else None
+    def __init__(self, place: Callable[[str], str] = str) -> None:
+        self._names: Known[str, str] = Known(lambda name: place(_cgi_name(name)), most=512, longest=64)
+        self._pair_of = Known(self._read_pair, most=1024, longest=1024).__getitem__
+
+    def read(self, lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
+        """Read the field lines of a head, each with its CRLF.
+
+        Fields of equal names are joined in order (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3).
+        """
+        try:
+            split = _split(lines, max_fields)
+            fields = dict(map(self._pair_of, split))
+        except _Refused:
+            refuse_fields(lines, max_fields, len(lines))
+        if len(fields) < len(split) or not _PLACES.isdisjoint(fields):
+            fields = _join(map(self._pair_of, split))
+        return fields, meaning_of(fields, len(lines))
+
+    def read_few(self, lines: bytes) -> Fields | None:
+        """Read some lines of a head; None if one is wrong or ignored, or has the name of another."""
+        try:
+            split = _split(lines, len(lines))
+            fields = dict(map(self._read_pair, split))
+        except _Refused:
+            return None
+        return fields if len(fields) == len(split) and _PLACES.isdisjoint(fields) else None
+
+    def _read_pair(self, line: str) -> tuple[str, str]:
+        name, value = _read_line(line)
+        return self._names[name], value
 
 
 def meaning_of(fields: Fields, length: int) -> Meaning:
@@ -143,26 +164,21 @@ def _cgi_name(name: str) -> str:
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
 
 
-_known_names = Known(_cgi_name, most=512, longest=64)
-
-
-def _read_pair(line: str) -> tuple[str, str]:
-    name, value = _read_line(line)
-    return _known_names[name], value
-
-
-_pair_of = Known(_read_pair, most=1024, longest=1024).__getitem__
+EVERY_FIELD = FieldReader()
+read_fields = EVERY_FIELD.read
 
 
 def _join(pairs: Iterable[tuple[str, str]]) -> Fields:
     """Join the fields of equal names; leave out those that are ignored."""
     fields: Fields = {}
     for key, value in pairs:
-        if key in fields:
+        if key == FORWARDED:
+            fields[key] = REMOVED
+        elif key in fields:
             if key in SINGLE:
                 raise RemoteProtocolError(400, f"more than one field {SINGLE[key]}")
-            value = fields[key] + ("; " if key == "HTTP_COOKIE" else ", ") + value
-        if key != IGNORED:
+            fields[key] += ("; " if key == "HTTP_COOKIE" else ", ") + value
+        elif key != IGNORED:
             fields[key] = value
     return fields
 

@@ -48,6 +48,30 @@ _IPV6 = "|".join(
 
 _IP_LITERAL = rf"\[(?:{_IPV6}|v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+)\](?::[0-9]*)?"
 
+IPV4_ADDRESS = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+
+
+@functools.cache  # As ``_ip_literal``.
+def ipv6_address() -> re.Pattern[str]:
+    """Return the pattern of an IPv6 address."""
+    return re.compile(_IPV6)
+
+
+# RFC 7239 §6: node = nodename [ ":" node-port ].
+@functools.cache
+def node() -> re.Pattern[str]:
+    """Return the pattern of a node: groups for IPv4, IPv6, what stands for a hidden address, and the port."""
+    name = rf"({_OCTET}(?:\.{_OCTET}){{3}})|\[({_IPV6})\]|(unknown|_[A-Za-z0-9._-]+)"
+    return re.compile(rf"(?:{name})(?::([0-9]{{1,5}}|_[A-Za-z0-9._-]+))?", re.IGNORECASE)
+
+
+# RFC 7239 §4: forwarded-pair = token "=" value, where value = token / quoted-string (RFC 9110 §5.6.4), and
+# what stands behind it. We also let white space stand around ";", as many proxies write it.
+FORWARDED_PAIR = re.compile(
+    rf"[ \t]*(?:([{TCHAR}]+)=([{TCHAR}]+"
+    r'|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?[ \t]*([;,]|\Z)'
+)
+
 # RFC 9110 §7.2: Host = uri-host [ ":" port ]; RFC 3986 §3.2.2: IPv4address or reg-name. The whole may be
 # empty, but not the host before a port: RFC 9110 §4.2.1 wants such a URI rejected.
 _NAMED_HOST = re.compile(r"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+(?::[0-9]*)?)?")

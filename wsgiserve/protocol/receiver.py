@@ -21,6 +21,7 @@ from collections.abc import Collection
 from typing import Literal
 
 from wsgiserve.protocol.body import BodyReader, body_reader
+from wsgiserve.protocol.fields import EVERY_FIELD, FieldReader
 from wsgiserve.protocol.limits import Limits
 from wsgiserve.protocol.request import RequestHead, RequestReader
 
@@ -37,8 +38,10 @@ class Receiver(RequestReader):
 
     __slots__ = ("_head", "arrived", "body", "body_reader", "last_body_reader", "phase")
 
-    def __init__(self, limits: Limits, own_paths: Collection[str] = ()) -> None:
-        super().__init__(limits, own_paths)
+    def __init__(
+        self, limits: Limits, own_paths: Collection[str] = (), field_reader: FieldReader = EVERY_FIELD
+    ) -> None:
+        super().__init__(limits, own_paths, field_reader)
         self.phase: Phase = "head"
         self._head: RequestHead | None = None  # whose body is being collected
         self.body: bytes | bytearray = b""  # the collected part of it

@@ -25,11 +25,11 @@ from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.fields import (
     BARE_LINE_FEED,
+    EVERY_FIELD,
+    FieldReader,
     Fields,
     Meaning,
     meaning_of,
-    read_few,
-    read_fields,
     refuse_fields,
 )
 from wsgiserve.protocol.limits import Limits
@@ -107,7 +107,8 @@ class RequestHead:
 class RequestReader:
     """Cut a stream of bytes into request heads.
 
-    A head with a path of ``own_paths`` is marked: the server answers it in place of the app. Bytes behind a
+    A head with a path of ``own_paths`` is marked: the server answers it in place of the app.
+    ``field_reader`` has the rules for the fields of this peer. Bytes behind a
     head are left in ``buffer`` for the body's reader. ``method`` is that of the last request line, "" if it
     could not be read: a refusal of HEAD has no body.
     """
@@ -125,16 +126,20 @@ class RequestReader:
         "_varying",
         "buffer",
         "failed",
+        "field_reader",
         "last_head",
         "limits",
         "method",
         "own_paths",
     )
 
-    def __init__(self, limits: Limits, own_paths: Collection[str] = ()) -> None:
+    def __init__(
+        self, limits: Limits, own_paths: Collection[str] = (), field_reader: FieldReader = EVERY_FIELD
+    ) -> None:
         # the connection's lifetime
         self.limits = limits
         self.own_paths = own_paths
+        self.field_reader = field_reader
         self.failed = False
         self._last = b""  # the bytes of last_head
         self._last_line_end = 0
@@ -282,17 +287,17 @@ class RequestReader:
         """Read the lines that differ from one head to the next, once it is known which, or else all."""
         head = self.last_head
         if head is None:
-            return read_fields(lines, self.limits.max_fields)
+            return self.field_reader.read(lines, self.limits.max_fields)
         last = self._last[self._last_line_end + 2 : -2]
         if self._varying is not None:
-            some = self._varying.read(lines, last, head.fields, read_few)
+            some = self._varying.read(lines, last, head.fields, self.field_reader.read_few)
             if some is not None:
                 return some, meaning_of(some, len(lines))
-        fields, meaning = read_fields(lines, self.limits.max_fields)
+        fields, meaning = self.field_reader.read(lines, self.limits.max_fields)
         self._varying = None  # Of the last head.
         if self._searches < MAX_SEARCHES:
             self._searches += 1
-            self._varying = find_varying(lines, last, fields, read_few)
+            self._varying = find_varying(lines, last, fields, self.field_reader.read_few)
         return fields, meaning
 
     def _read_line(self, line: bytes) -> RequestLine:

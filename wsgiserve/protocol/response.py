@@ -83,11 +83,12 @@ class ResponseHead:
     """The arguments of ``start_response``, valid and rendered.
 
     ``block`` is the status line and the app's header lines, without Content-Length; ``content_length`` is the
-    app's own, else None; ``status`` is the code; ``has_date`` and ``has_server`` tell whether the app set
-    these. ``rendered`` caches the rendered start of the response; the server fills it.
+    app's own, else None; ``status`` is the code; ``has_date``, ``has_server`` and ``has_id`` (X-Request-ID)
+    tell whether the app set these. ``rendered`` caches the rendered start of the response; the server fills
+    it.
     """
 
-    __slots__ = ("block", "content_length", "has_date", "has_server", "rendered", "status")
+    __slots__ = ("block", "content_length", "has_date", "has_id", "has_server", "rendered", "status")
 
     def __init__(
         self,
@@ -96,12 +97,14 @@ class ResponseHead:
         content_length: int | None,
         has_date: bool,
         has_server: bool,
+        has_id: bool = False,
     ) -> None:
         self.status = status
         self.block = block
         self.content_length = content_length
         self.has_date = has_date
         self.has_server = has_server
+        self.has_id = has_id
         self.rendered: tuple[object, Any] | None = None
 
     def cache(self, epoch: object, start: Any) -> None:
@@ -131,7 +134,9 @@ def response_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
         names.add(lower)
     status_line = f"HTTP/1.1 {match[1]} {match[2] or ''}\r\n"
     block = status_line.encode("latin-1") + _render_lines(lines)
-    return ResponseHead(code, block, content_length, "date" in names, "server" in names)
+    return ResponseHead(
+        code, block, content_length, "date" in names, "server" in names, "x-request-id" in names
+    )
 
 
 def early_hints(fields: list[tuple[str, str]]) -> bytes:

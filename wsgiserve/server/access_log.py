@@ -1,7 +1,9 @@
 """The access log: one line for each answer, in the combined format that every log tool reads.
 
-``host - user [time] "request line" status bytes "referer" "user agent" microseconds``. Nothing that a client
-sent can forge a line or reach a terminal's controls. ``host`` is ``unix`` for a client on a Unix socket.
+``host - user [time] "request line" status bytes "referer" "user agent" microseconds``, and the request's id
+behind it with ``--request-id``. Nothing that a client sent can forge a line or reach a terminal's controls.
+``host`` is the client that trusted proxies name; ``unix`` for a client on a Unix socket, ``unknown`` for one
+that its proxies hide.
 
 Rules
 - Lines are collected, and written before the loop sleeps, or once they are many or have waited for long. The
@@ -61,12 +63,15 @@ class AccessLog:
         self._lock = Lock()
         self._time = ""
 
-    def add(self, peer: str, user: str, text: str, started: float) -> None:
-        """Add the line of an exchange that is over; it ``started`` at this ``monotonic()``."""
+    def add(self, client: str, user: str, text: str, started: float, end: str = "") -> None:
+        """Add the line of an exchange that is over; it ``started`` at this ``monotonic()``.
+
+        ``end`` stands behind all else.
+        """
         microseconds = int((monotonic() - started) * 1e6)
         if user != "-":
             user = user.translate(_ESCAPES).replace(" ", "\\x20")
-        self._lines.append(f"{peer} - {user}{self._time}{text}{microseconds}\n")
+        self._lines.append(f"{client} - {user}{self._time}{text}{microseconds}{end}\n")
 
     def tick(self, now: float) -> None:
         """Set the clock, once a second; lines say when their exchange began or ended, or a time between."""

@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 from collections.abc import Callable
@@ -21,14 +22,17 @@ from typing import TYPE_CHECKING
 from wsgiserve.config import Config
 from wsgiserve.forks import ending_children
 from wsgiserve.protocol.errors import RemoteProtocolError
+from wsgiserve.protocol.proxy import ProxyHeader
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.connection import Connection
-from wsgiserve.server.http.exchange import Exchange
+from wsgiserve.server.http.exchange import Exchange, IdentifiedExchange
 from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
+from wsgiserve.server.http.peers import Peers
+from wsgiserve.server.http.request_ids import id_maker
 from wsgiserve.server.own_answers import EVERY_PATH, answer_health, own_paths, redirect, refuse, send_refusal
 from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.shutdown import Shutdown
@@ -36,6 +40,7 @@ from wsgiserve.server.sockets.poller import READ, WRITE, Poller
 from wsgiserve.server.system import Lock, monotonic, socketpair, start_thread
 
 if TYPE_CHECKING:
+    from wsgiserve.server.sockets.certificates import Certificates
     from wsgiserve.server.sockets.listener import Listener
     from wsgiserve.server.sockets.tls import TLSSocket
 
@@ -55,6 +60,7 @@ class Connections:
         poller: Poller,
         shutdown: Shutdown,
         on_close: Callable[[], None],
+        awaited: Certificates | None = None,
     ) -> None:
         self.gateway = gateway
         self.config = config
@@ -67,6 +73,11 @@ class Connections:
         self._poller = poller
         self._shutdown = shutdown
         self._on_close = on_close
+        self._awaited = awaited  # until then there is none of a CA, and we are not ready
+        self.peers = Peers(config)
+        self._exchange: Callable[[Gateway, Connection, RequestHead], Exchange] = (
+            partial(IdentifiedExchange, id_maker()) if config.request_id else Exchange
+        )
         self._limits = limits(config)
         self._own_paths = own_paths(config.health_path)
         self._giving_back = Lock()
@@ -141,11 +152,11 @@ class Connections:
         if head.own:
             connection.begin(None)
             if head.path in self._own_paths:
-                answer_health(self.gateway, connection, head, ready=self._shutdown.ready)
+                answer_health(self.gateway, connection, head, self._why_unready())
             else:
                 redirect(self.gateway, connection, head)
             return self.go_on(connection)
-        exchange = Exchange(self.gateway, connection, head)
+        exchange = self._exchange(self.gateway, connection, head)
         connection.begin(exchange)
         return exchange
 
@@ -245,20 +256,50 @@ class Connections:
     # -- for the leader alone
 
     def add(
-        self, sock: socket.socket, host: str, port: int, peer: object, listener: Listener | None = None
+        self,
+        sock: socket.socket,
+        host: str,
+        port: int,
+        peer: object,
+        listener: Listener | None = None,
+        said: ProxyHeader | None = None,
+        deadline: float = math.inf,
     ) -> None:
-        """Take in a connection that was accepted at a listener's host and port."""
+        """Take in a connection that was accepted at a listener's host and port.
+
+        Or one that a proxy handed on: what it said, and the deadline of the first request; see ``greeting``.
+        """
+        environ, trusted = self.gateway.environ, self.peers.is_trusted(peer)
         redirects = listener is not None and listener.secure is not None
-        receiver = Receiver(self._limits, EVERY_PATH if redirects else self._own_paths)
         certificates = listener.certificates if listener is not None else None
+        secure = certificates is not None or (said is not None and said.tls is not None)
+        fields = self.peers.reader(trusted=trusted, scheme="https" if secure else "http")
+        receiver = Receiver(self._limits, EVERY_PATH if redirects else self._own_paths, fields)
         connection = open_connection(
-            sock, self.gateway.environ, host, port, peer, self.config, receiver, self.budget, certificates
+            sock,
+            environ,
+            host,
+            port,
+            peer,
+            self.config,
+            receiver,
+            self.budget,
+            certificates,
+            said=said,
+            trusted=trusted,
         )
         if listener is not None:
             connection.come_by(listener)
-        connection.hasten(monotonic() + self.config.head_timeout)
+        connection.hasten(min(deadline, monotonic() + self.config.head_timeout))
         self.by_fd[connection.fd] = connection
         self.watch(connection, READ)
+
+    def _why_unready(self) -> str:
+        """Return why the readiness check fails; "" if it does not."""
+        if not self._shutdown.ready:
+            return "stopping"
+        waits = self._awaited is not None and self._awaited.is_makeshift
+        return "waiting for a certificate" if waits else ""
 
     def end_of_input(self, connection: Connection) -> None:
         """The client sends no more. If that cuts a request, it may still read why it gets no answer."""

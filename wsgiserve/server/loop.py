@@ -28,7 +28,8 @@ from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.shutdown import Plan, Shutdown
 from wsgiserve.server.snapshot import Snapshot
-from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.sockets.greeting import Greetings
+from wsgiserve.server.sockets.listener import Listener, certificates_of
 from wsgiserve.server.sockets.poller import MAX_EVENTS, READ, WRITE, Poller
 from wsgiserve.server.system import monotonic
 from wsgiserve.server.threads.calls import Calls
@@ -65,13 +66,22 @@ class EventLoop:
         self.config = config
         self.poller = poller
         self.shutdown = Shutdown()
-        self.connections = Connections(gateway, config, poller, self.shutdown, self._on_close)
+        awaited = certificates_of(listeners) if config.acme_wait else None
+        self.connections = Connections(gateway, config, poller, self.shutdown, self._on_close, awaited)
+        self.greetings = Greetings(
+            poller,
+            self.connections.peers.trusts,
+            config.head_timeout,
+            self.connections.add,
+            gateway.refusals.add_line,
+            self._on_close,
+        )
         self.acceptor = Acceptor(
             listeners,
             poller,
             config.max_connections,
-            self.connections.add,
-            self.connections.__len__,
+            self.greetings.add if config.proxy_protocol else self.connections.add,
+            self.count,
             self.connections.make_room,
             row,
         )
@@ -96,6 +106,10 @@ class EventLoop:
         self._next_sweep = 0.0
         self._emptied = False  # idle connections were closed, as the server stops
         self._due = 0.0  # when ``_look_around`` has something to do
+
+    def count(self) -> int:
+        """Count the open connections."""
+        return len(self.connections) + len(self.greetings)
 
     def beat(self, call: Callable[[], object], seconds: float) -> None:
         """Call ``call`` about every ``seconds`` while the loop turns; called before the loop runs."""
@@ -158,12 +172,17 @@ class EventLoop:
         return self.poller.poll(None if due == math.inf else max(0.0, due - monotonic()))
 
     def _own_event(self, fd: int) -> None:
-        """Accept connections, or hear the bell: a connection has closed, or the server is to stop."""
+        """Accept connections, or read what proxies say of them, or hear the bell.
+
+        The bell says that a connection has closed, or that the server is to stop.
+        """
         listener = self.acceptor.listeners.get(fd)
         if listener is not None:
             self.acceptor.accept(listener)
             for connection in self.connections.take_arrived():
                 self._unserved[connection] = None
+        elif fd in self.greetings:
+            self.greetings.read(fd)
         else:
             self.poller.bell.silence()
             self.acceptor.resume()
@@ -258,6 +277,7 @@ class EventLoop:
         late = now - max(self._due, last_turn)
         if late > PAUSE_SECONDS:
             self.connections.put_off(late)
+            self.greetings.put_off(late)
             self.leadership.put_off(late)
 
     def _look_around(self, now: float, *, told_everything: bool) -> None:
@@ -272,7 +292,7 @@ class EventLoop:
     def _next_due(self) -> float:
         if self.shutdown.reached("emptying") and not self._emptied:
             return 0.0
-        busy = self.connections.by_fd or self.shutdown.plan is not None
+        busy = self.connections.by_fd or self.greetings or self.shutdown.plan is not None
         sweep = self._next_sweep if busy else self._next_beat
         return min(sweep, self.acceptor.resume_at, self.shutdown.next_at())
 
@@ -287,6 +307,7 @@ class EventLoop:
         self._serve_behind(self.leadership.shed_overdue())
         if self._emptied:
             self._close_idle()  # A thread may have given one back that did not know of the stop.
+        self.greetings.expire(now)
         for connection in self.connections.watched():
             if connection.deadline <= now:
                 try:
@@ -302,7 +323,7 @@ class EventLoop:
         return Snapshot(
             self.shutdown.phase,
             self.acceptor.state,
-            len(self.connections),
+            self.count(),
             self.connections.running(),
             len(leadership.queue),
             leadership.detached,
@@ -334,10 +355,11 @@ class EventLoop:
         if self.shutdown.phase == "cutting":
             self._serve_behind(self.leadership.shed_all())
         self._due = self._next_due()
-        return not (self.connections.by_fd or self.acceptor.listeners)
+        return not (self.connections.by_fd or self.greetings or self.acceptor.listeners)
 
     def _close_idle(self) -> None:
         self._emptied = True
+        self.greetings.hasten(self.shutdown.head_deadline)
         self.connections.close_idle()
         for connection in self.connections.take_arrived():
             self._unserved[connection] = None
@@ -355,11 +377,13 @@ class EventLoop:
         """
         self.leadership.leave()
         self.connections.leave()
+        self.greetings.close(quietly=True)
         self.poller.close()
 
     def close(self) -> None:
         """Close everything; the loop is over."""
         self.connections.close()
+        self.greetings.close()
         for listener in self.acceptor.listeners.values():
             listener.close()
         self.poller.close()

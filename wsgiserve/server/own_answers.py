@@ -41,18 +41,24 @@ def own_paths(health_path: str) -> frozenset[str]:
     return frozenset({health_path, health_path + READY} if health_path else ())
 
 
-def answer_health(gateway: Gateway, connection: Connection, head: RequestHead, *, ready: bool) -> None:
-    """Answer a request for an own path; close behind one with a body, or with another request behind it."""
-    headers = [("Content-Type", "text/plain"), ("Cache-Control", "no-store")]
+def answer_health(gateway: Gateway, connection: Connection, head: RequestHead, unready: str) -> None:
+    """Answer a request for an own path; ``unready`` is why no more requests are wanted, "" if they are."""
     if head.method not in ("GET", "HEAD"):
         status, text = "405 Method Not Allowed", b"method not allowed\n"
-        headers.append(("Allow", "GET, HEAD"))
     elif not head.path.endswith(READY):
         status, text = "200 OK", b"live\n"
-    elif not ready:
-        status, text = "503 Service Unavailable", b"stopping\n"
+    elif unready:
+        status, text = "503 Service Unavailable", f"{unready}\n".encode()
     else:
         status, text = "200 OK", b"ready\n"
+    _send_text(gateway, connection, head, status, text)
+
+
+def _send_text(gateway: Gateway, connection: Connection, head: RequestHead, status: str, text: bytes) -> None:
+    """Send a whole answer; close behind a request with a body, or with another request behind it."""
+    headers = [("Content-Type", "text/plain"), ("Cache-Control", "no-store")]
+    if status.startswith("405"):
+        headers.append(("Allow", "GET, HEAD"))
     response = gateway.response_head(status, headers)
     keep_alive = head.keep_alive and not head.has_body and not connection.receiver.buffer
     _, _, persists, start = gateway.render_start(response, len(text), head.method, head.minor, keep_alive)
@@ -66,6 +72,10 @@ def redirect(gateway: Gateway, connection: Connection, head: RequestHead) -> Non
 
     So nobody is led to a host of somebody else. The method stays (308, RFC 9110 §15.4.9).
     """
+    answer = connection.door.answer(head.path) if connection.door is not None else None
+    if answer is not None:
+        _send_text(gateway, connection, head, "200 OK", answer)
+        return
     host = head.fields.get("HTTP_HOST", "") if head.authority is None else head.authority
     url = connection.door.url_by_https(host) if connection.door is not None else ""
     if not url:

@@ -27,6 +27,8 @@ from wsgiserve.server.sockets.systemd import Manager, inherited_descriptors
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from wsgiserve.acme.attendant import Attendant
+
 PYTHONS_SWITCH_INTERVAL = 0.005  # seconds
 SWITCH_INTERVAL = 0.0005  # with at most SWITCHING_THREADS threads
 SWITCHING_THREADS = 64
@@ -84,7 +86,11 @@ def serve_here(
         server.beat(manager.alive, manager.beat_seconds)
     console.exit_without_app(partial(lifespan.checked_startup, app))
 
+    attendant = _attendant(config)
+
     def ready() -> None:
+        if attendant is not None:
+            attendant.start()
         console.announce(announcement(server.listeners))
         manager.ready(f"Serving on {', '.join(server.urls)}")
 
@@ -94,6 +100,8 @@ def serve_here(
 
     serve = partial(server.serve, ready=ready, stopping=stopping, afterwards=departure.hurry)
     finished = console.exit_without_app(serve)
+    if attendant is not None:
+        attendant.stop()
     code = console.EXIT_STOPPED if finished else console.EXIT_CUT
     departure.begin(code, server.time_is_up, hurried=server.hurried)
     if not finished:
@@ -103,16 +111,30 @@ def serve_here(
         raise SystemExit(code)
 
 
+def _attendant(config: Config) -> Attendant | None:
+    """Return what keeps certificates by ACME; None without domains, when nothing of it is imported."""
+    if not config.domain:
+        return None
+    from wsgiserve.acme.attendant import Attendant
+    from wsgiserve.acme.options import settings_of
+
+    return Attendant(settings_of(config))
+
+
 def listen_where_passed(options: dict[str, Any]) -> None:
     """Add the sockets that the service manager opened for us; they replace the default address.
 
-    A socket that ``bind`` names already is not added again.
+    A socket that ``bind`` or ``redirect_http`` names already, perhaps with a scheme, is not added again.
     """
     passed = [f"fd://{descriptor}" for descriptor in inherited_descriptors(os.environ, os.getpid())]
     if passed:
         bind = options.get("bind", ())
         given = [bind] if isinstance(bind, str) else bind
-        options["bind"] = [*(text for text in passed if text not in given), *given]
+        redirecting = options.get("redirect_http", ())
+        named = (*given, *([redirecting] if isinstance(redirecting, str) else redirecting))
+        left = [text for text in passed if not any(other.endswith(text) for other in named)]
+        if left or given:
+            options["bind"] = [*left, *given]
 
 
 def switch_threads_often(threads: int) -> None:

@@ -33,6 +33,7 @@ logger = logging.getLogger("wsgiserve.app")
 
 _ERROR = "wsgiserve.debugged_error"
 _FORWARDED = (
+    "wsgiserve.forwarded",  # in the place of such fields, where the server removed or believed them
     *("HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_VIA"),
     *("HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP", "HTTP_TRUE_CLIENT_IP", "HTTP_CF_"),
 )

@@ -116,9 +116,9 @@ class Request(werkzeug.wrappers.Request):
 
     @property
     def id(self) -> str | None:
-        """The request's id: of a middleware, else of a well-formed ``X-Request-Id`` field, else None.
+        """The request's id: the server's, else that of a well-formed ``X-Request-Id`` field, else None.
 
-        A middleware sets ``environ["wsgiserve.request_id"]``; the server makes no ids.
+        The server, or a middleware, sets ``environ["wsgiserve.request_id"]``.
         """
         known: str | None = self.environ.get("wsgiserve.request_id")
         if known is None and _REQUEST_ID.fullmatch(sent := self.environ.get("HTTP_X_REQUEST_ID", "")):

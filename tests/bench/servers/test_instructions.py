@@ -22,7 +22,12 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "browser-path-id": 1197,
         "varied": 961,
         "log": 821,
-        "post-1k": 830,
+        "post-1k": 827,
+        "proxy": 691,
+        "proxy-trust": 691,
+        "proxy-new": 1202,
+        "proxy-trust-new": 1583,
+        "request-id": 788,
     },
     (3, 13): {
         "minimal": 640,
@@ -34,6 +39,11 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "varied": 891,
         "log": 765,
         "post-1k": 766,
+        "proxy": 641,
+        "proxy-trust": 641,
+        "proxy-new": 1098,
+        "proxy-trust-new": 1461,
+        "request-id": 728,
     },
 }
 GROWTH = 1.02

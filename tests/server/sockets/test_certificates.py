@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from tests.authority import Authority
+from wsgiserve.acme.settings import Settings
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.server.sockets.certificates import Certificates, make_certificates
 
@@ -306,3 +307,61 @@ def test_urls_are_of_names_in_the_certificates(authority):
         "https://www.shop.example:8443/"
     )
     assert certificates.url_for_plain(b"GET / HTTP/1.1\r\nHost: evil\r\n\r\n", 443) == "https://shop.example/"
+
+
+# -- certificates that an authority issues while we run
+
+
+@pytest.fixture
+def settings(tmp_path):
+    folder = str(tmp_path / "storage")
+    return Settings(("shop.example", "www.shop.example"), "https://ca.example/dir", "", "", folder, ())
+
+
+def by_acme(settings):
+    return make_certificates(make_config(domain=settings.domains), settings=settings)
+
+
+def test_a_throw_away_certificate_for_the_domains_is_used_until_there_is_one(authority, settings):
+    certificates = by_acme(settings)
+    assert certificates.is_makeshift
+    assert certificates.in_force.find("www.shop.example") is not None
+    assert certificates.url_for("shop.example", 443) == "https://shop.example"
+    os.rename(authority.pair("shop.example"), settings.storage().certificate)
+    assert certificates.refresh()
+    assert not certificates.is_makeshift
+    assert names(shake_hands(certificates, authority.client(), "shop.example")) == ["shop.example"]
+
+
+def test_a_certificate_that_is_there_needs_no_other_one(authority, settings, monkeypatch):
+    settings.storage().open()
+    os.rename(authority.pair("shop.example"), settings.storage().certificate)
+    certificates = by_acme(settings)
+    assert not certificates.is_makeshift
+    assert certificates.fingerprint == ""
+    os.unlink(settings.storage().certificate)
+    assert not certificates.refresh()
+    assert names(shake_hands(certificates, authority.client(), "shop.example")) == ["shop.example"]
+
+
+def test_a_broken_file_does_not_end_the_start(settings, caplog):
+    settings.storage().open()
+    with open(settings.storage().certificate, "w") as file:
+        file.write("nothing")
+    assert by_acme(settings).is_makeshift
+    assert "there is no certificate in" in caplog.text
+    assert "it is not used" in caplog.text
+
+
+def test_the_authority_s_questions_are_answered_by_files(settings):
+    certificates = by_acme(settings)
+    storage = settings.storage()
+    assert certificates.answer("/.well-known/acme-challenge/token") is None
+    storage.publish(os.path.join(storage.answers, "http-token"), "token.thumbprint")
+    assert certificates.answer("/.well-known/acme-challenge/token") == b"token.thumbprint"
+
+
+def test_a_storage_that_cannot_be_had_is_named(settings, tmp_path):
+    (tmp_path / "storage").write_text("a file")
+    with pytest.raises(ConfigError, match="acme_storage: cannot write"):
+        by_acme(settings)

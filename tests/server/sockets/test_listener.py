@@ -37,6 +37,16 @@ def connects(port, host="127.0.0.1"):
     return True
 
 
+@pytest.mark.parametrize(
+    ("trust", "warns"), [("", False), ("10.0.0.0/8,unix", False), ("*", True), ("::/0", True)]
+)
+def test_to_trust_everyone_is_told_once_for_all_addresses(trust, warns, caplog):
+    for listener in open_listeners(make_config(bind=["127.0.0.1:0", "127.0.0.1:0"], trust=trust)):
+        listener.close()
+    warning = f"--trust {trust}: whoever can connect can claim any address"
+    assert [message.startswith(warning) for message in caplog.messages] == [True] * warns
+
+
 def test_a_free_port_is_in_the_url(opening):
     (listener,) = opening("127.0.0.1:0")
     assert listener.port > 0

@@ -63,6 +63,7 @@ class FakeExchange:
     """An exchange that does something in place of a call of the app."""
 
     detached = gone = False
+    id = ""
 
     def __init__(self, does=lambda: None, path="/", *, reader=None, following=None):
         self.does = does

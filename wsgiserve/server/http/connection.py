@@ -88,6 +88,9 @@ class Running(Protocol):
 class Door(Protocol):
     """The listener that a connection came from, which knows where https is spoken."""
 
+    def answer(self, path: str) -> bytes | None:
+        """Return what an authority is told that asks for the host of the certificates."""
+
     def url_by_https(self, host: str) -> str:
         """Return the URL that a request for a host is redirected to; "" if we are not that host."""
 
@@ -160,8 +163,8 @@ class Connection:
         self.door: Door | None = None
         self.ending: Ending = ""
         self.layer = layer
-        # the last request in the access log: (request, status, bytes, the text of its line)
-        self.logged: tuple[RequestHead | None, int, int, str] = (None, 0, 0, "")
+        # the last request in the access log: (request, status, bytes, its client, the text of its line)
+        self.logged: tuple[RequestHead | None, int, int, str, str] = (None, 0, 0, "", "")
         # the loop's wait for the client
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
@@ -352,9 +355,18 @@ class Connection:
 
     # -- kept from one request to the next
 
-    def remember_line(self, request: RequestHead, status: int, size: int, text: str) -> None:
-        """Keep the text of a line in the access log, for a request that is repeated."""
-        self.logged = (request, status, size, text)
+    def remember_line(self, request: RequestHead, status: int, size: int, client: str, text: str) -> None:
+        """Keep the parts of a line in the access log, for a request that is repeated."""
+        self.logged = (request, status, size, client, text)
+
+    def identify(self, id: str) -> None:
+        """Set the id of the request that is about to run, in its environ."""
+        self.layer["wsgiserve.request_id"] = id
+
+    def client_of(self, request: RequestHead) -> str:
+        """Return the address of a request's client for the logs: the peer, unless a proxy named another."""
+        address = request.fields.get("REMOTE_ADDR")
+        return self.peer if address is None else address or "unknown"
 
     # -- the bytes that are kept for a slow client
 

@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from wsgiserve.protocol.fields import FORWARDED
+from wsgiserve.protocol.forwarded import TRUSTED, as_ipv4
+from wsgiserve.protocol.proxy import ProxyHeader
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.system import monotonic
@@ -91,8 +94,32 @@ def connection_environ(server: Environ, host: str, port: int, peer: tuple[Any, .
     """
     layer = server | {"SERVER_NAME": host or "localhost", "SERVER_PORT": str(port), "REMOTE_ADDR": ""}
     if isinstance(peer, tuple):
-        layer["REMOTE_ADDR"] = peer[0].removeprefix("::ffff:") if "." in peer[0] else peer[0]
+        layer["REMOTE_ADDR"] = as_ipv4(peer[0])
         layer["REMOTE_PORT"] = str(peer[1])
+    return layer
+
+
+def proxied_environ(said: ProxyHeader) -> Environ:
+    """Return what a connection's layer has besides, behind a proxy that speaks the PROXY protocol.
+
+    The names are those of Apache's mod_ssl, which apps know.
+    """
+    layer: Environ = {FORWARDED: "proxy protocol"}
+    if said.unique_id:
+        layer["wsgiserve.connection_id"] = said.unique_id.decode("latin-1")
+    if said.server_name:
+        layer["SSL_TLS_SNI"] = said.server_name
+    tls = said.tls
+    if tls is not None:
+        layer |= {
+            "wsgi.url_scheme": "https",
+            "HTTPS": "on",
+            "SSL_PROTOCOL": tls.version,
+            "SSL_CIPHER": tls.cipher,
+        }
+        layer["SSL_CLIENT_VERIFY"] = {None: "NONE", True: "SUCCESS", False: "FAILED"}[tls.verified]
+        if tls.common_name:
+            layer["SSL_CLIENT_S_DN_CN"] = tls.common_name
     return layer
 
 
@@ -106,6 +133,7 @@ def request_environ(layer: Environ, head: RequestHead) -> Environ:
     environ["RAW_URI"] = environ["REQUEST_URI"] = head.target
     if not head.minor:
         environ["SERVER_PROTOCOL"] = "HTTP/1.0"
-    if head.authority is not None:  # RFC 9112 §3.2.2: it replaces the Host field
+    if head.authority is not None and environ.get(FORWARDED) != TRUSTED:
+        # RFC 9112 §3.2.2: it replaces the Host field; a proxy has made its own of it.
         environ["HTTP_HOST"] = head.authority
     return environ

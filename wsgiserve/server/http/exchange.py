@@ -23,12 +23,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserve.forks import end_child, forget_finalizers
 from wsgiserve.protocol.errors import LocalProtocolError, RemoteProtocolError
+from wsgiserve.protocol.request import RequestHead
 from wsgiserve.protocol.response import CONTINUE, error_response
 from wsgiserve.server.access_log import line_text
 from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.http import request_ids
 from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.environ import Environ, request_environ
 from wsgiserve.server.http.file_wrapper import FileWrapper
+from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.input import BodyStream
 from wsgiserve.server.http.response import Response
 from wsgiserve.server.system import monotonic
@@ -52,6 +55,7 @@ class Exchange(Response):
     user = "-"  # REMOTE_USER, for the access log
     look_at = math.inf  # when to look whether the client of a stream of empty blocks is still there
     logged = False  # its line is in the access log
+    line_end = ""  # of that line
     over = False  # the call has ended: ``write`` is refused
     written_off = False  # its thread is given up, and nothing that the thread does reaches the client
 
@@ -195,7 +199,7 @@ class Exchange(Response):
         """The client left; one that only ended its sending side too early can still be told."""
         if self.written_off:
             return
-        logger.debug("%s: %s", self.connection.peer, error)
+        logger.debug("%s: %s", self.connection.client_of(self.request), error)
         self.status = self.status or CLIENT_CLOSED_REQUEST
         if self.connection.receiver.failed and not self.head_sent:
             self.keep_alive = False
@@ -212,13 +216,13 @@ class Exchange(Response):
         if isinstance(error, RemoteProtocolError):
             status, detail = error.status, error.detail
             self.keep_alive = False
-            self.gateway.refusals.add(connection.peer, error)
+            self.gateway.refusals.add(connection.client_of(self.request), error)
         elif isinstance(error, LocalProtocolError):
             self._complain(str(error))
         else:
             frames = theirs(error.__traceback__) or error.__traceback__  # All of them if none is theirs.
             exc_info = (type(error), error, frames)
-            logger.error("%s %s raised", self.request.method, self.request.target, exc_info=exc_info)
+            logger.error("%s raised", self.name, exc_info=exc_info)
         if self.complete:
             return  # The client has its whole response; only close() failed.
         if self.head_sent:
@@ -262,11 +266,12 @@ class Exchange(Response):
         if log is None or self.logged:
             return
         self.logged = True  # A call may be given up just as it ends.
-        request, status, last_size, text = connection.logged
+        request, status, last_size, client, text = connection.logged
         if request is not self.request or size != last_size or status != self.status:
+            client = connection.client_of(self.request)
             text = line_text(self.request, self.status, size)
-            connection.remember_line(self.request, self.status, size, text)
-        log.add(connection.peer, self.user, text, self.started)
+            connection.remember_line(self.request, self.status, size, client, text)
+        log.add(client, self.user, text, self.started, self.line_end)
 
     # -- between threads
 
@@ -311,7 +316,7 @@ class Exchange(Response):
                 # Its thread may wait for the socket, which then stays open for as long as that does.
                 successor.hang_up()
         else:
-            head, body = error_response(504, "the application took too long", self.gateway.date_and_server())
+            head, body = error_response(504, "the application took too long", self._own_lines())
             if self.request.method == "HEAD":
                 body = b""
             self.status, self.sent = 504, len(body)
@@ -329,6 +334,27 @@ class Exchange(Response):
         self.detached = True  # It may not take the leadership's locks, which a thread of the parent may hold.
         self.over = True  # ``write`` is refused.
         self.keep_alive = False  # So ``_finish`` is called, if ``close()`` of the result has forked.
+
+
+class IdentifiedExchange(Exchange):
+    """An exchange whose request has an id: a trusted proxy's, which ``peers`` has checked, or a new one."""
+
+    def __init__(
+        self, make_id: Callable[[], str], gateway: Gateway, connection: Connection, request: RequestHead
+    ) -> None:
+        super().__init__(gateway, connection, request)
+        self.id = request.fields.get(request_ids.FIELD) or make_id()
+        self.line_end = f" {self.id}"
+
+    def run(self) -> None:
+        """Call the app with the id in its environ."""
+        self.connection.identify(self.id)
+        super().run()
+
+    def _start(self, known_length: int | None) -> bytes:
+        start = super()._start(known_length)
+        assert self.head is not None
+        return start if self.head.has_id else b"%bX-Request-ID: %b\r\n\r\n" % (start[:-2], self.id.encode())
 
 
 class _Left(Exchange):

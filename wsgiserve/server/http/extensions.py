@@ -22,11 +22,12 @@ from wsgiserve.config import Config
 from wsgiserve.protocol.body import ChunkedReader
 from wsgiserve.protocol.errors import LocalProtocolError
 from wsgiserve.protocol.limits import Limits
+from wsgiserve.protocol.proxy import ProxyHeader
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.response import early_hints, trailer_lines
 from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.connection import Connection, Running
-from wsgiserve.server.http.environ import Environ, connection_environ
+from wsgiserve.server.http.environ import Environ, connection_environ, proxied_environ
 
 if TYPE_CHECKING:
     from wsgiserve.server.sockets.certificates import Certificates
@@ -111,13 +112,21 @@ def open_connection(
     receiver: Receiver,
     budget: Budget,
     certificates: Certificates | None = None,
+    *,
+    said: ProxyHeader | None = None,
+    trusted: bool = False,
 ) -> Connection:
     """Make the connection of a socket accepted at ``host`` and ``port``, with its layer of the environ.
 
-    With ``certificates`` it begins with TLS.
+    With ``certificates`` it begins with TLS. ``said`` is what its proxy said in the PROXY protocol. A
+    ``trusted`` peer is no client, so only its fields could tell the client's port.
     """
     sock.setblocking(False)
     layer = connection_environ(server, host, port, peer)
+    if trusted:
+        layer.pop("REMOTE_PORT", None)
+    if said is not None:
+        layer |= proxied_environ(said)
     peer_address = layer["REMOTE_ADDR"]
     if certificates is None:
         connection = Connection(sock, peer_address, layer, config, receiver, budget)

@@ -54,6 +54,7 @@ class Response:
     trailers = b""
     streamed = 0  # bytes given to ``send``
     pace: Pace | None = None  # of the client's reading, once ``send`` has waited
+    id = ""  # of the request, with --request-id
 
     def __init__(self, gateway: Gateway, connection: Connection, request: RequestHead) -> None:
         self.gateway = gateway
@@ -66,6 +67,16 @@ class Response:
         self.switching = b""  # the 101 that takes the place of a response
         self.detached = False  # it runs on a thread of its own; guarded by the leadership
         self.started = gateway.now
+
+    @property
+    def name(self) -> str:
+        """The request in log lines: method, target and, if it has one, id."""
+        request = self.request
+        return (
+            f"{request.method} {request.target} [{self.id}]"
+            if self.id
+            else f"{request.method} {request.target}"
+        )
 
     # -- the head
 
@@ -251,7 +262,7 @@ class Response:
         if not self.request.minor:  # HTTP/1.0 would have to be told that the connection persists.
             self.keep_alive = False
         self._decide_persistence()
-        head, body = error_response(status, detail, self.gateway.date_and_server(), close=not self.keep_alive)
+        head, body = error_response(status, detail, self._own_lines(), close=not self.keep_alive)
         if self.request.method == "HEAD":
             body = b""
         self.status, self.sent = status, len(body)
@@ -260,5 +271,10 @@ class Response:
         except ClientDisconnected:
             pass  # The connection knows.
 
+    def _own_lines(self) -> bytes:
+        """Return the header lines that every response has, an answer of our own too."""
+        id_line = f"X-Request-ID: {self.id}\r\n".encode() if self.id else b""
+        return self.gateway.date_and_server() + id_line
+
     def _complain(self, text: str) -> None:
-        logger.error("%s %s: %s", self.request.method, self.request.target, text)
+        logger.error("%s: %s", self.name, text)

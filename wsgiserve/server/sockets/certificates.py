@@ -25,6 +25,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from wsgiserve.acme.answers import answer
+from wsgiserve.acme.settings import Settings, prepare
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.server.sockets.addresses import own_addresses
 from wsgiserve.server.sockets.tls import TLSSocket
@@ -115,7 +117,7 @@ class Certificates:
         self._fallback = [load_text(fallback, config)] if fallback else []
         self._base = self._make_base()
         self._stamps = self._seen = self._look()
-        self.in_force = self._load()
+        self.in_force = self._load(lenient=True)
 
     # -- files
 
@@ -173,9 +175,30 @@ class Certificates:
                 stamps[path] = (0, 0, 0)
         return stamps
 
-    def _load(self) -> InForce:
-        loaded = [load(pair, self._config) for pair in self.pairs()]
+    def _load(self, *, lenient: bool = False) -> InForce:
+        """Load all pairs. A ``lenient`` one does without those in the folder that cannot be used."""
+        loaded = []
+        for pair in self.pairs():
+            try:
+                loaded.append(load(pair, self._config))
+            except PairError as error:
+                if not lenient or pair.cert in self._config.cert:
+                    raise
+                logger.error("%s; it is not used", error)
+        if not loaded and not self._fallback and not lenient:
+            raise PairError("domain", f"there is none in {self._folder} any more")
         return InForce(loaded or self._fallback)
+
+    @property
+    def is_makeshift(self) -> bool:
+        """Whether only the fallback is in force."""
+        return not self.in_force.certificates or self.in_force.certificates == tuple(self._fallback)
+
+    # -- what an authority asks
+
+    def answer(self, path: str) -> bytes | None:
+        """Return what an authority that asks by HTTP-01 is told; None if it was not to ask."""
+        return answer(self._challenges, path)
 
     # -- handshakes
 
@@ -244,22 +267,34 @@ class Certificates:
         return None
 
 
-def make_certificates(config: Config, throw_away: str = "") -> Certificates | None:
+def make_certificates(
+    config: Config, throw_away: str = "", settings: Settings | None = None
+) -> Certificates | None:
     """Return the certificates of a configuration, None without TLS; ConfigError if one cannot be used.
 
-    ``throw_away`` is the pair of ``--tls-self-signed``, if it has been made already.
+    ``throw_away`` is the pair of ``--tls-self-signed``, if it has been made already. ``settings`` are for
+    those that an authority issues while we run.
     """
     if not config.has_certificate:
         return None
     try:
         if config.tls_self_signed:
-            throw_away = throw_away or _throw_away()
-        certificates = Certificates(config, fallback=throw_away)
+            throw_away = throw_away or _throw_away("tls_self_signed")
+        certificates = _by_acme(config, settings) if settings else Certificates(config, fallback=throw_away)
     except PairError as error:
         raise ConfigError(error.option, str(error)) from None
     for certificate in certificates.in_force.certificates:
         warn_of_dates(certificate)
     return certificates
+
+
+def _by_acme(config: Config, settings: Settings) -> Certificates:
+    """Return the certificates of ``--domain``; a throw-away one until the authority has issued the first."""
+    prepare(settings)
+    storage = settings.storage()
+    there = os.path.exists(storage.certificate)
+    fallback = "" if there else _throw_away("domain", config.domain)
+    return Certificates(config, folder=storage.folder, challenges=storage.answers, fallback=fallback)
 
 
 def _fingerprint(text: str) -> str:
@@ -268,13 +303,13 @@ def _fingerprint(text: str) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(leaf[0])).digest().hex(":").upper() if leaf else ""
 
 
-def _throw_away() -> str:
+def _throw_away(option: str, names: tuple[str, ...] = ()) -> str:
     try:
         from wsgiserve.server.sockets.self_signed import make_pair
     except ImportError:
         text = "this needs the package cryptography: pip install cryptography, or install wsgiserve[tls]"
-        raise PairError("tls_self_signed", text) from None
-    return make_pair(own_addresses())
+        raise PairError(option, text) from None
+    return make_pair((), names) if names else make_pair(own_addresses())
 
 
 def warn_of_dates(certificate: Certificate) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - ``getaddrinfo`` looks for it when the app may have changed sys.path
 import errno
+import logging
 import os
 import socket
 import struct
@@ -20,6 +21,7 @@ from wsgiserve.server.sockets import unix
 from wsgiserve.server.system import Socket, kind_of
 
 if TYPE_CHECKING:
+    from wsgiserve.acme.settings import Settings
     from wsgiserve.server.sockets.certificates import Certificates
 
 # For the system's packet filter: a TCP segment with SYN and without ACK, which would begin a connection, is
@@ -35,6 +37,8 @@ _SO_ATTACH_FILTER = 26
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 _inherited = False
+
+logger = logging.getLogger("wsgiserve")
 
 
 class Listener:
@@ -95,6 +99,11 @@ class Listener:
     def redirect(self, secure: Listener) -> None:
         """Have its connections redirected to a listener that speaks TLS."""
         self.secure = secure
+
+    def answer(self, path: str) -> bytes | None:
+        """Return what an authority is told that asks for the host of the certificates (RFC 8555 §8.3)."""
+        secure = self.secure
+        return None if secure is None or secure.certificates is None else secure.certificates.answer(path)
 
     def url_by_https(self, host: str) -> str:
         """Return the https URL that a request for a host is redirected to; "" if we are not that host."""
@@ -175,6 +184,12 @@ def open_listeners(
     are closed. ConfigError if there is a certificate that cannot be used. ``throw_away`` is the pair of
     ``--tls-self-signed``, if it has been made already.
     """
+    if config.trusted.everyone:
+        logger.warning(
+            "--trust %s: whoever can connect can claim any address; name the addresses of the proxies, "
+            "unless nobody else can reach the server",
+            config.trust,
+        )
     certificates = load_certificates(config, throw_away)
     listeners: list[Listener] = []
     left = list(opened)
@@ -201,7 +216,15 @@ def load_certificates(config: Config, throw_away: str = "") -> Certificates | No
         return None
     from wsgiserve.server.sockets.certificates import make_certificates
 
-    return make_certificates(config, throw_away)
+    return make_certificates(config, throw_away, _acme_settings(config))
+
+
+def _acme_settings(config: Config) -> Settings | None:
+    if not config.domain:
+        return None
+    from wsgiserve.acme.options import settings_of
+
+    return settings_of(config)
 
 
 def secure(listeners: list[Listener], config: Config, certificates: Certificates) -> None:

@@ -19,8 +19,12 @@ DAYS = 30
 _EARLIER = datetime.timedelta(days=1)  # for clients whose clock is slow
 
 
-def make_pair(addresses: Iterable[str]) -> str:
-    """Return a new certificate for this machine and its addresses, with its key behind it, in PEM."""
+def make_pair(addresses: Iterable[str], names: Iterable[str] = ()) -> str:
+    """Return a new certificate with its key behind it, in PEM.
+
+    It is for this machine and its ``addresses``, or for the host names ``names`` in their place.
+    """
+    alternatives: list[x509.GeneralName] = [*map(x509.DNSName, names)] or [*_names(addresses)]
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "wsgiserve, self-signed")])
     now = datetime.datetime.now(datetime.UTC)
@@ -32,7 +36,7 @@ def make_pair(addresses: Iterable[str]) -> str:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _EARLIER)
         .not_valid_after(now + datetime.timedelta(days=DAYS))
-        .add_extension(x509.SubjectAlternativeName(list(_names(addresses))), critical=False)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())

@@ -45,6 +45,7 @@ class Exchange(Protocol):
     def reader(self) -> object | None:
         """There while the request's body is still arriving."""
 
+    id: str  # "" if it has none
     detached: bool  # it runs on a thread of its own
     waits_until: float  # monotonic seconds, while it waits for a thread
 
@@ -90,7 +91,8 @@ class Call(Generic[E]):
 
     def __str__(self) -> str:
         request = self.exchange.request
-        return f"{request.method} {request.path}"
+        id = f" [{self.exchange.id}]" if self.exchange.id else ""
+        return f"{request.method} {request.path}{id}"
 
     @property
     def age(self) -> float:
