@@ -14,10 +14,9 @@ import time
 import pytest
 
 from tests.acme.helpers import helpers_of
-from tests.acme.pebble import running_pebble
+from tests.acme.pebble import quiet_port, running_pebble
 from tests.processes.programs import is_alive
 from tests.program import APP, Program, run
-from tests.proxies.front_ends import free_port
 from tests.server.client import SECONDS, Client, get, wait_until
 from wsgiserve.acme.options import settings_of
 from wsgiserve.config import make_config
@@ -206,7 +205,7 @@ class Load:
 
 
 def test_a_certificate_is_renewed_under_load_without_a_failed_request(tmp_path):
-    ports = free_port(), free_port()
+    ports = quiet_port(), quiet_port()
     with running_pebble(tmp_path / "pebble", *ports, lifetime=30) as pebble:
         service = Service(tmp_path, pebble)
         with service.running("--workers", "2") as program:
