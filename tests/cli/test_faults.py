@@ -6,12 +6,9 @@ import re
 
 import pytest
 
-from tests.program import APP, serving_program
-from tests.server.client import Client, get
 from wsgiserve.cli import files, serve
-from wsgiserve.cli.faults import misspelt_variables
+from wsgiserve.cli.faults import Misconfigured, in_words
 from wsgiserve.config.elsewhere import COMMAND, FILES
-from wsgiserve.processes.handover import VARIABLE, environment
 
 WRONG = [
     (["app", "--wat"], "--wat: no such option. See wsgiserve --help."),
@@ -22,11 +19,11 @@ WRONG = [
     (["reload"], "--pid-file PATH is missing. See wsgiserve reload --help."),
     (["app", "--bind"], "--bind: requires an argument. See wsgiserve --help."),
     (["app", "more"], "got unexpected extra argument (more). See wsgiserve --help."),
-    ([], "MODULE:NAME is missing. See wsgiserve --help."),
+    ([], "MODULE:NAME is missing; name the app, or write app = "),
     (["app", "--threads", "0"], "--threads: 0 is not a whole number of at least 1. See wsgiserve --help."),
     (["app", "--threads", "x"], "--threads: 'x' is not a whole number of at least 1. See wsgiserve --help."),
     (["app", "--keep-alive", "-1"], "--keep-alive: -1.0 is not a number of at least 0"),
-    (["app", "--head-timeout", "nan"], "--head-timeout: nan is not a number of at least 1"),
+    (["app", "--head-timeout", "nan"], "--head-timeout: 'nan' is not a time such as"),
     (["app", "--bind", "8000"], "--bind: '8000' is not HOST:PORT, such as 127.0.0.1:8000."),
     (["app", "--bind", "127.0.0.1:70000"], "--bind: '127.0.0.1:70000' is not HOST:PORT"),
     (["app", "--bind", "/run/x.sock"], "--bind: '/run/x.sock' is a path; write unix:/run/x.sock."),
@@ -63,7 +60,7 @@ def test_a_wrong_argument_is_one_plain_line(command_line, arguments, line):
         ("WSGISERVE_THREADS", "many", "'many' is not a whole number of at least 1."),
         ("WSGISERVE_THREADS", "0", "0 is not a whole number of at least 1."),
         ("WSGISERVE_BIND", "nowhere", "'nowhere' is not HOST:PORT, such as 127.0.0.1:8000."),
-        ("WSGISERVE_STRICT", "perhaps", "'perhaps' is not a valid boolean."),
+        ("WSGISERVE_STRICT", "perhaps", "'perhaps' is neither true nor false."),
         ("WEB_CONCURRENCY", "few", "'few' is not a whole number of at least 0, nor 'auto'."),
     ],
 )
@@ -89,39 +86,8 @@ def test_of_two_variables_for_one_option_the_one_that_is_set_is_named(command_li
     assert (code, out, err) == (2, "", f"wsgiserve: {said}\n")
 
 
-# -- variables that are no options
-
-STRANGE = {
-    "WSGISERVE_THREAD": "5",
-    "WSGISERVE_ROUTES_JSON": "1",  # of the command ``routes``
-    "WSGISERVE_THREADS": "5",
-    "WSGISERVE_QUITE_ELSE": "",
-}
-SAID = [
-    "WSGISERVE_QUITE_ELSE is no option, and ignored",
-    "WSGISERVE_THREAD is no option, and ignored; did you mean WSGISERVE_THREADS?",
-]
-
-
-def test_a_misspelt_variable_is_told(monkeypatch):
-    for name, value in STRANGE.items():
-        monkeypatch.setenv(name, value)
-    assert list(misspelt_variables(serve.command)) == SAID
-
-
-def test_a_process_that_another_has_started_does_not_tell_it_again(monkeypatch):
-    monkeypatch.setenv("WSGISERVE_THREAD", "5")
-    monkeypatch.setenv(VARIABLE, environment("worker", {})[VARIABLE])
-    assert list(misspelt_variables(serve.command)) == []
-
-
-def test_a_misspelt_variable_is_told_and_ignored(tmp_path):
-    (tmp_path / "app.py").write_text(APP)
-    with serving_program(tmp_path, "app", env=STRANGE) as (program, port):
-        with Client(port=port) as client:
-            assert client.ask(get()).body == b"hello"
-        code, _, err = program.stop()
-    assert (code, err.splitlines()) == (0, [f"wsgiserve: {line}" for line in SAID])
+def test_the_name_of_a_variable_stays_in_capitals():
+    assert in_words(Misconfigured("WSGISERVE_X: is wrong")) == "WSGISERVE_X: is wrong."
 
 
 OURS = {

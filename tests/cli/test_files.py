@@ -267,7 +267,7 @@ WRONG = [
     (["-H", "Content-Length", "5"], "--header: Content-Length is the server's own"),
     (["-H", "Connection", "close"], "--header: Connection is the server's own"),
     (["-p", "HTTP/2"], "'HTTP/2' is not one of 'HTTP/1.0', 'HTTP/1.1'."),
-    (["--max-size", "much"], "'much' is not a size such as 500k, 20M or 2G."),
+    (["--max-size", "much"], "'much' is not a size such as 500k, 64KiB or 1G."),
     (["--auth", "ann:secret"], "this is not USER:HASH; make it with: wsgiserve files --hash USER"),
     (["--auth", ""], "this is not USER:HASH; make it with: wsgiserve files --hash USER"),
     (["--auth", "ann:scrypt:32768:8:1"], "--auth: the hash of 'ann' is cut off, as by a shell that replaced"),

@@ -55,7 +55,8 @@ def test_variables_are_of_the_command(command_line, monkeypatch):
     code, _, err = command_line("reload", "--pid-file", "pid")
     assert (code, err) == (
         2,
-        "wsgiserve: WSGISERVE_RELOAD_WAIT: 'soon' is not a valid float. See wsgiserve reload --help.\n",
+        "wsgiserve: WSGISERVE_RELOAD_WAIT: 'soon' is not a time such as 10s, 500ms or 5min. "
+        "See wsgiserve reload --help.\n",
     )
 
 

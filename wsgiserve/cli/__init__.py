@@ -8,7 +8,8 @@ to ``COMMANDS``. Each command imports the modules that it needs when it is calle
 show all commands, and serving an app never loads the framework half.
 
 An option ``--name`` can also be set by an environment variable: ``WSGISERVE_NAME``, or
-``WSGISERVE_COMMAND_NAME`` for the option of another command. Exit codes are in ``wsgiserve.server.console``.
+``WSGISERVE_COMMAND_NAME`` for the option of another command. ``settings`` has the other sources. Exit codes
+are in ``wsgiserve.server.console``.
 """
 
 from __future__ import annotations
@@ -29,15 +30,18 @@ def _run() -> None:
     import click
 
     from wsgiserve.cli import serve
-    from wsgiserve.cli.commands import COMMANDS, load
+    from wsgiserve.cli.commands import COMMANDS, LIKE_SERVING, load
     from wsgiserve.cli.faults import in_words
     from wsgiserve.server.console import fail
 
     name, arguments = "wsgiserve", sys.argv[1:]
+    variables = "WSGISERVE"
     command: click.Command = serve.command
     if arguments and arguments[0] in COMMANDS:
-        name, command, arguments = f"wsgiserve {arguments[0]}", load(arguments[0]), arguments[1:]
-    variables = name.upper().replace(" ", "_")
+        name, command = f"wsgiserve {arguments[0]}", load(arguments[0])
+        if arguments[0] not in LIKE_SERVING:
+            variables = f"WSGISERVE_{arguments[0].upper()}"
+        arguments = arguments[1:]
     try:
         command.main(arguments, name, standalone_mode=False, auto_envvar_prefix=variables)
     except click.Abort:  # how click passes Ctrl+C on

@@ -1,27 +1,25 @@
 """Errors in the command line and the environment, each in one line that names the user's own words.
 
-click finds some errors, ``Config`` others; they read alike. For a value from an environment variable the line
-names the variable, because that is the place to correct.
+click finds some errors, ``settings`` others; they read alike. For a value from an environment variable the
+line names the variable, because that is the place to correct.
 """
 
 from __future__ import annotations
 
 import difflib
-import os
 import re
-from collections.abc import Iterator
 
 import click
 from click.core import ParameterSource
 
-from wsgiserve.cli.commands import COMMANDS
 from wsgiserve.config import elsewhere
-from wsgiserve.processes import handover
-
-PREFIX = "WSGISERVE_"
 
 _ELSEWHERE = {"wsgiserve": elsewhere.COMMAND, "wsgiserve files": elsewhere.FILES}
 _NEAR = 0.8  # the likeness of a slip of the fingers; click's 0.6 finds --pid-file for --certfile
+
+
+class Misconfigured(click.UsageError):
+    """A setting that is wrong, wherever it stands; the text names the place."""
 
 
 def in_words(error: click.ClickException) -> str:
@@ -32,6 +30,8 @@ def in_words(error: click.ClickException) -> str:
         text = f"{_usage(error.param, error.ctx)} is missing"
     elif isinstance(error, click.BadParameter) and error.param is not None:
         text = f"{_as_given(error.ctx, error.param)}: {error.message}"
+    elif isinstance(error, Misconfigured):
+        text = error.message
     else:
         text = re.sub("^Option '(.+?)' ", r"\1: ", error.format_message())
         text = text[:1].lower() + text[1:]
@@ -56,21 +56,5 @@ def _usage(param: click.Parameter, context: click.Context | None) -> str:
 def _as_given(context: click.Context | None, param: click.Parameter) -> str:
     """Name a parameter as the user gave it: by its flag, or by the variable that is set."""
     if context is not None and context.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT:
-        declared = (param.envvar,) if isinstance(param.envvar, str) else param.envvar or ()
-        names = (*declared, f"{context.auto_envvar_prefix}_{(param.name or '').upper()}")
-        return next((name for name in names if os.environ.get(name)), param.opts[0])
+        return f"{context.auto_envvar_prefix}_{(param.name or '').upper()}"
     return max(param.opts, key=len)
-
-
-def misspelt_variables(command: click.Command) -> Iterator[str]:
-    """Yield a sentence for each environment variable that looks like an option of ``command`` but is none."""
-    if handover.is_there():
-        return  # The process that started this one has reported them.
-    known = [param.name.upper() for param in command.params if param.expose_value and param.name]
-    others = tuple(f"{PREFIX}{name.upper()}_" for name in COMMANDS)
-    for name in sorted(os.environ):
-        option = name.removeprefix(PREFIX)
-        if name.startswith(PREFIX) and option not in known and not name.startswith(others):
-            close = difflib.get_close_matches(option, known, 1)
-            hint = f"; did you mean {PREFIX}{close[0]}?" if close else ""
-            yield f"{name} is no option, and ignored{hint}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import io
 import os
-import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,8 @@ from wsgiserve.cli.addresses import choose_address, host_port, note, urls
 from wsgiserve.cli.apps import working_folder
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import server_options
+from wsgiserve.cli.settings import refuse_variables
+from wsgiserve.cli.values import SIZE
 from wsgiserve.config.binds import is_loopback
 from wsgiserve.server.console import EXIT_USAGE, fail
 from wsgiserve.server.program import run
@@ -42,8 +43,6 @@ Examples:
   wsgiserve files --hash ann                make the value of --auth for ann
 """
 
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-
 
 class _Port(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5
     """A port. A folder in its place is a frequent mistake, and gets its own hint."""
@@ -56,18 +55,6 @@ class _Port(click.ParamType):  # type: ignore[type-arg]  # generic only since cl
             folder = f"; a folder is given as --directory {text!r}" if os.path.isdir(text) else ""
             self.fail(f"{text!r} is not a port from 0 to 65535{folder}.", param, ctx)
         return int(text)
-
-
-class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5
-    """A number of bytes, such as ``1048576``, ``500k``, ``20M``, ``2G`` or ``1T``."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"([0-9]+)([kmgt]?)i?b?", str(value).lower())
-        if match is None:
-            self.fail(f"{value!r} is not a size such as 500k, 20M or 2G.", param, ctx)
-        return int(match[1]) * _UNITS[match[2]]
 
 
 class _Credentials(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5
@@ -101,7 +88,7 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
 
 
 @click.command("files", context_settings=HELP, epilog=EXAMPLES)
-@click.argument("port", type=_Port(), default=8000)
+@click.argument("port", type=_Port(), default=8000, envvar=["WSGISERVE_FILES_PORT", "PORT"])
 @click.option("-b", "--bind", metavar="ADDR", help="Listen on this address; all addresses by default.")
 @click.option(
     "-d",
@@ -122,7 +109,6 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
 @click.option(
     "-H",
     "--header",
-    "headers",
     metavar="NAME VALUE",
     nargs=2,
     multiple=True,
@@ -130,7 +116,6 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
 )
 @click.option(
     "--type",
-    "types",
     metavar="SUFFIX TYPE",
     nargs=2,
     multiple=True,
@@ -144,7 +129,7 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
 @click.option("--archive", is_flag=True, help="Offer each folder as .zip and .tar.gz.")
 @click.option(
     "--max-size",
-    type=_Size(),
+    type=SIZE,
     metavar="SIZE",
     default="1G",
     show_default=True,
@@ -159,7 +144,6 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
 )
 @click.option(
     "--allow-host",
-    "hosts",
     metavar="NAME",
     multiple=True,
     help="Without --auth, trust this host name too, such as a proxy's; may be given several times.",
@@ -174,15 +158,18 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     help="Ask for a password, print USER:HASH for --auth in quotes, and exit.",
 )
 @functools.partial(server_options, without={"bind", "max_body", "socket_mode", "socket_owner"}, workers=False)
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     port: int,
     bind: str | None,
     directory: str,
     protocol: str,
-    headers: tuple[tuple[str, str], ...],
-    types: tuple[tuple[str, str], ...],
+    header: tuple[tuple[str, str], ...],
+    type: tuple[tuple[str, str], ...],
     auth: tuple[str, ...],
-    hosts: tuple[str, ...],
+    allow_host: tuple[str, ...],
     qr: bool,
     cors: bool,
     spa: bool,
@@ -198,14 +185,15 @@ def command(
     PORT, --bind, --directory and --protocol are those of "python -m http.server".
     Visitors only read unless you add --upload or --delete.
     """
+    refuse_variables(context, "WSGISERVE_FILES_")
     if not os.path.isabs(directory):
         working_folder()  # Or the program ends: it was removed.
     from wsgiserve.files import Files
 
-    for name, value in headers:
+    for name, value in header:
         _check_header(name, value)
     _check_auth(auth)
-    _check_hosts(hosts)
+    _check_hosts(allow_host)
     writable = upload or delete
     bind = choose_address(bind, auth, writable=writable)
     app = Files(
@@ -218,9 +206,9 @@ def command(
         spa=spa,
         clean_urls=clean_urls,
         cors=cors,
-        headers=headers,
-        types=_checked_types(types),
-        guard=_guard(auth, hosts, reads=is_loopback(bind) and not cors),
+        headers=header,
+        types=_checked_types(type),
+        guard=_guard(auth, allow_host, reads=is_loopback(bind) and not cors),
     )
     if protocol == "HTTP/1.0":
         options["keep_alive"] = 0

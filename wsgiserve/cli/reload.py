@@ -10,6 +10,7 @@ import time
 import click
 
 from wsgiserve.cli.commands import HELP
+from wsgiserve.cli.values import TIME
 from wsgiserve.processes.pid_file import read_pid, read_status
 from wsgiserve.server.console import EXIT_USAGE, fail
 
@@ -19,7 +20,9 @@ LOOK_SECONDS = 0.05
 
 @click.command("reload", context_settings=HELP)
 @click.option("--pid-file", required=True, metavar="PATH", help="The --pid-file of the server.")
-@click.option("--wait", default=60.0, show_default=True, metavar="SECONDS", help="Wait at most this long.")
+@click.option(
+    "--wait", type=TIME, default=60.0, show_default="60s", metavar="SECONDS", help="Wait at most this long."
+)
 def command(pid_file: str, wait: float) -> None:
     """Load an app's new code into a running server, without losing a request.
 

@@ -1,25 +1,26 @@
 """``wsgiserve MODULE:NAME``: serve an app.
 
-The options are made from the fields of :class:`wsgiserve.config.Config`.
+The options are made from the fields of :class:`wsgiserve.config.Config`; ``settings`` joins them with those
+of a file.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 import wsgiserve
 from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import COMMANDS, HELP, load
-from wsgiserve.cli.faults import misspelt_variables
-from wsgiserve.config import Config, ConfigError, make_config
+from wsgiserve.cli.settings import require_app, settled
+from wsgiserve.config import Config
+from wsgiserve.config.options import FIELDS, GROUPS, Field, flag, from_text, kind, shown
+from wsgiserve.config.sources import FILE
+from wsgiserve.processes import handover
 from wsgiserve.processes.command import run_command
-from wsgiserve.server.program import listen_where_passed
 
 EXAMPLES = """
 \b
@@ -34,49 +35,50 @@ def server_options(
     command: Callable[..., None], *, without: Collection[str] = (), workers: bool = True
 ) -> Callable[..., None]:
     """Declare an option for each field of ``Config``, except ``without`` and perhaps those of workers."""
-    for field in reversed(dataclasses.fields(Config)):
-        if field.name not in without and (workers or not field.metadata["command"]):
+    for name, field in reversed(FIELDS.items()):
+        if name not in without and name != "app" and (workers or not field.metadata["command"]):
             command = _option(field)(command)
     return command
 
 
-def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    flag = "--" + field.name.replace("_", "-")
-    text, metavar = field.metadata["help"], field.metadata["metavar"]
-    default = field.default
-    if isinstance(default, bool):
-        flags = f"{flag}/--no-{field.name.replace('_', '-')}"
-        return click.option(flags, default=default, show_default=True, help=text)
-    if isinstance(default, tuple):
-        texts = tuple(map(str, default))
-        return click.option(flag, multiple=True, default=texts, show_default=True, metavar=metavar, help=text)
-    variable = field.metadata["variable"]
+def _option(field: Field) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    name, its = flag(field.name), kind(field)
+    default: Any = field.default
+    text = field.metadata["help"]
+    if shown(field) != "":
+        text = f"{text}  [default: {shown(field)}]"
+    if its == "switch":
+        return click.option(f"{name}/--no-{name[2:]}", type=_Switch(), default=default, help=text)
     return click.option(
-        flag,
-        type=click.STRING
-        if isinstance(default, str)
-        else _Number(int if isinstance(default, int) else float),
-        default=default,
-        show_default=default != "",
-        metavar=metavar,
+        name,
+        multiple=its == "list",
+        type=click.STRING if its in ("list", "text") else _Number(field),
+        default=[*map(str, default)] if its == "list" else default,
+        metavar=field.metadata["metavar"],
         help=text,
-        envvar=[f"WSGISERVE_{field.name.upper()}", variable] if variable else None,
     )
 
 
+class _Switch(click.types.BoolParamType):
+    """A switch, which may be words in a variable."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is neither true nor false.", param, ctx)
+
+
 class _Number(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions of click
-    """A number. Other text is passed on: ``Config`` refuses it in the same words as a wrong number."""
+    """A number. Other text is passed on: ``Config`` reads units, and refuses what is wrong."""
 
     name = "number"
 
-    def __init__(self, kind: type[int | float]) -> None:
-        self._kind = kind
+    def __init__(self, field: Field) -> None:
+        self._field = field
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return self._kind(value)
-        except ValueError:
-            return value
+        return from_text(self._field, value) if isinstance(value, str) else value
 
 
 class _Command(click.Command):
@@ -87,36 +89,57 @@ class _Command(click.Command):
         formatter.write(f"{'':7}{ctx.command_path} COMMAND ...\n")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, load(name).get_short_help_str(200)) for name in COMMANDS])
-        super().format_options(ctx, formatter)
+        """Write the options in their groups; those that everybody needs come first."""
+        groups: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Commands", *GROUPS, "Others")}
+        groups["Commands"] = [(name, load(name).get_short_help_str(200)) for name in COMMANDS]
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and not isinstance(param, click.Argument):
+                groups[_group(param.name or "")].append(record)
+        first = ("Basics", "Commands")
+        for group in (*first, *(name for name in groups if name not in first)):
+            with formatter.section(group):
+                formatter.write_dl(groups[group])
+
+
+def _group(name: str) -> str:
+    if name in FIELDS:
+        return str(FIELDS[name].metadata["group"])
+    return "Basics" if name == "config" else "Others"
+
+
+def all_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Declare what a command takes that knows how the server would be started."""
+    command = click.option(
+        "--config", metavar="FILE", help=f"Read options from this file, in place of {FILE} here."
+    )(command)
+    command = server_options(command)
+    return click.argument("app", metavar="MODULE:NAME", required=False, envvar="WSGISERVE_APP")(command)
 
 
 @click.command("wsgiserve", cls=_Command, context_settings=HELP, epilog=EXAMPLES)
-@click.argument("app", metavar="MODULE:NAME")
-@server_options
-@click.option("--dev", is_flag=True, help="Develop: reload changed code, show errors in the browser.")
+@all_options
 @click.version_option(wsgiserve.__version__, "-V", "--version", message="wsgiserve %(version)s")
 @click.pass_context
-def command(context: click.Context, /, app: str, dev: bool, **options: Any) -> None:
-    """Serve the WSGI application MODULE:NAME until Ctrl+C or SIGTERM."""
-    if context.get_parameter_source("bind") is ParameterSource.DEFAULT:
-        del options["bind"]  # The service manager may have opened sockets to use in its place.
-    listen_where_passed(options)
-    config = _config(context, options)
-    if dev and options["workers"] not in (0, 1):
-        param = next(param for param in context.command.params if param.name == "workers")
-        raise click.BadParameter("--dev has one worker, whose frames its debugger knows", context, param)
-    for line in misspelt_variables(context.command):
-        sys.stderr.write(f"wsgiserve: {line}\n")
+def command(context: click.Context, /, config: str | None, **options: Any) -> None:
+    """Serve the WSGI application MODULE:NAME until Ctrl+C or SIGTERM.
+
+    Options may also stand in wsgiserve.toml, such as keep_alive = "5s", or in the environment, such as
+    WSGISERVE_KEEP_ALIVE=5s.
+    """
+    settings = settled(context, config)
+    require_app(settings)
+    if not handover.is_there():
+        for line in settings.notes:
+            sys.stderr.write(f"wsgiserve: {line}\n")
     sys.path.insert(0, working_folder())
-    if dev:
-        _develop(app, config)
+    if settings.config.dev:
+        _develop(settings.config)
     else:
-        run_command(lambda: find_app(app), config)
+        run_command(lambda: find_app(settings.config.app), settings.config)
 
 
-def _develop(app: str, config: Config) -> None:
+def _develop(config: Config) -> None:
     """Be the parent of the development mode, or a child that it started. Imports werkzeug."""
     from wsgiserve.dev import child, parent
 
@@ -124,13 +147,4 @@ def _develop(app: str, config: Config) -> None:
     if orders is None:
         parent.Parent(config).run()
     else:
-        child.work(app, config, **orders)
-
-
-def _config(context: click.Context, options: dict[str, Any]) -> Config:
-    """Make the configuration; an error names the flag or the variable that was given."""
-    try:
-        return make_config(**options)
-    except ConfigError as error:
-        param = next((param for param in context.command.params if param.name == error.option), None)
-        raise click.BadParameter(error.text, context, param) from None
+        child.work(config.app, config, **orders)

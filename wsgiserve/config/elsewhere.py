@@ -17,7 +17,7 @@ _LOG = "the log goes to standard error; let the app configure logging, or the sh
 _ACCESS_LOG = "the access log goes to standard output in one format; --no-access-log turns it off"
 _FORWARDED = "forwarded fields are left to the app; wrap it in werkzeug's ProxyFix"
 _SERVICE = "let a service manager such as systemd do that"
-_NO_FILE = "there is no configuration file; each option can be an environment variable, WSGISERVE_NAME"
+_NO_FILE = "options stand in wsgiserve.toml or in variables, WSGISERVE_NAME"
 _FOLDER = "start it in that folder, or set PYTHONPATH"
 _WSGI_ONLY = "this is for ASGI; an ASGI app needs a server such as uvicorn"
 _FIXED = "there is no such choice here; leave it out"
@@ -54,7 +54,9 @@ COMMAND: Mapping[str, str] = {
     **dict.fromkeys(["--reload", "--debug", "--debugger", "--no-debug", "--no-debugger"], _DEV),
     **dict.fromkeys(["--reload-dir", "--reload-include", "--reload-exclude", "--reload-engine"], _DEV),
     **dict.fromkeys(["--reload-extra-file", "--reload-delay", "--extra-files", "--exclude-patterns"], _DEV),
-    **dict.fromkeys(["--no-reload", "--spew", "--check-config", "--print-config"], _FIXED),
+    **dict.fromkeys(["--no-reload", "--spew"], _FIXED),
+    "--check-config": "write wsgiserve check MODULE:NAME",
+    "--print-config": "write wsgiserve config",
     **dict.fromkeys(["--certfile", "--keyfile", "--ca-certs", "--cert-reqs", "--ciphers"], _TLS),
     **dict.fromkeys(
         ["--ssl-version", "--ssl-keyfile", "--ssl-certfile", "--ssl-ca-certs", "--ssl-ciphers"], _TLS
@@ -64,7 +66,8 @@ COMMAND: Mapping[str, str] = {
     **dict.fromkeys(["-D", "--daemon", "--user", "--group", "-u", "-g", "--umask", "-m"], _SERVICE),
     **dict.fromkeys(["--initgroups", "--worker-tmp-dir", "--tmp-upload-dir"], _SERVICE),
     **dict.fromkeys(["-n", "--name", "--proc-name", "-R", "--enable-stdio-inheritance"], _FIXED),
-    **dict.fromkeys(["-c", "--config", "--env-file", "-e", "--env"], _NO_FILE),
+    "-c": "write --config FILE; wsgiserve migrate turns a gunicorn.conf.py into TOML",
+    **dict.fromkeys(["--env-file", "-e", "--env"], _NO_FILE),
     **dict.fromkeys(["--chdir", "--pythonpath", "--app-dir", "--paste"], _FOLDER),
     **dict.fromkeys(
         ["--log-level", "--log-file", "--error-logfile", "--log-config", "--log-config-dict"], _LOG

@@ -1,7 +1,10 @@
-"""The options of the server, each declared once with type, default, help and least value.
+"""The options of the server, each declared once: type, default, texts, group, least value.
 
-The command line, the environment variables ``WSGISERVE_*`` and ``serve(app, **options)`` are made from the
-fields of :class:`Config`; tests compare the reference with them.
+The command line, the environment variables ``WSGISERVE_*``, the table of ``wsgiserve.toml``, its JSON schema,
+``serve(app, **options)`` and the option reference are made from the fields of :class:`Config`.
+
+A field's ``kind`` follows from its default and its metavar: a metavar SECONDS makes a time and BYTES a size,
+which take units wherever they are given.
 """
 
 from __future__ import annotations
@@ -10,11 +13,18 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
+from wsgiserve.config import units
 from wsgiserve.config.binds import Bind, check_rights, parse_bind
 from wsgiserve.config.elsewhere import PYTHON
 from wsgiserve.config.errors import ConfigError
+
+# The order of the groups in the help and in the reference; "Basics" has the options that everybody needs.
+GROUPS = ("Basics", "Sockets", "Requests", "Slow clients", "Stopping", "Workers", "Watching", "Limits")
+
+Kind = Literal["switch", "text", "list", "number", "time", "size"]
+Field = dataclasses.Field[Any]
 
 
 def _option(
@@ -22,104 +32,236 @@ def _option(
     text: str,
     metavar: str = "",
     *,
+    more: str = "",
+    group: str = "Requests",
     least: int | None = None,
     word: str = "",
     command: bool = False,
     variable: str = "",
+    restart: bool = False,
 ) -> Any:
     """Declare an option.
 
-    ``least`` is the least value of a number, ``word`` a word allowed in its place, such as "auto". A
-    ``command`` option is for the command alone, not for ``Server``. ``variable`` is a second environment
-    variable, such as WEB_CONCURRENCY.
+    ``text`` is its help; ``more`` follows it in the reference, in Markdown. ``least`` is the least value of a
+    number, ``word`` a word allowed in its place, such as "auto". A ``command`` option is for the command
+    alone, not for ``Server``. ``variable`` is a variable of platforms, such as WEB_CONCURRENCY, which
+    replaces the default. A reload does not change an option with ``restart``.
     """
-    facts = {"help": text, "metavar": metavar, "least": least, "word": word}
-    return dataclasses.field(default=default, metadata={**facts, "command": command, "variable": variable})
+    facts = {"help": text, "more": more, "metavar": metavar, "group": group, "least": least, "word": word}
+    facts |= {"command": command, "variable": variable, "restart": restart}
+    return dataclasses.field(default=default, metadata=facts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """The options in force. Times are seconds, sizes are bytes."""
 
+    app: str = _option(
+        "",
+        "Serve this app; the argument of the command.",
+        "MODULE:NAME",
+        more="A factory is `module:create_app()`. A module alone means its `application` or `app`.",
+        group="Basics",
+        command=True,
+    )
     bind: tuple[Bind, ...] = _option(
         (parse_bind("127.0.0.1:8000"),),
         "Listen on this address; may be given several times. Examples: :8000 (every address), [::1]:8000, "
         "127.0.0.1:0 (any free port), unix:/path, unix:@name, fd://3.",
         "HOST:PORT",
-    )
-    socket_mode: str = _option(
-        "", "Set the mode of Unix sockets, in octal, such as 660. By default the umask decides.", "MODE"
-    )
-    socket_owner: str = _option(
-        "", "Set the owner of Unix sockets; :GROUP sets only the group.", "USER[:GROUP]"
+        more="`*:8000` is `:8000`. With port 0 the start line names the port that the system chose. "
+        "`unix:/path` and `unix:@name` are [Unix sockets](operations.md#unix-sockets); `fd://3` is an open "
+        "descriptor. Sockets from [systemd](operations.md#systemd) replace the default.",
+        group="Basics",
+        variable="PORT",
+        restart=True,
     )
     workers: int | str = _option(
         1,
         "Run this many worker processes; auto runs one per processor. 0 serves without supervisor or reload.",
         "N",
+        more="`auto` counts the processors that the process may use. See [workers](operations.md#workers).",
+        group="Basics",
         least=0,
         word="auto",
         command=True,
         variable="WEB_CONCURRENCY",
     )
     threads: int = _option(
-        64, "Call the app on at most this many threads at once. Threads start when needed.", "N", least=1
-    )
-    max_queue: int = _option(
-        1024, "Let at most this many requests wait for a thread; answer any more with 503.", "N", least=0
-    )
-    queue_timeout: float = _option(
-        30.0, "Let a request wait at most this long for a thread; then answer 503.", "SECONDS", least=1
-    )
-    access_log: bool = _option(True, "Write one line for each request to standard output.")
-    strict: bool = _option(
-        False, "Check each call of the app against PEP 3333; log a violation and answer 500."
-    )
-    backlog: int = _option(
-        2048, "Let the system hold this many connections that are not accepted yet.", "N", least=1
-    )
-    max_connections: int = _option(
-        20000,
-        "Open at most this many connections. Another closes the longest idle one, or waits in the backlog.",
+        64,
+        "Call the app on at most this many threads at once. Threads start when needed.",
         "N",
+        more="They end when idle. With `1`, calls of the app never overlap.",
+        group="Basics",
         least=1,
     )
-    keep_alive: float = _option(
-        75.0,
-        "Close connections idle for this long. Keep it above a load balancer's timeout, or clients get 502.",
-        "SECONDS",
-        least=0,
-    )
-    head_timeout: float = _option(
-        10.0, "Answer 408 if a request head takes longer than this to arrive.", "SECONDS", least=1
-    )
-    stall_timeout: float = _option(
-        30.0, "Close a transfer that makes no progress for this long.", "SECONDS", least=1
-    )
-    min_rate: int = _option(
-        240,
-        "Close a transfer longer than --stall-timeout that averages less than this a second; 0 is no limit.",
-        "BYTES",
-        least=0,
-    )
-    drain_delay: float = _option(
+    request_timeout: float = _option(
         0.0,
-        "After a stop signal, accept for this long and answer readiness checks with 503.",
+        "Give up a call of the app after this long: answer 504, or cut the response. 0 is no limit.",
         "SECONDS",
+        more="See [slow requests](operations.md#requests-that-take-too-long).",
+        group="Basics",
         least=0,
     )
     graceful_timeout: float = _option(
         30.0,
         "Give running requests this long to finish when the server stops or a worker is replaced.",
         "SECONDS",
+        more="At a stop the time begins after `--drain-delay`.",
+        group="Basics",
         least=0,
     )
     pid_file: str = _option(
-        "", "Write the supervisor's process id to PATH, and its state to PATH.status.", "PATH", command=True
+        "",
+        "Write the supervisor's process id to PATH, and its state to PATH.status.",
+        "PATH",
+        more="See [status file](operations.md#status-file). Both are removed at the end. Use one per server: "
+        "a warning says if it names another running process.",
+        group="Basics",
+        command=True,
+        restart=True,
+    )
+    health_path: str = _option(
+        "",
+        "Answer health checks without the app: PATH says 200, PATH/ready says 503 once the server stops.",
+        "PATH",
+        more="See [health](operations.md#health).",
+        group="Basics",
+    )
+    access_log: bool = _option(
+        True,
+        "Write one line for each request to standard output.",
+        more="See [output](#output).",
+        group="Basics",
+    )
+    dev: bool = _option(
+        False,
+        "Develop: reload changed code, show errors in the browser.",
+        more="On loopback only. See [development](operations.md#development).",
+        group="Basics",
+        command=True,
+        restart=True,
+    )
+    socket_mode: str = _option(
+        "",
+        "Set the mode of Unix sockets, in octal, such as 660. By default the umask decides.",
+        "MODE",
+        group="Sockets",
+        restart=True,
+    )
+    socket_owner: str = _option(
+        "",
+        "Set the owner of Unix sockets; :GROUP sets only the group.",
+        "USER[:GROUP]",
+        more="Names or numbers.",
+        group="Sockets",
+        restart=True,
+    )
+    backlog: int = _option(
+        2048,
+        "Let the system hold this many connections that are not accepted yet.",
+        "N",
+        group="Sockets",
+        least=1,
+        restart=True,
+    )
+    max_connections: int = _option(
+        20000,
+        "Open at most this many connections. Another closes the longest idle one, or waits in the backlog.",
+        "N",
+        more="The limit of open files (`ulimit -n`) may be lower; it then works the same way.",
+        group="Sockets",
+        least=1,
+    )
+    keep_alive: float = _option(
+        75.0,
+        "Close connections idle for this long. Keep it above a load balancer's timeout, or clients get 502.",
+        "SECONDS",
+        more="Otherwise the balancer sends a request on a connection that is being closed. 0 closes each "
+        "connection after its first answer.",
+        group="Sockets",
+        least=0,
+    )
+    max_queue: int = _option(
+        1024,
+        "Let at most this many requests wait for a thread; answer any more with 503.",
+        "N",
+        more="The 503 has `Retry-After` and comes at once, without calling the app. The connection stays "
+        "open unless a body is still to come. With `0` no request waits.",
+        group="Requests",
+        least=0,
+    )
+    queue_timeout: float = _option(
+        30.0,
+        "Let a request wait at most this long for a thread; then answer 503.",
+        "SECONDS",
+        more="The answer is at most a second late. A request whose client has left meanwhile is skipped.",
+        group="Requests",
+        least=1,
+    )
+    strict: bool = _option(
+        False,
+        "Check each call of the app against PEP 3333; log a violation and answer 500.",
+        more="A violation that breaks the app on another server is answered 500, or cuts the connection if "
+        "the head has left, and the log says how to correct it. One that every server copes with, such as a "
+        "missing `Content-Type` or a header name with an underscore, is a warning in the log, once. For "
+        "development and tests.",
+        group="Requests",
+    )
+    head_timeout: float = _option(
+        10.0,
+        "Answer 408 if a request head takes longer than this to arrive.",
+        "SECONDS",
+        more="The time starts with the first byte. On a new connection it starts with the connection; if no "
+        "byte comes, the connection is closed without an answer.",
+        group="Slow clients",
+        least=1,
+    )
+    stall_timeout: float = _option(
+        30.0,
+        "Close a transfer that makes no progress for this long.",
+        "SECONDS",
+        more="The check runs once per period: a client that has neither sent body bytes nor taken response "
+        "bytes since the last check is given up. A stalled body is answered 408 unless the response has "
+        "begun; a stalled response is cut. On Linux, bytes count as taken when the client's system "
+        "acknowledges them; elsewhere when they leave this machine.",
+        group="Slow clients",
+        least=1,
+    )
+    min_rate: int = _option(
+        240,
+        "Close a transfer longer than --stall-timeout that averages less than this a second; 0 is no limit.",
+        "BYTES",
+        more="More exactly, it may fall behind this rate by one `--stall-timeout`. Only time spent waiting "
+        "for the client counts. Bytes that came faster buy no time beyond that: a client that stops, or "
+        "goes on with a byte now and then, is given up within three `--stall-timeout`. Without it, such a "
+        "client could hold a thread for hours.",
+        group="Slow clients",
+        least=0,
+    )
+    max_buffered: int = _option(
+        1 << 28,
+        "Keep at most this much of bodies and responses for slow clients; above it, threads wait for them. 0 "
+        "is no limit.",
+        "BYTES",
+        more="The loop of each process keeps bodies that are still arriving or wait for a thread, and "
+        "results that are still being sent. See [memory](#memory).",
+        group="Slow clients",
+        least=0,
+    )
+    drain_delay: float = _option(
+        0.0,
+        "After a stop signal, accept for this long and answer readiness checks with 503.",
+        "SECONDS",
+        more="So a load balancer can notice. See [stopping](operations.md#stopping).",
+        group="Stopping",
+        least=0,
     )
     preload: bool = _option(
         False,
         "Import the app once and fork the workers from that process. This saves memory.",
+        more="Reloads work as without it. See [preload](operations.md#--preload).",
+        group="Workers",
         command=True,
     )
     probe: str = _option(
@@ -127,71 +269,67 @@ class Config:
         "Require an answer below 400 to GET URL, such as https://shop.example/health or /health, before a "
         "new worker serves.",
         "URL",
+        more="It must come within 30 seconds. A whole URL sets the host, scheme and path of the request; a "
+        "path is asked of `localhost` by http. Redirects are not followed, and a redirect of the same path "
+        "to https is refused.",
+        group="Workers",
         command=True,
     )
     max_requests: int = _option(
         0,
         "Replace a worker after this many requests, plus up to 10% at random; 0 is never.",
         "N",
+        more="It serves until its replacement is ready.",
+        group="Workers",
         least=0,
         command=True,
     )
     max_rss: int = _option(
-        0, "Replace a worker whose resident memory exceeds this; 0 is never.", "BYTES", least=0, command=True
+        0,
+        "Replace a worker whose resident memory exceeds this; 0 is never.",
+        "BYTES",
+        group="Workers",
+        least=0,
+        command=True,
     )
     max_lifetime: float = _option(
         0.0,
         "Replace a worker after this long, plus up to 10% at random; 0 is never.",
         "SECONDS",
+        group="Workers",
         least=0,
         command=True,
-    )
-    health_path: str = _option(
-        "",
-        "Answer health checks without the app: PATH says 200, PATH/ready says 503 once the server stops.",
-        "PATH",
     )
     slow_log: float = _option(
         0.0,
         "Log each request that runs longer than this, with the stack of its thread; 0 is never.",
         "SECONDS",
+        more="Each is logged once.",
+        group="Watching",
         least=0,
     )
-    request_timeout: float = _option(
-        0.0,
-        "Give up a call of the app after this long: answer 504, or cut the response. 0 is no limit.",
-        "SECONDS",
-        least=0,
+    max_line: int = _option(
+        8192, "Answer 414 if the request line is longer than this.", "BYTES", group="Limits", least=64
     )
-    max_line: int = _option(8192, "Answer 414 if the request line is longer than this.", "BYTES", least=64)
     max_head: int = _option(
-        65536, "Answer 431 if the header fields are larger than this.", "BYTES", least=1024
+        65536, "Answer 431 if the header fields are larger than this.", "BYTES", group="Limits", least=1024
     )
-    max_fields: int = _option(100, "Answer 431 if a request has more header fields than this.", "N", least=1)
+    max_fields: int = _option(
+        100, "Answer 431 if a request has more header fields than this.", "N", group="Limits", least=1
+    )
     max_body: int = _option(
-        1 << 30, "Answer 413 if a request body is larger than this; 0 is no limit.", "BYTES", least=0
-    )
-    max_buffered: int = _option(
-        1 << 28,
-        "Keep at most this much of bodies and responses for slow clients; above it, threads wait for them. 0 "
-        "is no limit.",
+        1 << 30,
+        "Answer 413 if a request body is larger than this; 0 is no limit.",
         "BYTES",
+        group="Limits",
         least=0,
     )
 
     def __post_init__(self) -> None:
-        if not self.bind:
-            raise ConfigError("bind", "name at least one HOST:PORT")
         for field in dataclasses.fields(self):
-            least = field.metadata["least"]
-            value, word = getattr(self, field.name), field.metadata["word"]
-            if least is not None and not (word and value == word):
-                _check_number(field.name, value, type(field.default), least, word)
-        if self.health_path and not self.health_path.startswith("/"):
-            raise ConfigError("health_path", f"{self.health_path!r} is not a path, such as /health")
-        if self.probe and not _PROBE.fullmatch(self.probe):
-            text = f"{self.probe!r} is neither a path, such as /health, nor a URL, such as https://shop.example/health"
-            raise ConfigError("probe", text)
+            _check_alone(field, getattr(self, field.name))
+        if self.dev and self.workers not in (0, 1):
+            raise ConfigError("workers", "--dev has one worker, whose frames its debugger knows")
         self._check_unix_options()
 
     def _check_unix_options(self) -> None:
@@ -211,6 +349,20 @@ _PROBE = re.compile(
 LONGEST_SECONDS = 1e9
 
 
+def _check_alone(field: Field, value: Any) -> None:
+    """Check a value of the right type that does not depend on other options."""
+    least, word = field.metadata["least"], field.metadata["word"]
+    if least is not None and not (word and value == word):
+        _check_number(field.name, value, type(field.default), least, word)
+    if field.name == "bind" and not value:
+        raise ConfigError("bind", "name at least one HOST:PORT")
+    if field.name == "health_path" and value and not value.startswith("/"):
+        raise ConfigError("health_path", f"{value!r} is not a path, such as /health")
+    if field.name == "probe" and value and not _PROBE.fullmatch(value):
+        text = f"{value!r} is neither a path, such as /health, nor a URL, such as https://shop.example/health"
+        raise ConfigError("probe", text)
+
+
 def _check_number(name: str, value: object, kind: type, least: int, word: str) -> None:
     allowed = int if kind is int else (int, float)
     sound = isinstance(value, allowed) and not isinstance(value, bool) and least <= value < math.inf
@@ -222,22 +374,90 @@ def _check_number(name: str, value: object, kind: type, least: int, word: str) -
         raise ConfigError(name, f"{value!r} is not a {noun} of at least {least}{also}")
 
 
+FIELDS: dict[str, Field] = {field.name: field for field in dataclasses.fields(Config)}
+
+
+_KINDS: tuple[tuple[type, Kind], ...] = ((bool, "switch"), (str, "text"), (tuple, "list"))
+_UNITS: dict[str, Kind] = {"SECONDS": "time", "BYTES": "size"}
+
+
+def kind(field: Field) -> Kind:
+    """Return the kind of value that an option has."""
+    for its_type, its_kind in _KINDS:
+        if isinstance(field.default, its_type):
+            return its_kind
+    return _UNITS.get(field.metadata["metavar"], "number")
+
+
+def flag(name: str) -> str:
+    """Return the option of the command line, such as ``--keep-alive``."""
+    return "--" + name.replace("_", "-")
+
+
+def shown(field: Field) -> str:
+    """Return the default as people write it; "" for none."""
+    its = kind(field)
+    default: Any = field.default
+    if its == "switch":
+        return "on" if default else "off"
+    if its == "list":
+        return " ".join(map(str, default))
+    return (
+        units.show_time(default)
+        if its == "time"
+        else units.show_size(default)
+        if its == "size"
+        else str(default)
+    )
+
+
+def from_text(field: Field, text: str) -> Any:
+    """Read a number that stands in a command line or a variable. Text that is none is refused later."""
+    if kind(field) == "number":
+        try:
+            return int(text)
+        except ValueError:
+            pass
+    return text
+
+
+def checked(field: Field, value: Any) -> Any:
+    """Return the value that ``Config`` has for one that was given; ConfigError if it is wrong by itself."""
+    value = _resolved(field, value)
+    _check_alone(field, value)
+    return value
+
+
+def _resolved(field: Field, value: Any) -> Any:
+    its = kind(field)
+    if its == "list":
+        return _parse_binds(value)
+    if its in ("time", "size") and isinstance(value, str):
+        try:
+            return units.parse_time(value) if its == "time" else units.parse_size(value)
+        except ValueError as error:
+            raise ConfigError(field.name, str(error)) from None
+    if its == "switch" and not isinstance(value, bool):
+        raise ConfigError(field.name, f"{value!r} is neither true nor false")
+    if its == "text" and not isinstance(value, str):
+        raise ConfigError(field.name, f"{value!r} is not a text; write it in quotes")
+    return value
+
+
 def make_config(**options: Any) -> Config:
     """Return the :class:`Config` of these options; ConfigError names an option that is wrong.
 
-    ``bind`` may be one string or several, such as ``"127.0.0.1:8000"``.
+    ``bind`` may be one string or several, such as ``"127.0.0.1:8000"``. Times and sizes may be strings with
+    units, such as ``"5s"``.
     """
-    known = {field.name for field in dataclasses.fields(Config)}
-    unknown = sorted(options.keys() - known)
+    unknown = sorted(options.keys() - FIELDS.keys())
     if unknown and unknown[0] in PYTHON:
         raise ConfigError("", f"there is no option {unknown[0]}; {PYTHON[unknown[0]]}")
     if unknown:
         raise ConfigError(
-            "", f"unknown option {', '.join(unknown)}; the options are {', '.join(sorted(known))}"
+            "", f"unknown option {', '.join(unknown)}; the options are {', '.join(sorted(FIELDS))}"
         )
-    if "bind" in options:
-        options["bind"] = _parse_binds(options["bind"])
-    return Config(**options)
+    return Config(**{name: checked(FIELDS[name], value) for name, value in options.items()})
 
 
 def _parse_binds(bind: Any) -> tuple[Bind, ...]:
@@ -249,9 +469,9 @@ def _parse_binds(bind: Any) -> tuple[Bind, ...]:
 
 def refuse_command_options(options: Iterable[str]) -> None:
     """Raise ConfigError if an option is for the command alone, such as ``workers``."""
-    for field in dataclasses.fields(Config):
-        if field.metadata["command"] and field.name in options:
+    for name, field in FIELDS.items():
+        if field.metadata["command"] and name in options:
             raise ConfigError(
-                field.name,
+                name,
                 "is for the command wsgiserve MODULE:NAME alone; a server in a program is one process",
             )

@@ -1,0 +1,106 @@
+"""The configuration of a command: its options, the environment, a file, the platform.
+
+``given`` are the options of the command line and of the environment, which do not change while the program
+runs. ``settle`` adds the others, so a reload calls it again. Each error is a ``ConfigError`` whose text names
+the place to correct: the flag, the variable or the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from wsgiserve.cli.apps import working_folder
+from wsgiserve.cli.commands import COMMANDS, LIKE_SERVING
+from wsgiserve.cli.faults import Misconfigured
+from wsgiserve.config import Config, ConfigError, make_config
+from wsgiserve.config.options import FIELDS, flag
+from wsgiserve.config.sources import FILE, PREFIX, Origin, Setting, check_variables, combine, find_file
+from wsgiserve.processes import handover
+from wsgiserve.server.program import listen_where_passed
+from wsgiserve.server.sockets.systemd import inherited_descriptors
+
+OTHERS = [name for name in COMMANDS if name not in LIKE_SERVING]
+DEFAULT = Origin("default", "default")
+
+
+class Settings(NamedTuple):
+    """A configuration, and the origins of the values that are not at their default."""
+
+    config: Config
+    origins: Mapping[str, Origin]
+    file: str
+    notes: list[str]
+
+
+def given(context: click.Context) -> dict[str, Setting]:
+    """Return the options that the command line and the environment have."""
+    settings = {}
+    for param in context.command.params:
+        name = param.name or ""
+        source = context.get_parameter_source(name)
+        if name not in FIELDS or source not in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+            continue
+        if source is ParameterSource.ENVIRONMENT:
+            origin = Origin("environment", f"WSGISERVE_{name.upper()}")
+        else:
+            written = flag(name) if isinstance(param, click.Option) else "MODULE:NAME"
+            origin = Origin("command line", written)
+        settings[name] = Setting(context.params[name], origin)
+    return settings
+
+
+def refuse_variables(context: click.Context, prefix: str) -> None:
+    """Refuse variables with this prefix that are no options of the command."""
+    if handover.is_there():
+        return  # The process that started this one has checked them.
+    names = [param.name for param in context.command.params if param.expose_value and param.name]
+    known, others = ([*FIELDS, "config"], OTHERS) if prefix == PREFIX else (names, ())
+    try:
+        check_variables(os.environ, known, others, prefix)
+    except ConfigError as error:
+        raise Misconfigured(str(error)) from None
+
+
+def settle(given: Mapping[str, Setting], file: str | None) -> Settings:
+    """Return the configuration of these options and of what the file and the platform say now."""
+    found = find_file(working_folder(), file or "")
+    passed = inherited_descriptors(os.environ, os.getpid())
+    environ = {name: value for name, value in os.environ.items() if not (passed and name == "PORT")}
+    settings, notes = combine(given, found, environ)
+    options = {name: setting.value for name, setting in settings.items()}
+    origins = {name: setting.origin for name, setting in settings.items()}
+    listen_where_passed(options)
+    if passed:
+        beside = f" and {origins['bind'].name}" if "bind" in origins else ""
+        origins["bind"] = Origin("service manager", f"LISTEN_FDS{beside}")
+    try:
+        return Settings(make_config(**options), origins, found.name, notes)
+    except ConfigError as error:
+        raise ConfigError("", _with_origin(error, origins.get(error.option, DEFAULT))) from None
+
+
+def _with_origin(error: ConfigError, origin: Origin) -> str:
+    """Return the text of an error with the place to correct."""
+    if origin.source == "file":
+        return f"{origin.name}: {error}"
+    return str(error) if origin is DEFAULT else f"{origin.name}: {error.text}"
+
+
+def settled(context: click.Context, file: str | None) -> Settings:
+    """Return the configuration of a command; an error ends the program."""
+    refuse_variables(context, PREFIX)
+    try:
+        return settle(given(context), file)
+    except ConfigError as error:
+        raise Misconfigured(str(error)) from None
+
+
+def require_app(settings: Settings) -> None:
+    """End the program if no source names an app."""
+    if not settings.config.app:
+        raise Misconfigured(f'MODULE:NAME is missing; name the app, or write app = "MODULE:NAME" in {FILE}')
