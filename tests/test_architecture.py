@@ -28,7 +28,14 @@ MAY_IMPORT = {
     f"{SERVER}.errors": set(),
     f"{SERVER}.system": set(),
     f"{SERVER}.refusals": {"wsgiserve.protocol", f"{SERVER}.system"},
-    f"{SERVER}.access_log": {"wsgiserve.protocol", f"{SERVER}.system"},
+    f"{SERVER}.sinks": {f"{SERVER}.system"},
+    f"{SERVER}.access_log": {f"{SERVER}.sinks", f"{SERVER}.system"},
+    f"{SERVER}.log_lines": {
+        "wsgiserve.config",
+        "wsgiserve.protocol",
+        f"{SERVER}.access_log",
+        f"{SERVER}.system",
+    },
     f"{SERVER}.scoreboard": set(),
     f"{SERVER}.shutdown": {f"{SERVER}.system"},
     f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
@@ -40,7 +47,8 @@ MAY_IMPORT = {
         "wsgiserve.forks",
         "wsgiserve.protocol",
         "wsgiserve.tracebacks",
-        *(f"{SERVER}.{name}" for name in ("access_log", "errors", "refusals", "sockets", "system")),
+        *(f"{SERVER}.{name}" for name in ("access_log", "errors", "log_lines", "refusals", "sinks")),
+        *(f"{SERVER}.{name}" for name in ("sockets", "system")),
     },
     f"{SERVER}.own_answers": {"wsgiserve.protocol", f"{SERVER}.errors", f"{SERVER}.http"},
     f"{SERVER}.connections": {
@@ -56,8 +64,8 @@ MAY_IMPORT = {
     f"{SERVER}.snapshot": {f"{SERVER}.{name}" for name in ("acceptor", "shutdown")},
     f"{SERVER}.loop": {
         "wsgiserve.config",
-        *(f"{SERVER}.{name}" for name in ("acceptor", "connections", "http", "scoreboard", "shutdown")),
-        *(f"{SERVER}.{name}" for name in ("snapshot", "sockets", "system", "threads")),
+        *(f"{SERVER}.{name}" for name in ("acceptor", "access_log", "connections", "http", "scoreboard")),
+        *(f"{SERVER}.{name}" for name in ("shutdown", "snapshot", "sockets", "system", "threads")),
     },
     f"{SERVER}.server": {
         "wsgiserve.config",

@@ -113,5 +113,6 @@ def test_defaults_are_those_of_the_configuration():
     defaults = {param.name: param.default for param in command.params}
     for field in dataclasses.fields(Config):
         if field.name not in ("app", "bind"):
-            assert defaults[field.name] == field.default
+            default = field.default
+            assert defaults[field.name] == ([*default] if isinstance(default, tuple) else default)
     assert list(defaults["bind"]) == list(map(str, Config().bind))

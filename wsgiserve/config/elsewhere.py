@@ -13,8 +13,8 @@ _BIND = "write --bind HOST:PORT"
 _DEV = "write --dev"
 _TLS = "TLS is not supported; put a proxy such as Caddy or nginx in front"
 _THREADS = "one kind of worker takes slow and fast requests alike; --threads bounds its calls"
-_LOG = "the log goes to standard error; let the app configure logging, or the shell redirect it"
-_ACCESS_LOG = "the access log goes to standard output in one format; --no-access-log turns it off"
+_LOG = "the log goes to standard error; write --log-config FILE for another place"
+_ACCESS_LOG = "write --access-log FILE for its place, --log-format for its format"
 _FORWARDED = "forwarded fields are left to the app; wrap it in werkzeug's ProxyFix"
 _SERVICE = "let a service manager such as systemd do that"
 _NO_FILE = "options stand in wsgiserve.toml or in variables, WSGISERVE_NAME"
@@ -69,9 +69,7 @@ COMMAND: Mapping[str, str] = {
     "-c": "write --config FILE; wsgiserve migrate turns a gunicorn.conf.py into TOML",
     **dict.fromkeys(["--env-file", "-e", "--env"], _NO_FILE),
     **dict.fromkeys(["--chdir", "--pythonpath", "--app-dir", "--paste"], _FOLDER),
-    **dict.fromkeys(
-        ["--log-level", "--log-file", "--error-logfile", "--log-config", "--log-config-dict"], _LOG
-    ),
+    **dict.fromkeys(["--log-file", "--error-logfile", "--log-config-dict"], _LOG),
     **dict.fromkeys(["--log-config-json", "--capture-output", "--logger-class", "--log-syslog"], _LOG),
     **dict.fromkeys(
         ["--log-syslog-to", "--use-colors", "--no-use-colors", "--disable-redirect-access-to-syslog"], _LOG
@@ -129,8 +127,8 @@ PYTHON: Mapping[str, str] = {
     "threaded": "calls run on threads as they need; threads=N bounds them",
     **dict.fromkeys(["ssl_context", "ssl_keyfile", "ssl_certfile", "certfile", "keyfile"], _TLS),
     **dict.fromkeys(["server", "request_handler", "loop", "http", "interface"], _FIXED),
-    **dict.fromkeys(["quiet", "access_log_format"], "write access_log=False"),
-    **dict.fromkeys(["log_level", "log_config"], _LOG),
+    "quiet": "write access_log=False",
+    "access_log_format": "write log_format=…",
     "load_dotenv": _FIXED,
     "timeout": "write request_timeout=SECONDS",
     "timeout_keep_alive": "write keep_alive=SECONDS",

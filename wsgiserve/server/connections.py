@@ -50,8 +50,10 @@ class Connections:
         poller: Poller,
         shutdown: Shutdown,
         on_close: Callable[[], None],
+        exchange: type[Exchange] = Exchange,
     ) -> None:
         self.gateway = gateway
+        self._exchange = exchange
         self.config = config
         self.by_fd: dict[int, Connection] = {}
         self.budget = Budget(config.max_buffered)
@@ -137,7 +139,7 @@ class Connections:
             connection.begin(None)
             answer_health(self.gateway, connection, head, ready=self._shutdown.ready)
             return self.go_on(connection)
-        exchange = Exchange(self.gateway, connection, head)
+        exchange = self._exchange(self.gateway, connection, head)
         connection.begin(exchange)
         return exchange
 

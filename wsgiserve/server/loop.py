@@ -16,15 +16,17 @@ Rules
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
+from math import inf
 
 from wsgiserve.config import Config
 from wsgiserve.server.acceptor import Acceptor
+from wsgiserve.server.access_log import MAX_SECONDS
 from wsgiserve.server.connections import Connections
 from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.gateway import Gateway
+from wsgiserve.server.http.recorded import exchange_type
 from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.shutdown import Plan, Shutdown
 from wsgiserve.server.snapshot import Snapshot
@@ -65,7 +67,9 @@ class EventLoop:
         self.config = config
         self.poller = poller
         self.shutdown = Shutdown()
-        self.connections = Connections(gateway, config, poller, self.shutdown, self._on_close)
+        self.connections = Connections(
+            gateway, config, poller, self.shutdown, self._on_close, exchange_type(gateway)
+        )
         self.acceptor = Acceptor(
             listeners,
             poller,
@@ -89,8 +93,8 @@ class EventLoop:
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that have to wait for us
         self._idle_until = 0.0  # the deadline of connections that become idle in this turn
         self._alive: Callable[[], object] | None = None  # wants to hear that the loop turns
-        self._beat_seconds = math.inf
-        self._next_beat = math.inf
+        self._beat_seconds = inf
+        self._next_beat = inf
         self._sweep_seconds = SWEEP_SECONDS
         self._next_sweep = 0.0
         self._emptied = False  # idle connections were closed, as the server stops
@@ -147,10 +151,12 @@ class EventLoop:
             if events:
                 return events
             log.flush()
+            due = min(self._due, monotonic() + MAX_SECONDS) if log.pending else self._due  # No room for them?
+        else:
+            due = self._due
         if self._unserved:
             return self.poller.poll(0)
-        due = self._due
-        return self.poller.poll(None if due == math.inf else max(0.0, due - monotonic()))
+        return self.poller.poll(None if due == inf else max(0.0, due - monotonic()))
 
     def _own_event(self, fd: int) -> None:
         """Accept connections, or hear the bell: a connection has closed, or the server is to stop."""

@@ -259,7 +259,7 @@ class Server:
             loop.close()
             log = loop.gateway.access_log
             if log is not None:  # Only now: a leader that still runs may be writing it.
-                log.flush()
+                log.close()
         else:  # The loop goes on for the threads that are still in the app.
             start_thread(_wait_for_the_rest, loop, name="wsgiserve-sentinel")
         self._loop = None
