@@ -77,15 +77,21 @@ MAY_IMPORT = {
         f"{SERVER}.system",
     },
     f"{SERVER}.console": {"wsgiserve.config", f"{SERVER}.errors", f"{SERVER}.sockets", f"{SERVER}.system"},
+    f"{SERVER}.server_log": {"wsgiserve.config", f"{SERVER}.console", f"{SERVER}.sinks"},
     f"{SERVER}.departure": {f"{SERVER}.console", f"{SERVER}.system"},
     f"{SERVER}.program": {
         "wsgiserve.config",
         "wsgiserve.starting",
         *(f"{SERVER}.{name}" for name in ("console", "departure", "errors", "lifespan", "server", "sockets")),
+        f"{SERVER}.server_log",
+        f"{SERVER}.sinks",
     },
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},
     # above it
-    "wsgiserve.processes": {"wsgiserve.config", "wsgiserve.forks", "wsgiserve.protocol", SERVER},
+    "wsgiserve.processes": {
+        *("wsgiserve.config", "wsgiserve.forks", "wsgiserve.protocol", "wsgiserve.tracebacks"),
+        SERVER,
+    },
     "wsgiserve.web": {"werkzeug", "webtest", "msgspec", "wsgiserve.forks"},
     "wsgiserve.files": {"werkzeug", "wsgiserve.web"},
     "wsgiserve.pytest_plugin": {"pytest", "webtest", SERVER, "wsgiserve.web"},

@@ -8,7 +8,6 @@ its birth in the environment. Both go on here.
 from __future__ import annotations
 
 import atexit
-import logging
 import math
 import os
 import signal
@@ -16,17 +15,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wsgiserve.config import Config
+from wsgiserve.config import Config, ConfigError
+from wsgiserve.processes.hooks import HookServer, HookWorker, call_logged, post_fork
 from wsgiserve.processes.preload import be_template
 from wsgiserve.processes.reexec import is_trial
 from wsgiserve.processes.spawn import Forked, spawned
 from wsgiserve.processes.supervisor import CAN_FORK, Supervisor
 from wsgiserve.processes.worker import work
-from wsgiserve.server import access_log, console
+from wsgiserve.server import access_log, console, server_log
 from wsgiserve.server.departure import Departure
-from wsgiserve.server.errors import ListenError
-from wsgiserve.server.program import serve_here, switch_threads_often
+from wsgiserve.server.errors import ListenError, StartError
+from wsgiserve.server.program import require_logs, serve_here, switch_threads_often
 from wsgiserve.server.server import STOP_SIGNALS
+from wsgiserve.server.server_log import log_to_stderr, stop_logging
 from wsgiserve.server.sockets import descriptors
 from wsgiserve.server.system import monotonic
 
@@ -46,9 +47,18 @@ def run_command(load: Load, config: Config) -> None:
     if workers > 1 or (workers and CAN_FORK):
         raise SystemExit(_supervised(load, config, workers))
     _keep_output()
-    departure = Departure(STOP_SIGNALS)
     try:
-        serve_here(console.exit_without_app(load), config, departure)
+        require_logs(config)
+    except ConfigError as error:
+        console.fail_for_option(error)
+    departure = Departure(STOP_SIGNALS)
+    server = HookServer(os.getpid(), tuple(bind.text for bind in config.bind))
+    worker = HookWorker(os.getpid(), 1)
+    try:
+        console.exit_without_app(partial(post_fork, config.hooks, server, worker))
+        ready = partial(call_logged, config.hooks, "when_ready", server)
+        serve_here(console.exit_without_app(load), config, departure, ready=ready)
+        call_logged(config.hooks, "worker_exit", server, worker)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else console.EXIT_NO_APP
         departure.begin(code, monotonic(), hurried=False)  # The app may have started threads.
@@ -66,23 +76,37 @@ def _supervised(load: Load, config: Config, workers: int) -> int:
             lambda listeners: console.announce(console.where(listeners)),
             partial(console.say_what_runs, config),
         )
-        handler = console.log_to_stderr()
+        try:
+            require_logs(config)
+        except ConfigError as error:
+            console.fail_for_option(error)
+        handler = log_to_stderr(config)
         try:
             return _supervise(supervisor, config)
         except Forked as child:
             birth = child.birth
         supervisor.leave()
         if handler is not None:  # The app may configure logging its own way.
-            logging.getLogger("wsgiserve").removeHandler(handler)
+            stop_logging(handler)
     _keep_output()
+    load = partial(_load, load, config)
     if birth.is_template:
-        child_birth = be_template(birth, load, console.log_to_stderr)
+        child_birth = be_template(birth, load, partial(log_to_stderr, config))
         if child_birth is None:
             departure = Departure([signal.SIGTERM])
             departure.begin(console.EXIT_STOPPED, monotonic(), hurried=True)
             return console.EXIT_STOPPED
         birth = child_birth
     return work(birth, load, config, partial(_prepare, config))
+
+
+def _load(load: Load, config: Config) -> WSGIApplication:
+    """Import the app, in a process whose logging ``--log-config`` configures anew: a fork copies handlers."""
+    try:
+        server_log.configure(config)
+    except ConfigError as error:
+        raise StartError(f"wsgiserve: --log-config: {error.text}") from None
+    return load()
 
 
 def _supervise(supervisor: Supervisor, config: Config) -> int:
@@ -113,7 +137,7 @@ def _keep_output() -> None:
 
 
 def _prepare(config: Config) -> None:
-    console.log_to_stderr()
+    log_to_stderr(config)
     switch_threads_often(config.threads)
 
 

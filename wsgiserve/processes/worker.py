@@ -8,6 +8,7 @@ message                                    order
 ``serving``: it accepts connections
 ``turns``: its loop runs, for the watchdog
 ``worn``, and which limit it passed        ``retire``: finish; others take new connections
+                                           ``reopen``: open the access log's file anew
 ``retiring``: it accepts no more           ``stop``: finish, and answer the backlog too
 ``stopping``, and how many requests run    ``hurry``: end now
 ``ended``: it serves no more, and how many requests were cut
@@ -35,9 +36,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config
-from wsgiserve.processes import signals
+from wsgiserve.processes import hooks, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.fleet import KILL_MARGIN
+from wsgiserve.processes.hooks import HookServer, HookWorker
 from wsgiserve.processes.parent_death import die_with, outlive
 from wsgiserve.processes.probe import probe
 from wsgiserve.processes.recycling import recycled
@@ -65,7 +67,10 @@ def work(
     departure = Departure([signal.SIGTERM])
     die_with(birth.sock)
     _ignore_signals()
+    server = HookServer(os.getppid(), tuple(listener.url for listener in birth.listeners))
+    worker = HookWorker(os.getpid(), birth.number)
     try:
+        hooks.post_fork(config.hooks, server, worker)
         app = imported(load) if birth.app is None else birth.app
         prepare()
         lifespan.checked_startup(app)
@@ -81,6 +86,7 @@ def work(
         code = EXIT_STOPPED
         departure.begin(code, monotonic(), hurried=False)
     lifespan.shutdown(app)
+    hooks.call_logged(config.hooks, "worker_exit", server, worker)
     return code
 
 
@@ -176,6 +182,8 @@ def _follow(order: Any, channel: Channel, server: Server, departure: Departure) 
     elif order == "stop":
         channel.send(event="stopping", running=server.running())
         server.stop()
+    elif order == "reopen":
+        server.reopen_log()
     elif order == "hurry" and server.over:
         departure.hurry()
     elif order == "hurry":

@@ -19,7 +19,7 @@ from wsgiserve import starting
 from wsgiserve.config import Config, make_config, refuse_command_options
 from wsgiserve.forks import ending_children
 from wsgiserve.server import lifespan, shutdown
-from wsgiserve.server.errors import refused
+from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.scoreboard import Row
@@ -176,6 +176,12 @@ class Server:
         if loop is not None and loop.shutdown.plan is None:
             loop.stop(shutdown.retire(self.config.graceful_timeout))
 
+    def reopen_log(self) -> None:
+        """Open the access log's file anew, as it was rotated; safe anywhere."""
+        loop = self._loop
+        if loop is not None and loop.gateway.access_log is not None:
+            loop.gateway.access_log.reopen()
+
     def running(self) -> int:
         """Count the requests that the app is working on, or that wait for it."""
         return self.snapshot().running
@@ -208,7 +214,12 @@ class Server:
     def _prepare(self) -> EventLoop:
         self.over = self.hurried = False
         self.open()
-        gateway = Gateway(self.app, self.config, alone=self._alone)
+        try:
+            gateway = Gateway(self.app, self.config, alone=self._alone)
+        except OSError as error:
+            self._close_listeners()
+            text = f"wsgiserve: --access-log: cannot write {self.config.access_log}: {error.strerror}"
+            raise StartError(text) from error
         try:
             self._loop = loop = EventLoop(
                 gateway,

@@ -63,7 +63,12 @@ def open_sink(destination: str, stream: TextIO | None) -> Sink:
         return DatagramSink(path or SYSLOG, syslog_entry)
     if kind == "journald":
         return DatagramSink(path or JOURNALD, journald_entry)
-    return FileSink(os.path.join(_START_FOLDER, destination))
+    return FileSink(at_start(destination))
+
+
+def at_start(path: str) -> str:
+    """Return a path that was given at the start, when this was the current folder."""
+    return os.path.join(_START_FOLDER, path)
 
 
 def stream_sink(stream: TextIO | None) -> Sink:
@@ -74,6 +79,15 @@ def stream_sink(stream: TextIO | None) -> Sink:
         return DescriptorSink(stream.fileno())
     except (AssertionError, AttributeError, OSError, ValueError):
         return StreamSink(stream)
+
+
+def check_destination(destination: str) -> None:
+    """Raise OSError if ``--access-log`` names what cannot be written to."""
+    kind, _, path = destination.partition(":")
+    if kind in ("syslog", "journald"):
+        os.stat(path or (SYSLOG if kind == "syslog" else JOURNALD))
+    elif destination not in ("", "-"):
+        open_sink(destination, None).close()
 
 
 class StreamSink:
@@ -129,7 +143,7 @@ class DescriptorSink:
                 while count < len(lines) and size + len(lines[count]) <= MAX_WRITE:
                     size += len(lines[count])
                     count += 1
-                data = "".join(lines[: count or 1]).encode("ascii", "replace")
+                data = "".join(lines[: count or 1]).encode("utf-8", "backslashreplace")
                 sent = self._send(data)
                 del lines[: count or 1]
                 self._rest = data[sent:]
