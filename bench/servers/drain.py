@@ -199,13 +199,17 @@ def outcome(pid: int) -> str:
     return f"none in {END_SECONDS:g} s"
 
 
-def measure(contender: field.Contender, stop: str, delay: float, scratch: Path) -> tuple[Counter[str], str]:
+def measure(
+    contender: field.Contender, stop: str, delay: float, scratch: Path, workers: int = 1
+) -> tuple[Counter[str], str]:
     """Start the server, stop it under load; return the outcomes of requests, and its exit code or signal."""
     port = free_port()
     launch = field.Launch(port, "bench.servers.app:application", contender.threads, False, False, scratch)
     command = contender.command(launch)
     if contender.name == field.OURS and stop == "told":
         command += ["--drain-delay", f"{delay:g}"]
+    if contender.name == field.OURS and workers > 1:
+        command += ["--workers", str(workers)]
     with running(command, port, max(os.sched_getaffinity(0)), ROOT, scratch / "log") as server:
         seen = STOPS[stop](server.pid, port)
         return seen, outcome(server.pid)
@@ -216,7 +220,8 @@ def measure(contender: field.Contender, stop: str, delay: float, scratch: Path) 
 @click.option("--stops", default=",".join(STOPS), show_default=True, help="Ways, separated by commas.")
 @click.option("--times", default=10, show_default=True, help="Stops of each server in each way.")
 @click.option("--delay", default=2.0, show_default=True, help="wsgiserve's --drain-delay in `told`.")
-def main(contenders: str, stops: str, times: int, delay: float) -> None:
+@click.option("--workers", default=1, show_default=True, help="wsgiserve's worker processes.")
+def main(contenders: str, stops: str, times: int, delay: float, workers: int) -> None:
     """Stop servers under load and count the requests that fail."""
     known = {contender.name: contender for contender in field.CONTENDERS}
     rows = [["server", "stop", "times", "answered", "failed", "ended with"]]
@@ -227,21 +232,21 @@ def main(contenders: str, stops: str, times: int, delay: float) -> None:
             click.echo(f"{name} is not installed", err=True)
             continue
         for stop in stops.split(","):
-            total, ends = _several(contender, stop, times, delay)
+            total, ends = _several(contender, stop, times, delay, workers)
             rows.append(_row(f"{name} {version}", stop, times, total, ends))
             click.echo(" | ".join(rows[-1]), err=True)
     click.echo("\n".join(markdown(rows)))
 
 
 def _several(
-    contender: field.Contender, stop: str, times: int, delay: float
+    contender: field.Contender, stop: str, times: int, delay: float, workers: int
 ) -> tuple[Counter[str], Counter[str]]:
     total: Counter[str] = Counter()
     ends: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as scratch:
         for _ in range(times):
             try:
-                seen, end = measure(contender, stop, delay, Path(scratch))
+                seen, end = measure(contender, stop, delay, Path(scratch), workers)
             except UnfitError as error:
                 raise click.ClickException(f"{contender.name}: {error}") from error
             total += seen

@@ -245,7 +245,7 @@ def test_without_segno_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "segno", None)  # So an import of it fails as if it were not there.
     code, out, err = command_line("files", "--qr", "0")
     assert (code, out) == (2, "")
-    assert err == "wsgiserve: --qr needs the package segno: pip install segno, or install wsgiserve[qr]\n"
+    assert err == "wsgiserve: --qr needs the package segno: pip install segno\n"
 
 
 WRONG = [

@@ -61,7 +61,7 @@ def test_variables_are_of_the_command(command_line, monkeypatch):
 
 
 def test_ctrl_c_before_anything_is_served_is_no_traceback(command_line, monkeypatch):
-    def interrupted(load, config):
+    def interrupted(load, config, reread):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(serve, "run_command", interrupted)

@@ -35,6 +35,11 @@ def test_it_ends_once_the_new_generation_serves(server, reload):
     assert reload() == (0, "Generation 2 serves\n", "")
 
 
+def test_what_takes_a_restart_is_printed(server, reload):
+    server({"generation": 2, "latest": 2, "outcome": "serving", "unchanged": ["bind stays"]})
+    assert reload() == (0, "Generation 2 serves\n", "wsgiserve: bind stays\n")
+
+
 def test_a_reload_that_fails_prints_the_reason(server, reload):
     server({"latest": 2, "outcome": "failed", "reason": "Traceback: their bug"})
     said = "Traceback: their bug\nwsgiserve: not reloaded; generation 1 goes on serving\n"

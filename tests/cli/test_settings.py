@@ -12,6 +12,7 @@ from tests.program import APP, Program
 from tests.server.client import Client, get
 from wsgiserve.cli import settings
 from wsgiserve.config.options import FIELDS, flag, kind
+from wsgiserve.config.sources import File
 
 BAD = [name for name, row in ROWS.items() if row.bad]
 
@@ -179,11 +180,11 @@ def test_sockets_of_the_service_manager_replace_the_platform_s_port(monkeypatch)
     monkeypatch.setenv("PORT", "5000")
     monkeypatch.setenv("LISTEN_FDS", "1")
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
-    found = settings.settle({}, None)
+    found = settings.settle({}, File())
     assert list(map(str, found.config.bind)) == ["fd://3"]
     assert found.origins["bind"] == ("service manager", "LISTEN_FDS")
     bind = settings.Setting(["127.0.0.1:0"], settings.Origin("command line", "--bind"))
-    found = settings.settle({"bind": bind}, None)
+    found = settings.settle({"bind": bind}, File())
     assert list(map(str, found.config.bind)) == ["fd://3", "127.0.0.1:0"]
     assert found.origins["bind"].name == "LISTEN_FDS and --bind"
 

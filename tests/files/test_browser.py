@@ -332,6 +332,17 @@ def test_the_page_asks_before_a_deletion(browser: Chrome, shared: Shared) -> Non
 
 
 @pytest.mark.slow
+def test_a_cancelled_question_does_not_answer_the_next(browser: Chrome, shared: Shared) -> None:
+    """A dialog tells that it was closed a moment later, when it may ask again already."""
+    click = "for (const each of arguments) document.querySelector(each).click()"
+    delete, cancel, confirm = f'a[aria-label="Delete {XSS}"]', "#delete .first", "#delete [value=delete]"
+    browser.execute_script(click, delete, cancel, delete, confirm)
+    until(lambda: shown(browser) == [name for name in NAMES if name != XSS])
+    assert find(browser, "#notice").text == f"Deleted: {XSS}."
+    assert not (shared.root / XSS).exists()
+
+
+@pytest.mark.slow
 def test_without_script_the_page_sorts_and_filters(browser: Chrome, shared: Shared, no_script: None) -> None:
     browser.get(shared.server.url)
     assert names(browser) == NAMES

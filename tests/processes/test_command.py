@@ -33,17 +33,25 @@ def test_a_control_group_may_allow_fewer_processors(monkeypatch, tmp_path, limit
     assert processors() == expected
 
 
+def no_app(config):
+    pytest.fail("a supervisor imports no app")
+
+
+def no_reload():
+    pytest.fail("there is no reload")
+
+
 def test_a_trial_ends_where_it_would_listen(monkeypatch):
     monkeypatch.setenv(VARIABLE, environment("trial", 1)[VARIABLE])
     with pytest.raises(SystemExit) as ended:
-        run_command(lambda: pytest.fail("a supervisor imports no app"), make_config(bind="256.0.0.1:0"))
+        run_command(no_app, make_config(bind="256.0.0.1:0"), no_reload)
     assert ended.value.code == 0
 
 
 def test_a_pid_file_that_cannot_be_written_ends_it(monkeypatch, tmp_path, capsys):
     config = make_config(bind="127.0.0.1:0", pid_file=str(tmp_path / "none" / "pid"))
     with pytest.raises(SystemExit) as ended:
-        run_command(lambda: pytest.fail("a supervisor imports no app"), config)
+        run_command(no_app, config, no_reload)
     assert ended.value.code == 2
     said = f"wsgiserve: --pid-file: cannot write {config.pid_file}: No such file or directory\n"
     assert capsys.readouterr() == ("", said)

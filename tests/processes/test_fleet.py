@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from tests.processes.terms import terms
 from wsgiserve.processes.fleet import (
     ACKNOWLEDGE_SECONDS,
     FIRST_PAUSE,
@@ -24,7 +25,7 @@ class Case:
     """A fleet with a clock of its own; deeds come as "serve 1 2"."""
 
     def __init__(self, size=2, lifetime=math.inf):
-        self.fleet = Fleet(size, GRACE, lambda: lifetime)
+        self.fleet = Fleet(terms(size, GRACE, lifetime))
         self.now = 100.0
         self.obedient = True  # who is called serves at once
         self.fleet.reload(self.now)
@@ -176,7 +177,7 @@ def test_a_reload_during_a_reload_takes_its_place(serving):
 
 
 def test_what_dies_is_replaced_at_once(serving):
-    assert serving.gone(1) == "start 3"
+    assert serving.gone(1) == "look 2 start 3"
     assert serving.ready(3) == "serve 3"
     assert serving.fleet.notices == [(logging.ERROR, "worker 1 was killed by SIGKILL; another starts")]
 
@@ -186,7 +187,7 @@ def test_what_dies_young_is_replaced_after_a_pause_that_doubles(serving):
     number, pauses = 3, []
     for _ in range(8):
         serving.ready(number)
-        assert serving.gone(number) == ""
+        assert serving.gone(number) == "look 2"
         pause = serving.fleet.next_at(serving.now) - serving.now
         pauses.append(pause)
         assert serving.after(pause - 0.01) == ""
@@ -206,7 +207,7 @@ def test_a_pause_is_short_again_after_a_worker_was_well(serving):
     serving.reload()
     serving.failed(6)
     assert serving.fleet.strikes == 2, "a candidate that fails is no strike"
-    assert serving.gone(2) == "start 8"
+    assert serving.gone(2) == "look 5 start 8"
     serving.failed(8)
     assert serving.fleet.strikes == 1
 
@@ -305,7 +306,8 @@ def test_a_stop_reaches_those_that_retire(serving):
 
 
 def test_adopted_workers_retire_behind_the_new():
-    fleet = Fleet(1, GRACE, lambda: math.inf)
+    fleet = Fleet(terms(1, GRACE))
+    fleet.resume(3, 3)
     old = fleet.adopt(7, 3, 1007, True, 0.0)
     fleet.adopt(6, 2, 1006, False, 0.0)
     fleet.reload(0.0)
@@ -315,6 +317,20 @@ def test_adopted_workers_retire_behind_the_new():
     assert fleet.plan(1.0) == [("serve", new)]
     fleet.serving(new, 1.0)
     assert fleet.plan(1.0) == [("retire", old)]
+
+
+def test_a_program_behind_a_re_exec_that_adopts_nobody_is_not_hopeless():
+    fleet = Fleet(terms(1, GRACE))
+    fleet.resume(3, 5)
+    fleet.reload(0.0)
+    steps = fleet.plan(0.0)
+    assert [(deed, worker.generation) for deed, worker in steps] == [("start", 6), ("start", 3)]
+    for _, worker in steps:
+        fleet.failed(worker, "their traceback", 1.0)
+        fleet.gone(worker, "ended", 1.0)
+    assert fleet.plan(1.0) == []
+    assert (fleet.hopeless, fleet.stopping, fleet.status()["outcome"]) == (False, "", "failed")
+    assert [deed for deed, _ in fleet.plan(1.5)] == ["start"]
 
 
 # -- rule 1: confirmed only while it lives
@@ -331,7 +347,7 @@ def test_a_candidate_that_dies_when_it_is_called_is_given_up(called):
 
 def test_a_candidate_of_which_one_serves_and_dies_before_the_others_is_given_up(called):
     called.fleet.serving(called.worker(3), called.now)
-    assert called.gone(3) == "retire 4"
+    assert called.gone(3) == "look 1 2 retire 4"
     assert called.fleet.status()["outcome"] == "failed"
 
 
@@ -353,7 +369,7 @@ def test_a_first_generation_that_dies_when_it_is_called_is_the_end():
 def test_old_workers_are_not_told_to_go_while_the_new_ones_die(serving):
     serving.reload()
     assert serving.ready(3, 4) == "serve 3 4 retire 1"
-    assert serving.gone(3) == ""
+    assert serving.gone(3) == "look 2 4"
     assert serving.acknowledged(1) == "", "2 serves on"
     assert serving.after(FIRST_PAUSE) == "start 5"
     assert serving.ready(5) == "serve 5 retire 2"
@@ -373,3 +389,62 @@ def test_a_kill_that_has_no_effect_is_repeated(serving):
     serving.ready(3, 4)
     assert "kill 1" in serving.after(GRACE + KILL_MARGIN + 1)
     assert "kill 1" in serving.after(KILL_MARGIN)
+
+
+# -- reloads on other terms
+
+
+def test_a_generation_has_terms_of_its_own(serving):
+    serving.fleet.reload(serving.now, terms(3, grace=1.0, lifetime=7.0))
+    assert serving.plan() == "start 3 4 5"
+    assert serving.gone(1) == "look 2 start 6", "the generation before goes on with its own number"
+    serving.ready(6)
+    assert serving.ready(3, 4, 5) == "serve 3 4 5 retire 2"
+    assert serving.fleet.size == 3
+    assert serving.worker(3).worn_at == serving.now + 7.0
+    assert serving.worker(2).kill_at == serving.now + GRACE + KILL_MARGIN, "on the terms it began with"
+
+
+def test_fewer_workers_are_wanted_only_once_they_serve(serving):
+    serving.fleet.reload(serving.now, terms(1))
+    assert serving.plan() == "start 3"
+    assert serving.failed(3) == ""
+    serving.gone(3)
+    assert serving.states() == {1: "serving", 2: "serving"}
+    assert serving.fleet.size == 2
+
+
+def test_a_signal_for_one_more_worker_counts_during_a_reload_too(serving):
+    serving.fleet.reload(serving.now, terms(3))
+    serving.plan()
+    serving.fleet.resize(1)
+    assert serving.plan() == "start 6 7", "one of each generation"
+    assert serving.ready(3, 4, 5, 6, 7).startswith("serve")
+    assert serving.fleet.size == 4
+
+
+def test_a_refused_reload_starts_nothing_and_is_told(serving):
+    serving.fleet.refuse("wsgiserve: wsgiserve.toml: threads: 0 is wrong")
+    assert serving.plan() == ""
+    assert serving.states() == {1: "serving", 2: "serving"}
+    status = serving.fleet.status()
+    assert (status["generation"], status["latest"], status["outcome"]) == (1, 2, "failed")
+    assert status["reason"] == "wsgiserve: wsgiserve.toml: threads: 0 is wrong"
+    text = "reload failed, generation 1 goes on serving: wsgiserve: wsgiserve.toml: threads: 0 is wrong"
+    assert serving.fleet.notices == [(logging.ERROR, text)]
+
+
+def test_a_refused_reload_ends_one_that_is_under_way(serving):
+    serving.reload()
+    serving.fleet.refuse("wrong")
+    assert serving.plan() == "terminate 3 4"
+    assert serving.fleet.status()["state"] == "serving"
+
+
+def test_a_first_start_goes_on_when_a_reload_is_refused():
+    case = Case()
+    assert case.plan() == "start 1 2"
+    case.fleet.refuse("wrong")
+    assert case.fleet.notices == [(logging.ERROR, "reload refused, the start goes on: wrong")]
+    assert case.ready(1, 2) == "serve 1 2"
+    assert not case.fleet.hopeless

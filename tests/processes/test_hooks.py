@@ -19,7 +19,7 @@ import json, os, sys
 def note(name, server, *workers):
     row = [name, os.getpid(), server.pid, list(server.address), [[its.pid, its.age] for its in workers]]
     row.append("app" in sys.modules)
-    descriptor = os.open("notes", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    descriptor = os.open("hook-notes", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, (json.dumps(row) + "\\n").encode())
     os.close(descriptor)
     server.log.info("hook %s", name)
@@ -39,7 +39,7 @@ def worker_exit(server, worker):
 
 
 def notes(folder, name):
-    path = folder / "notes"
+    path = folder / "hook-notes"
     lines = path.read_text().splitlines() if path.exists() else []
     return [row[1:] for row in map(json.loads, lines) if row[0] == name]
 
@@ -97,22 +97,30 @@ def test_a_hook_that_fails_ends_nothing_that_serves(folder):
     (folder / "shop_hooks.py").write_text(
         "def when_ready(server):\n    1 / 0\ndef worker_exit(*both):\n    1 / 0\n"
     )
+    lines = [""]
     with serving_program(folder, "app", "--hooks", "shop_hooks") as (program, port):
+
+        def until(text):
+            while text not in lines[-1]:
+                lines.append(program.process.stderr.readline())
+                assert lines[-1]
+
+        until("ZeroDivisionError")
         with Client(port=port) as client:
             assert client.ask(get()).status == 200
         (folder / "shop_hooks.py").write_text(
             "def post_fork(server, worker):\n    raise RuntimeError('no database')\n"
         )
         program.process.send_signal(signal.SIGHUP)
-        line = ""
-        while "post_fork failed" not in line:
-            line = program.process.stderr.readline()
-            assert line
+        until("RuntimeError: no database")
         with Client(port=port) as client:
             assert client.ask(get()).status == 200
         code, _, err = program.stop()
     assert code == 0
-    assert "RuntimeError: no database" in err
+    said = "".join(lines) + err
+    assert "the hook when_ready of shop_hooks raised\nTraceback" in said
+    assert "the hook worker_exit of shop_hooks raised\nTraceback" in said
+    assert "generation 1 goes on serving: wsgiserve: --hooks shop_hooks: post_fork failed" in said
 
 
 @pytest.mark.slow

@@ -47,6 +47,32 @@ def child(begin):
             process.communicate()
 
 
+MAKER = """
+import os, socket, sys
+from wsgiserve.processes.parent_death import is_over
+
+ours, theirs = socket.socketpair()
+if os.fork():
+    {end}
+ours.close()
+theirs.recv(1)
+print(is_over(theirs), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "over"),
+    [("os._exit(0)", b"True"), ("ours.close(); os.wait(); sys.exit()", b"False")],
+    ids=["gone", "hung up"],
+)
+def test_a_process_that_has_ended_is_told_from_one_that_hung_up(end, over):
+    end = end.replace("ours.close();", "ours.close(); theirs.close();")
+    command = [sys.executable, "-c", MAKER.format(end=end)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=env, capture_output=True, timeout=SECONDS, check=True)
+    assert done.stdout == over + b"\n"
+
+
 @pytest.mark.parametrize("end", ["close", "shutdown", "send"])
 def test_it_is_killed_by_whatever_happens_on_its_channel(end):
     with child("die_with(sock)") as (ours, process):

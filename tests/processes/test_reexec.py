@@ -14,6 +14,7 @@ import pytest
 
 from bench.servers.load import load
 from tests.processes.programs import serving, who
+from tests.processes.terms import terms
 from tests.program import ROOT
 from tests.server.client import SECONDS, wait_until
 from wsgiserve.config import make_config
@@ -32,7 +33,7 @@ def config(tmp_path):
 def left(config, ends, monkeypatch):
     """What the program after a re-exec finds in its environment; and the program before is gone."""
     listeners = open_listeners(config)
-    worker = Worker(7, 3, "serving", 1.0, 1007, served=True)
+    worker = Worker(7, 3, terms(), "retiring", 1.0, 1007, served=True, cut=0)
     executed = {}
 
     def execve(path, command, environ):
@@ -43,7 +44,7 @@ def left(config, ends, monkeypatch):
 
     monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setattr(reexec, "folder", lambda: None)
-    reexec.execute(config.bind, listeners, [reexec.heir(worker, ends[0], foreign=True)])
+    reexec.execute(config.bind, listeners, [reexec.heir(worker, ends[0], foreign=True)], 3, 5)
     assert not listeners[0].sock.get_inheritable()
     descriptors = [sock.detach() for sock in (ends[0].sock, *(listener.sock for listener in listeners))]
     monkeypatch.setenv(VARIABLE, executed[VARIABLE])
@@ -56,9 +57,17 @@ def left(config, ends, monkeypatch):
 
 
 def test_workers_are_passed_on(left, ends):
+    assert (left["generation"], left["latest"]) == (3, 5)
     (heir,) = left["workers"]
     channel = heir.pop("channel")
-    assert heir == {"number": 7, "generation": 3, "pid": 1007, "serving": True, "foreign": True}
+    assert heir == {
+        "number": 7,
+        "generation": 3,
+        "pid": 1007,
+        "serving": False,
+        "cut": 0,
+        "foreign": True,
+    }
     assert not os.get_inheritable(channel)
     ends[1].send(event="worn")
     with socket.socket(fileno=channel) as sock:

@@ -101,7 +101,7 @@ def test_a_worker_without_fork_finds_its_birth_in_the_environment(monkeypatch, s
     assert options["pass_fds"] == [theirs.fileno(), listener.fd]
     facts = json.loads(options["env"][VARIABLE])["facts"]
     # It has copies of the descriptors, of the same numbers; here they are other ones.
-    copies = {"channel": os.dup(facts["channel"]), "listeners": [[os.dup(listener.fd), "127.0.0.1"]]}
+    copies = {"channel": os.dup(facts["channel"]), "listeners": [[os.dup(listener.fd), "127.0.0.1", True]]}
     monkeypatch.setenv(VARIABLE, environment("worker", copies)[VARIABLE])
     birth = spawn.spawned()
     with birth.sock:
@@ -109,6 +109,7 @@ def test_a_worker_without_fork_finds_its_birth_in_the_environment(monkeypatch, s
     assert ours.recv(100) == b"ready"
     assert [(its.host, its.port) for its in birth.listeners] == [("127.0.0.1", listener.port)]
     assert not birth.listeners[0].sock.get_inheritable()
+    assert birth.listeners[0].foreign, "another program may go on with it"
     birth.listeners[0].close()
 
 

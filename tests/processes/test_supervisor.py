@@ -14,6 +14,7 @@ import pytest
 
 from bench.servers import deploys
 from tests.processes.programs import APP, is_alive, last_answer, serving, who, workers
+from tests.processes.terms import terms
 from tests.program import FREE_PORT, ROOT, Program
 from tests.server.client import Client, get, refuses, wait_until
 from wsgiserve.config import make_config
@@ -31,7 +32,12 @@ def supervise(tmp_path):
 
     def supervise(**options):
         config = make_config(bind="127.0.0.1:0", pid_file=str(tmp_path / "pid"), **options)
-        return Supervisor(config, 2, announced.append, announced.append)
+        return Supervisor(
+            terms(2)._replace(config=config),
+            announced.append,
+            lambda config, running: announced.append(running),
+            lambda: pytest.fail("there is no reload"),
+        )
 
     announced = []
     yield supervise

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 
 from tests.processes.world import World, open_descriptors
+from wsgiserve.processes import reexec
 
 SIZE = 2
 
@@ -138,3 +140,25 @@ def test_a_reload_in_which_any_one_step_is_a_death_is_no_outage(monkeypatch, siz
             world.fleet.stop()
             world.rest(lambda world=world: world.fleet.over and world._templates.over)
             world.end()
+
+
+def test_a_worker_that_was_called_is_passed_on_by_a_re_exec(monkeypatch):
+    """Its channel would end, and it would take that for the end of the supervisor."""
+    heirs = []
+    monkeypatch.setattr(reexec, "execute", lambda binds, listeners, them, *generations: heirs.extend(them))
+    world = World(monkeypatch, SIZE)
+    try:
+        world.fleet.reload(world.clock.now)
+        world.rest(lambda: len(world.serving()) == SIZE)
+        world.serving()[0].die(-9)
+        world.clock.sleep(60)
+        while not any(worker.state == "called" for worker in world.fleet.workers.values()):
+            world.turn()
+            for name, is_good, call in world.actions():
+                if is_good and name == "worker ready":
+                    call()
+        trial = SimpleNamespace(fault="")
+        world._on_trial(trial, 0)
+        assert [heir["serving"] for heir in heirs] == [True] * SIZE
+    finally:
+        world.end()

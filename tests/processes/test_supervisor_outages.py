@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from bench.harness.child import free_port
 from tests.processes.programs import APP, is_alive, serving, who, workers
-from tests.program import run
-from tests.server.client import refuses, wait_until
+from tests.program import Program, run
+from tests.server.client import SECONDS, refuses, wait_until
 from wsgiserve.processes.pid_file import read_status
 
 LINUX_ONLY = pytest.mark.skipif(
@@ -216,7 +218,53 @@ def test_a_worker_that_does_not_end_without_its_supervisor_is_ended(folder):
         assert "its shutdown hooks run" in program.process.stderr.read(), "and says where it was"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("bind", ["tcp", "unix"])
+def test_the_next_server_gets_the_address_of_one_that_was_killed(folder, bind):
+    where = f"unix:{folder}/s" if bind == "unix" else f"127.0.0.1:{free_port()}"
+    for _ in range(2):
+        with Program(folder, "app", "--bind", where, "--workers", "2", "--no-access-log") as program:
+            program.announcement()
+            with connect(where) as client:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+            below = children(program.process.pid)
+            program.process.kill()
+            wait_until(lambda below=below: not any(map(is_alive, below)))
+            assert b"supervisor is gone" in program.process.stderr.read().encode()
+
+
+def connect(where):
+    if where.startswith("unix:"):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(where.removeprefix("unix:"))
+        return client
+    return socket.create_connection(("127.0.0.1", int(where.rpartition(":")[2])))
+
+
 # -- re-exec
+
+
+@pytest.mark.slow
+@PRELOAD
+def test_a_re_exec_while_no_worker_is_left_ends_nothing(folder, options):
+    """The code is broken by then: a first start would end the server."""
+    pid_file = str(folder / "pid")
+    with serving(folder, "app", "--pid-file", pid_file, *options) as (program, port):
+        first = who(port)[0]
+        replace_app(folder, "raise RuntimeError('broken')\n")
+        if options:
+            os.kill(who(port)[1], signal.SIGKILL)  # The template has imported the sound code.
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: read_status(pid_file)["workers"] == [])
+        with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            program.process.send_signal(signal.SIGUSR2)
+            assert outcome(pid_file, 2)["outcome"] == "failed"
+            assert read_status(pid_file)["state"] == "serving"
+            replace_app(folder, SIMPLE)
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert program.stop()[0] == 0
 
 
 def test_a_re_exec_whose_pid_file_cannot_be_written_changes_nothing(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -10,8 +11,9 @@ import pytest
 
 from bench.servers import deploys
 from tests.processes.programs import APP, is_alive, last_answer, new_version, serving, who, workers
-from tests.program import FREE_PORT, ROOT, Program
+from tests.program import FREE_PORT, ROOT, Program, run
 from tests.server.client import SECONDS, Client, get, wait_until
+from wsgiserve.server import Server
 
 
 @pytest.mark.slow
@@ -170,3 +172,144 @@ def test_a_probe_asks_django_as_its_clients_do(folder, probe, said):
         else:
             assert program.announcement().startswith("Serving on")
             assert program.stop()[0] == 0
+
+
+# -- the configuration
+
+FILE = 'app = "app"\nworkers = 1\npid_file = "pid"\naccess_log = false\nbind = "127.0.0.1:0"\n'
+
+
+class Configured:
+    """A server whose options stand in a file."""
+
+    def __init__(self, folder, program):
+        self.folder, self.program = folder, program
+        self.port = program.port()
+
+    def write(self, text):
+        (self.folder / "wsgiserve.toml").write_text(text)
+
+    def reload(self):
+        return run(self.folder, "reload", "--pid-file", "pid")
+
+    def status(self):
+        return json.loads((self.folder / "pid.status").read_text())
+
+
+@pytest.fixture
+def configured(folder):
+    (folder / "wsgiserve.toml").write_text(FILE)
+    with Program(folder) as program:
+        yield Configured(folder, program)
+
+
+@pytest.mark.slow
+def test_a_reload_reads_the_file_anew(configured):
+    new_version(configured.folder, "v2")
+    (configured.folder / "app.py").rename(configured.folder / "other.py")
+    configured.write(
+        FILE.replace('"app"', '"other"').replace("workers = 1", "workers = 2") + 'health_path = "/health"\n'
+    )
+    assert configured.reload() == (0, "Generation 2 serves\n", "")
+    with Client(port=configured.port) as client:
+        assert client.ask(get("/health")).body == b"live\n"
+    assert who(configured.port)[2] == "v2"
+    wait_until(lambda: [w["generation"] for w in configured.status()["workers"]] == [2, 2])
+    assert configured.program.stop()[0] == 0
+
+
+@pytest.mark.slow
+def test_what_takes_a_restart_is_told_and_stays(configured):
+    configured.write(
+        FILE.replace("workers = 1", "workers = 0").replace("127.0.0.1:0", "127.0.0.1:1") + "backlog = 5\n"
+    )
+    told = [
+        "bind stays '127.0.0.1:0' until a restart, which makes it '127.0.0.1:1'",
+        "workers stays 1 until a restart, which makes it 0",
+        "backlog stays 2048 until a restart, which makes it 5",
+    ]
+    code, out, err = configured.reload()
+    assert (code, out) == (0, "Generation 2 serves\n")
+    assert err.splitlines() == [f"wsgiserve: {text}" for text in told]
+    assert who(configured.port)[2] == "v1"
+    configured.write(FILE)
+    assert configured.reload()[2] == ""
+    assert configured.status()["unchanged"] == []
+    code, _, err = configured.program.stop()
+    assert code == 0
+    assert [err.count(f"WARNING reload: {text}\n") for text in told] == [1, 1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("keepalive = 5", "wsgiserve.toml: keepalive is no option; did you mean keep_alive?"),
+        ("threads = 0", "wsgiserve.toml: threads: 0 is not a whole number of at least 1"),
+        ("socket_mode = '660'", "wsgiserve.toml: socket_mode: there is no socket to set it for"),
+        ("[", "wsgiserve.toml: "),
+        (None, "wsgiserve.toml is not there any more"),
+    ],
+    ids=["unknown", "bad value", "two options", "syntax", "gone"],
+)
+def test_a_bad_file_is_a_refused_reload(configured, content, said):
+    worker = who(configured.port)[0]
+    if content is None:
+        (configured.folder / "wsgiserve.toml").unlink()
+    else:
+        configured.write(FILE + content)
+    code, out, err = configured.reload()
+    assert (code, out) == (1, "")
+    reason, end = err.splitlines()
+    assert reason.startswith(f"wsgiserve: {said}")
+    assert end == "wsgiserve: not reloaded; generation 1 goes on serving"
+    assert who(configured.port)[0] == worker
+    configured.write(FILE)
+    assert configured.reload() == (0, "Generation 3 serves\n", "")
+    code, _, err = configured.program.stop()
+    assert (code, err.count(f"reload failed, generation 1 goes on serving: wsgiserve: {said}")) == (0, 1)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_replaced_keeps_the_options_of_its_generation(configured):
+    configured.write(FILE + 'health_path = "/health"\n')
+    killed = who(configured.port)[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: who(configured.port)[0] != killed)
+    with Client(port=configured.port) as client:
+        assert client.ask(get("/health")).body != b"live\n"
+    assert configured.program.stop()[0] == 0
+
+
+@pytest.mark.slow
+def test_a_reload_can_begin_to_preload(configured):
+    configured.write(FILE + "preload = true\n")
+    supervisor = who(configured.port)[1]
+    assert configured.reload()[0] == 0
+    wait_until(lambda: who(configured.port)[1] != supervisor)
+    assert configured.program.stop()[0] == 0
+
+
+@pytest.mark.slow
+def test_a_re_exec_takes_another_address_and_refuses_what_it_would_leave_behind(configured):
+    process = configured.program.process
+    configured.write(FILE.replace('"pid"', '"other"'))
+    process.send_signal(signal.SIGUSR2)
+    assert read_until(process.stderr, "re-exec failed").endswith(
+        "everything goes on as it was: pid_file stays 'pid' until a restart, which makes it 'other'\n"
+    )
+    with Server(lambda environ, start_response: [], port=0) as taken:
+        free = taken.port
+    configured.write(FILE.replace("127.0.0.1:0", f"127.0.0.1:{free}"))
+    process.send_signal(signal.SIGUSR2)
+    wait_until(lambda: configured.status()["generation"] == 2)
+    assert who(free)[2] == "v1"
+    assert configured.program.stop()[0] == 0
+
+
+def read_until(stream, text):
+    """Return the line that has the text."""
+    for line in stream:
+        if text in line:
+            return line
+    raise AssertionError(f"no line has {text}")

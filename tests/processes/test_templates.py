@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.processes.terms import terms
 from tests.server.client import SECONDS
 from wsgiserve.processes import templates
 from wsgiserve.processes.channel import Channel
@@ -57,7 +58,7 @@ class Case:
         self.templates.forget(worker)
 
     def start(self, number, generation=1):
-        worker = Worker(number, generation)
+        worker = Worker(number, generation, terms())
         self.templates.fork(worker, lambda theirs: Birth(theirs, [], Scoreboard(), number))
         return worker
 
@@ -243,7 +244,7 @@ def test_a_template_that_does_not_end_is_killed(case):
 
 
 def test_workers_of_a_template_before_a_re_exec_are_orphans(case):
-    worker = Worker(1, 1, pid=77)
+    worker = Worker(1, 1, terms(), pid=77)
     assert not case.templates.has(worker)
     case.templates.adopt(worker)
     assert case.templates.has(worker)

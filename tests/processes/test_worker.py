@@ -59,7 +59,7 @@ sys.exit(work(birth, load, make_config(access_log=False, **options), lambda: Non
 class Worker:
     """A worker process and the supervisor's end of its channel."""
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments, keeps=False, **options):
         ours, theirs = socket.socketpair()
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
@@ -77,7 +77,10 @@ class Worker:
             text=True,
         )
         theirs.close()
-        listener.close()
+        self.listener = listener
+        listener.settimeout(SECONDS)
+        if not keeps:
+            listener.close()
 
     def next(self):
         return self.channel.wait()
@@ -103,6 +106,7 @@ class Worker:
         self.process.kill()
         self.process.communicate()
         self.channel.close()
+        self.listener.close()
 
 
 @pytest.fixture
@@ -192,7 +196,16 @@ def test_a_worker_stops_in_good_order_when_its_supervisor_is_gone(worker):
         assert client.response().headers["connection"] == "close"
     code, out, err = its.end()
     assert (code, out) == (0, "shutdown\n")
-    assert f"the supervisor is gone; worker {its.process.pid} stops" in err
+    assert f"the supervisor has hung up; worker {its.process.pid} stops" in err
+
+
+def test_a_worker_whose_supervisor_has_hung_up_leaves_the_listener_to_others(worker):
+    its = worker(keeps=True)
+    its.serve()
+    its.channel.close()
+    assert its.end()[0] == 0
+    with socket.create_connection(("127.0.0.1", its.port), timeout=SECONDS):
+        its.listener.accept()[0].close()
 
 
 def test_signals_that_are_the_supervisor_s_are_ignored(worker):

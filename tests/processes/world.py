@@ -13,7 +13,7 @@ import signal
 import socket
 import types
 
-from wsgiserve.config import make_config
+from tests.processes.terms import terms
 from wsgiserve.processes import children, supervisor, templates
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.supervisor import Supervisor
@@ -169,7 +169,8 @@ class World(Supervisor):
             monkeypatch.setattr(module, "fork", self._play)
         monkeypatch.setattr(children, "reap", self._take_zombies)
         monkeypatch.setattr(templates, "os", types.SimpleNamespace(kill=self._deliver))
-        super().__init__(make_config(**options), size, lambda listeners: None, lambda running: None)
+        its = terms(size, **options)
+        super().__init__(its, lambda listeners: None, lambda config, running: None, lambda: its)
 
     def _play(self, ours, birth):
         number = None if birth.is_template else birth.number

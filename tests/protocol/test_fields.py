@@ -123,7 +123,7 @@ def verdict(lines):
 @given(st.lists(blocks, min_size=1, max_size=4))
 def test_known_lines_are_read_as_unknown_ones(sequence):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fields, "_known_lines", Uncached(fields._read_pair))
+        patch.setattr(fields, "_pair_of", fields._read_pair)
         patch.setattr(fields, "_known_names", Uncached(fields._cgi_name))
         patch.setattr(fields, "_known_meaning", fields.Meaning)
         expected = [verdict(lines) for lines in sequence]

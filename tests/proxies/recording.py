@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # A header names the request that is answered, so that a response to HEAD names it too.
 ANSWER = re.compile(rb"\r\n(?i:x-answer-to): ([^\r\n]*)\r\n")
 RESPONSE = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
-PATIENCE_SECONDS = 10.0  # limit for waits that should take no time
+PATIENCE_SECONDS = 25.0  # limit for waits that should take no time
 REFUSALS = {b"400", b"413", b"414", b"417", b"431", b"501", b"505"}
 
 

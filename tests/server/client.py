@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import wsgiserve
 
-SECONDS = 10.0  # for whatever a test waits for; a sound run never uses them up
+SECONDS = 25.0  # for whatever a test waits for; a sound run never uses them up; less than a graceful timeout
 DATE_AND_SERVER = f"Date: (masked)\r\nServer: wsgiserve/{wsgiserve.__version__}"
 
 _DATE = re.compile(rb"Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\r\n")

@@ -358,6 +358,38 @@ def test_clients_in_the_backlog_are_taken_in_at_the_end_or_left_to_others(new_en
     assert entrance.acceptor.resume_at == math.inf
 
 
+def test_worker_that_retires_takes_in_the_client_that_the_system_may_have_woken_it_for(new_entrance, rows):
+    entrance = new_entrance(row=rows[0])
+    entrance.arrive(3)
+    entrance.acceptor.close(take_in=False)
+    assert len(entrance.inside) == 1
+
+
+def test_worker_looks_again_for_a_client_that_a_killed_one_was_woken_for(new_entrance, rows, clock):
+    entrance = new_entrance(row=rows[0])
+    shares = entrance.poller.shares
+    entrance.acceptor.watch_anew()
+    entrance.acceptor.resume_if_due(clock.now)
+    assert entrance.poller.shares == shares, "nobody asked"
+    entrance.acceptor.look_again()
+    entrance.acceptor.watch_anew()
+    entrance.acceptor.resume_if_due(clock.now)
+    assert (entrance.acceptor.state, entrance.poller.shares) == ("open", shares + 1)
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix"])
+def test_others_go_on_with_listeners_that_are_not_to_be_deaf(new_entrance, tmp_path, bind):
+    bind = f"unix:{tmp_path}/s" if bind == "unix" else bind
+    entrance = new_entrance(bind=bind)
+    [listener] = entrance.listeners
+    with listener.sock.dup() as theirs, socket.socket(theirs.family) as client:
+        listener.file = None  # Only the process that made it removes it.
+        entrance.acceptor.close(take_in=True)
+        client.settimeout(10)
+        client.connect(theirs.getsockname())
+        theirs.accept()[0].close()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a client is reset")
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix"])
@@ -375,7 +407,7 @@ def test_no_client_is_reset_that_comes_between_the_last_accept_and_the_close(new
         close()
 
     listener.close = come_and_close
-    entrance.acceptor.close(take_in=True)
+    entrance.acceptor.close(take_in=True, deafen=True)
     if first == [errno.EINPROGRESS]:
         assert select.select([], [late], [], 10)[1]
         first.append(late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))

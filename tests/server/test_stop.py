@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import select
+import socket
+import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -13,7 +16,9 @@ from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from tests.server.test_own_answers import HEALTH, READY
 from wsgiserve import Server
 from wsgiserve.server import shutdown
+from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.shutdown import Plan
+from wsgiserve.server.sockets.listener import Listener
 
 
 @contextmanager
@@ -36,6 +41,29 @@ def stopping(server):
 def ended(outcome):
     wait_until(lambda: outcome)
     return outcome[0]
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_only_a_stop_of_all_makes_shared_listeners_deaf(everywhere):
+    """A signal may have come to this process alone."""
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        theirs.settimeout(SECONDS)
+        copy = theirs.dup()
+        copy.setblocking(False)
+        server = Server(checked(answer(b"app")))
+        server.open_shared([Listener(copy, "127.0.0.1")], Scoreboard().row(1), alone=False)
+        with stopping(server) as outcome, Client(server) as client:
+            client.ask(get())
+            server.stop(everywhere=everywhere)
+            assert client.rest() == b""
+            assert ended(outcome)
+        with socket.socket() as late:
+            late.setblocking(False)
+            late.connect_ex(theirs.getsockname())
+            if not everywhere:
+                theirs.accept()[0].close()
+            elif sys.platform == "linux":
+                assert not select.select([theirs], [], [], 0.1)[0]
 
 
 # -- the drain

@@ -182,6 +182,19 @@ def test_the_last_middleware_is_the_outermost():
     assert TestApp(app).get("/").json == ["outer", "inner"]
 
 
+def test_async_middleware_is_refused_when_it_wraps():
+    async def asgi(scope, receive, send): ...
+
+    async def factory(app): ...
+
+    for middleware in factory, lambda app: asgi, lambda app: None:
+        app = App()
+        app.get("/")(lambda: "still served")
+        with pytest.raises(TypeError, match="wrap: "):
+            app.wrap(middleware)
+        assert TestApp(app).get("/").text == "still served"
+
+
 def test_proxy_middleware_sets_address_and_scheme():
     app = App()
     app.get("/")(lambda request: f"{request.remote_addr} {request.scheme}")

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,12 @@ class Point:
 
 class Color(Enum):
     RED = "red"
+
+
+class Line(msgspec.Struct, rename="camel", omit_defaults=True):
+    a_colour: object
+    by: object
+    left_out: int = 0
 
 
 class Size(IntEnum):
@@ -47,6 +54,10 @@ class Size(IntEnum):
         (Size.LARGE, "3"),
         (Point(Color.RED, [date(2026, 1, 2)]), '{"x":"red","y":["2026-01-02"]}'),
         ((1, 2), "[1,2]"),
+        (
+            Line(Color.RED, {UUID(int=5): Point(1, None)}),
+            '{"aColour":"red","by":{"00000000-0000-0000-0000-000000000005":{"x":1,"y":null}}}',
+        ),
     ],
     ids=repr,
 )
@@ -57,8 +68,8 @@ def test_each_value_has_its_json(value, text):
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), {1, 2}, object(), b"bytes", {(1, 2): 3}, Point],
-    ids=["nan", "infinity", "set", "object", "bytes", "key", "class"],
+    [float("nan"), float("inf"), {1, 2}, object(), b"bytes", {(1, 2): 3}, Point, Line],
+    ids=["nan", "infinity", "set", "object", "bytes", "key", "class", "struct"],
 )
 def test_other_values_are_errors(value):
     with pytest.raises((TypeError, ValueError)):

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import ClassVar
 from wsgiref.validate import validator
 
+import msgspec
 import pytest
 from webtest import TestApp
 from webtest.app import TestRequest
@@ -25,6 +26,10 @@ class Point:
     x: object
     y: object
     known: ClassVar[int] = 5
+
+
+class Line(msgspec.Struct):
+    text: str
 
 
 def ascii_id(value):
@@ -51,6 +56,7 @@ def client_of(view):
         ([], "200 OK", "application/json", b"[]"),
         (["\ud800"], "200 OK", "application/json", b'["\\ud800"]'),
         (Point(1, Point(2, None)), "200 OK", "application/json", b'{"x":1,"y":{"x":2,"y":null}}'),
+        (Line("a"), "200 OK", "application/json", b'{"text":"a"}'),
         ((Point(1, 2), 201), "201 Created", "application/json", b'{"x":1,"y":2}'),
         (("made", 201), "201 Created", TEXT, b"made"),
         (({}, HTTPStatus.ACCEPTED), "202 Accepted", "application/json", b"{}"),

@@ -151,6 +151,17 @@ def test_malformed_json_is_400(client, body):
     assert answer.text.startswith("Failed to decode JSON object: ")
 
 
+@pytest.mark.parametrize(
+    ("body", "complaint"), [(b'"\xff"', "it is not UTF-8"), (b"1" * 5000, "a number is too large")], ids=len
+)
+def test_a_refusal_of_json_tells_nothing_of_the_program(body, complaint):
+    app = App()
+    app.post("/")(lambda request: request.get_json())
+
+    answer = TestApp(app).post("/", body, content_type="application/json", status=400)
+    assert answer.text.strip() == f"Failed to decode JSON object: {complaint}"
+
+
 def test_json_that_is_nested_too_deeply_is_400(post):
     app = App()
     app.post("/")(lambda request: request.get_json())

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional, TypedDict
 
+import msgspec
 import pytest
 
 from tests.web.documents import Note, document, responses_of
@@ -66,6 +67,28 @@ def schema_of(annotation: object) -> dict[str, Any]:
         (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
         (datetime.datetime, {"type": "string", "format": "date-time"}),
         (datetime.date, {"type": "string", "format": "date"}),
+        (datetime.timedelta, {"type": "string", "format": "duration"}),
+        (Annotated[int, msgspec.Meta(ge=1, lt=9)], {"type": "integer", "minimum": 1, "exclusiveMaximum": 9}),
+        (
+            Annotated[float, msgspec.Meta(gt=0, le=1, multiple_of=0.5)],
+            {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "multipleOf": 0.5},
+        ),
+        (
+            Annotated[str, msgspec.Meta(min_length=1, max_length=5, pattern="^a", description="A name")],
+            {"type": "string", "minLength": 1, "maxLength": 5, "pattern": "^a", "description": "A name"},
+        ),
+        (
+            Annotated[list[int], msgspec.Meta(min_length=1, extra_json_schema={"uniqueItems": True})],
+            {"type": "array", "items": {"type": "integer"}, "minItems": 1, "uniqueItems": True},
+        ),
+        (
+            Annotated[int, msgspec.Meta(ge=1)] | None,
+            {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]},
+        ),
+        (
+            NewType("Age", Annotated[int, "years", msgspec.Meta(ge=1)]),  # type: ignore[valid-newtype]
+            {"type": "integer", "minimum": 1},
+        ),
         (uuid.UUID, {"type": "string", "format": "uuid"}),
         (Path, {"type": "string"}),
         (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}),
@@ -121,6 +144,38 @@ def test_an_enum_and_a_typed_dict_are_components() -> None:
         },
         "required": ["street", "number"],
     }
+
+
+def test_a_struct_is_a_component_with_the_names_that_are_sent() -> None:
+    class Base(msgspec.Struct):
+        colour: Colour
+
+    class Sized(Base, rename="camel", tag="big", kw_only=True):
+        """A thing with a size."""
+
+        how_large: Annotated[int, msgspec.Meta(ge=1)]
+        parts: list[Note] = msgspec.field(default_factory=list)
+        weird: Missing = None  # type: ignore
+
+    assert reply_to(Sized)["Sized"] == {
+        "type": "object",
+        "description": "A thing with a size.",
+        "properties": {
+            "type": {"enum": ["big"]},
+            "howLarge": {"type": "integer", "minimum": 1},
+            "parts": {"type": "array", "items": {"$ref": "#/components/schemas/Note"}},
+            "weird": {},
+            "colour": {"$ref": "#/components/schemas/Colour"},
+        },
+        "required": ["type", "colour", "howLarge"],
+    }
+
+
+def test_a_struct_that_is_sent_as_an_array_is_one() -> None:
+    class Point(msgspec.Struct, array_like=True):
+        x: int
+
+    assert reply_to(Point)["Point"] == {"type": "array"}
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the type statement is new in Python 3.12")

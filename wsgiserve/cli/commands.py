@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-COMMANDS = ("config", "files", "reload", "routes")
+COMMANDS = ("config", "files", "health", "reload", "routes")
 # They take the options of serving, from the same variables.
 LIKE_SERVING = ("config",)
 HELP = {"help_option_names": ["-h", "--help"]}

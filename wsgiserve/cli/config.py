@@ -14,7 +14,7 @@ import click
 
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import all_options
-from wsgiserve.cli.settings import DEFAULT, Settings, settled
+from wsgiserve.cli.settings import DEFAULT, Settings, Sources
 from wsgiserve.config.options import FIELDS, GROUPS, Field, kind
 from wsgiserve.config.schema import schema
 from wsgiserve.config.units import show_size, show_time
@@ -34,7 +34,7 @@ def command(
     if as_schema:
         click.echo(json.dumps(schema(), indent=2))
         return
-    settings = settled(context, config)
+    settings = Sources(context, config).read_or_exit()
     if as_json:
         click.echo(json.dumps(_as_data(settings), indent=2))
         return

@@ -292,7 +292,7 @@ def _qr_printer() -> Callable[[str], str]:
     try:
         import segno
     except ImportError:
-        fail("--qr needs the package segno: pip install segno, or install wsgiserve[qr]", EXIT_USAGE)
+        fail("--qr needs the package segno: pip install segno", EXIT_USAGE)
 
     def draw(url: str) -> str:
         drawn = io.StringIO()

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from typing import Any
 
 import click
 
@@ -24,7 +25,7 @@ LOOK_SECONDS = 0.05
     "--wait", type=TIME, default=60.0, show_default="60s", metavar="SECONDS", help="Wait at most this long."
 )
 def command(pid_file: str, wait: float) -> None:
-    """Load an app's new code into a running server, without losing a request.
+    """Load new code and configuration into a running server, without losing a request.
 
     The exit code is 0 once new workers serve. It is 1 if the new code fails: the reason is printed, and the
     old workers go on.
@@ -42,6 +43,8 @@ def command(pid_file: str, wait: float) -> None:
     status = _outcome(pid_file, before, time.monotonic() + wait)
     if status.get("outcome") == "serving":
         click.echo(f"Generation {status['generation']} serves")
+        for text in status.get("unchanged", ()):
+            sys.stderr.write(f"wsgiserve: {text}\n")
         return
     reason = status.get("reason") or f"there was no outcome in {wait:g} s"
     sys.stderr.write(f"{reason}\n")
@@ -49,7 +52,7 @@ def command(pid_file: str, wait: float) -> None:
     fail(f"not reloaded; generation {goes_on} goes on serving", EXIT_NOT_RELOADED)
 
 
-def _outcome(pid_file: str, before: int, until: float) -> dict[str, object]:
+def _outcome(pid_file: str, before: int, until: float) -> dict[str, Any]:
     """Wait until a generation after ``before`` has an outcome; return the status, without one if too late."""
     while True:
         status = read_status(pid_file)

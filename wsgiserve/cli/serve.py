@@ -15,7 +15,7 @@ import click
 import wsgiserve
 from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import COMMANDS, HELP, load
-from wsgiserve.cli.settings import require_app, settled
+from wsgiserve.cli.settings import Sources, require_app
 from wsgiserve.config import Config
 from wsgiserve.config.options import FIELDS, GROUPS, Field, flag, from_text, kind, shown
 from wsgiserve.config.sources import FILE
@@ -143,7 +143,8 @@ def command(context: click.Context, /, config: str | None, **options: Any) -> No
     Options may also stand in wsgiserve.toml, such as keep_alive = "5s", or in the environment, such as
     WSGISERVE_KEEP_ALIVE=5s.
     """
-    settings = settled(context, config)
+    sources = Sources(context, config)
+    settings = sources.read_or_exit()
     require_app(settings)
     if not handover.is_there():
         for line in settings.notes:
@@ -152,7 +153,7 @@ def command(context: click.Context, /, config: str | None, **options: Any) -> No
     if settings.config.dev:
         _develop(settings.config)
     else:
-        run_command(lambda: find_app(settings.config.app), settings.config)
+        run_command(lambda config: find_app(config.app), settings.config, lambda: sources.read().config)
 
 
 def _develop(config: Config) -> None:

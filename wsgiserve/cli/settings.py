@@ -1,8 +1,8 @@
 """The configuration of a command: its options, the environment, a file, the platform.
 
 ``given`` are the options of the command line and of the environment, which do not change while the program
-runs. ``settle`` adds the others, so a reload calls it again. Each error is a ``ConfigError`` whose text names
-the place to correct: the flag, the variable or the file.
+runs. ``Sources.read`` adds the others, and a reload calls it again. Each error is a ``ConfigError`` whose
+text names the place to correct: the flag, the variable or the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wsgiserve.cli.commands import COMMANDS, LIKE_SERVING
 from wsgiserve.cli.faults import Misconfigured
 from wsgiserve.config import Config, ConfigError, make_config
 from wsgiserve.config.options import FIELDS, flag
-from wsgiserve.config.sources import FILE, PREFIX, Origin, Setting, check_variables, combine, find_file
+from wsgiserve.config.sources import FILE, PREFIX, File, Origin, Setting, check_variables, combine, find_file
 from wsgiserve.processes import handover
 from wsgiserve.server.program import listen_where_passed
 from wsgiserve.server.sockets.systemd import inherited_descriptors
@@ -66,12 +66,39 @@ def refuse_variables(context: click.Context, prefix: str) -> None:
         raise Misconfigured(str(error)) from None
 
 
-def settle(given: Mapping[str, Setting], file: str | None) -> Settings:
-    """Return the configuration of these options and of what the file and the platform say now."""
-    found = find_file(working_folder(), file or "")
+class Sources:
+    """The sources of a command's options, which can be read again."""
+
+    def __init__(self, context: click.Context, file: str | None) -> None:
+        self._context = context
+        self._given = given(context)
+        self._path = file or ""
+        self._folder = working_folder()
+        self._file = ""  # that was read last
+
+    def read_or_exit(self) -> Settings:
+        """Return the configuration; an error ends the program."""
+        refuse_variables(self._context, PREFIX)
+        try:
+            return self.read()
+        except ConfigError as error:
+            raise Misconfigured(str(error)) from None
+
+    def read(self) -> Settings:
+        """Return the configuration of what the sources say now; ConfigError if one is wrong."""
+        found = find_file(self._folder, self._path)
+        if self._file and not found.name:  # A deploy may be about to write it: defaults would be a surprise.
+            raise ConfigError("", f"{self._file} is not there any more")
+        settings = settle(self._given, found)
+        self._file = found.name
+        return settings
+
+
+def settle(given: Mapping[str, Setting], file: File) -> Settings:
+    """Join these options with those of a file, of the platform and of the service manager."""
     passed = inherited_descriptors(os.environ, os.getpid())
     environ = {name: value for name, value in os.environ.items() if not (passed and name == "PORT")}
-    settings, notes = combine(given, found, environ)
+    settings, notes = combine(given, file, environ)
     options = {name: setting.value for name, setting in settings.items()}
     origins = {name: setting.origin for name, setting in settings.items()}
     listen_where_passed(options)
@@ -79,7 +106,7 @@ def settle(given: Mapping[str, Setting], file: str | None) -> Settings:
         beside = f" and {origins['bind'].name}" if "bind" in origins else ""
         origins["bind"] = Origin("service manager", f"LISTEN_FDS{beside}")
     try:
-        return Settings(make_config(**options), origins, found.name, notes)
+        return Settings(make_config(**options), origins, file.name, notes)
     except ConfigError as error:
         raise ConfigError("", _with_origin(error, origins.get(error.option, DEFAULT))) from None
 
@@ -89,15 +116,6 @@ def _with_origin(error: ConfigError, origin: Origin) -> str:
     if origin.source == "file":
         return f"{origin.name}: {error}"
     return str(error) if origin is DEFAULT else f"{origin.name}: {error.text}"
-
-
-def settled(context: click.Context, file: str | None) -> Settings:
-    """Return the configuration of a command; an error ends the program."""
-    refuse_variables(context, PREFIX)
-    try:
-        return settle(given(context), file)
-    except ConfigError as error:
-        raise Misconfigured(str(error)) from None
 
 
 def require_app(settings: Settings) -> None:

@@ -21,7 +21,7 @@ _NO_FILE = "options stand in wsgiserve.toml or in variables, WSGISERVE_NAME"
 _FOLDER = "start it in that folder, or set PYTHONPATH"
 _WSGI_ONLY = "this is for ASGI; an ASGI app needs a server such as uvicorn"
 _FIXED = "there is no such choice here; leave it out"
-_CODE = "write it in the app's code; there are no hooks and no settings for it here"
+_CODE = "write it in the app's code; there is no setting for it here"
 
 COMMAND: Mapping[str, str] = {
     **dict.fromkeys(["-b", "--host", "--port"], _BIND),

@@ -13,7 +13,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from wsgiserve.config import units
 from wsgiserve.config.binds import Bind, check_rights, parse_bind
@@ -550,6 +550,27 @@ def _texts(name: str, value: Any, what: str) -> tuple[str, ...]:
     if not all(isinstance(text, str) for text in texts):
         raise ConfigError(name, f"{value!r} is not {what}")
     return texts
+
+
+class Change(NamedTuple):
+    """An option that a running server cannot change, and a text that says so."""
+
+    option: str
+    text: str
+
+
+def keep_until_restart(before: Config, after: Config) -> tuple[Config, list[Change]]:
+    """Return ``after`` with the old values of options that only a restart changes, and what was to change."""
+    changes, kept = [], {}
+    for name, field in FIELDS.items():
+        old, new = getattr(before, name), getattr(after, name)
+        # Without workers there is no supervisor, and the program is another one.
+        if old != new and (field.metadata["restart"] or (name == "workers" and new == 0)):
+            kept[name] = old
+            words = [" ".join(map(str, its)) if isinstance(its, tuple) else its for its in (old, new)]
+            text = f"{name} stays {words[0]!r} until a restart, which makes it {words[1]!r}"
+            changes.append(Change(name, text))
+    return dataclasses.replace(after, **kept), changes
 
 
 def refuse_command_options(options: Iterable[str]) -> None:

@@ -73,6 +73,8 @@ def find_file(folder: str, path: str = "") -> File:
     table = _table(PROJECT, project) if project is not None and b"wsgiserve" in project else None
     if own is not None:
         return _file(FILE, _table(FILE, own) or {})._replace(ignored=PROJECT if table is not None else "")
+    if table is None and not os.path.isdir(folder):
+        raise ConfigError("", f"{folder} is not there any more")
     return File() if table is None else _file(PROJECT, table)
 
 

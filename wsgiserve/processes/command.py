@@ -16,8 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Config, ConfigError
+from wsgiserve.processes.facts import Terms
 from wsgiserve.processes.hooks import HookServer, HookWorker, call_logged, post_fork
 from wsgiserve.processes.preload import be_template
+from wsgiserve.processes.recycling import jittered
 from wsgiserve.processes.reexec import is_trial
 from wsgiserve.processes.spawn import Forked, spawned
 from wsgiserve.processes.supervisor import CAN_FORK, Supervisor
@@ -34,18 +36,20 @@ from wsgiserve.server.system import monotonic
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    Load = Callable[[], WSGIApplication]
+    Load = Callable[[Config], WSGIApplication]
+    Reread = Callable[[], Config]
 
 
-def run_command(load: Load, config: Config) -> None:
+def run_command(load: Load, config: Config, reread: Reread) -> None:
     """Serve the app that ``load`` imports, in workers below a supervisor.
 
-    Like ``wsgiserve.server.program.run``, but it always ends with SystemExit.
+    ``reread`` returns the configuration of now for a reload, or raises ConfigError. Like
+    ``wsgiserve.server.program.run``, but it always ends with SystemExit.
     """
     atexit.register(console.flush_output)  # Before the app registers handlers, so that it runs behind them.
-    workers = processors() if config.workers == "auto" else int(config.workers)
-    if workers > 1 or (workers and CAN_FORK):
-        raise SystemExit(_supervised(load, config, workers))
+    terms = _terms(config)
+    if terms.size > 1 or (terms.size and CAN_FORK):
+        raise SystemExit(_supervised(load, terms, lambda: _terms(reread())))
     _keep_output()
     try:
         require_logs(config)
@@ -57,7 +61,7 @@ def run_command(load: Load, config: Config) -> None:
     try:
         console.exit_without_app(partial(post_fork, config.hooks, server, worker))
         ready = partial(call_logged, config.hooks, "when_ready", server)
-        serve_here(console.exit_without_app(load), config, departure, ready=ready)
+        serve_here(console.exit_without_app(partial(load, config)), config, departure, ready=ready)
         call_logged(config.hooks, "worker_exit", server, worker)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else console.EXIT_NO_APP
@@ -65,39 +69,46 @@ def run_command(load: Load, config: Config) -> None:
         raise
 
 
-def _supervised(load: Load, config: Config, workers: int) -> int:
+def _terms(config: Config) -> Terms:
+    size = processors() if config.workers == "auto" else int(config.workers)
+    grace = config.drain_delay + config.graceful_timeout
+    return Terms(size, grace, partial(jittered, config.max_lifetime or math.inf), config)
+
+
+def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
     """Be the supervisor, a template or a worker; return the exit code."""
     descriptors.let_raise()
     birth = spawned()
     if birth is None:
         supervisor = Supervisor(
-            config,
-            workers,
+            terms,
             lambda listeners: console.announce(console.where(listeners)),
-            partial(console.say_what_runs, config),
+            console.say_what_runs,
+            reread,
         )
         try:
-            require_logs(config)
+            require_logs(terms.config)
         except ConfigError as error:
             console.fail_for_option(error)
-        handler = log_to_stderr(config)
+        handler = log_to_stderr(terms.config)
         try:
-            return _supervise(supervisor, config)
+            return _supervise(supervisor)
         except Forked as child:
             birth = child.birth
         supervisor.leave()
         if handler is not None:  # The app may configure logging its own way.
             stop_logging(handler)
     _keep_output()
-    load = partial(_load, load, config)
+    config = birth.config or terms.config
+    load_its = partial(_load, load, config)
     if birth.is_template:
-        child_birth = be_template(birth, load, partial(log_to_stderr, config))
+        child_birth = be_template(birth, load_its, partial(log_to_stderr, config))
         if child_birth is None:
             departure = Departure([signal.SIGTERM])
             departure.begin(console.EXIT_STOPPED, monotonic(), hurried=True)
             return console.EXIT_STOPPED
         birth = child_birth
-    return work(birth, load, config, partial(_prepare, config))
+    return work(birth, load_its, config, partial(_prepare, config))
 
 
 def _load(load: Load, config: Config) -> WSGIApplication:
@@ -106,10 +117,10 @@ def _load(load: Load, config: Config) -> WSGIApplication:
         server_log.configure(config)
     except ConfigError as error:
         raise StartError(f"wsgiserve: --log-config: {error.text}") from None
-    return load()
+    return load(config)
 
 
-def _supervise(supervisor: Supervisor, config: Config) -> int:
+def _supervise(supervisor: Supervisor) -> int:
     try:
         if is_trial():
             supervisor.check()
@@ -118,7 +129,8 @@ def _supervise(supervisor: Supervisor, config: Config) -> int:
     except ListenError as error:
         console.fail_to_listen(error)
     except OSError as error:
-        console.fail(f"--pid-file: cannot write {config.pid_file}: {error.strerror}", console.EXIT_USAGE)
+        pid_file = supervisor.config.pid_file
+        console.fail(f"--pid-file: cannot write {pid_file}: {error.strerror}", console.EXIT_USAGE)
     try:
         code = supervisor.run()
     except OSError as error:

@@ -1,12 +1,24 @@
-"""The facts that the supervisor keeps about one worker process; ``fleet`` decides by them."""
+"""The facts that the supervisor keeps about one worker process, and the terms that it runs on."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from wsgiserve.config import Config
 
 State = Literal["starting", "ready", "called", "serving", "retiring"]
+
+
+class Terms(NamedTuple):
+    """What a generation of workers runs on; a reload may bring others."""
+
+    size: int  # workers
+    grace: float  # seconds that a worker gives to its requests at the end
+    lifetime: Callable[[], float]  # of the next worker, in seconds
+    config: Config
 
 
 @dataclass(eq=False)
@@ -15,6 +27,7 @@ class Worker:
 
     number: int
     generation: int
+    terms: Terms
     state: State = "starting"
     since: float = 0.0  # in this state
     pid: int = 0
@@ -39,10 +52,10 @@ class Worker:
         if self.state == "starting":
             self.become("ready", now)
 
-    def serve(self, now: float, lifetime: float) -> None:
-        """It accepts connections; it is worn ``lifetime`` seconds later."""
+    def serve(self, now: float) -> None:
+        """It accepts connections; it is worn at the end of its lifetime."""
         self.become("serving", now)
-        self.served, self.worn_at = True, now + lifetime
+        self.served, self.worn_at = True, now + self.terms.lifetime()
 
     def turned(self, now: float) -> None:
         """Its event loop runs."""

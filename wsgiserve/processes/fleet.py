@@ -29,14 +29,16 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from wsgiserve.processes.facts import State, Worker
+from wsgiserve.processes.facts import State, Terms, Worker
 
-# "retire" is for a worker beside others: it stops accepting and leaves the backlog to them. "stop" is for all
-# workers: they answer the backlog too. "hurry" cuts running requests. "terminate" and "kill" are signals.
-Deed = Literal["start", "serve", "retire", "stop", "hurry", "terminate", "kill"]
+# "look" is for those that serve: the system may have woken a worker that is gone for a connection, and nobody
+# else. "retire" is for a worker beside others: it stops accepting and leaves the backlog to them. "stop" is
+# for all workers: they answer the backlog too. "hurry" cuts running requests. "terminate" and "kill" are
+# signals.
+Deed = Literal["start", "serve", "look", "retire", "stop", "hurry", "terminate", "kill"]
 
 STABLE = 1.0  # seconds of serving after which a death is not blamed on the start
 FIRST_PAUSE = 0.5  # seconds, doubled with each strike
@@ -59,15 +61,15 @@ class Step(NamedTuple):
 class Fleet:
     """All workers and the wanted state. ``notices`` are (logging level, text) for the supervisor to log."""
 
-    def __init__(self, size: int, graceful_timeout: float, lifetime: Callable[[], float]) -> None:
-        self.size = size
-        self._graceful_timeout = graceful_timeout
-        self._lifetime = lifetime  # of the next worker, in seconds
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms  # of the generation that serves
+        self._next = terms  # of the latest one
         self.notices: list[tuple[int, str]] = []
         self.workers: dict[int, Worker] = {}
         self._started = 0
         self.stopping: Literal["", "stop", "hurry"] = ""
         self._told = ""  # the last of these that the workers were told
+        self._looked = True  # whether the workers were told to look since one was lost that served
         # generations; 0 is none
         self.generation = 0  # that serves
         self.latest = 0
@@ -79,6 +81,11 @@ class Fleet:
         self.strikes = 0
         self._last_strike = 0.0
         self._not_before = 0.0
+
+    @property
+    def size(self) -> int:
+        """How many workers the generation that serves should have."""
+        return self.terms.size
 
     @property
     def candidate(self) -> int:
@@ -97,33 +104,47 @@ class Fleet:
 
     # -- events
 
-    def reload(self, now: float) -> None:
-        """Start a new generation, also in place of one that is being started."""
+    def reload(self, now: float, terms: Terms | None = None) -> None:
+        """Start a new generation, also in place of one that is being started; on other terms, if given."""
         if self.stopping:
             return
+        self._next = terms or self.terms
         if self.candidate and self.generation:
             went_on = f"generation {self.generation} goes on serving: another reload was asked for"
             self._note(logging.WARNING, f"reload superseded, {went_on}")
         self.latest += 1
         self._attempt, self.reason, self._began = "starting", "", now
         if self.generation:
-            self._note(logging.INFO, f"reload: generation {self.latest} starts, {self.size} workers")
+            self._note(logging.INFO, f"reload: generation {self.latest} starts, {self._next.size} workers")
+
+    def refuse(self, reason: str) -> None:
+        """Let a reload fail before it starts a worker; a first start goes on."""
+        if self.stopping:
+            return
+        if not self.generation:
+            self._note(logging.ERROR, f"reload refused, the start goes on: {reason}")
+            return
+        self.latest += 1
+        self._fail(reason)
+
+    def resume(self, generation: int, latest: int) -> None:
+        """Go on from the program that this one replaced by a re-exec: it served, whoever is left of it."""
+        self.generation, self.latest = generation, latest
+        self.complete = True
 
     def adopt(self, number: int, generation: int, pid: int, serving: bool, now: float) -> Worker:
-        """Take over a worker of the program that this one replaced by a re-exec."""
-        worker = Worker(number, generation, "serving", now, pid, served=True)
+        """Take over a worker of the program before."""
+        worker = Worker(number, generation, self.terms, "serving", now, pid, served=True)
         if not serving:
-            worker.end(now, self._graceful_timeout + KILL_MARGIN)
+            worker.end(now, worker.terms.grace + KILL_MARGIN)
         self.workers[number] = worker
         self._started = max(self._started, number)
-        self.generation = self.latest = max(self.latest, generation)
-        self.complete = True
         return worker
 
     def serving(self, worker: Worker, now: float) -> None:
         """A worker accepts connections."""
         if worker.state == "called":
-            worker.serve(now, self._lifetime())
+            worker.serve(now)
 
     def failed(self, worker: Worker, reason: str, now: float) -> None:
         """A worker cannot start, and ends by itself."""
@@ -136,6 +157,7 @@ class Fleet:
         del self.workers[worker.number]
         if self.stopping:
             return
+        self._looked = self._looked and worker.state != "serving"
         if worker.state in ("starting", "ready", "called"):
             self._not_started(worker, f"wsgiserve: worker {worker.pid} {how} before it served", now)
         elif worker.state == "serving" and worker.generation == self.candidate:
@@ -148,7 +170,9 @@ class Fleet:
 
     def resize(self, change: int) -> None:
         """Have ``change`` more or fewer workers; at least one stays."""
-        self.size = max(1, self.size + change)
+        self.terms, self._next = (
+            terms._replace(size=max(1, terms.size + change)) for terms in (self.terms, self._next)
+        )
         self._note(logging.INFO, f"{self.size} workers are wanted")
 
     def stop(self) -> None:
@@ -169,6 +193,9 @@ class Fleet:
         for worker in [*self._of(self.generation, "ready"), *self._of(called, "ready")]:
             worker.become("called", now)
             steps.append(Step("serve", worker))
+        if not self._looked:
+            self._looked = True
+            steps += [Step("look", worker) for worker in self.workers.values() if worker.state == "serving"]
         for worker in self._of(self.generation, "serving"):
             if now >= worker.worn_at:
                 worker.wear("max-lifetime")
@@ -176,16 +203,17 @@ class Fleet:
         steps += [Step("start", worker) for worker in self._start_missing(now)]
         for worker in self._given_up():
             steps.append(Step(_ENDINGS[worker.state], worker))
-            grace = self._graceful_timeout if worker.state == "called" else 0.0
+            grace = worker.terms.grace if worker.state == "called" else 0.0
             worker.end(now, grace + KILL_MARGIN)
         return steps
 
     def _promote(self, now: float) -> None:
         """Rule 1: call the candidate once all of its workers are ready, and confirm it once all serve."""
-        if self._attempt == "starting" and len(self._of(self.latest, "ready")) >= self.size:
+        if self._attempt == "starting" and len(self._of(self.latest, "ready")) >= self._next.size:
             self._attempt = "called"
-        elif self._attempt == "called" and len(self._of(self.latest, "serving")) >= self.size:
+        elif self._attempt == "called" and len(self._of(self.latest, "serving")) >= self._next.size:
             self.generation, self._attempt = self.latest, "serving"
+            self.terms = self._next
             self.strikes, self._not_before = 0, 0.0
             if self.complete:
                 seconds = now - self._began
@@ -194,7 +222,7 @@ class Fleet:
 
     def _start_missing(self, now: float) -> Iterator[Worker]:
         if self.candidate:
-            for _ in range(self.size - len(self._of(self.candidate))):
+            for _ in range(self._next.size - len(self._of(self.candidate))):
                 yield self._start(self.candidate, now)
         if not self.generation or now < self._not_before:
             return
@@ -211,7 +239,8 @@ class Fleet:
 
     def _start(self, generation: int, now: float) -> Worker:
         self._started += 1
-        worker = self.workers[self._started] = Worker(self._started, generation, since=now)
+        terms = self._next if generation == self.candidate else self.terms
+        worker = self.workers[self._started] = Worker(self._started, generation, terms, since=now)
         return worker
 
     def _given_up(self) -> list[Worker]:
@@ -242,7 +271,7 @@ class Fleet:
         worker = due[0]
         if worker.worn and worker.generation == self.generation:
             self._note(logging.INFO, f"worker {worker.pid} is replaced: {worker.worn}")
-        worker.end(now, self._graceful_timeout + KILL_MARGIN, quiet_at=now + ACKNOWLEDGE_SECONDS)
+        worker.end(now, worker.terms.grace + KILL_MARGIN, quiet_at=now + ACKNOWLEDGE_SECONDS)
         return [Step("retire", worker)]
 
     def _plan_stop(self, now: float) -> list[Step]:
@@ -252,7 +281,7 @@ class Fleet:
         steps = []
         for worker in self.workers.values():
             deed: Deed = "terminate" if worker.state == "starting" else "stop"
-            seconds = HURRY_SECONDS if deed == "terminate" else self._graceful_timeout + KILL_MARGIN
+            seconds = HURRY_SECONDS if deed == "terminate" else worker.terms.grace + KILL_MARGIN
             if deed == "stop" and self.stopping == "hurry":
                 deed, seconds = "hurry", HURRY_SECONDS
             worker.end(now, seconds)
@@ -290,15 +319,19 @@ class Fleet:
         if self.stopping:
             return
         if worker.generation == self.candidate:
-            self._attempt, self.reason = "failed", reason
-            if self.generation:
-                went_on = f"generation {self.generation} goes on serving"
-                self._note(logging.ERROR, f"reload failed, {went_on}: {reason}")
-            else:
+            self._fail(reason)
+            if not self.generation:
                 self.stop()
         elif worker.generation == self.generation:
             pause = self._strike(now)
             self._note(logging.ERROR, f"a worker cannot start; next try in {pause:g} s:\n{reason}")
+
+    def _fail(self, reason: str) -> None:
+        """Give up the latest generation."""
+        self._attempt, self.reason = "failed", reason
+        if self.generation:
+            went_on = f"generation {self.generation} goes on serving"
+            self._note(logging.ERROR, f"reload failed, {went_on}: {reason}")
 
     def _strike(self, now: float) -> float:
         """Count a bad start; return the pause before the next start."""

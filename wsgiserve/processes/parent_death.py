@@ -12,8 +12,14 @@ its parent is a thread, not a process.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
+import struct
+
+from wsgiserve.server.system import poll
+
+END_SECONDS = 0.5  # of a process, from the close of its sockets to its end
 
 try:
     import fcntl
@@ -42,6 +48,29 @@ def outlive(sock: socket.socket) -> None:
     """Undo ``die_with``: from now on this process looks at its channel itself."""
     if fcntl is not None and hasattr(fcntl, "F_SETSIG"):
         _set_async(sock, False)
+
+
+def is_over(sock: socket.socket) -> bool:
+    """Whether the process that made this socket pair has ended, at whose other end nobody is any more.
+
+    A process closes its sockets a moment before it has ended, so that this waits. False if the system cannot
+    tell.
+    """
+    if not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        pid, _, _ = struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    try:
+        waiting = poll()
+        waiting.register(process, select.POLLIN)
+        return bool(waiting.poll(END_SECONDS * 1000))
+    finally:
+        os.close(process)
 
 
 def _set_async(sock: socket.socket, wanted: bool) -> None:

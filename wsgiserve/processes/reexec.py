@@ -1,11 +1,11 @@
 """SIGUSR2: the supervisor executes a newer program in its own process, without losing a connection.
 
-First the command runs on trial: it does everything but serve, and its exit code says whether it could. It has
-limited time for that, and ends with this process. Then the supervisor executes it in its own place. The
-listeners and the channels to the workers stay open. The workers go on serving. The new program adopts them as
-the generation before its own, starts new workers, and retires the adopted ones when the new ones are ready.
-So the rules of a reload hold, and this package and the interpreter are loaded anew too. Command line and
-environment stay.
+First the command runs on trial: it does everything but serve, and its exit code says whether it could. It
+has limited time for that, and ends with this process. Then the supervisor executes it in its own place. The
+listeners and the channels to the workers stay open. The workers go on serving. The new program adopts them
+as the generation before its own, starts new workers, and retires the adopted ones when the new ones are
+ready. So the rules of a reload hold, also if none of the workers is left to adopt. This package and the
+interpreter are loaded anew too. Command line and environment stay.
 
 Signals are blocked from before the exec until the new program is ready for them.
 """
@@ -74,14 +74,24 @@ def heir(worker: Worker, channel: Channel, foreign: bool) -> dict[str, Any]:
         "number": worker.number,
         "generation": worker.generation,
         "pid": worker.pid,
-        "serving": worker.state == "serving",
+        "serving": worker.state in ("called", "serving"),
+        "cut": worker.cut,
         "foreign": foreign,
         "channel": channel.fileno(),
     }
 
 
-def execute(binds: tuple[Bind, ...], listeners: list[Listener], heirs: list[dict[str, Any]]) -> None:
-    """Execute the command in place of this program; return only if the system refuses."""
+def execute(
+    binds: tuple[Bind, ...],
+    listeners: list[Listener],
+    heirs: list[dict[str, Any]],
+    generation: int,
+    latest: int,
+) -> None:
+    """Execute the command in place of this program; return only if the system refuses.
+
+    ``generation`` serves, even if no worker of it is left at the moment; ``latest`` was tried last.
+    """
     sockets = [
         {
             "bind": bind.text,
@@ -92,7 +102,8 @@ def execute(binds: tuple[Bind, ...], listeners: list[Listener], heirs: list[dict
         for bind, listener in zip(binds, listeners, strict=True)
     ]
     descriptors = [heir["channel"] for heir in heirs] + [listener.fd for listener in listeners]
-    environment = handover.environment("inheritance", {"listeners": sockets, "workers": heirs})
+    facts = {"listeners": sockets, "workers": heirs, "generation": generation, "latest": latest}
+    environment = handover.environment("inheritance", facts)
     flush_output()
     signals.block()
     try:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from wsgiserve.config import Config
 from wsgiserve.processes import handover, signals
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import Listener, inherited
@@ -33,6 +34,8 @@ class Birth(NamedTuple):
     number: int = 0
     app: WSGIApplication | None = None
     is_template: bool = False
+    supervisor: int = 0  # its process id; 0 if it is the parent
+    config: Config | None = None  # None: that of the command, which a process without fork has run again
 
 
 class Forked(BaseException):
@@ -120,7 +123,8 @@ def run_again(
 def spawn(birth: Birth) -> subprocess.Popen[bytes]:
     """Start a worker where the system has no fork."""
     channel = birth.sock.fileno()
-    facts = {"channel": channel, "listeners": [[listener.fd, listener.host] for listener in birth.listeners]}
+    listeners = [[listener.fd, listener.host, listener.foreign] for listener in birth.listeners]
+    facts = {"channel": channel, "listeners": listeners}
     return run_again("worker", facts, [channel, *(listener.fd for listener in birth.listeners)])
 
 
@@ -130,7 +134,9 @@ def spawned() -> Birth | None:
     if facts is None:
         return None
     sock = socket.socket(fileno=facts["channel"])
-    listeners = [Listener(socket.socket(fileno=fd), host) for fd, host in facts["listeners"]]
+    listeners = [
+        Listener(socket.socket(fileno=fd), host, foreign=foreign) for fd, host, foreign in facts["listeners"]
+    ]
     for own in (sock, *(listener.sock for listener in listeners)):
         own.set_inheritable(False)  # Programs that the app executes must not keep them open.
     return Birth(sock, listeners, Scoreboard())  # A scoreboard of its own: it cannot see other workers.

@@ -1,9 +1,9 @@
 """The supervisor: it opens the listeners, starts workers, watches them, and serves no request itself.
 
 It has one thread, which waits for signals and for messages of workers. It never imports the app: each worker,
-or with ``--preload`` each generation's template, imports the code anew, so a reload is only a set of new
-workers. Events change facts in ``fleet``, which decides; this module, and those that it calls, touch
-processes, sockets and files.
+or with ``--preload`` each generation's template, imports the code anew. So a reload is only a set of new
+workers, on terms of their own, since the configuration is read anew too. Events change facts in ``fleet``,
+which decides; this module, and those that it calls, touch processes, sockets and files.
 
 One worker has a supervisor too: for reloads that cannot stop the service, to restart a crashed worker, and to
 behave the same with one worker and with several. The price is a fork at the start, and memory that is mostly
@@ -22,7 +22,6 @@ Rules
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import socket
@@ -32,15 +31,15 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
-from wsgiserve.config import Config
+from wsgiserve.config import Config, ConfigError
+from wsgiserve.config.options import keep_until_restart
 from wsgiserve.processes import reexec
 from wsgiserve.processes.channel import BufferedChannel
 from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt, how_it_ended
-from wsgiserve.processes.facts import Worker
+from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.hooks import HookProcess, HookServer
 from wsgiserve.processes.pid_file import StatusFiles
-from wsgiserve.processes.recycling import jittered
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
@@ -57,19 +56,20 @@ T = TypeVar("T")
 class Supervisor:
     """The workers of one program.
 
-    ``announce`` is called once they serve, ``stopping`` with the number of requests that run at a stop.
+    ``announce`` is called once they serve, ``stopping`` with the configuration and the number of requests
+    that run at a stop. ``reread`` returns the terms of now for a reload, or raises ConfigError.
     """
 
     def __init__(
         self,
-        config: Config,
-        size: int,
+        terms: Terms,
         announce: Callable[[list[Listener]], None],
-        stopping: Callable[[int], None],
+        stopping: Callable[[Config, int], None],
+        reread: Callable[[], Terms],
     ) -> None:
-        self.config = config
-        grace = config.drain_delay + config.graceful_timeout
-        self.fleet = Fleet(size, grace, partial(jittered, config.max_lifetime or math.inf))
+        self.fleet = Fleet(terms)
+        self._reread = reread
+        self._unchanged: list[str] = []  # of what the last reload was to change
         self.listeners: list[Listener] = []
         self._announce = announce
         self._announced = False
@@ -80,7 +80,7 @@ class Supervisor:
         self._cut = False  # requests still ran at the end
         self._terminal = _terminal()
         self._scoreboard = Scoreboard()
-        self._status_files = StatusFiles(config.pid_file) if config.pid_file else None
+        self._status_files = StatusFiles(self.config.pid_file) if self.config.pid_file else None
         self._manager = Manager(os.environ)
         # processes
         self._children = Children()
@@ -89,12 +89,17 @@ class Supervisor:
         self._trial: reexec.Trial | None = None
         self._hooks: dict[int, HookProcess] = {}  # by process id
 
+    @property
+    def config(self) -> Config:
+        """The configuration of the generation that serves."""
+        return self.fleet.terms.config
+
     # -- from start to end
 
     def open(self) -> None:
         """Open the listeners and write the pid file; ListenError or OSError if that fails.
 
-        After a re-exec nothing is raised: there are workers that serve.
+        After a re-exec nothing is raised: this program serves, perhaps by workers that are to be started.
         """
         inheritance = reexec.inheritance()
         if not inheritance:
@@ -106,7 +111,11 @@ class Supervisor:
         except OSError as error:
             logger.error("after the re-exec, everything else goes on as it was: %s", error)
             self.listeners = self.listeners or [listener for _, listener in inherited]
-        self._adopt(inheritance["workers"])
+        heirs = inheritance["workers"]
+        generation = inheritance.get("generation") or max((heir["generation"] for heir in heirs), default=1)
+        self.fleet.resume(generation, inheritance.get("latest") or generation)
+        self._announced = True
+        self._adopt(heirs)
 
     def check(self) -> None:
         """Find out whether ``open`` would work after a re-exec, on trial; OSError if not."""
@@ -127,10 +136,11 @@ class Supervisor:
         now = time.monotonic()
         for heir in heirs:
             worker = self.fleet.adopt(heir["number"], heir["generation"], heir["pid"], heir["serving"], now)
+            if heir.get("cut") is not None:  # A program before this one did not tell it.
+                worker.ended(heir["cut"])
             if heir["foreign"]:
                 self._templates.adopt(worker)
             sock = socket.socket(fileno=heir["channel"])
-            self._announced = True
             talk = partial(self._children.talk, sock, *self._callbacks(worker))
             self._channels[worker] = self._insist(talk)
 
@@ -206,7 +216,7 @@ class Supervisor:
             self._announced = True
             self._announce(self.listeners)
             attempt(partial(self._hook, "when_ready"))
-        status = self.fleet.status()
+        status = self.fleet.status() | {"unchanged": self._unchanged}
         if self._status_files is not None and not self._status_files.write(status):
             self._children.look_again()
         failed = "; the last reload failed" if status["outcome"] == "failed" else ""
@@ -237,14 +247,15 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         def birth(theirs: socket.socket) -> Birth:
-            return Birth(theirs, self.listeners, self._scoreboard, worker.number)
+            birth = Birth(theirs, self.listeners, self._scoreboard, worker.number)
+            return birth._replace(config=worker.terms.config, supervisor=os.getpid())
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
             its = birth(theirs)
             worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
         try:
-            if self.config.preload and CAN_FORK:
+            if worker.terms.config.preload and CAN_FORK:
                 self._templates.fork(worker, birth)
             else:
                 self._connect(worker, start)
@@ -311,7 +322,7 @@ class Supervisor:
         """Once all workers have reported, tell the person who pressed Ctrl+C why the server still runs."""
         self._running.append(running)
         if len(self._running) >= sum(worker.served for worker in self.fleet.workers.values()):
-            self._say_what_runs(sum(self._running))
+            self._say_what_runs(self.config, sum(self._running))
 
     # -- the ends of processes
 
@@ -377,8 +388,7 @@ class Supervisor:
             if self._terminal is not None and not _is_there(self._terminal):
                 self._stop()  # The terminal was closed: nobody could press Ctrl+C any more.
             else:
-                self.fleet.reload(time.monotonic())
-                attempt(partial(self._hook, "on_reload"))
+                self._reload()
         elif name == "SIGTTIN" or name == "SIGTTOU":
             self.fleet.resize(1 if name == "SIGTTIN" else -1)
         elif name == "SIGUSR1":
@@ -405,6 +415,23 @@ class Supervisor:
                 return
             self._hooks[self._children.keep(hook.process)] = hook
 
+    def _reload(self) -> None:
+        """Start a generation with the configuration and the code of now."""
+        try:
+            terms = self._reread()
+        except ConfigError as error:
+            self.fleet.refuse(f"wsgiserve: {error}")
+            return
+        before = self.config
+        config, changes = keep_until_restart(before, terms.config)
+        self._unchanged = [change.text for change in changes]
+        for text in self._unchanged:
+            logger.warning("reload: %s", text)
+        # Workers that signals added or removed stay so, unless the configuration has another number.
+        size = self.fleet.size if config.workers == before.workers else terms.size
+        self.fleet.reload(time.monotonic(), terms._replace(config=config, size=size))
+        attempt(partial(self._hook, "on_reload"))
+
     def _stop(self) -> None:
         for listener in self.listeners:  # First: who connects after the workers have left would wait in vain.
             attempt(listener.leave)
@@ -421,6 +448,16 @@ class Supervisor:
             return
         logger.info("re-exec: the new program is checked")
         try:
+            _, changes = keep_until_restart(self.config, self._reread().config)
+        except ConfigError as error:
+            logger.error("re-exec failed, everything goes on as it was: %s", error)
+            return
+        # It opens other sockets; all else of that kind would be left behind by this program.
+        fixed = [change.text for change in changes if change.option != "bind"]
+        if fixed:
+            logger.error("re-exec failed, everything goes on as it was: %s", "; ".join(fixed))
+            return
+        try:
             self._trial = reexec.Trial()
             self._children.keep(self._trial.process)
         except OSError as error:
@@ -434,9 +471,9 @@ class Supervisor:
             heirs = [
                 reexec.heir(worker, channel, self._templates.has(worker))
                 for worker, channel in self._channels.items()
-                if worker.served
+                if worker.served or worker.state == "called"
             ]
-            reexec.execute(self.config.bind, self.listeners, heirs)
+            reexec.execute(self.config.bind, self.listeners, heirs, self.fleet.generation, self.fleet.latest)
 
     def _is_busy(self) -> bool:
         """Tell, also in the log, whether a re-exec has to wait."""

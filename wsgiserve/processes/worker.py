@@ -6,7 +6,7 @@ message                                    order
 ``ready``, or ``failed`` with a reason     ``serve``, once all workers of its generation are ready
 ``lazy``: it imports code with its first request
 ``serving``: it accepts connections
-``turns``: its loop runs, for the watchdog
+``turns``: its loop runs, for the watchdog ``look``: a worker is gone; accept what waited for it
 ``worn``, and which limit it passed        ``retire``: finish; others take new connections
                                            ``reopen``: open the access log's file anew
 ``retiring``: it accepts no more           ``stop``: finish, and answer the backlog too
@@ -17,6 +17,8 @@ message                                    order
 Rules
 - The channel ends with the supervisor. A worker that serves then stops as if it had been ordered to. One that
   is not ready yet is killed by the system (``parent_death``), whatever the app does.
+- The listeners are not only ours: a worker makes them deaf only if all processes stop that have them. It may
+  be the only one whose channel has ended.
 - Until a worker serves, SIGTERM ends it at once; afterwards it asks for a replacement first. Ctrl+C on a
   terminal reaches all processes, and only the supervisor acts on it.
 - An error before it serves is sent to the supervisor and not printed: only the supervisor knows whether the
@@ -40,7 +42,7 @@ from wsgiserve.processes import hooks, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.fleet import KILL_MARGIN
 from wsgiserve.processes.hooks import HookServer, HookWorker
-from wsgiserve.processes.parent_death import die_with, outlive
+from wsgiserve.processes.parent_death import die_with, is_over, outlive
 from wsgiserve.processes.probe import probe
 from wsgiserve.processes.recycling import recycled
 from wsgiserve.processes.spawn import Birth, imported
@@ -67,7 +69,7 @@ def work(
     departure = Departure([signal.SIGTERM])
     die_with(birth.sock)
     _ignore_signals()
-    server = HookServer(os.getppid(), tuple(listener.url for listener in birth.listeners))
+    server = HookServer(birth.supervisor or os.getppid(), tuple(listener.url for listener in birth.listeners))
     worker = HookWorker(os.getpid(), birth.number)
     try:
         hooks.post_fork(config.hooks, server, worker)
@@ -136,7 +138,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
         for number in signals.existing(("SIGINT", "SIGTERM")):  # As they were: this is no server yet.
             signal.signal(number, signals.ignore if number == signal.SIGINT else signal.SIG_DFL)
         try:
-            start_thread(_obey, channel, server, departure, first, config, name="wsgiserve-channel")
+            start_thread(_obey, birth, channel, server, departure, first, config, name="wsgiserve-channel")
         except RuntimeError as error:
             raise refused(error) from None
         outlive(birth.sock)
@@ -156,7 +158,12 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
 
 
 def _obey(
-    channel: Channel, server: Server, departure: Departure, first: queue.SimpleQueue[Any], config: Config
+    birth: Birth,
+    channel: Channel,
+    server: Server,
+    departure: Departure,
+    first: queue.SimpleQueue[Any],
+    config: Config,
 ) -> None:
     """Pass on the first order and follow the others, until the end of the supervisor."""
     called = False
@@ -167,8 +174,10 @@ def _obey(
             called = True
             first.put(message["order"])
     if called:
-        logger.warning("the supervisor is gone; worker %d stops", os.getpid())
-        server.stop()
+        is_gone = is_over(birth.sock)
+        how = "is gone" if is_gone else "has hung up"
+        logger.warning("the supervisor %s; worker %d stops", how, os.getpid())
+        server.stop(everywhere=is_gone)
     first.put(None)
     # Nobody is there to kill this process if it does not end.
     seconds = config.drain_delay + config.graceful_timeout + KILL_MARGIN
@@ -181,10 +190,12 @@ def _follow(order: Any, channel: Channel, server: Server, departure: Departure) 
         channel.send(event="retiring")
     elif order == "stop":
         channel.send(event="stopping", running=server.running())
-        server.stop()
+        server.stop(everywhere=True)
+    elif order == "look":
+        server.look_again()
     elif order == "reopen":
         server.reopen_log()
     elif order == "hurry" and server.over:
         departure.hurry()
     elif order == "hurry":
-        server.stop(hurry=True)
+        server.stop(hurry=True, everywhere=True)

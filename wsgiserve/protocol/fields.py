@@ -46,10 +46,10 @@ class Meaning:
 
     ``connection`` has the options of Connection in lower case. ``persists`` tells whether the connection may
     go on afterwards, for HTTP/1.0 and for HTTP/1.1; ``has_body`` whether a body of a byte or more, or of
-    unknown length, follows.
+    unknown length, follows; ``fits`` that it goes with every request line.
     """
 
-    __slots__ = ("chunked", "connection", "content_length", "expects", "has_body", "host", "persists")
+    __slots__ = ("chunked", "connection", "content_length", "expects", "fits", "has_body", "host", "persists")
 
     def __init__(
         self,
@@ -68,9 +68,12 @@ class Meaning:
         self.has_body = self.chunked or bool(self.content_length)
         if host is not None and not grammar.HOST.fullmatch(host):
             raise RemoteProtocolError(400, "the Host field is not host[:port]")
+        self.fits = bool(host) and not self.has_body
 
 
 _known_meaning = functools.lru_cache(maxsize=256)(Meaning)
+# The CGI names of the arguments of Meaning.
+_MEANT = ("HTTP_HOST", "HTTP_CONNECTION", "HTTP_EXPECT", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
 
 
 def read_fields(lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
@@ -79,21 +82,29 @@ def read_fields(lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
     Fields of equal names are joined in order (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3).
     """
     try:
-        pairs = list(map(_known_lines.__getitem__, _split(lines, max_fields)))
+        split = _split(lines, max_fields)
+        fields = dict(map(_pair_of, split))
     except _Refused:
         refuse_fields(lines, max_fields, len(lines))
-    fields = dict(pairs)
-    if len(fields) < len(pairs) or IGNORED in fields:
-        fields = _join(pairs)
-    get = fields.get
-    meaning = _known_meaning if len(lines) <= _MAX_BLOCK else Meaning
-    return fields, meaning(
-        get("HTTP_HOST"),
-        get("HTTP_CONNECTION"),
-        get("HTTP_EXPECT"),
-        get("CONTENT_LENGTH"),
-        get("HTTP_TRANSFER_ENCODING"),
-    )
+    if len(fields) < len(split) or IGNORED in fields:
+        fields = _join(map(_pair_of, split))
+    return fields, meaning_of(fields, len(lines))
+
+
+def read_few(lines: bytes) -> Fields | None:
+    """Read some lines of a head; None if one is wrong or ignored, or has the name of another."""
+    try:
+        split = _split(lines, len(lines))
+        fields = dict(map(_read_pair, split))
+    except _Refused:
+        return None
+    return fields if len(fields) == len(split) and IGNORED not in fields else None
+
+
+def meaning_of(fields: Fields, length: int) -> Meaning:
+    """Return what fields mean whose lines have this length."""
+    meaning = _known_meaning if length <= _MAX_BLOCK else Meaning
+    return meaning(*map(fields.get, _MEANT))
 
 
 def read_trailers(lines: bytes, max_fields: int) -> list[tuple[str, str]]:
@@ -108,20 +119,18 @@ class _Refused(Exception):
     """A line is wrong, or there are too many: ``refuse_fields`` says which fault comes first."""
 
 
-def _split(lines: bytes, max_fields: int) -> list[bytes]:
-    split = lines.split(b"\r\n")
-    split.pop()  # what is behind the last CRLF: nothing
-    if lines.count(b"\n") > len(split) or len(split) > max_fields:
+def _split(lines: bytes, max_fields: int) -> list[str]:
+    split = lines.decode("latin-1").split("\r\n")
+    if split.pop() or len(split) > max_fields:  # Behind the last CRLF is nothing.
         raise _Refused
     return split
 
 
-def _read_line(line: bytes) -> tuple[str, str]:
+def _read_line(line: str) -> tuple[str, str]:
     """Read one line; the value loses the white space around it (RFC 9112 §5.1)."""
-    text = line.decode("latin-1")
-    if not grammar.FIELD_LINE.fullmatch(text):
+    if not grammar.FIELD_LINE.fullmatch(line):
         raise _Refused
-    name, _, value = text.partition(":")
+    name, _, value = line.partition(":")
     return name, value.strip(" \t")
 
 
@@ -137,12 +146,12 @@ def _cgi_name(name: str) -> str:
 _known_names = Known(_cgi_name, most=512, longest=64)
 
 
-def _read_pair(line: bytes) -> tuple[str, str]:
+def _read_pair(line: str) -> tuple[str, str]:
     name, value = _read_line(line)
     return _known_names[name], value
 
 
-_known_lines = Known(_read_pair, most=1024, longest=1024)
+_pair_of = Known(_read_pair, most=1024, longest=1024).__getitem__
 
 
 def _join(pairs: Iterable[tuple[str, str]]) -> Fields:

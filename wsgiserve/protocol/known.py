@@ -35,8 +35,7 @@ class Known(dict[K, V]):
         self._former: dict[K, V] = {}
 
     def __missing__(self, key: K) -> V:
-        former = self._former
-        value = former[key] if key in former else self._read(key)
+        value = self._former.get(key) or self._read(key)
         if len(key) <= self._longest:
             if len(self) >= self._most:
                 self._former = self.copy()

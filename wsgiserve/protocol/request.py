@@ -11,7 +11,7 @@ Rules
   Only a head that is incomplete, or wrong, is judged byte by byte.
 - Equal bytes mean the same, so strict reading is paid for once per run of equal ones. A client that comes
   often repeats itself: kept are the connection's last head, also for its field lines alone where the request
-  line differs, and the lines that were read lately, whoever sent them.
+  line differs or for most of these (``varying``), and the lines that were read lately, whoever sent them.
 - After an error there is no next request: nobody can say where it would begin.
 """
 
@@ -23,8 +23,17 @@ from typing import NoReturn
 
 from wsgiserve.protocol import grammar
 from wsgiserve.protocol.errors import RemoteProtocolError
-from wsgiserve.protocol.fields import BARE_LINE_FEED, Fields, Meaning, read_fields, refuse_fields
+from wsgiserve.protocol.fields import (
+    BARE_LINE_FEED,
+    Fields,
+    Meaning,
+    meaning_of,
+    read_few,
+    read_fields,
+    refuse_fields,
+)
 from wsgiserve.protocol.limits import Limits
+from wsgiserve.protocol.varying import Varying, find_varying
 
 # RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one
 # empty line (CRLF) received prior to the request-line".
@@ -32,6 +41,10 @@ MAX_EMPTY_LINES = 4
 
 MAX_REMEMBERED = 8192  # bytes of a head; larger ones would make idle connections heavy
 MAX_KNOWN_LINE = 1024  # bytes of a request line; clients choose them, and many are kept
+
+# A search for the lines that differ costs about what it saves in two heads. On a connection where other lines
+# differ each time it saves nothing.
+MAX_SEARCHES = 4
 
 TLS_HANDSHAKE = b"\x16"  # RFC 8446 §5.1: the first byte of a client that takes us for https
 
@@ -105,9 +118,11 @@ class RequestReader:
         "_fields",
         "_fields_start",
         "_last",
-        "_last_fields_start",
+        "_last_line_end",
         "_line",
         "_scanned",
+        "_searches",
+        "_varying",
         "buffer",
         "failed",
         "last_head",
@@ -122,8 +137,10 @@ class RequestReader:
         self.own_paths = own_paths
         self.failed = False
         self._last = b""  # the bytes of last_head
-        self._last_fields_start = 0
+        self._last_line_end = 0
         self.last_head: RequestHead | None = None  # the last that is not too large to be kept
+        self._varying: Varying | None = None  # the lines of last_head that differ from the one before
+        self._searches = 0  # for those
         # until the next head is complete
         self.buffer: bytes | bytearray = b""  # a bytearray where a head comes in pieces
         self.method = ""
@@ -187,21 +204,25 @@ class RequestReader:
 
     def _read_head(self, buffer: bytes, end: int) -> RequestHead:
         line_end = buffer.find(b"\r\n")
-        line = self._line or self._read_line(buffer, line_end)
-        rest = buffer[line_end + 2 : end + 4]
+        line = self._line or self._read_line(buffer[:line_end])
+        rest = buffer[line_end : end + 4]
         last = self.last_head
-        if last is not None and rest == self._last[self._last_fields_start :]:
-            head = RequestHead(line, last.fields, last.meaning, self.own_paths)
-            if head.minor != last.minor or head.authority is not None:  # Else they were judged as that one.
-                self._judge_head(head)
+        # Both end at their only empty line: if one begins with the other they are equal.
+        if last is not None and self._last.startswith(rest, self._last_line_end):
+            fields, meaning = last.fields, last.meaning
         else:
             if end - line_end > self.limits.max_head:
                 self._refuse_fields(buffer, line_end + 2)
-            head = RequestHead(line, *read_fields(rest[:-2], self.limits.max_fields), self.own_paths)
+            fields, meaning = self._read_fields(rest[2:-2])
+        head = RequestHead(line, fields, meaning, self.own_paths)
+        if not meaning.fits:
             self._judge_head(head)
         if end <= MAX_REMEMBERED:
-            self._last, self._last_fields_start = buffer[: end + 4], line_end + 2
+            self._last = buffer[: end + 4]
+            self._last_line_end = line_end
             self.last_head = head
+        else:
+            self._varying = None  # It may be of this head, which is not kept.
         self.buffer = buffer[end + 4 :]
         self._line = None
         self._scanned = self._empty_lines = 0
@@ -226,7 +247,7 @@ class RequestReader:
             self.method = ""  # No longer that of the request before.
             line_end = buffer.find(b"\r\n", self._scanned)
             if line_end >= 0:
-                self._line = self._read_line(bytes(buffer), line_end)
+                self._line = self._read_line(bytes(buffer[:line_end]))
                 self._fields_start = self._field_start = line_end + 2
                 self._fields = 0
             else:
@@ -257,14 +278,31 @@ class RequestReader:
     def _refuse_fields(self, buffer: bytes, start: int) -> NoReturn:
         refuse_fields(buffer[start:], self.limits.max_fields, self.limits.max_head)
 
-    def _read_line(self, buffer: bytes, line_end: int) -> RequestLine:
+    def _read_fields(self, lines: bytes) -> tuple[Fields, Meaning]:
+        """Read the lines that differ from one head to the next, once it is known which, or else all."""
+        head = self.last_head
+        if head is None:
+            return read_fields(lines, self.limits.max_fields)
+        last = self._last[self._last_line_end + 2 : -2]
+        if self._varying is not None:
+            some = self._varying.read(lines, last, head.fields, read_few)
+            if some is not None:
+                return some, meaning_of(some, len(lines))
+        fields, meaning = read_fields(lines, self.limits.max_fields)
+        self._varying = None  # Of the last head.
+        if self._searches < MAX_SEARCHES:
+            self._searches += 1
+            self._varying = find_varying(lines, last, fields, read_few)
+        return fields, meaning
+
+    def _read_line(self, line: bytes) -> RequestLine:
         self.method = ""
-        if line_end > self.limits.max_line:
-            _judge_line(buffer[:line_end], self.limits.max_line)
-        read = _known_request_line if line_end <= MAX_KNOWN_LINE else read_request_line
-        line = read(buffer[:line_end])
-        self.method = line[0]
-        return line
+        length = len(line)
+        if length > self.limits.max_line:
+            _judge_line(line, self.limits.max_line)
+        parts = _known_request_line(line) if length <= MAX_KNOWN_LINE else read_request_line(line)
+        self.method = parts[0]
+        return parts
 
     def _judge_head(self, head: RequestHead) -> None:
         """Refuse a head whose request line and fields do not fit together."""

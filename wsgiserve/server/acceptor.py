@@ -67,6 +67,7 @@ class Acceptor:
         self._row = row
         self._burst = ACCEPT_BURST if row is None else 1
         self._ample_below = descriptors.ample_below()
+        self._is_doubtful = False  # whether a connection may wait that no process was woken for
         self._next_search = 0.0  # when to look for idle connections again, after none was found
         self._crowded = ShortageLog(
             "all %d connections are in use and new clients wait; times so far: %d; raise --max-connections"
@@ -103,17 +104,33 @@ class Acceptor:
         if now >= self.resume_at:
             self._watch()
 
-    def close(self, *, take_in: bool) -> None:
+    def look_again(self) -> None:
+        """Have the leader watch the listeners anew; from any thread, before its bell is rung.
+
+        The system wakes one process for a connection. If that is killed before it accepts, only a process
+        that comes to watch the listener afterwards hears of the connection.
+        """
+        self._is_doubtful = True
+
+    def watch_anew(self) -> None:
+        """Do what ``look_again`` has asked for."""
+        if self._is_doubtful:
+            self._is_doubtful = False
+            self._pause("yielding", 0.0)
+
+    def close(self, *, take_in: bool, deafen: bool = False) -> None:
         """Listen no more; ``take_in`` accepts first the connections that wait in the system's backlog.
 
-        No process may need these listeners any more then: nothing more may begin to wait.
+        ``deafen`` lets no further one wait. It is for listeners that no process needs any more.
         """
         watched, self.state = self.state == "open", "closed"
         self.resume_at = math.inf
         while self.listeners:
             _, listener = self.listeners.popitem()
-            if take_in:
+            if deafen:
                 listener.deafen()
+            if not take_in and self._row is not None:
+                self._take(listener, 1)  # The system may have woken us for it, and nobody else.
             while take_in and self._take(listener, ACCEPT_BURST):
                 pass
             if watched:

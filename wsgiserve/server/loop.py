@@ -168,6 +168,7 @@ class EventLoop:
         else:
             self.poller.bell.silence()
             self.acceptor.resume()
+            self.acceptor.watch_anew()
         self._due = self._next_due()
 
     def _on_event(self, connection: Connection) -> Role:
@@ -307,6 +308,11 @@ class EventLoop:
             self.connections.budget.used,
         )
 
+    def look_again(self) -> None:
+        """Have the leader accept what waits, though the system woke another process; safe from any thread."""
+        self.acceptor.look_again()
+        self.poller.bell.ring()
+
     def stop(self, plan: Plan) -> None:
         """Have the leader stop the server by this plan; safe from any thread and in a signal handler."""
         self.shutdown.ask(plan)
@@ -319,8 +325,9 @@ class EventLoop:
             if phase == "parting":
                 self.gateway.part()
             elif phase == "deaf":
-                assert self.shutdown.plan is not None
-                self.acceptor.close(take_in=self.shutdown.plan.takes_in)
+                plan = self.shutdown.plan
+                assert plan is not None
+                self.acceptor.close(take_in=plan.takes_in, deafen=plan.deafens)
         if self.shutdown.phase == "cutting":
             self._serve_behind(self.leadership.shed_all())
         self._due = self._next_due()

@@ -150,22 +150,23 @@ class Server:
                     raise
             return self._run(loop)
 
-    def stop(self, *, hurry: bool = False) -> None:
+    def stop(self, *, hurry: bool = False, everywhere: bool = False) -> None:
         """Stop in good order, as ``shutdown`` describes; a second call, or ``hurry``, ends at once.
 
-        Safe from any thread.
+        ``everywhere`` says that all processes stop which share the listeners. Safe from any thread.
         """
         self._stop_asked = True
+        deafens = everywhere or self._row is None
         loop = self._loop
         if loop is None:
             return
         before = loop.shutdown.plan
         if hurry or (before is not None and before.takes_in):
             self.hurried = True
-            loop.stop(shutdown.hurry())
+            loop.stop(shutdown.hurry(deafens=deafens))
         else:  # A server that retires accepts no more, so there is nothing to delay for.
             delay = 0 if before is not None else self.config.drain_delay
-            loop.stop(shutdown.drain(delay, self.config.graceful_timeout))
+            loop.stop(shutdown.drain(delay, self.config.graceful_timeout, deafens=deafens))
 
     def retire(self) -> None:
         """Leave new connections to other processes, and end when the open ones have ended.
@@ -181,6 +182,12 @@ class Server:
         loop = self._loop
         if loop is not None and loop.gateway.access_log is not None:
             loop.gateway.access_log.reopen()
+
+    def look_again(self) -> None:
+        """Accept the connections that wait for a process that is gone. Safe from any thread."""
+        loop = self._loop
+        if loop is not None:
+            loop.look_again()
 
     def running(self) -> int:
         """Count the requests that the app is working on, or that wait for it."""

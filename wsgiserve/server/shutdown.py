@@ -36,20 +36,25 @@ STOP_SECONDS = 1.0  # for a request head that has begun to arrive when idle conn
 
 @dataclass(frozen=True)
 class Plan:
-    """When the phases begin, by the monotonic clock; ``takes_in``: accept the backlog before "deaf"."""
+    """When the phases begin, by the monotonic clock.
+
+    ``takes_in``: accept the backlog before "deaf". ``deafens``: let no connection begin meanwhile, in any
+    process that has the listeners.
+    """
 
     parting: float
     deaf: float
     emptying: float
     cutting: float
     takes_in: bool = True
+    deafens: bool = False
 
     def begins(self, phase: Phase) -> float:
         """Return when a phase begins, never later than "cutting"."""
         return 0.0 if phase in ("serving", "draining") else min(float(getattr(self, phase)), self.cutting)
 
 
-def drain(delay: float, grace: float) -> Plan:
+def drain(delay: float, grace: float, *, deafens: bool = False) -> Plan:
     """Stop in good order: accept for ``delay`` seconds, then give running requests ``grace`` seconds.
 
     "parting" begins in the middle of the delay: by then a load balancer sends new clients elsewhere, and most
@@ -57,7 +62,7 @@ def drain(delay: float, grace: float) -> Plan:
     """
     parting = monotonic() + delay / 2
     deaf = parting + delay / 2
-    return Plan(parting, deaf, max(deaf, parting + FAREWELL_SECONDS), deaf + grace)
+    return Plan(parting, deaf, max(deaf, parting + FAREWELL_SECONDS), deaf + grace, deafens=deafens)
 
 
 def retire(grace: float) -> Plan:
@@ -69,10 +74,10 @@ def retire(grace: float) -> Plan:
     return Plan(now, now, now + max(grace - LAST_ANSWER_SECONDS, grace / 2), now + grace, takes_in=False)
 
 
-def hurry() -> Plan:
+def hurry(*, deafens: bool = False) -> Plan:
     """Stop at once."""
     now = monotonic()
-    return Plan(now, now, now, now)
+    return Plan(now, now, now, now, deafens=deafens)
 
 
 class Shutdown:

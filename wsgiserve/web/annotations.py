@@ -42,6 +42,19 @@ def plain(annotation: object) -> Any:
             return annotation
 
 
+def remarks(annotation: object) -> list[object]:
+    """Return what ``Annotated`` says beside a type, also inside of other wrappers; the innermost first."""
+    found: list[object] = []
+    while True:
+        if typing.get_origin(annotation) in _WRAPPERS:
+            annotation, *beside = typing.get_args(annotation)
+            found = [*beside, *found]
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        else:
+            return found
+
+
 def alternatives(annotation: object) -> list[Any]:
     """Return the members of a union, or a list of the one type."""
     kind = plain(annotation)

@@ -27,7 +27,7 @@ from wsgiserve.web.lifespan import Lifespan
 from wsgiserve.web.openapi import describe_api
 from wsgiserve.web.requests import MAX_DATA, Request, with_limits
 from wsgiserve.web.routing import Route, RouteTable
-from wsgiserve.web.views import View, check, check_result
+from wsgiserve.web.views import View, check, check_result, describe
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -108,7 +108,10 @@ class App(Group):
 
     def wrap(self, middleware: Callable[..., WSGIApplication], **options: Any) -> None:
         """Wrap the app in a WSGI middleware, ``middleware(app, **options)``; the last one is outermost."""
-        self._wsgi = middleware(self._wsgi, **options)
+        check_result(middleware, "wrap", "def middleware(app)", streams=False)
+        wrapped = middleware(self._wsgi, **options)
+        check_result(wrapped, f"wrap: what {describe(middleware)} returned", "a WSGI app")
+        self._wsgi = wrapped
 
     def url_for(self, endpoint: str | View, request: Request | None = None, /, **values: Any) -> str:
         """Build the path of a view or an endpoint; values without a parameter in the rule become the query.

@@ -1,8 +1,9 @@
 """JSON text of Python values.
 
 Besides the types of JSON: a dataclass becomes an object of its fields, an ``Enum`` its value, a date or time
-its ISO 8601 text, and a ``UUID``, ``Decimal`` or path its text. They may be nested, and may be keys. NaN,
-infinities, sets, which have no order, and all other types are errors.
+its ISO 8601 text, and a ``UUID``, ``Decimal`` or path its text. They may be nested, and may be keys. A
+``Struct`` becomes what msgspec makes of it. NaN, infinities, sets, which have no order, and all other types
+are errors.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ def encode_json(value: object) -> bytes:
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: getattr(value, name) for name in _field_names(type(value))}
+    if hasattr(value, "__struct_fields__") and not isinstance(value, type):
+        import msgspec  # an optional library, which made this class
+
+        return msgspec.to_builtins(value, enc_hook=_plain, str_keys=True)
     for types, convert in _AS:
         if isinstance(value, types):
             return convert(value)

@@ -32,7 +32,7 @@ KEEP_ENCODED = "werkzeug.url_quote"
 
 # Python has more codecs: some are no text, and some take time that grows with the square of the text.
 _CHARSETS = re.compile(
-    r"utf-8|utf-16(?:-[bl]e)?|ascii|iso8859-\d+|cp125\d|koi8-[ru]|shift_jis|euc_(?:jp|kr)|gbk|gb18030|big5"
+    r"utf-8|utf-16(?:-[bl]e)?|ascii|iso8859-\d+|cp125\d|koi8-[ru]|shift_jis|euc_(?:jp|kr)|gb2312|gbk|gb18030|big5"
 )
 _CHUNK = 128 * 1024
 _MEMORY_FILE = 64 * 1024  # bytes of an uploaded file that stay in memory
@@ -111,6 +111,8 @@ class FormParser(FormDataParser):
                 fields = self._urlencoded(stream, content_length, charset)
             elif mimetype == MULTIPART:
                 fields, files = self._multipart(stream, content_length, options or {})
+        except UnicodeError:
+            raise BadRequest("The form is malformed: its text is not in its charset.") from None
         except ValueError as error:
             raise BadRequest(f"The form is malformed: {error}.") from None
         return stream, self.cls(fields), self.cls(files)
@@ -172,7 +174,7 @@ def known_charset(label: str | None) -> str:
     except (LookupError, ValueError):
         name = ""
     if not _CHARSETS.fullmatch(name):
-        raise ValueError(f"the charset {label!r} is not known")
+        raise ValueError("its charset is not known")
     return name
 
 

@@ -18,14 +18,15 @@ import datetime
 import enum
 import logging
 import math
+import re
 import typing
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from decimal import Decimal
 from inspect import Parameter
 from typing import Any, NamedTuple
 
-from werkzeug.exceptions import BadRequest, UnprocessableEntity
+from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity
 from werkzeug.wrappers import Request
 
 from wsgiserve.web.annotations import UNRESOLVED, alternatives, evaluate
@@ -38,9 +39,10 @@ _TEXTS = (
     *(str, int, float, bool, Decimal, uuid.UUID, enum.Enum),
     *(datetime.date, datetime.time, datetime.timedelta),
 )
-_SEVERAL = (list, set, frozenset, tuple)
+_SEVERAL = (list, set, frozenset, tuple, Collection, Sequence, Set)
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-_INSTALL = "it is read by msgspec: pip install 'wsgiserve[check]'"
+_INSTALL = "it is read by msgspec: pip install msgspec"
+_REPEATING = re.compile(r"(Invalid enum value|Object contains unknown field) .*", re.DOTALL)
 
 
 class Input(NamedTuple):
@@ -188,12 +190,13 @@ def _one_body(bodies: list[Input], about: str, methods: Iterable[str]) -> Input 
         return None
     [body] = bodies
     without = sorted({*methods} - {*WITH_BODY, "HEAD", "OPTIONS"})
-    if body.name and body.required and without:
+    read = bool({*methods} & {*WITH_BODY})
+    if body.name and without and (body.required or not read):
         raise TypeError(
-            f"{about}: {body.name!r} is read from the body, which a {without[0]} does not have; "
-            "write a view for POST, PUT or PATCH alone, or read the query by plain types such as int"
+            f"{about}: {body.name!r} is read from the body, which a {without[0]} does not have; write a view "
+            "for POST, PUT or PATCH alone, or read the query by plain types such as int or list[str]"
         )
-    return body if {*methods} & {*WITH_BODY} else None
+    return body if read else None
 
 
 def _is_text(annotation: object) -> bool:
@@ -209,10 +212,9 @@ def _is_word(kind: Any) -> bool:
 
 
 def _is_several(kind: object) -> bool:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    return origin in _SEVERAL and all(
-        argument is ... or all(map(_is_word, alternatives(argument))) for argument in arguments
-    )
+    arguments = [argument for argument in typing.get_args(kind) if argument is not ...]
+    words = [word for argument in arguments for word in alternatives(argument)]
+    return typing.get_origin(kind) in _SEVERAL and bool(words) and all(map(_is_word, words))
 
 
 def _is_model(annotation: object) -> bool:
@@ -224,7 +226,8 @@ def _is_model(annotation: object) -> bool:
 def _is_one_model(kind: Any) -> bool:
     origin = typing.get_origin(kind) or kind
     if origin in _SEVERAL:
-        return any(_is_model(argument) for argument in typing.get_args(kind) if argument is not ...)
+        arguments = [argument for argument in typing.get_args(kind) if argument is not ...]
+        return not arguments or any(map(_is_model, arguments))
     if not isinstance(origin, type):
         return False
     named = dataclasses.is_dataclass(origin) or typing.is_typeddict(origin)
@@ -235,64 +238,106 @@ def _check_type(kind: Any) -> None:
     """Raise an error for a type, or a type inside it, that msgspec does not know."""
     import msgspec
 
-    unknown = _custom(msgspec.inspect.type_info(kind), set())
-    if unknown is not None:
-        raise TypeError(f"{unknown!r} is neither a JSON type nor a dataclass")
+    for info in _types_in(kind):
+        if isinstance(info, msgspec.inspect.CustomType):
+            raise TypeError(f"{info.cls!r} is neither a JSON type nor a dataclass")
 
 
-def _custom(info: Any, seen: set[int]) -> object:
-    """Find a type of the user that is nowhere described, in a tree of types that may contain itself."""
+def _types_in(kind: Any) -> Iterator[Any]:
+    """Yield msgspec's descriptions of a type and of all types inside it, which may contain themselves."""
     import msgspec
 
-    if isinstance(info, msgspec.inspect.CustomType):
-        return info.cls
-    if id(info) in seen:
-        return None
-    seen.add(id(info))
-    if isinstance(info, tuple | list):
-        inside: Iterable[Any] = info
-    elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
-        inside = [getattr(info, name) for name in info.__struct_fields__ if name not in ("cls", "default")]
-    else:
-        return None
-    return next((found for each in inside if (found := _custom(each, seen)) is not None), None)
+    left: list[Any] = [msgspec.inspect.type_info(kind)]
+    seen: set[int] = set()
+    while left:
+        info = left.pop()
+        if id(info) in seen:
+            continue
+        seen.add(id(info))
+        if isinstance(info, tuple | list):
+            left += info
+        elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
+            yield info
+            left += [getattr(info, name) for name in info.__struct_fields__ if name not in ("cls", "default")]
 
 
 def _query_reader(each: Input) -> Callable[[Request], object]:
-    import msgspec
-
-    several = any(_is_several(kind) for kind in alternatives(each.type))
+    several = any(map(_is_several, alternatives(each.type)))
+    check = _checker(each.type, f"The query parameter {each.name!r}", BadRequest, strict=False)
 
     def read(request: Request) -> object:
         texts = request.args.getlist(each.name)
-        if not texts:
-            if each.required:
-                raise BadRequest(f"The query lacks the parameter {each.name!r}.")
-            return each.default
-        given: Any = texts if several else texts[-1]
-        try:
-            value = msgspec.convert(given, each.type, strict=False)
-        except msgspec.ValidationError as error:
-            wanted = str(error).partition(", got")[0]
-            raise BadRequest(f"The query parameter {each.name!r} is {given!r}. {wanted}.") from None
-        if isinstance(value, float) and not math.isfinite(value):
-            raise BadRequest(f"The query parameter {each.name!r} is {given!r}. Expected a finite number.")
-        return value
+        if texts:
+            return check(texts if several else texts[-1])
+        if each.required:
+            raise BadRequest(f"The query lacks the parameter {each.name!r}.")
+        return each.default
 
     return read
 
 
 def _body_reader(body: Input) -> Callable[[Request], object]:
-    import msgspec
+    check = _checker(body.type, "The body", UnprocessableEntity, strict=True)
 
     def read(request: Request) -> object:
         if not (body.required or request.content_length or "Transfer-Encoding" in request.headers):
             return body.default
-        try:
-            return msgspec.convert(request.get_json(), body.type)
-        except msgspec.ValidationError as error:
-            what, _, where = str(error).partition(" - at ")
-            place = where.strip("`").removeprefix("$").removeprefix(".") or "its top"
-            raise UnprocessableEntity(f"The body is wrong at {place}: {what}.") from None
+        return check(request.get_json())
 
     return read
+
+
+def _checker(
+    kind: Any, about: str, refusal: type[HTTPException], *, strict: bool
+) -> Callable[[object], object]:
+    """Return a function that makes a value of the type, or raises what is wrong and where.
+
+    A strict one takes values of JSON as they are, another one takes text.
+    """
+    import msgspec
+
+    unsafe = (
+        msgspec.inspect.DecimalType if strict else (msgspec.inspect.DecimalType, msgspec.inspect.FloatType)
+    )
+    may_be_infinite = any(isinstance(info, unsafe) for info in _types_in(kind))
+
+    def check(given: object) -> object:
+        try:
+            value = msgspec.convert(given, kind, strict=strict)
+        except msgspec.ValidationError as error:
+            what, where = _complaint(str(error))
+            what = what if strict else what.partition(", got")[0]  # "got `str`" is true of every query
+        else:
+            if not may_be_infinite or _is_finite(value):
+                return value
+            what, where = "Expected finite numbers", ""
+        at = f" at {where}" if where else " at its top" if strict else ""
+        raise refusal(f"{about} is wrong{at}: {what}.")
+
+    return check
+
+
+def _complaint(text: str) -> tuple[str, str]:
+    """Return what is wrong and where, of an error of msgspec, but not what the client sent."""
+    what, found, where = text.rpartition(" - at `$")
+    if not found or not where.endswith("`"):
+        what, where = text, ""
+    return _REPEATING.sub(r"\1", what), where.removesuffix("`").removeprefix(".")
+
+
+def _is_finite(value: object) -> bool:
+    """Whether no number in a value is NaN or infinite: no JSON has these, and to compare them may raise."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, float | Decimal):
+            if not (math.isfinite(each) if isinstance(each, float) else each.is_finite()):
+                return False
+        elif isinstance(each, dict):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, list | tuple | set | frozenset):
+            left += each
+        else:
+            names = getattr(each, "__struct_fields__", ()) or getattr(each, "__dataclass_fields__", ())
+            left += [getattr(each, name, None) for name in names]
+    return True

@@ -167,7 +167,8 @@ def _render(body: object, view: View) -> tuple[bytes, str]:
             return bytes(body), BYTES
         case dict() | list():
             return _dump(body, view), JSON
-    if hasattr(type(body), "__dataclass_fields__"):
+    described = hasattr(body, "__dataclass_fields__") or hasattr(body, "__struct_fields__")
+    if described and not isinstance(body, type):
         return _dump(body, view), JSON
     raise TypeError(f"view {describe(view)} returned {type(body).__name__}; {_MAY_RETURN}")
 

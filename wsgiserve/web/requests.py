@@ -77,6 +77,12 @@ class _StrictJSON:
             return _DECODER.decode(data.decode("utf-8-sig"))  # section 8.1: a BOM may be ignored
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
+        except UnicodeDecodeError:
+            raise ValueError("it is not UTF-8") from None
+        except ValueError as error:
+            if "set_int_max_str_digits" in str(error):  # Python's advice is not for the client
+                raise ValueError("a number is too large") from None
+            raise
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,8 +1,9 @@
 """JSON Schema from annotations: the JSON of a value, as far as its type tells.
 
-A dataclass, a ``TypedDict``, an ``Enum`` or a ``type`` statement becomes a named component, and other schemas
-refer to it by name, so it may contain itself. A type that cannot be resolved, or has no JSON, gets the schema
-``{}``: any value. No annotation is an error.
+A dataclass, a ``TypedDict``, a ``Struct``, an ``Enum`` or a ``type`` statement becomes a named component, and
+other schemas refer to it by name, so it may contain itself. A ``Meta`` beside a type (``Annotated``) adds its
+limits. A type that cannot be resolved, or has no JSON, gets the schema ``{}``: any value. No annotation is an
+error.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-from wsgiserve.web.annotations import UNRESOLVED, alternatives, evaluate, plain
+from wsgiserve.web.annotations import UNRESOLVED, alternatives, evaluate, plain, remarks
 
 Schema = dict[str, Any]
 
@@ -34,10 +35,22 @@ _PLAIN: Mapping[object, Schema] = {
     datetime.datetime: {"type": "string", "format": "date-time"},
     datetime.date: {"type": "string", "format": "date"},
     datetime.time: {"type": "string", "format": "time"},
+    datetime.timedelta: {"type": "string", "format": "duration"},
     uuid.UUID: {"type": "string", "format": "uuid"},
     PurePath: {"type": "string"},
     Decimal: {"type": "string"},
 }
+_LIMITS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "multiple_of": "multipleOf",
+    "pattern": "pattern",
+    "title": "title",
+    "description": "description",
+}
+_COUNTED = {"string": "Length", "array": "Items", "object": "Properties"}
 _ALIAS: type | tuple[()] = getattr(typing, "TypeAliasType", ())  # since Python 3.12
 
 
@@ -56,21 +69,27 @@ class Schemas:
     def of(self, annotation: object) -> Schema:
         """Return the schema of a type."""
         if not isinstance(annotation, str | typing.ForwardRef):
-            return self._of_type(plain(annotation))
+            return self._of_annotation(annotation)
         if annotation in self._open:  # an alias that contains itself: JSON = dict[str, "JSON"] | str
             return {}
         outer, self._open = self._open, self._open | {annotation}
         # A TypedDict forgets its bases, but its annotations know the module that they were written in.
         module = getattr(annotation, "__forward_module__", None)
         names = _names_in(module) if module else self.namespace
-        schema = self._of_type(plain(evaluate(annotation, names)))
+        schema = self._of_annotation(evaluate(annotation, names))
         self._open = outer
         return schema
 
+    def _of_annotation(self, annotation: object) -> Schema:
+        schema = self._of_type(plain(annotation))
+        for remark in remarks(annotation):
+            if hasattr(remark, "extra_json_schema"):
+                schema = {**schema, **_limits(remark, schema.get("type"))}
+        return schema
+
     def _of_type(self, kind: Any) -> Schema:
-        members = alternatives(kind)
-        if len(members) > 1:
-            return {"anyOf": [self.of(member) for member in members]}
+        if len(alternatives(kind)) > 1:
+            return {"anyOf": [self.of(member) for member in typing.get_args(kind)]}
         origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
         if origin is typing.Literal:
             return _enumeration(arguments)
@@ -116,6 +135,8 @@ class Schemas:
             fields = dataclasses.fields(kind)
             required = {field.name for field in fields if not _has_default(field)}
             schema = self._object(kind, {field.name: field.type for field in fields}, required)
+        elif _is_struct(kind):
+            schema = self._struct(kind)
         else:
             schema = self._object(kind, _attribute(kind, "__annotations__", {}), kind.__required_keys__)
         text = inspect.cleandoc(kind.__dict__.get("__doc__") or "")
@@ -123,13 +144,35 @@ class Schemas:
             return schema
         return {**schema, "description": text}
 
+    def _struct(self, kind: Any) -> Schema:
+        """Describe a Struct, which may rename its fields, and have one more that names the class."""
+        from msgspec import NODEFAULT  # an optional library, which made this class
+
+        config, names, defaults = kind.__struct_config__, kind.__struct_fields__, kind.__struct_defaults__
+        if config.array_like:
+            return {"type": "array"}
+        may_lack = [default is not NODEFAULT for default in defaults]
+        may_lack = [False] * (len(names) - len(defaults)) + may_lack
+        written = {name: _attribute(_class_of_field(kind, name), "__annotations__", {}) for name in names}
+        fields = {name: hints.get(name, UNRESOLVED) for name, hints in written.items()}
+        schema = self._object(
+            kind, fields, [name for name, may in zip(names, may_lack, strict=True) if not may]
+        )
+        sent = dict(zip(names, kind.__struct_encode_fields__, strict=True))
+        properties = {sent[name]: value for name, value in schema["properties"].items()}
+        required = [sent[name] for name in schema.get("required", ())]
+        if config.tag_field:
+            properties = {config.tag_field: {"enum": [config.tag]}, **properties}
+            required = [config.tag_field, *required]
+        return _of_properties(properties, required)
+
     def _object(self, kind: Any, fields: Mapping[str, object], required: Collection[str]) -> Schema:
         properties = {}
         for name, annotation in fields.items():
-            self.namespace = _names_in(_module_of_field(kind, name))
+            self.namespace = _names_in(_class_of_field(kind, name).__module__)
             properties[name] = self.of(annotation)
         needed = [name for name in properties if name in required]
-        return {"type": "object", "properties": properties, **({"required": needed} if needed else {})}
+        return _of_properties(properties, needed)
 
 
 def free_name(wanted: str, taken: Collection[str]) -> str:
@@ -141,14 +184,32 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
     return name
 
 
+def _of_properties(properties: Schema, required: list[str]) -> Schema:
+    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+
 def _is_named(kind: type) -> bool:
-    return dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) or issubclass(kind, enum.Enum)
+    described = dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) or _is_struct(kind)
+    return described or issubclass(kind, enum.Enum)
 
 
-def _module_of_field(kind: type, name: str) -> str:
-    """Return the module that wrote a field's annotation, which may be that of a base."""
-    bases = (base for base in kind.__mro__ if name in _attribute(base, "__annotations__", ()))
-    return next(bases, kind).__module__
+def _is_struct(kind: type) -> bool:
+    return hasattr(kind, "__struct_fields__")
+
+
+def _class_of_field(kind: type, name: str) -> type:
+    """Return the class that wrote a field's annotation, which may be a base."""
+    return next((base for base in kind.__mro__ if name in _attribute(base, "__annotations__", ())), kind)
+
+
+def _limits(remark: object, type: object) -> Schema:
+    """Return the schema of the limits in a ``Meta`` of msgspec."""
+    found = {word: getattr(remark, name) for name, word in _LIMITS.items()}
+    counted = _COUNTED.get(str(type))
+    if counted:
+        found |= {"min" + counted: remark.min_length, "max" + counted: remark.max_length}  # type: ignore[attr-defined]
+    found |= remark.extra_json_schema or {}  # type: ignore[attr-defined]
+    return {word: value for word, value in found.items() if value is not None}
 
 
 def _names_in(module: str | None) -> Mapping[str, Any]:

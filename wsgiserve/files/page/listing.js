@@ -72,7 +72,8 @@ function ask(dialog, text) {
   dialog.showModal();
   dialog.querySelector(".first").focus(); // Not "autofocus": browsers report it where a URL has a fragment.
   return new Promise((answer) => {
-    dialog.addEventListener("close", () => answer(dialog.returnValue), { once: true });
+    // The event comes a moment after the closing: the dialog may ask again already.
+    dialog.onclose = () => dialog.open || answer(dialog.returnValue);
   });
 }
 
