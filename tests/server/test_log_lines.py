@@ -98,6 +98,15 @@ def test_json_has_the_names_of_opentelemetry(clock):
     }
 
 
+def test_short_times_are_as_exact_as_long_ones(clock):
+    over = Over(started=102.999, called=102.999001, first_byte=102.9992345, returned=102.99999)
+    facts = json.loads(line("json", over=over))
+    assert facts["wsgiserve.wait.duration"] == pytest.approx(1e-6, abs=1e-6)
+    assert facts["wsgiserve.first_byte.duration"] == pytest.approx(234e-6, abs=1e-6)
+    assert facts["wsgiserve.app.duration"] == pytest.approx(989e-6, abs=2e-6)
+    assert facts["http.server.request.duration"] == pytest.approx(1e-3, abs=1e-6)
+
+
 def test_what_a_request_has_not_is_not_in_json(clock):
     assert {*json.loads(line("json"))} == {
         *("timestamp", "client.address", "http.request.method", "url.path", "network.protocol.version"),

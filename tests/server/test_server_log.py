@@ -145,9 +145,9 @@ def test_a_reader_that_hangs_costs_records_and_their_count_is_told(monkeypatch):
     with os.fdopen(writer, "w") as stream:
         monkeypatch.setattr(console, "_kept_err", stream)
         handler = RecordHandler()
-        for number in range(2000):
+        for number in range(14000):
             handler.handle(logging.LogRecord("it", logging.INFO, "", 0, "%d %s", (number, "x" * 90), None))
-        data = os.read(reader, 1 << 20)
+        data = os.read(reader, 1 << 21)
         handler.handle(logging.LogRecord("it", logging.INFO, "", 0, "the last", (), None))
         data += os.read(reader, 1 << 20)
         handler.close()
@@ -155,7 +155,7 @@ def test_a_reader_that_hangs_costs_records_and_their_count_is_told(monkeypatch):
     lines = data.decode().splitlines()
     assert lines[-1] == "the last"
     lost = re.fullmatch(r"(\d+) records of the log could not be written", lines[-2])
-    assert len(lines) - 2 + int(lost[1]) == 2000
+    assert len(lines) - 2 + int(lost[1]) == 14000
 
 
 def test_formatter_for_a_configuration():

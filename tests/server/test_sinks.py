@@ -24,7 +24,7 @@ from wsgiserve.server.sinks import (
     syslog_entry,
 )
 
-LINES = [f"{number} {'x' * 90}\n" for number in range(2000)]  # more than a pipe or a socket takes
+LINES = [f"{number} {'x' * 90}\n" for number in range(14000)]  # more than a pipe or a socket takes
 
 
 def drained(descriptor):

@@ -31,7 +31,8 @@ logger = logging.getLogger("wsgiserve")
 MAX_LINES = 512
 MAX_SECONDS = 0.1
 MAX_USER = 120  # characters of a user's name
-MAX_KEPT = 4096  # lines that wait for room
+RETRY_SECONDS = 0.005  # between two attempts to write where there is no room
+MAX_KEPT = 16384  # lines that wait for room
 TELL_SECONDS = 10.0  # between two log lines about lines that are lost
 LAST_SECONDS = 1.0  # for the last lines to be written, at the end
 
@@ -131,7 +132,7 @@ class AccessLog:
         """Write the collected lines, and keep or drop those for which there is no room."""
         with self._lock:  # Its holder may be about to write lines that it has taken out already.
             now = monotonic()
-            if not self._lines or (not self._has_room and now < self._written + MAX_SECONDS):
+            if not self._lines or (not self._has_room and now < self._written + RETRY_SECONDS):
                 return
             self._written = now
             count = len(self._lines)  # Other threads may add more meanwhile.

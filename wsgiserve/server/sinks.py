@@ -24,7 +24,11 @@ from typing import Protocol, TextIO
 
 from wsgiserve.server.system import Socket, monotonic, poll
 
+if sys.platform == "linux":
+    import fcntl
+
 MAX_WRITE: int = getattr(select, "PIPE_BUF", 512)  # bytes that are written to a pipe as a whole
+PIPE_SIZE = 1 << 20  # what any user may ask for; a reader that lags for a moment shall cost no line
 LOOK_SECONDS = 1.0  # between two looks whether a file was renamed
 FILE_MODE = 0o640
 SYSLOG = "/dev/log"
@@ -196,9 +200,12 @@ def _open_again(descriptor: int) -> int | None:
     if sys.platform != "linux":
         return None
     try:
-        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:  # No /proc, or it belongs to another user, or its reader has left.
         return None
+    with suppress(OSError):  # It is no pipe, or the system has no more memory for pipes.
+        fcntl.fcntl(own, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    return own
 
 
 class FileSink:

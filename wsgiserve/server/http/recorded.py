@@ -26,15 +26,7 @@ class RecordedExchange(Exchange):
     first_byte = 0.0  # the head of the response was ready to be sent
     returned = 0.0  # the app had made its whole response
 
-    @property
-    def received(self) -> int:
-        """The bytes of the request's body that have arrived, with their framing if it was chunked."""
-        meaning = self.request.meaning
-        if not meaning.has_body:
-            return 0
-        if self.reader is None:
-            return meaning.content_length or self.connection.receiver.arrived
-        return self.connection.receiver.arrived
+    received = 0  # bytes of the request's body, with their framing if it was chunked
 
     def run(self) -> None:
         """Call the app and send its answer."""
@@ -67,6 +59,10 @@ class RecordedExchange(Exchange):
         if log is None or format is None or self.logged:
             return
         self.logged = True  # A call may be given up just as it ends.
+        meaning = self.request.meaning
+        if meaning.has_body:
+            whole = meaning.content_length if self.reader is None else None
+            self.received = whole or connection.receiver.arrived
         request, status, last_size, kept = connection.logged
         if request is not self.request or size != last_size or status != self.status:
             kept = format.keep(connection.peer, self.request, self.status, size)
