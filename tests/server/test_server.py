@@ -148,7 +148,7 @@ def test_serve_returns_false_if_requests_were_cut():
 def test_wrong_options():
     with pytest.raises(ConfigError, match=r"bind: 8000 is not HOST:PORT"):
         Server(HELLO, bind=8000)
-    with pytest.raises(ConfigError, match="unknown option thread; the options are access_log, backlog"):
+    with pytest.raises(ConfigError, match="unknown option thread; the options are access_log, app, backlog"):
         Server(HELLO, thread=5)
     with pytest.raises(ConfigError, match="threads: 0 is not a whole number of at least 1"):
         Server(HELLO, threads=0)
