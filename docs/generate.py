@@ -5,11 +5,14 @@ Such a part stands between ``<!-- NAME: … -->`` and ``<!-- end -->``. A test c
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from wsgiserve.config.options import FIELDS, GROUPS, Field, flag, kind, shown
+from wsgiserve.migrate import tables
+from wsgiserve.migrate.result import Row
 
 DOCS = Path(__file__).parent
 
@@ -50,7 +53,31 @@ def _with_code(text: str) -> str:
     return re.sub(r"(?<![\w`-])--[a-z-]+[a-z]", lambda match: f"`{match[0]}`", text)
 
 
-PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {"reference.md": {"options": options}}
+def _migration(rows: Iterable[Row]) -> str:
+    """Return a table; settings with the same answer share a row."""
+    answers: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.ours and row.ours not in FIELDS:
+            answers.setdefault(("", row.say or "see the reference"), []).append(row.theirs)
+        else:
+            answers.setdefault((row.ours, row.say), []).append(row.theirs)
+    lines = ["| there | here | |", "|---|---|---|"]
+    for (ours, say), theirs in answers.items():
+        here = f"`{ours}`" if ours else ""
+        lines.append(f"| {', '.join(f'`{name}`' for name in theirs)} | {here} | {_with_code(say)} |")
+    return "\n".join([*lines, ""])
+
+
+PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "reference.md": {"options": options},
+    "coming-from.md": {
+        "gunicorn": functools.partial(_migration, tables.GUNICORN),
+        "uwsgi": functools.partial(_migration, tables.UWSGI),
+        "waitress": functools.partial(_migration, tables.WAITRESS),
+        "granian": functools.partial(_migration, tables.GRANIAN),
+        "mod_wsgi": functools.partial(_migration, tables.MOD_WSGI),
+    },
+}
 
 
 def generated(page: str) -> str:

@@ -79,7 +79,7 @@ class Program:
         return line
 
     def port(self):
-        return int(re.search(r"http://\S+:(\d+)", self.announcement())[1])
+        return int(re.search(r"https?://\S+:(\d+)", self.announcement())[1])
 
     def end(self):
         """Wait for the end; return (exit code, the rest of stdout, stderr)."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -154,3 +156,58 @@ def test_a_file_that_is_named_like_python_s_own_module_is_told(tmp_path, monkeyp
         TargetError, match=r"has no 'app': it is Python's own, not \./queue\.py; rename your file"
     ):
         load_app("queue:app")
+
+
+# -- Django
+
+
+def test_a_wrong_django_settings_module_is_one_line_that_names_it(tmp_path, monkeypatch):
+    django_site(tmp_path, monkeypatch, "SECRET_KEY = 'x'")
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "nosite.settings")
+    said = loading_fails("site_of_ours.wsgi")
+    assert said == (
+        "DJANGO_SETTINGS_MODULE is 'nosite.settings', and there is no module named 'nosite'; looked in this "
+        "folder and in sys.path"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (None, "DJANGO_SETTINGS_MODULE is 'site_of_ours.settings', and there is no module named"),
+        ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
+        ("SECRET_KEY = 'x'\nINSTALLED_APPS = ['nothing']", "ModuleNotFoundError: No module named 'nothing'"),
+    ],
+    ids=["no settings", "library", "app"],
+)
+def test_django_s_own_errors_are_shown(tmp_path, monkeypatch, settings, said):
+    django_site(tmp_path, monkeypatch, settings)
+    assert said in loading_fails("site_of_ours.wsgi")
+
+
+def django_site(folder, monkeypatch, settings):
+    """Write a site, as ``django-admin startproject`` does."""
+    site = folder / "site_of_ours"
+    site.mkdir()
+    (site / "__init__.py").touch()
+    (site / "wsgi.py").write_text(
+        "import os\nfrom django.core.wsgi import get_wsgi_application\n"
+        "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site_of_ours.settings')\n"
+        "application = get_wsgi_application()\n"
+    )
+    if settings is not None:
+        (site / "settings.py").write_text(settings)
+    monkeypatch.syspath_prepend(folder)
+
+
+def loading_fails(target):
+    """Load an app in another process, since Django has its settings once; return the error's text."""
+    code = (
+        f"import wsgiserve.target as t\ntry:\n    t.load_app({target!r})\n"
+        "except t.TargetError as error:\n    print(error)"
+    )
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    return done.stdout.rstrip("\n")

@@ -6,7 +6,6 @@ the frames of the import.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
@@ -58,7 +57,13 @@ def _import(name: str, target: str) -> ModuleType:
         raise TargetError(_where_it_starts(error)) from error
     except ModuleNotFoundError as error:
         missing = error.name or ""
-        if name != missing and not name.startswith(f"{missing}."):
+        settings = os.environ.get("DJANGO_SETTINGS_MODULE", "")
+        if _is_part(missing, settings) and not _is_part(missing, name):
+            raise TargetError(
+                f"DJANGO_SETTINGS_MODULE is {settings!r}, and there is no module named {missing!r}; looked "
+                "in this folder and in sys.path"
+            ) from error
+        if not _is_part(missing, name):
             raise UserCodeError(tracebacks.text(error)) from error  # Their module imports a missing one.
         raise TargetError(
             f"no module named {missing!r} here; looked in this folder and in sys.path"
@@ -73,6 +78,11 @@ def _import(name: str, target: str) -> ModuleType:
         raise
     except BaseException as error:
         raise UserCodeError(tracebacks.text(error)) from error
+
+
+def _is_part(module: str, name: str) -> bool:
+    """Whether a module is the one of this name, or a package that it is in."""
+    return bool(module) and f"{name}.".startswith(f"{module}.")
 
 
 def _where_it_starts(error: BaseException) -> str:
@@ -129,6 +139,8 @@ def _hint(value: object, part: str) -> str:
         file = f"{value.__name__}.py"
         if os.path.exists(file) and not os.path.samefile(value.__file__ or os.sep, file):
             return f": it is Python's own, not ./{file}; rename your file"
+    import difflib  # for an error alone
+
     close = difflib.get_close_matches(part, dir(value), 1)
     if part in DEFAULT_NAMES:
         close = [name for name in DEFAULT_NAMES if callable(getattr(value, name, None))] or close

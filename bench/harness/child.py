@@ -58,8 +58,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], port: int, core: int, directory: Path, log: Path) -> Iterator[Running]:
-    """Start `command` on `core` and wait for its first answer; kill its process group after the block."""
+def running(command: list[str], port: int, core: int | None, directory: Path, log: Path) -> Iterator[Running]:
+    """Start `command` and wait for its first answer; kill its process group after the block.
+
+    `core` is the one that it runs on, None for all.
+    """
     with log.open("wb") as output:
         began = time.perf_counter()
         with _on_core(core):
@@ -119,10 +122,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _on_core(core: int) -> Iterator[None]:
+def _on_core(core: int | None) -> Iterator[None]:
     """Let children that are created in the block inherit `core` from their first instruction on."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, range(os.cpu_count() or 1) if core is None else {core})
     try:
         yield
     finally:

@@ -70,6 +70,20 @@ def usage(root: int) -> Usage:
     )
 
 
+def memory(root: int) -> int:
+    """Add up the bytes of the tree in memory; a page that several processes share counts in parts."""
+    return sum(_proportional(stat.pid) for stat in tree(root))
+
+
+def _proportional(pid: int) -> int:
+    """Return the proportional set size in bytes; see proc_pid_smaps(5)."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Pss:"))
+
+
 def switches(root: int) -> dict[int, int]:
     """Count the context switches of each thread of the tree, voluntary and involuntary."""
     counts = {}

@@ -12,6 +12,11 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 HELLO = b"Hello, world!\n"
 SLEEP_SECONDS = 0.05
 BURN_SECONDS = 0.02
+BLOCK = b"x" * 1024
+BLOCKS = 64
+EVENT = b"data: hello\n\n"
+EVENTS = 10
+EVENT_SECONDS = 0.1
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -47,6 +52,21 @@ def post(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
     return _answer(start_response, b"%d" % len(body))
 
 
+def stream(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer in 64 blocks of 1 KiB, without saying how many."""
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    for _ in range(BLOCKS):
+        yield BLOCK
+
+
+def events(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Send ten events in a second."""
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    for _ in range(EVENTS):
+        time.sleep(EVENT_SECONDS)
+        yield EVENT
+
+
 def _answer(start_response: StartResponse, body: bytes, status: str = "200 OK") -> Iterable[bytes]:
     start_response(
         status,
@@ -60,4 +80,6 @@ VIEWS: dict[str, Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]] = 
     "/sleep": sleep,
     "/burn": burn,
     "/post": post,
+    "/stream": stream,
+    "/events": events,
 }

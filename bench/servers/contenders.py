@@ -34,6 +34,7 @@ class Launch:
     access_log: bool
     one_shot: bool
     scratch: Path
+    workers: int = 1
 
     @property
     def bind(self) -> str:
@@ -42,13 +43,17 @@ class Launch:
 
 @dataclass(frozen=True)
 class Contender:
-    """A server; `threads` is None for its own default, `logs` says whether it has an access log."""
+    """A server; `threads` is None for its own default.
+
+    `logs` says whether it has an access log, `forks` whether it can run several processes.
+    """
 
     name: str
     command: Callable[[Launch], list[str]]
     version: Callable[[], str | None]  # None: not installed
     threads: int | None = None
     logs: bool = True
+    forks: bool = False
 
     @property
     def is_peer(self) -> bool:
@@ -66,7 +71,8 @@ def _threads(option: str, launch: Launch) -> list[str]:
 def _wsgiserve(launch: Launch) -> list[str]:
     log = "--access-log=-" if launch.access_log else "--no-access-log"
     cap = [] if launch.threads == 64 else _threads("--threads", launch)
-    return _python("wsgiserve", launch.app, "--bind", launch.bind, log, *cap)
+    workers = [] if launch.workers == 1 else ["--workers", str(launch.workers)]
+    return _python("wsgiserve", launch.app, "--bind", launch.bind, log, *cap, *workers)
 
 
 def _floor(launch: Launch) -> list[str]:
@@ -92,7 +98,7 @@ def _granian(launch: Launch) -> list[str]:
     log = "--access-log" if launch.access_log else "--no-access-log"
     return _python(
         "granian",
-        *("--interface", "wsgi", "--http", "1", "--workers", "1", log),
+        *("--interface", "wsgi", "--http", "1", "--workers", str(launch.workers), log),
         *("--host", "127.0.0.1", "--port", str(launch.port)),
         *admit,
         *_threads("--blocking-threads", launch),
@@ -113,6 +119,7 @@ def _uwsgi(launch: Launch) -> list[str]:
         *("--home", sys.prefix, "--pythonpath", str(ROOT), "--master", "--die-on-term"),
         *("--need-app", "--enable-threads", "--listen", BACKLOG),
         *_threads("--threads", launch),
+        *([] if launch.workers == 1 else ["--processes", str(launch.workers)]),
         *([] if launch.access_log else ["--disable-logging"]),
     ]
 
@@ -121,7 +128,7 @@ def _gunicorn(worker: str) -> Callable[[Launch], list[str]]:
     def command(launch: Launch) -> list[str]:
         return _python(
             "gunicorn",
-            *("--bind", launch.bind, "--worker-class", worker, "--workers", "1"),
+            *("--bind", launch.bind, "--worker-class", worker, "--workers", str(launch.workers)),
             *("--keep-alive", "75", "--worker-connections", MANY, "--no-control-socket"),
             *_threads("--threads", launch),
             *(["--access-logfile", "-"] if launch.access_log else []),
@@ -195,16 +202,22 @@ def _installed(distribution: str) -> Callable[[], str | None]:
 
 CONTENDERS = [
     Contender(FLOOR, _floor, _floor_version, logs=False),
-    Contender(OURS, _wsgiserve, _our_version, threads=64),
+    Contender(OURS, _wsgiserve, _our_version, threads=64, forks=True),
     Contender("bjoern", _bjoern, _installed("bjoern"), logs=False),
     Contender("fastpysgi", _fastpysgi, _installed("fastpysgi"), logs=False),
-    Contender("granian", _granian, _installed("granian")),
-    Contender("granian-64", _granian, _installed("granian"), threads=64),
-    Contender("uwsgi", _uwsgi, _uwsgi_version),
-    Contender("uwsgi-64", _uwsgi, _uwsgi_version, threads=64),
-    Contender("gunicorn-sync", _gunicorn("sync"), _installed("gunicorn")),
-    Contender("gunicorn-gthread", _gunicorn("gthread"), _installed("gunicorn")),
-    Contender("gunicorn-gthread-64", _gunicorn("gthread"), _installed("gunicorn"), threads=64),
+    Contender("granian", _granian, _installed("granian"), forks=True),
+    Contender("granian-64", _granian, _installed("granian"), threads=64, forks=True),
+    Contender("uwsgi", _uwsgi, _uwsgi_version, forks=True),
+    Contender("uwsgi-64", _uwsgi, _uwsgi_version, threads=64, forks=True),
+    Contender("gunicorn-sync", _gunicorn("sync"), _installed("gunicorn"), forks=True),
+    Contender("gunicorn-gthread", _gunicorn("gthread"), _installed("gunicorn"), forks=True),
+    Contender(
+        "gunicorn-gthread-64",
+        _gunicorn("gthread"),
+        _installed("gunicorn"),
+        threads=64,
+        forks=True,
+    ),
     Contender("waitress", _waitress, _installed("waitress"), logs=False),
     Contender("waitress-64", _waitress, _installed("waitress"), threads=64, logs=False),
     Contender("cheroot", _cheroot, _installed("cheroot"), logs=False),

@@ -99,7 +99,8 @@ def command(
     contender: Contender, scenario: Scenario, port: int = 8000, scratch: Path = Path()
 ) -> tuple[str, ...]:
     threads = contender.threads and (scenario.threads or contender.threads)
-    launch = Launch(port, scenario.app, threads, scenario.access_log, scenario.one_shot, scratch)
+    log, workers = scenario.access_log, scenario.workers or 1
+    launch = Launch(port, scenario.app, threads, log, scenario.one_shot, scratch, workers)
     return tuple(contender.command(launch))
 
 
@@ -111,6 +112,8 @@ def unfit(contender: Contender, scenario: Scenario) -> str:
         return "calls no app"
     if scenario.access_log and not contender.logs:
         return "has no access log"
+    if scenario.workers and not contender.forks:
+        return "runs one process"
     return ""
 
 
@@ -120,7 +123,8 @@ def _cell(contender: Contender, scenario: Scenario, seconds: int, cores: Cores, 
     port = child.free_port()
     words = list(command(contender, scenario, port, scratch))
     try:
-        with child.running(words, port, cores.server, ROOT, scratch / "log") as running:
+        core = None if scenario.workers else cores.server
+        with child.running(words, port, core, ROOT, scratch / "log") as running:
             return _sample(running, scenario, scenario.duration(seconds))
     except (child.UnfitError, ValueError) as error:
         return str(error)

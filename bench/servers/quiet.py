@@ -24,21 +24,26 @@ STARTS = 5  # after one that does not count: it fills the caches of files and co
 SETTLE_SECONDS = 5.0
 START_SECONDS = 0.25  # of one contender, on average
 HELLO = Scenario("quiet", "Idle", floor=True)
+DEMO = Scenario("quiet-demo", "Idle, with the demo", app="app:application")
 
 
 @dataclass(frozen=True)
 class Quiet:
-    """One contender: `wakes` per minute, `rss` in bytes, `start` in milliseconds to the first answer."""
+    """One contender: `wakes` per minute, `memory` in bytes, milliseconds to the first answer.
+
+    `start` is with the app of the load, `demo` with the project's demo.
+    """
 
     wakes: float | None = None
-    rss: float | None = None
+    memory: float | None = None
     start: float | None = None
+    demo: float | None = None
     note: str = ""
 
 
 def minutes(contenders: Sequence[Contender], seconds: int) -> float:
     """Estimate the duration of `watch`."""
-    return (seconds + SETTLE_SECONDS + len(contenders) * (STARTS + 2) * START_SECONDS) / 60
+    return (seconds + SETTLE_SECONDS + len(contenders) * (2 * STARTS + 3) * START_SECONDS) / 60
 
 
 def watch(
@@ -51,34 +56,40 @@ def watch(
     """Measure every contender; a failure becomes its note."""
     tell(f"idle: {STARTS} starts of each, then {seconds:g} s of watching all")
     fit = [contender for contender in contenders if not measure.unfit(contender, HELLO)]
-    starts = [_start_once(fit, cores, scratch) for _ in range(STARTS + 1)]
+    starts = [_start_once(fit, HELLO, cores, scratch) for _ in range(STARTS + 1)]
+    demos = [_start_once(fit, DEMO, cores, scratch) for _ in range(STARTS + 1)]
     with ExitStack() as stack:
         pids, notes = {}, {}
         for contender in fit:
             try:
-                pids[contender.name] = stack.enter_context(_started(contender, cores, scratch)).pid
+                pids[contender.name] = stack.enter_context(_started(contender, HELLO, cores, scratch)).pid
             except child.UnfitError as error:
                 notes[contender.name] = str(error)
         time.sleep(SETTLE_SECONDS)
         wakes = _wakes_a_minute(pids, seconds)
-        rss = {name: proc.usage(pid).rss for name, pid in pids.items()}
+        memory = {name: proc.memory(pid) for name, pid in pids.items()}
     return {
         contender.name: Quiet(
             wakes=wakes.get(contender.name),
-            rss=rss.get(contender.name),
+            memory=memory.get(contender.name),
             start=_median([turn.get(contender.name) for turn in starts[1:]]),
+            demo=_median([turn.get(contender.name) for turn in demos[1:]]),
             note=measure.unfit(contender, HELLO) or notes.get(contender.name, ""),
         )
         for contender in contenders
     }
 
 
-def _start_once(contenders: Sequence[Contender], cores: Cores, scratch: Path) -> dict[str, float]:
+def _start_once(
+    contenders: Sequence[Contender], scenario: Scenario, cores: Cores, scratch: Path
+) -> dict[str, float]:
     """Start and kill one contender after the other; return the milliseconds of each start."""
     milliseconds = {}
     for contender in contenders:
+        if measure.unfit(contender, scenario):
+            continue
         try:
-            with _started(contender, cores, scratch) as running:
+            with _started(contender, scenario, cores, scratch) as running:
                 milliseconds[contender.name] = running.start * 1000
         except child.UnfitError:
             pass  # `watch` notes it when it starts the server again.
@@ -86,11 +97,14 @@ def _start_once(contenders: Sequence[Contender], cores: Cores, scratch: Path) ->
 
 
 @contextmanager
-def _started(contender: Contender, cores: Cores, scratch: Path) -> Iterator[child.Running]:
+def _started(
+    contender: Contender, scenario: Scenario, cores: Cores, scratch: Path
+) -> Iterator[child.Running]:
     port = child.free_port()
-    words = list(measure.command(contender, HELLO, port, scratch))
+    words = list(measure.command(contender, scenario, port, scratch))
     with child.running(words, port, cores.server, ROOT, scratch / f"log-{contender.name}") as running:
-        check(port, Request(), closes=False)
+        if scenario is HELLO:
+            check(port, Request(), closes=False)
         yield running
 
 

@@ -19,7 +19,7 @@ from bench.harness.child import ROOT, Cores
 from bench.harness.tables import Row, number
 from bench.servers import ahead, quiet, targets, wrk
 from bench.servers.app import SLEEP_SECONDS
-from bench.servers.contenders import FLOOR, Contender
+from bench.servers.contenders import FLOOR, OURS, Contender
 from bench.servers.measure import Cell, Table
 from bench.servers.scenarios import Scenario
 
@@ -27,10 +27,12 @@ HEADINGS = (
     *("", "CPU µs", "/ floor", "/ best peer", "answers/s", "/ best peer", "p50 ms", "p99 ms"),
     *("memory MiB", ""),
 )
-QUIET_HEADINGS = ("", "wake-ups/min", "memory MiB", "first answer ms", "")
-QUIET_TITLE = "Idle: wake-ups per minute, resident memory, time to first answer"
+QUIET_HEADINGS = ("", "wake-ups/min", "memory MiB", "first answer ms", "of the demo ms", "")
+QUIET_TITLE = "Idle: wake-ups per minute, memory, time to first answer"
 
 INTRODUCTION = """\
+{standing}
+
 wsgiserve beside other WSGI servers, measured in one run on one machine. Look at **CPU** first: the
 microseconds of processor time that one answer costs the server. It is the bill, and it hardly depends on the
 speed of the load generator. Answers/s are those of one core. p50 and p99 are the times within which half and
@@ -54,8 +56,10 @@ How to read a row:
 QUIET_NOTE = """\
 Wake-ups: the context switches per minute of all threads of all processes, counted over {seconds} s without a
 connection, after one request and {settle:.0f} s of rest. All servers were watched at the same time.
-Memory: at the end of that time. First answer: from the creation of the process to the end of its first answer
-to a client that tries each millisecond; the median of {starts} starts with warm caches, one server at a time.
+Memory: at the end of that time, of all processes; a page that several share counts in parts. First answer:
+from the creation of the process to the end of its first answer to a client that tries each millisecond; the
+median of {starts} starts with warm caches, one server at a time. The demo is the project's own, which imports
+werkzeug.
 """
 SETTING = """\
 - Machine: {processor}, {count} cores; {system} {kernel}; Python {python}
@@ -68,7 +72,8 @@ SETTING = """\
 - CPU is the user and system time of the server's whole process tree per answer of any load. Answers/s, p50
   and p99 are of the load named first
 - Requests unfinished at the end do not count: of a 50 ms call, that is {uncounted:.1%} of the possible
-- One process does the work. Limits that would keep a server out of a scenario are raised
+- One process does the work, unless the title says otherwise. Limits that would keep a server out of a
+  scenario are raised
 """
 
 
@@ -104,7 +109,8 @@ def terminal(run: Run) -> str:
 
 def markdown(run: Run, plots: dict[str, str]) -> str:
     """Write the page; `plots` has the path of each scenario's picture, relative to the page."""
-    lines = ["# Benchmarks", "", INTRODUCTION.format(arguments=shlex.join(map(_portable, run.arguments)))]
+    arguments = shlex.join(map(_portable, run.arguments))
+    lines = ["# Benchmarks", "", INTRODUCTION.format(standing=_standing(run), arguments=arguments)]
     lines += ["## Targets", "", *_targets(run)]
     lines += ["", "## Where a peer is ahead", "", *_where_behind(run)]
     for scenario in run.scenarios:
@@ -132,9 +138,22 @@ def _targets(run: Run) -> Iterator[str]:
         yield f"- {line}"
 
 
-def _where_behind(run: Run) -> Iterator[str]:
+def _comparisons(run: Run) -> list[tuple[str, list[ahead.Comparison]]]:
     found = [(scenario.title, ahead.compare(run.table[scenario.name])) for scenario in run.scenarios]
-    found.append((QUIET_TITLE.partition(":")[0], ahead.compare_quiet(run.quiet)))
+    return [*found, (QUIET_TITLE.partition(":")[0], ahead.compare_quiet(run.quiet))]
+
+
+def _standing(run: Run) -> str:
+    leaders = [each.leader for _, comparisons in _comparisons(run) for each in comparisons]
+    ours, level = leaders.count(OURS), leaders.count("")
+    return (
+        f"In {len(leaders)} comparisons with the best peer, which is not always the same one, wsgiserve is\n"
+        f"ahead in {ours}, level in {level} and behind in {len(leaders) - ours - level}."
+    )
+
+
+def _where_behind(run: Run) -> Iterator[str]:
+    found = _comparisons(run)
     behind = [(title, [each for each in all_ if each.leader == each.peer]) for title, all_ in found]
     count = sum(len(comparisons) for _, comparisons in behind)
     compared = sum(len(comparisons) for _, comparisons in found)
@@ -257,8 +276,9 @@ def _rows(scenario: Scenario, run: Run) -> list[Row]:
 def _quiet_rows(run: Run) -> list[Row]:
     rows: list[Row] = [QUIET_HEADINGS]
     for name, each in run.quiet.items():
-        memory = number(_ratio(each.rss, 1 << 20), 1)
-        rows.append((name, number(each.wakes, 1), memory, number(each.start, 0), each.note))
+        memory = number(_ratio(each.memory, 1 << 20), 1)
+        starts = number(each.start, 0), number(each.demo, 0)
+        rows.append((name, number(each.wakes, 1), memory, *starts, each.note))
     return rows
 
 

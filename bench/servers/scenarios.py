@@ -68,6 +68,7 @@ class Scenario:
     against: str | None = None
     possible: float | None = None  # answers a second, where the app sets a limit
     threads: int | None = None  # for the contenders with a set number of threads
+    workers: int | None = None  # processes, on all cores; for the contenders that can have several
     access_log: bool = False
     floor: bool = False  # whether a server that sends fixed bytes can take part
     least_seconds: int = 1  # of a round: calls that are unfinished at its end do not count
@@ -180,6 +181,20 @@ SCENARIOS = [
         against="minimal",
         floor=True,
     ),
+    Scenario(
+        "stream",
+        "64 blocks of 1 KiB, streamed",
+        Load(Request("/stream", answer=app.BLOCK * app.BLOCKS)),
+    ),
+    Scenario(
+        "events",
+        "1,000 clients of server-sent events, ten a second, 1,000 threads where that can be set",
+        Load(Request("/events", answer=app.EVENT * app.EVENTS), clients=1000),
+        possible=1000 / (app.EVENTS * app.EVENT_SECONDS),
+        threads=1000,
+        least_seconds=5,
+    ),
+    Scenario("workers", "Minimal GET, four processes on all cores, which wrk uses too", workers=4),
     Scenario("demo-echo", "The demo: /echo/hello", _demo("/echo/hello", b"hello"), app="app:application"),
     Scenario(
         "demo-user-agent",

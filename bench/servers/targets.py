@@ -60,9 +60,17 @@ class Figures:
         """Wake-ups a minute."""
         return min(self._at_rest((), "wakes"))
 
+    def mib(self) -> float:
+        """MiB of memory without work."""
+        return min(self._at_rest((), "memory")) / (1 << 20)
+
     def start(self, *names: str) -> float:
         """Milliseconds to the first answer."""
         return min(self._at_rest(names, "start"))
+
+    def demo(self) -> float:
+        """Milliseconds to the first answer of the demo."""
+        return min(self._at_rest((), "demo"))
 
     def _of(self, scenario: str, names: Sequence[str], attribute: str) -> list[float]:
         if scenario not in self.table:
@@ -109,6 +117,28 @@ class Target:
     then: str = ""
 
 
+def _beside(scenario: str, names: Sequence[str]) -> Callable[[Figures], float]:
+    return lambda of: of.cpu(scenario) / of.cpu(scenario, *names)
+
+
+def _beside_equal(scenario: str) -> Callable[[Figures], float]:
+    equal = next(each.against for each in SCENARIOS if each.name == scenario)
+    assert equal is not None
+    return lambda of: of.cpu(scenario) / of.cpu(equal)
+
+
+def _p99_beside(scenario: str) -> Callable[[Figures], float]:
+    return lambda of: of.p99(scenario) / of.p99(scenario, *PEERS)
+
+
+# Scenarios where each request differs from the one before, with the limits beside servers written in C.
+CHANGING = [
+    ("path", "Another path", ("≤ 1.4", "≤ 1.1")),
+    ("id", "Another request id", ("≤ 1.4", "≤ 1.1")),
+    ("browser-id", "Browser, another request id", ("≤ 1.4", "≤ 1.1")),
+    ("browser-path-id", "Browser, another path and request id", ("≤ 1.4", "≤ 1.1")),
+]
+
 TARGETS = [
     Target(
         "Minimal: CPU, times the floor's",
@@ -127,6 +157,27 @@ TARGETS = [
         lambda of: of.cpu("browser") / of.cpu("browser", *NATIVE),
         "≤ 1",
         "≤ 0.85",
+    ),
+    *(
+        Target(
+            f"{title}: CPU, times that of the better of bjoern and fastpysgi", _beside(name, NATIVE), *limits
+        )
+        for name, title, limits in CHANGING
+    ),
+    *(
+        Target(f"{title}: CPU, times that of equal requests", _beside_equal(name), "≤ 1.5", "≤ 1.25")
+        for name, title, _ in CHANGING
+    ),
+    Target("2,000 targets in turn: CPU, times the best peer's", _beside("varied", PEERS), then="≤ 1.1"),
+    Target("A connection per request: CPU, times the best peer's", _beside("connect", PEERS), then="≤ 1.2"),
+    Target("POST of 1 KiB: CPU, times the best peer's", _beside("post-1k", PEERS), then="≤ 1.1"),
+    Target("POST of 1 MiB: CPU, times the best peer's", _beside("post-1m", PEERS), then="≤ 0.8"),
+    Target("Streamed blocks: CPU, times the best peer's", _beside("stream", PEERS), then="≤ 1"),
+    Target("Server-sent events: CPU, times the best peer's", _beside("events", PEERS), then="≤ 1"),
+    Target(
+        "Four processes: answers/s, times the better granian's",
+        lambda of: of.rate("workers") / of.rate("workers", *GRANIAN),
+        then="≥ 1.2",
     ),
     Target(
         "Access log: CPU, times that without",
@@ -158,8 +209,9 @@ TARGETS = [
     Target(
         "512 in a 50 ms call: answers/s, share of the possible",
         lambda of: of.rate("sleep-512") / POSSIBLE["sleep-512"],
-        then="≥ 0.9",
+        then="≥ 0.95",
     ),
+    Target("512 in a 50 ms call: p99, times the best peer's", _p99_beside("sleep-512"), then="≤ 1.1"),
     Target(
         "Beside 4 burners: answers/s, times the better granian's",
         lambda of: of.rate("burn") / of.rate("burn", *GRANIAN),
@@ -191,8 +243,11 @@ TARGETS = [
         lambda of: of.rate("slowloris") / of.rate("minimal"),
         "≥ 0.9",
     ),
+    Target("1,000 slowloris: p99, times the best peer's", _p99_beside("slowloris"), then="≤ 1"),
     Target("No connections: wake-ups a minute", lambda of: of.wakes(), "≤ 1"),
-    Target("First answer, ms", lambda of: of.start(), "≤ 150"),
+    Target("No connections: memory, MiB", lambda of: of.mib(), then="≤ 28"),
+    Target("First answer, ms", lambda of: of.start(), "≤ 150", "≤ 60"),
+    Target("First answer of the demo, ms", lambda of: of.demo(), then="≤ 90"),
     Target(
         "First answer, times the fastest peer's",
         lambda of: of.start() / of.start(*PEERS),

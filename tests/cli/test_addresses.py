@@ -12,7 +12,10 @@ ALONE = (
     "wsgiserve: only this machine is served, as anybody could write; let others in by --auth or --bind ADDR\n"
 )
 WRITE = "wsgiserve: warning: whoever can reach this address may write here; --auth asks for a password\n"
-READ = "wsgiserve: warning: without TLS the password can be read on its way; put a proxy with TLS in front\n"
+READ = (
+    "wsgiserve: warning: without TLS the password can be read on its way; "
+    "add --tls-self-signed or --cert FILE\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,11 @@ READ = "wsgiserve: warning: without TLS the password can be read on its way; put
 def test_the_address_and_what_is_risky_about_it(capsys, bind, auth, writable, chosen, said):
     assert choose_address(bind, auth, writable=writable) == chosen
     assert capsys.readouterr() == ("", said)
+
+
+def test_with_tls_a_password_is_no_risk(capsys):
+    assert choose_address(None, "ann:…", writable=True, secure=True) == ""
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,35 @@ WRONG = [
     (["app", "--bind", "127.0.0.1:70000"], "--bind: '127.0.0.1:70000' is not HOST:PORT"),
     (["app", "--bind", "/run/x.sock"], "--bind: '/run/x.sock' is a path; write unix:/run/x.sock."),
     (["app", "--bind", "x.sock"], "--bind: 'x.sock' is a path; write unix:x.sock."),
-    (["app", "--bind", "http://localhost:80"], "--bind: 'http://localhost:80' is a URL; write localhost:80."),
-    (["app", "--bind", "https://[::1]/"], "--bind: 'https://[::1]/' is a URL; write [::1]:8000."),
+    (["app", "--bind", "tcp://localhost:80"], "--bind: 'tcp://localhost:80' is a URL; write localhost:80."),
+    (["app", "--bind", "tcp://[::1]/"], "--bind: 'tcp://[::1]/' is a URL; write [::1]:8000."),
+    (
+        ["app", "--bind", "http://localhost:80/shop"],
+        "--bind: 'http://localhost:80/shop' has a path; write http://localhost:80.",
+    ),
+    (["app", "--bind", "https://:8443"], "--bind: https://:8443 needs a certificate; add --cert FILE."),
+    (["app", "--hsts", "60"], "--hsts: there is no TLS; add --cert FILE."),
+    (["app", "--redirect-http", "80"], "--redirect-http: '80' is not HOST:PORT, such as 127.0.0.1:8000."),
+    (
+        ["app", "--cert", "a", "--redirect-http", "https://:80"],
+        "--redirect-http: https://:80 is an address for https; write one for http, such as :80.",
+    ),
+    (
+        ["app", "--cert", "a", "--cert", "b", "--key", "c"],
+        "--key: 1 for 2 of --cert; name one for each, or none if the files have both.",
+    ),
+    (
+        ["app", "--cert", "a", "--client-cert", "never"],
+        "--client-cert: 'never' is neither required nor optional.",
+    ),
+    (
+        ["app", "--cert", "a", "--bind", "http://:80"],
+        "--bind: no address speaks TLS, though there is a certificate; write https://:8443.",
+    ),
+    (
+        ["app", "--cert", "a", "--tls-self-signed"],
+        "--tls-self-signed: there is a certificate, by --cert; leave one of them out.",
+    ),
     (
         ["app", "--bind", "::1:8000"],
         "--bind: write the IPv6 address of '::1:8000' in brackets, as [::1]:8000.",
@@ -119,7 +146,7 @@ def test_an_option_of_another_file_server_is_answered(command_line, option):
     assert named(FILES[option]) <= OURS["files"]
 
 
-@pytest.mark.parametrize("option", ["--daemonic", "--keyfiles", "--appl", "--certfil"])
+@pytest.mark.parametrize("option", ["--daemonic", "--keyfiles", "--appl", "--certificates"])
 def test_a_hint_is_never_a_guess_that_is_far_off(command_line, option):
     _, _, err = command_line("app", option)
     assert "did you mean" not in err

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import hashlib
 import http.client
 import io
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.authority import Authority
 from tests.cli.conftest import CommandLine
 from tests.program import ROOT, run
 from wsgiserve.cli.files import EXAMPLES, command
@@ -32,7 +35,7 @@ class Running:
     def __init__(self, process: subprocess.Popen[str], first: str) -> None:
         self.process = process
         self.first = first
-        match = re.fullmatch(r"Serving HTTP on (\S+) port ([0-9]+) \((http://\S+/)\) \.\.\.\n", first)
+        match = re.fullmatch(r"Serving HTTPS? on (\S+) port ([0-9]+) \((https?://\S+/)\) \.\.\.\n", first)
         assert match is not None, first
         self.address, self.port, self.url = match[1], int(match[2]), match[3]
         self.errors = ""
@@ -191,6 +194,31 @@ def test_a_password_opens_it_to_others(folder: Path) -> None:
         assert server.request("GET", "/", Authorization=known)[0] == 200
         assert server.request("PUT", "/a", b"x", Authorization=known, Host="my.example")[0] == 201
     assert "without TLS the password can be read" in server.errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["--tls-self-signed"], ["--cert", "pair.pem"]])
+def test_files_over_tls(folder: Path, arguments: list[str]) -> None:
+    authority = Authority(folder)
+    authority.pair()
+    credentials = run(folder, "files", "--hash", "ann", given="secret\n")[1].strip().strip("'")
+    with running(folder, "0", "-d", "public", "--auth", credentials, *arguments) as server:
+        assert server.url == f"https://localhost:{server.port}/"
+        pem = ssl.get_server_certificate(("127.0.0.1", server.port))
+        context = ssl.create_default_context(cadata=pem)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        with contextlib.closing(
+            http.client.HTTPSConnection("localhost", server.port, timeout=20, context=context)
+        ) as client:
+            known = base64.b64encode(b"ann:secret").decode()
+            client.request("GET", "/lyrics.html", headers={"Authorization": f"Basic {known}"})
+            assert client.getresponse().read() == b"<h1>lyrics</h1>"
+        if arguments == ["--tls-self-signed"]:
+            assert server.process.stdout is not None
+            digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest().hex(":").upper()
+            said = iter(server.process.stdout.readline, "")
+            assert f"Self-signed certificate, SHA-256 {digest}\n" in said
+    assert "without TLS" not in server.errors
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+NO_TEXT = "5 is not a text; write it in quotes"
+
 
 class Row(NamedTuple):
     """``text`` is a value on the command line and in a variable, ``toml`` in a file; both mean ``value``."""
@@ -45,13 +47,13 @@ def _switch(default: bool) -> Row:
 
 
 def _text(text: str, bad: str, message: str, *beside: str) -> Row:
-    wrong = "5 is not a text; write it in quotes"
-    return Row("", text, f'"{text}"', text, bad, message, "5", wrong, beside)
+    return Row("", text, f'"{text}"', text, bad, message, "5", NO_TEXT, beside)
 
 
 NO_SLASH = "'health' is not a path, such as /health"
 NO_URL = "'health' is neither a path, such as /health, nor a URL, such as https://shop.example/health"
 UNIX = ("--bind", "unix:s")
+CERT = ("--cert", "shop.pem")
 
 ROWS = {
     "app": _text("shop.wsgi:application", "", ""),
@@ -59,6 +61,22 @@ ROWS = {
         ["127.0.0.1:8000"], "127.0.0.1:0", '["127.0.0.1:0"]', ["127.0.0.1:0"], "8000",
         "'8000' is not HOST:PORT, such as 127.0.0.1:8000", "8000",
         "8000 is not HOST:PORT, such as 127.0.0.1:8000",
+    ),
+    "cert": Row([], "shop.pem", '["shop.pem"]', ["shop.pem"], "", "", "5", NO_TEXT),
+    "key": Row([], "shop.key", '["shop.key"]', ["shop.key"], "", "", "5", NO_TEXT, CERT),
+    "key_passphrase_file": _text("phrase", "", "", *CERT),
+    "client_ca": _text("staff.pem", "", "", *CERT),
+    "client_cert": Row(
+        "required", "optional", '"optional"', "optional", "never", "'never' is neither required nor optional",
+        "5", NO_TEXT,
+    ),
+    "tls_ciphers": _text("ECDHE+AESGCM", "", "", *CERT),
+    "tls_self_signed": _switch(False),
+    "hsts": _time(0.0)._replace(beside=CERT),
+    "redirect_http": Row(
+        [], "127.0.0.1:80", '["127.0.0.1:80"]', ["127.0.0.1:80"], "80",
+        "'80' is not HOST:PORT, such as 127.0.0.1:8000", "80",
+        "80 is not HOST:PORT, such as 127.0.0.1:8000", CERT,
     ),
     "workers": _count(1, 0, "auto"),
     "threads": _count(64, 1),
@@ -91,7 +109,8 @@ ROWS = {
         "{client} {status}", "{client", "'{' stands alone; write it twice to have it in lines"
     )._replace(default="auto"),
     "log_skip": Row(
-        [], "/health", '["/health"]', ["/health"], "health", NO_SLASH, "5", "5 is not a text in quotes",
+        [], "/health", '["/health"]', ["/health"], "health", NO_SLASH,
+        "5", "5 is not a text; write it in quotes",
     ),
     "log_sample": _count(1, 1),
     "log_level": _text(

@@ -25,10 +25,18 @@ from wsgiserve.config.errors import ConfigError
         ("unix:@shop", ("abstract", "shop", 0)),
         ("fd://3", ("fd", "", 3)),
         ("fd:4", ("fd", "", 4)),
+        ("https://:8443", ("tcp", "", 8443)),
+        ("https://localhost", ("tcp", "localhost", 443)),
+        ("https://[::1]/", ("tcp", "::1", 443)),
+        ("http://localhost:8000/", ("tcp", "localhost", 8000)),
+        ("http://[::1]", ("tcp", "::1", 80)),
+        ("https://unix:/run/shop.sock", ("unix", "/run/shop.sock", 0)),
+        ("http://fd://3", ("fd", "", 3)),
     ],
 )
 def test_forms_of_a_bind(text, bind):
-    assert parse_bind(text) == Bind(*bind, text)
+    scheme = text.partition("://")[0]
+    assert parse_bind(text) == Bind(*bind, text, scheme if scheme in ("http", "https") else "")
     assert str(parse_bind(text)) == text
 
 
@@ -47,6 +55,9 @@ def test_forms_of_a_bind(text, bind):
         ("unix:a\0b", r"'unix:a\x00b' names no socket; write unix:/path or unix:@name"),
         ("fd://x", "'fd://x' names no descriptor; write fd://3"),
         ("fd://", "'fd://' names no descriptor; write fd://3"),
+        ("ftp://localhost", "'ftp://localhost' is a URL; write localhost:8000"),
+        ("https://localhost/shop", "'https://localhost/shop' has a path; write https://localhost"),
+        ("https://localhost:https", "'localhost:https' is not HOST:PORT, such as 127.0.0.1:8000"),
     ],
 )
 def test_another_text_is_an_error_with_a_remedy(text, error):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
 import socket
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -37,6 +39,32 @@ def test_saved_code_answers(develop, polling):
     assert project.said("INFO app.py changed\n")
     assert project.said("INFO the new code serves, after ")
     assert project.stop() == 0
+
+
+@pytest.mark.slow
+def test_all_versions_have_the_same_throw_away_certificate(tmp_path):
+    """So a developer accepts it once."""
+    (tmp_path / "app.py").write_text(APP.format(text="one"))
+    (tmp_path / "helper.py").write_text("greeting = 'hello'\n")
+    arguments = ("--dev", "app", "--bind", "127.0.0.1:0", "--tls-self-signed")
+    with Program(tmp_path, *arguments) as program:
+        port = program.port()
+        fingerprint = program.announcement()
+        pem = ssl.get_server_certificate(("127.0.0.1", port))
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest().hex(":").upper()
+        assert fingerprint == f"Self-signed certificate, SHA-256 {digest}\n"
+        context = ssl.create_default_context(cadata=pem)
+
+        def body():
+            raw = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+            with context.wrap_socket(raw, server_hostname="localhost") as sock:
+                sock.sendall(get("/", "Connection: close"))
+                return b"".join(iter(lambda: sock.recv(10000), b""))
+
+        assert b"one hello" in body()
+        (tmp_path / "app.py").write_text(APP.format(text="second"))
+        wait_until(lambda: b"second hello" in body())
+        assert program.stop()[0] == 0
 
 
 @pytest.mark.slow

@@ -256,6 +256,19 @@ def test_a_folder_is_made_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_form_without_files_is_read_alike_in_both_encodings(tmp_path: Path) -> None:
+    """curl -F folder=new sends multipart."""
+    (tmp_path / "a.txt").write_bytes(b"a")
+    files = app(tmp_path, upload=True, delete=True)
+    send(files, "/", form(("folder", None, b"new")), 201)
+    assert (tmp_path / "new").is_dir()
+    send(files, "/", form(("folder", None, b"x" * 5000)), 400)
+    send(files, "/", form(("delete", None, b"a.txt")))
+    assert not (tmp_path / "a.txt").exists()
+    answer = send(files, "/", form(("else", None, b"new"), choose("skip")), 415)
+    assert answer.text == "The folder does not accept such a form.\n"
+
+
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/json", "multipart/mixed; boundary=x"])
 def test_another_body_is_no_form(tmp_path: Path, kind: str) -> None:
     environ = {"REQUEST_METHOD": "POST", "CONTENT_TYPE": kind, "wsgi.input": io.BytesIO(b"")}

@@ -12,7 +12,7 @@ import traceback
 import pytest
 
 from tests.processes.programs import is_alive, serving
-from tests.server.client import SECONDS, Client, get, wait_until
+from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from wsgiserve.processes import preload
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.preload import be_template
@@ -64,6 +64,10 @@ class Template:
         finally:
             os._exit(code)
 
+    def leave(self):
+        """Order it to let go of the listeners."""
+        self.channel.send(order="leave")
+
     def order(self, number):
         """Order a worker; return the supervisor's end of its channel."""
         ours, theirs = socket.socketpair()
@@ -87,6 +91,7 @@ def template():
 
     def template(load=lambda: app):
         templates.append(Template(load, listener))
+        templates[-1].listener, templates[-1].port = listener, listener.port
         return templates[-1]
 
     yield template
@@ -110,6 +115,22 @@ def test_an_app_that_cannot_be_imported_is_told_with_its_reason(template):
 def test_a_template_ends_with_its_channel(template):
     its = template()
     assert its.channel.wait() == {"event": "ready"}
+    assert its.end() == 0
+
+
+def test_a_template_lets_go_of_the_listeners_as_the_server_stops(template):
+    """Or clients would connect to listeners of which nobody accepts, until the template ends."""
+    its = template()
+    assert its.channel.wait() == {"event": "ready"}
+    with its.order(7) as sock:
+        assert sock.recv(100).endswith(b"True"), "its workers keep them"
+        assert its.channel.wait()["event"] == "born"
+        sock.sendall(b"\0")
+    assert its.channel.wait()["event"] == "gone"
+    its.listener.leave()
+    its.leave()
+    wait_until(lambda: refuses(its.port))
+    assert is_alive(its.pid)
     assert its.end() == 0
 
 

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from tests.server.client import SECONDS
+from wsgiserve.config import make_config
 from wsgiserve.processes import spawn
 from wsgiserve.processes.handover import VARIABLE, environment
 from wsgiserve.processes.spawn import Birth, Forked
@@ -103,7 +104,7 @@ def test_a_worker_without_fork_finds_its_birth_in_the_environment(monkeypatch, s
     # It has copies of the descriptors, of the same numbers; here they are other ones.
     copies = {"channel": os.dup(facts["channel"]), "listeners": [[os.dup(listener.fd), "127.0.0.1", True]]}
     monkeypatch.setenv(VARIABLE, environment("worker", copies)[VARIABLE])
-    birth = spawn.spawned()
+    birth = spawn.spawned(make_config())
     with birth.sock:
         birth.sock.sendall(b"ready")
     assert ours.recv(100) == b"ready"
@@ -115,7 +116,7 @@ def test_a_worker_without_fork_finds_its_birth_in_the_environment(monkeypatch, s
 
 def test_a_process_that_nobody_spawned_has_no_birth(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert spawn.spawned() is None
+    assert spawn.spawned(make_config()) is None
 
 
 # -- the app

@@ -54,7 +54,8 @@ class Process:
             messages, descriptors = self.channel.receive_with_descriptors()
             if messages is None and not self._nothing_there():
                 self.die(0)
-            for message, descriptor in zip(messages or (), descriptors, strict=True):
+            forks = [message for message in messages or () if message["order"] == "fork"]
+            for message, descriptor in zip(forks, descriptors, strict=True):
                 self.orders.append((message["number"], socket.socket(fileno=descriptor)))
         else:
             messages = self.channel.receive()

@@ -52,7 +52,7 @@ class Entrance:
             self.listeners, self.poller, cap, self._add, self.inside.__len__, self._make_room, row
         )
 
-    def _add(self, sock, host, port, peer):
+    def _add(self, sock, host, port, peer, listener):
         assert host == "127.0.0.1"
         self.inside.append((self.stack.enter_context(sock), port, peer))
 

@@ -45,9 +45,10 @@ def test_sockets_are_real_though_the_app_replaced_the_class(monkeypatch):
         socket.create_connection(listener.getsockname()) as client,
     ):
         monkeypatch.setattr(socket, "socket", None)
-        accepted, address = system.accept(listener)
+        accepted, address = system.accept(listener, system.kind_of(listener))
         one, other = system.socketpair()
         with accepted, one, other:
+            assert (accepted.family, accepted.type) == (listener.family, listener.type)
             assert type(accepted) is type(one) is type(other) is system.Socket
             assert address == client.getsockname()
             client.sendall(b"x")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-import socket
 import sys
 from collections.abc import Sequence
 
 from wsgiserve.config.binds import is_loopback
 from wsgiserve.server.console import EXIT_USAGE, fail
+from wsgiserve.server.sockets.addresses import own_addresses
 
 
-def choose_address(bind: str | None, auth: Sequence[str] | None, *, writable: bool) -> str:
-    """Return the address to listen on, "" for all addresses; warn on standard error of risks."""
+def choose_address(
+    bind: str | None, auth: Sequence[str] | None, *, writable: bool, secure: bool = False
+) -> str:
+    """Return the address to listen on, "" for all addresses; warn on standard error of risks.
+
+    ``secure`` if TLS is spoken there.
+    """
     with_port = re.fullmatch(r"([^:]*|\[.*\]):([0-9]+)", bind or "")
     if with_port is not None:
         address = with_port[1].strip("[]")
@@ -26,8 +31,8 @@ def choose_address(bind: str | None, auth: Sequence[str] | None, *, writable: bo
             )
     elif writable and not auth and not is_loopback(bind):
         note("warning: whoever can reach this address may write here; --auth asks for a password")
-    if auth and not is_loopback(bind):
-        note("warning: without TLS the password can be read on its way; put a proxy with TLS in front")
+    if auth and not secure and not is_loopback(bind):
+        note("warning: without TLS the password can be read on its way; add --tls-self-signed or --cert FILE")
     return bind
 
 
@@ -38,29 +43,14 @@ def host_port(bind: str, port: int) -> str:
     return f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
 
 
-def urls(bind: str, port: int) -> list[str]:
+def urls(bind: str, port: int, scheme: str = "http") -> list[str]:
     """Return the URL for this machine, and after it those for other devices, if they can reach it."""
     if bind in ("", "::", "0.0.0.0"):
-        hosts = ["localhost", *_own_addresses(only_ipv4=bind == "0.0.0.0")]
+        elsewhere = own_addresses(only_ipv4=bind == "0.0.0.0")
+        hosts = ["localhost", *(address for address in elsewhere if not is_loopback(address))]
     else:
         hosts = [bind]
-    return [f"http://{host_port(host, port)}/" for host in hosts]
-
-
-def _own_addresses(*, only_ipv4: bool) -> list[str]:
-    """Return the addresses of this machine in its network; IPv4, the easiest to type, is last."""
-    found = []
-    # Nothing is sent: the system only chooses the address that it would send from (RFC 5737, RFC 3849).
-    for family, elsewhere in ((socket.AF_INET6, "2001:db8::1"), (socket.AF_INET, "192.0.2.1")):
-        if only_ipv4 and family == socket.AF_INET6:
-            continue
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((elsewhere, 9))
-                found.append(probe.getsockname()[0])
-        except OSError:
-            continue
-    return [address for address in found if not is_loopback(address)]
+    return [f"{scheme}://{host_port(host, port)}/" for host in hosts]
 
 
 def note(text: str) -> None:

@@ -6,9 +6,9 @@ import importlib
 
 import click
 
-COMMANDS = ("config", "files", "health", "reload", "routes")
+COMMANDS = ("check", "config", "files", "health", "migrate", "reload", "routes")
 # They take the options of serving, from the same variables.
-LIKE_SERVING = ("config",)
+LIKE_SERVING = ("check", "config")
 HELP = {"help_option_names": ["-h", "--help"]}
 
 

@@ -6,7 +6,6 @@ line names the variable, because that is the place to correct.
 
 from __future__ import annotations
 
-import difflib
 import re
 
 import click
@@ -43,6 +42,8 @@ def _hint(error: click.NoSuchOption) -> str:
     known = _ELSEWHERE.get((error.ctx and error.ctx.info_name) or "", {}).get(error.option_name)
     if known:
         return f"; {known}"
+    import difflib  # for an error alone
+
     near = difflib.get_close_matches(error.option_name, error.possibilities or (), 1, _NEAR)
     return f"; did you mean {near[0]}?" if near else ""
 

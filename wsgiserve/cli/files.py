@@ -1,8 +1,8 @@
 """``wsgiserve files [PORT]``: share a folder as ``python -m http.server`` does, with the production server.
 
-It takes the same arguments, except those for CGI and TLS. It serves all addresses of the machine, because
-files can only be read. With ``--upload`` or ``--delete`` and no password it serves this machine alone,
-unless an address is given.
+It takes the same arguments, except those for CGI; those for TLS have other names. It serves all addresses of
+the machine, because files can only be read. With ``--upload`` or ``--delete`` and no password it serves this
+machine alone, unless an address is given.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from wsgiserve.cli.serve import server_options
 from wsgiserve.cli.settings import refuse_variables
 from wsgiserve.cli.values import SIZE
 from wsgiserve.config.binds import is_loopback
-from wsgiserve.server.console import EXIT_USAGE, fail
+from wsgiserve.server.console import EXIT_USAGE, fail, fingerprint
 from wsgiserve.server.program import run
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ Examples:
   wsgiserve files 9000 -d public --spa      a single-page app in public/
   wsgiserve files --upload                  accept uploads, from this machine only
   wsgiserve files --qr                      show the URL as a QR code
+  wsgiserve files --upload --tls-self-signed  nobody on the way reads what is sent
   wsgiserve files --hash ann                make the value of --auth for ann
 """
 
@@ -195,7 +196,8 @@ def command(
     _check_auth(auth)
     _check_hosts(allow_host)
     writable = upload or delete
-    bind = choose_address(bind, auth, writable=writable)
+    secure = bool(options["cert"] or options["tls_self_signed"])
+    bind = choose_address(bind, auth, writable=writable, secure=secure)
     app = Files(
         directory,
         listing=True,
@@ -221,9 +223,10 @@ def command(
 
     def announcement(listeners: list[Listener]) -> str:
         port = listeners[0].port
-        here, *elsewhere = urls(bind, port)
-        lines = [f"Serving HTTP on {bind or '::'} port {port} ({here}) ..."]
+        here, *elsewhere = urls(bind, port, "https" if secure else "http")
+        lines = [f"Serving {'HTTPS' if secure else 'HTTP'} on {bind or '::'} port {port} ({here}) ..."]
         lines += [f"From other devices: {url}" for url in elsewhere]
+        lines += fingerprint(listeners)
         if show_qr is not None:
             lines.append(show_qr(elsewhere[-1] if elsewhere else here))
         return "\n".join(lines)

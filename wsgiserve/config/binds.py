@@ -6,6 +6,10 @@
 | ``:PORT``, ``*:PORT`` | every address of the machine, IPv4 and IPv6 |
 | ``unix:PATH``, ``unix:@NAME`` | a Unix socket in the file system, or with an abstract name |
 | ``fd://N`` | a socket that listens already; the process that started this one passed its descriptor |
+
+Each form may stand behind a scheme, such as ``https://:8443`` or ``http://unix:/path``. Without one, a TCP
+port and a descriptor speak TLS if there is a certificate, and a Unix socket, which is for a proxy, never
+does. Behind a scheme the port may be left out: it is 80 or 443.
 """
 
 from __future__ import annotations
@@ -26,13 +30,32 @@ class Bind(NamedTuple):
     name: str
     number: int = 0
     text: str = ""
+    scheme: Literal["", "http", "https"] = ""
 
     def __str__(self) -> str:
         return self.text
 
 
+_PORTS = {"http": "80", "https": "443"}
+
+
 def parse_bind(text: str) -> Bind:
     """Parse one of the forms above; ConfigError if ``text`` has another form."""
+    scheme, mark, address = text.partition("://")
+    if not mark or scheme not in _PORTS:
+        return _parse_address(text)
+    if not address.startswith(("unix:", "fd:")):
+        address, _, path = address.partition("/")
+        if path:
+            raise ConfigError("bind", f"{text!r} has a path; write {scheme}://{address}")
+        if not re.search(r":[^\]]*$", address):
+            address = f"{address}:{_PORTS[scheme]}"
+    bind = _parse_address(address)
+    return bind._replace(text=text, scheme="https" if scheme == "https" else "http")
+
+
+def _parse_address(text: str) -> Bind:
+    """Parse a bind without its scheme."""
     scheme, _, rest = text.partition(":")
     if scheme == "unix":
         return _parse_unix(text, rest)

@@ -11,7 +11,10 @@ from collections.abc import Mapping
 
 _BIND = "write --bind HOST:PORT"
 _DEV = "write --dev"
-_TLS = "TLS is not supported; put a proxy such as Caddy or nginx in front"
+_CERT = "write --cert FILE"
+_KEY = "write --key FILE"
+_PASSPHRASE = "write --key-passphrase-file FILE"
+_VERSIONS = "TLS 1.3 and 1.2 are spoken, no older version; leave it out"
 _THREADS = "one kind of worker takes slow and fast requests alike; --threads bounds its calls"
 _LOG = "the log goes to standard error; write --log-config FILE for another place"
 _ACCESS_LOG = "write --access-log FILE for its place, --log-format for its format"
@@ -57,12 +60,14 @@ COMMAND: Mapping[str, str] = {
     **dict.fromkeys(["--no-reload", "--spew"], _FIXED),
     "--check-config": "write wsgiserve check MODULE:NAME",
     "--print-config": "write wsgiserve config",
-    **dict.fromkeys(["--certfile", "--keyfile", "--ca-certs", "--cert-reqs", "--ciphers"], _TLS),
-    **dict.fromkeys(
-        ["--ssl-version", "--ssl-keyfile", "--ssl-certfile", "--ssl-ca-certs", "--ssl-ciphers"], _TLS
-    ),
-    **dict.fromkeys(["--ssl-keyfile-password", "--ssl-cert-reqs", "--cert", "--key"], _TLS),
-    **dict.fromkeys(["--do-handshake-on-connect", "--suppress-ragged-eofs"], _TLS),
+    **dict.fromkeys(["--certfile", "--ssl-certfile", "--ssl-certificate"], _CERT),
+    **dict.fromkeys(["--keyfile", "--ssl-keyfile"], _KEY),
+    **dict.fromkeys(["--ssl-keyfile-password", "--ssl-keyfile-password-file"], _PASSPHRASE),
+    **dict.fromkeys(["--ca-certs", "--ssl-ca-certs", "--ssl-ca"], "write --client-ca FILE"),
+    **dict.fromkeys(["--cert-reqs", "--ssl-cert-reqs"], "write --client-cert required or optional"),
+    **dict.fromkeys(["--ciphers", "--ssl-ciphers"], "write --tls-ciphers LIST"),
+    **dict.fromkeys(["--ssl-version", "--ssl-protocol-min"], _VERSIONS),
+    **dict.fromkeys(["--do-handshake-on-connect", "--suppress-ragged-eofs"], _FIXED),
     **dict.fromkeys(["-D", "--daemon", "--user", "--group", "-u", "-g", "--umask", "-m"], _SERVICE),
     **dict.fromkeys(["--initgroups", "--worker-tmp-dir", "--tmp-upload-dir"], _SERVICE),
     **dict.fromkeys(["-n", "--name", "--proc-name", "-R", "--enable-stdio-inheritance"], _FIXED),
@@ -104,8 +109,9 @@ FILES: Mapping[str, str] = {
     "--host": "write --bind ADDR",
     "--max-body": "write --max-size SIZE",
     "--cgi": "there is no CGI; write an App with a view",
-    **dict.fromkeys(["--tls-cert", "--tls-key", "--tls-password-file"], _TLS),
-    **dict.fromkeys(["--certfile", "--keyfile", "--cert", "--key"], _TLS),
+    **dict.fromkeys(["--tls-cert", "--certfile"], _CERT),
+    **dict.fromkeys(["--tls-key", "--keyfile"], _KEY),
+    "--tls-password-file": _PASSPHRASE,
     **dict.fromkeys(
         ["-w", "--workers", "--preload", "--max-requests", "--pid-file"], "files are served by one process"
     ),
@@ -125,7 +131,8 @@ PYTHON: Mapping[str, str] = {
     **dict.fromkeys(["reload_dirs", "reloader_type", "exclude_patterns"], "run wsgiserve --dev MODULE:NAME"),
     "processes": "run wsgiserve --workers N MODULE:NAME",
     "threaded": "calls run on threads as they need; threads=N bounds them",
-    **dict.fromkeys(["ssl_context", "ssl_keyfile", "ssl_certfile", "certfile", "keyfile"], _TLS),
+    **dict.fromkeys(["ssl_context", "ssl_certfile", "certfile"], 'write cert="FILE"'),
+    **dict.fromkeys(["ssl_keyfile", "keyfile"], 'write key="FILE"'),
     **dict.fromkeys(["server", "request_handler", "loop", "http", "interface"], _FIXED),
     "quiet": "write access_log=False",
     "access_log_format": "write log_format=…",

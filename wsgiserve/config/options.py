@@ -23,15 +23,8 @@ from wsgiserve.config.log_format import check_format
 
 # The order of the groups in the help and in the reference; "Basics" has the options that everybody needs.
 GROUPS = (
-    "Basics",
-    "Sockets",
-    "Requests",
-    "Slow clients",
-    "Stopping",
-    "Workers",
-    "Logs",
-    "Watching",
-    "Limits",
+    *("Basics", "TLS", "Sockets", "Requests", "Slow clients", "Stopping", "Workers"),
+    *("Logs", "Watching", "Limits"),
 )
 
 Kind = Literal["switch", "text", "list", "number", "time", "size"]
@@ -80,13 +73,83 @@ class Config:
     bind: tuple[Bind, ...] = _option(
         (parse_bind("127.0.0.1:8000"),),
         "Listen on this address; may be given several times. Examples: :8000 (every address), [::1]:8000, "
-        "127.0.0.1:0 (any free port), unix:/path, unix:@name, fd://3.",
+        "127.0.0.1:0 (any free port), https://:8443, unix:/path, unix:@name, fd://3.",
         "HOST:PORT",
         more="`*:8000` is `:8000`. With port 0 the start line names the port that the system chose. "
         "`unix:/path` and `unix:@name` are [Unix sockets](operations.md#unix-sockets); `fd://3` is an open "
-        "descriptor. Sockets from [systemd](operations.md#systemd) replace the default.",
+        "descriptor. Sockets from [systemd](operations.md#systemd) replace the default. `https://` and "
+        "`http://` say whether to speak TLS. Without them, TCP addresses and descriptors do once there is a "
+        "certificate, and Unix sockets do not.",
         group="Basics",
         variable="PORT",
+        restart=True,
+    )
+    cert: tuple[str, ...] = _option(
+        (),
+        "Speak TLS with the certificate in this PEM file. Of several, the client's host name chooses.",
+        "FILE",
+        more="Behind it stand those that lead to its authority. The first is for all other names. A changed "
+        "file takes effect by itself. See [TLS](tls.md).",
+        group="TLS",
+        restart=True,
+    )
+    key: tuple[str, ...] = _option(
+        (),
+        "Take the key of each --cert, in the same order, from this file; by default it is in the same file.",
+        "FILE",
+        group="TLS",
+        restart=True,
+    )
+    key_passphrase_file: str = _option(
+        "", "Read the passphrase of encrypted keys from this file.", "FILE", group="TLS", restart=True
+    )
+    client_ca: str = _option(
+        "",
+        "Ask clients for a certificate that one of the authorities in this PEM file has signed.",
+        "FILE",
+        more="See [client certificates](tls.md#client-certificates).",
+        group="TLS",
+        restart=True,
+    )
+    client_cert: str = _option(
+        "required",
+        "Refuse clients that send --client-ca no certificate (required), or let the app decide (optional).",
+        "MODE",
+        group="TLS",
+        restart=True,
+    )
+    tls_ciphers: str = _option(
+        "",
+        "Allow these cipher suites in TLS 1.2, in OpenSSL's words; by default those with forward secrecy and "
+        "authenticated encryption.",
+        "LIST",
+        more="TLS 1.3 has no others.",
+        group="TLS",
+        restart=True,
+    )
+    tls_self_signed: bool = _option(
+        False,
+        "Speak TLS with a certificate for localhost and this machine, made anew at each start.",
+        more="The start line has its fingerprint. Needs `wsgiserve[tls]`.",
+        group="TLS",
+        restart=True,
+    )
+    hsts: float = _option(
+        0.0,
+        "Tell browsers to use https alone, for this long after each visit; 0 does not.",
+        "SECONDS",
+        more="The app's responses over TLS get `Strict-Transport-Security`, unless the app sets it.",
+        group="TLS",
+        least=0,
+        restart=True,
+    )
+    redirect_http: tuple[Bind, ...] = _option(
+        (),
+        "Listen on this address too, such as :80, and redirect from http to https.",
+        "HOST:PORT",
+        more="Each request is answered 308, to the first https address; a host without a certificate here is "
+        "answered 400.",
+        group="TLS",
         restart=True,
     )
     workers: int | str = _option(
@@ -390,6 +453,49 @@ class Config:
         if self.dev and self.workers not in (0, 1):
             raise ConfigError("workers", "--dev has one worker, whose frames its debugger knows")
         self._check_unix_options()
+        self._check_tls_options()
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether there is something to speak TLS with."""
+        return bool(self.cert or self.tls_self_signed)
+
+    def is_secure(self, bind: Bind) -> bool:
+        """Whether TLS is spoken at an address."""
+        if bind.scheme or not self.has_certificate:
+            return bind.scheme == "https"
+        return bind.kind == "tcp" or bind.kind == "fd"
+
+    @property
+    def addresses(self) -> tuple[Bind, ...]:
+        """All addresses to listen on: those of ``bind``, then those of ``redirect_http``."""
+        return self.bind + self.redirect_http
+
+    def _check_tls_options(self) -> None:
+        if self.key and len(self.key) != len(self.cert):
+            counts = f"{len(self.key)} for {len(self.cert)} of --cert"
+            raise ConfigError("key", f"{counts}; name one for each, or none if the files have both")
+        if self.cert and self.tls_self_signed:
+            raise ConfigError("tls_self_signed", "there is a certificate, by --cert; leave one of them out")
+        if not self.has_certificate:
+            self._refuse_tls_options()
+        elif not any(map(self.is_secure, self.bind)):
+            raise ConfigError(
+                "bind", "no address speaks TLS, though there is a certificate; write https://:8443"
+            )
+        for bind in self.redirect_http:
+            if bind.scheme == "https":
+                raise ConfigError(
+                    "redirect_http", f"{bind} is an address for https; write one for http, such as :80"
+                )
+
+    def _refuse_tls_options(self) -> None:
+        """Refuse what has no meaning without a certificate."""
+        for bind in filter(self.is_secure, self.bind):
+            raise ConfigError("bind", f"{bind} needs a certificate; add --cert FILE")
+        for name in ("key", "key_passphrase_file", "client_ca", "tls_ciphers", "hsts", "redirect_http"):
+            if getattr(self, name):
+                raise ConfigError(name, "there is no TLS; add --cert FILE")
 
     def _check_unix_options(self) -> None:
         for option in ("socket_mode", "socket_owner"):
@@ -426,6 +532,8 @@ def _check_alone(field: Field, value: Any) -> None:
         raise ConfigError("log_level", f"{value!r} is none of {', '.join(LOG_LEVELS)}")
     if field.name == "log_skip" and not all(path.startswith("/") for path in value):
         raise ConfigError("log_skip", f"{' '.join(value)!r} is not a path, such as /health")
+    if field.name == "client_cert" and value not in ("required", "optional"):
+        raise ConfigError("client_cert", f"{value!r} is neither required nor optional")
     if field.name == "health_path" and value and not value.startswith("/"):
         raise ConfigError("health_path", f"{value!r} is not a path, such as /health")
     if field.name == "probe" and value and not _PROBE.fullmatch(value):
@@ -501,7 +609,8 @@ def checked(field: Field, value: Any) -> Any:
 def _resolved(field: Field, value: Any) -> Any:
     its = kind(field)
     if its == "list":
-        return _parse_binds(value) if field.name == "bind" else _texts(field.name, value, "a text in quotes")
+        binds = field.metadata["metavar"] == "HOST:PORT"
+        return _parse_binds(value, field.name) if binds else _texts(value, field.name)
     if field.metadata["off"]:
         value = _switched(field, value)
     if its in ("time", "size") and isinstance(value, str):
@@ -540,16 +649,23 @@ def _switched(field: Field, value: Any) -> Any:
     return field.default if word in ("true", "on", "yes", "1") else value
 
 
-def _parse_binds(bind: Any) -> tuple[Bind, ...]:
-    return tuple(map(parse_bind, _texts("bind", bind, "HOST:PORT, such as 127.0.0.1:8000")))
-
-
-def _texts(name: str, value: Any, what: str) -> tuple[str, ...]:
-    """Return one text, or several, as a tuple."""
+def _texts(value: Any, option: str) -> tuple[str, ...]:
+    """Return the texts of an option that may be given several times."""
     texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
-    if not all(isinstance(text, str) for text in texts):
-        raise ConfigError(name, f"{value!r} is not {what}")
+    for text in texts:
+        if not isinstance(text, str):
+            raise ConfigError(option, f"{text!r} is not a text; write it in quotes")
     return texts
+
+
+def _parse_binds(bind: Any, option: str) -> tuple[Bind, ...]:
+    texts = (bind,) if isinstance(bind, str) else tuple(bind) if isinstance(bind, Iterable) else (bind,)
+    if not all(isinstance(text, str) for text in texts):
+        raise ConfigError(option, f"{bind!r} is not HOST:PORT, such as 127.0.0.1:8000")
+    try:
+        return tuple(map(parse_bind, texts))
+    except ConfigError as error:
+        raise ConfigError(option, error.text) from None
 
 
 class Change(NamedTuple):

@@ -34,7 +34,7 @@ def _type(field: Field) -> dict[str, Any]:
     if its == "text":
         return {"type": ["string", "boolean"] if field.metadata["off"] else "string"}
     if its == "list":
-        texts = {"type": "array", "items": {"type": "string"}, "minItems": min(1, len(field.default))}  # type: ignore[arg-type]
+        texts = {"type": "array", "items": {"type": "string"}, "minItems": 1 if field.default else 0}
         return {"anyOf": [{"type": "string"}, texts]}
     number = {"type": "number" if its == "time" else "integer", "minimum": least}
     if its == "number":

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from wsgiserve.config import Config, ConfigError, parse_bind
+from wsgiserve.config import Config, ConfigError
 from wsgiserve.dev.page import Development
 from wsgiserve.processes import handover, signals
 from wsgiserve.processes.channel import Channel
@@ -36,9 +36,19 @@ def orders() -> dict[str, Any] | None:
 
 
 def work(
-    target: str, config: Config, *, channel: int, listeners: list[int], version: str, broken: str
+    target: str,
+    config: Config,
+    *,
+    channel: int,
+    listeners: list[int],
+    version: str,
+    broken: str,
+    throw_away: str = "",
 ) -> None:
-    """Serve the app, or only the page with the text ``broken``. Channel and listeners are descriptors."""
+    """Serve the app, or only the page with the text ``broken``. Channel and listeners are descriptors.
+
+    ``throw_away`` is the pair of ``--tls-self-signed``, if there is one.
+    """
     signal.signal(signal.SIGINT, signals.ignore)  # The parent acts on Ctrl+C, which reaches this process too.
     signals.unblock()
     os.environ.setdefault("FLASK_DEBUG", "1")  # Or Flask would answer exceptions itself.
@@ -57,14 +67,20 @@ def work(
     log_to_stderr(config)
     departure = Departure([signal.SIGTERM])
     development = Development(app, version, broken, lambda: parent.send(event="grown", folders=_folders()))
+    passed = [
+        bind._replace(kind="fd", name="", number=number, text=f"fd://{number}")
+        for bind, number in zip(config.addresses, listeners, strict=True)
+    ]
     config = dataclasses.replace(
         config,
-        bind=tuple(parse_bind(f"fd://{number}") for number in listeners),
+        bind=tuple(passed[: len(config.bind)]),
+        redirect_http=tuple(passed[len(config.bind) :]),
         socket_mode="",
         socket_owner="",
         drain_delay=0.0,  # Another child accepts already.
     )
     server = Server(development, config=config)
+    server.open(throw_away=throw_away)
 
     def ready() -> None:
         signal.signal(signal.SIGINT, signals.ignore)

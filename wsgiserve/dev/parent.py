@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-from wsgiserve.config import Config
+from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.binds import is_loopback
 from wsgiserve.dev.watch import Watcher, best_hints
 from wsgiserve.processes import signals
@@ -30,7 +30,7 @@ from wsgiserve.processes.spawn import run_again
 from wsgiserve.server import console
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.server_log import log_to_stderr
-from wsgiserve.server.sockets.listener import Listener, open_listeners
+from wsgiserve.server.sockets.listener import Listener, certificates_of, open_listeners
 
 logger = logging.getLogger("wsgiserve")
 
@@ -59,11 +59,17 @@ class Child:
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
             descriptors = [listener.fd for listener in listeners]
-            orders = {"channel": theirs.fileno(), "listeners": descriptors, "version": str(version)}
+            certificates = certificates_of(listeners)
+            orders = {
+                "channel": theirs.fileno(),
+                "listeners": descriptors,
+                "version": str(version),
+                "broken": broken,
+                # One for all versions: a person has to accept it once.
+                "throw_away": certificates.fallback if certificates is not None else "",
+            }
             with signals.blocked():
-                self.process = run_again(
-                    "dev child", {**orders, "broken": broken}, [theirs.fileno(), *descriptors]
-                )
+                self.process = run_again("dev child", orders, [theirs.fileno(), *descriptors])
 
         self.channel = children.connect(start, partial(hear, self), partial(ended, self))
 
@@ -113,9 +119,11 @@ class Parent:
     def _open(self) -> None:
         try:
             self._listeners = open_listeners(self._config)
+        except ConfigError as error:
+            console.fail_for_option(error)
         except ListenError as error:
             console.fail_to_listen(error)
-        for bind, listener in zip(self._config.bind, self._listeners, strict=True):
+        for bind, listener in zip(self._config.addresses, self._listeners, strict=True):
             # A Unix socket is for a proxy, which may pass on requests of others.
             if listener.is_unix or not is_loopback(listener.sock.getsockname()[0]):
                 self._close_listeners()
@@ -171,7 +179,8 @@ class Parent:
         if self._state == "starting":
             self._state = "serving"
             where = ", ".join(listener.where for listener in self._listeners)
-            console.announce(f"Serving on {where} for development (Ctrl+C to stop)")
+            lines = [f"Serving on {where} for development (Ctrl+C to stop)"]
+            console.announce("\n".join([*lines, *console.fingerprint(self._listeners)]))
         if pin is not None and (before is None or before.broken):
             console.announce(f"Debugger PIN: {pin}")
 

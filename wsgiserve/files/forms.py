@@ -29,6 +29,8 @@ Clash = Literal["keep", "replace", "skip"]
 _MOST_BUFFERED = 1024 * 1024
 _MOST_PARTS = 10_000
 _MOST_FIELDS = 64 * 1024  # bytes of a form without files
+_MOST_NAME = 4096  # bytes; longer ones are no names
+_KNOWN_FIELDS = ("clash", "folder", "delete")
 _MOST_SHOWN = 20  # names of saved files; they stand in a URL
 _STEM = re.compile(r"(.+?)((?:\.tar)?\.[^.]*)?", re.DOTALL)
 
@@ -47,14 +49,18 @@ def answer_form(
     kind, options = parse_options_header(environ.get("CONTENT_TYPE", ""))
     try:
         if upload and kind == MULTIPART:
-            return _save_files(environ, store, folder, options.get("boundary", ""), max_size)
-        if kind == URLENCODED:
-            fields = _fields(environ)
-            if upload and "folder" in fields:
-                store.make_folder(join(folder, fields["folder"]))
-                return text(201, "Created")
-            if delete and "delete" in fields:
-                return _delete(environ, store, join(folder, fields["delete"]))
+            fields: dict[str, str] = {}
+            done = _save_files(environ, store, folder, options.get("boundary", ""), max_size, fields)
+        else:
+            fields = _fields(environ) if kind == URLENCODED else {}
+            done = None
+        if done:
+            return done
+        if upload and "folder" in fields:
+            store.make_folder(join(folder, fields["folder"]))
+            return text(201, "Created")
+        if delete and "delete" in fields:
+            return _delete(environ, store, join(folder, fields["delete"]))
     except NotStored as refusal:
         return text(refusal.status, str(refusal))
     except RequestEntityTooLarge:
@@ -89,21 +95,30 @@ def _fields(environ: WSGIEnvironment) -> dict[str, str]:
 
 
 def _save_files(
-    environ: WSGIEnvironment, store: Store, folder: str, boundary: str, max_size: int | None
-) -> Answer:
-    clash: Clash = "keep"
+    environ: WSGIEnvironment,
+    store: Store,
+    folder: str,
+    boundary: str,
+    max_size: int | None,
+    fields: dict[str, str],
+) -> Answer | None:
+    """Save the files of a form; None if it has none. Its fields are put into ``fields``."""
     names = _FreeNames(store, folder)
     problems: list[tuple[int, str]] = []
     saved: list[str] = []
+    any_file = False
     if not boundary:
         raise NotStored("The form names no boundary.", 400)
     try:
         stream = get_input_stream(environ)
         for part in multipart_parts(stream, boundary, max_memory=_MOST_BUFFERED, max_parts=_MOST_PARTS):
             if part.filename is None:
-                if part.name == "clash":
-                    clash = cast("Clash", part.text(16))
-            elif leaf := _leaf(part.filename):
+                if part.name in _KNOWN_FIELDS:
+                    fields[part.name] = part.text(_MOST_NAME)
+                continue
+            any_file = True
+            if leaf := _leaf(part.filename):
+                clash = cast("Clash", fields.get("clash", "keep"))
                 try:
                     if name := _save(store, folder, leaf, part, clash, names, max_size):
                         saved.append(name)
@@ -112,7 +127,7 @@ def _save_files(
     except ValueError:  # from werkzeug's decoder
         problems.append((400, "The form is cut off or malformed."))
     if not problems:
-        return _back(environ, saved)
+        return _back(environ, saved) if any_file else None
     lines = [f"Saved: {len(saved)}. Not saved:", *(problem for _, problem in problems)]
     return text(problems[0][0], "\n".join(lines))
 

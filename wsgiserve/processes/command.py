@@ -23,6 +23,7 @@ from wsgiserve.processes.recycling import jittered
 from wsgiserve.processes.reexec import is_trial
 from wsgiserve.processes.spawn import Forked, spawned
 from wsgiserve.processes.supervisor import CAN_FORK, Supervisor
+from wsgiserve.processes.title import set_title
 from wsgiserve.processes.worker import work
 from wsgiserve.server import access_log, console, server_log
 from wsgiserve.server.departure import Departure
@@ -51,6 +52,7 @@ def run_command(load: Load, config: Config, reread: Reread) -> None:
     if terms.size > 1 or (terms.size and CAN_FORK):
         raise SystemExit(_supervised(load, terms, lambda: _terms(reread())))
     _keep_output()
+    set_title("server", config.app)
     try:
         require_logs(config)
     except ConfigError as error:
@@ -78,8 +80,9 @@ def _terms(config: Config) -> Terms:
 def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
     """Be the supervisor, a template or a worker; return the exit code."""
     descriptors.let_raise()
-    birth = spawned()
+    birth = spawned(terms.config)
     if birth is None:
+        set_title("supervisor", terms.config.app)
         supervisor = Supervisor(
             terms,
             lambda listeners: console.announce(console.where(listeners)),
@@ -102,12 +105,14 @@ def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
     config = birth.config or terms.config
     load_its = partial(_load, load, config)
     if birth.is_template:
+        set_title("template", config.app)
         child_birth = be_template(birth, load_its, partial(log_to_stderr, config))
         if child_birth is None:
             departure = Departure([signal.SIGTERM])
             departure.begin(console.EXIT_STOPPED, monotonic(), hurried=True)
             return console.EXIT_STOPPED
         birth = child_birth
+    set_title(f"worker {birth.number}", config.app)
     return work(birth, load_its, config, partial(_prepare, config))
 
 
@@ -126,6 +131,8 @@ def _supervise(supervisor: Supervisor) -> int:
             supervisor.check()
             return console.EXIT_STOPPED
         supervisor.open()
+    except ConfigError as error:
+        console.fail_for_option(error)
     except ListenError as error:
         console.fail_to_listen(error)
     except OSError as error:

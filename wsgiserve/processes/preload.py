@@ -5,7 +5,8 @@ template, so that a reload imports the new code. A template runs no hooks and st
 
 It sends ``ready``, or ``failed`` with a reason. From then on an order ``fork`` comes with a descriptor, the
 new worker's end of a channel. The template answers ``born`` or ``refused``; the next order comes after that.
-It sends ``gone`` when the worker ends. The end of its own channel ends the template, not its workers.
+It sends ``gone`` when the worker ends. The end of its own channel ends the template, not its workers. The
+order ``leave`` comes when the server stops: nobody accepts from listeners that only a template holds.
 
 A worker forgets what a fork copies though it belongs to the template: text that waits to be written, child
 processes of ``multiprocessing``, temporary folders that are removed at the end.
@@ -21,7 +22,6 @@ import os
 import selectors
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from wsgiserve.forks import forget_children, forget_finalizers
@@ -107,8 +107,13 @@ def _fork_on_order(
             messages, descriptors = channel.receive_with_descriptors()
             if messages is None:
                 return None
-            for message, descriptor in zip_longest(messages, descriptors):
-                child = _fork(message["number"], descriptor, channel, pattern, workers)
+            left = iter(descriptors)
+            for message in messages:
+                if message["order"] == "leave":
+                    for listener in pattern.listeners:
+                        listener.leave()
+                    continue
+                child = _fork(message["number"], next(left, None), channel, pattern, workers)
                 if child is not None:
                     return child
 

@@ -47,8 +47,8 @@ def probe(app: WSGIApplication, config: Config) -> None:
         ours.settimeout(PROBE_SECONDS)
         join = start_thread(_answer, app, config, theirs, name="wsgiserve-probe")
         try:
-            ours.sendall(_request(config.probe))
-            answer = _read(ours)
+            ours.sendall(request(config.probe))
+            answer = read_answer(ours)
         except TimeoutError:
             raise StartError(
                 f"wsgiserve: --probe {config.probe} was not answered in {PROBE_SECONDS:g} s"
@@ -61,7 +61,8 @@ def probe(app: WSGIApplication, config: Config) -> None:
         raise StartError(f"wsgiserve: --probe {config.probe} was answered {fault}")
 
 
-def _request(url: str) -> bytes:
+def request(url: str) -> bytes:
+    """Return a GET request of a path, or of a whole URL."""
     parts = urlsplit(url)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     host = parts.netloc or "localhost"
@@ -85,7 +86,8 @@ def _fault(url: str, answer: Answer) -> str:
     return str(answer.status)
 
 
-def _read(sock: socket.socket) -> Answer:
+def read_answer(sock: socket.socket) -> Answer:
+    """Read a response to its end; OSError if there is none."""
     with sock.makefile("rb") as file:
         data = file.read()  # To the end: the app may still run while its response is read.
     head = _FINAL_STATUS.search(data)

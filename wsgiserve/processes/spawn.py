@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wsgiserve.config import Config
 from wsgiserve.processes import handover, signals
 from wsgiserve.server.scoreboard import Scoreboard
-from wsgiserve.server.sockets.listener import Listener, inherited
+from wsgiserve.server.sockets.listener import Listener, inherited, load_certificates, secure
 from wsgiserve.server.system import get_ident
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def spawn(birth: Birth) -> subprocess.Popen[bytes]:
     return run_again("worker", facts, [channel, *(listener.fd for listener in birth.listeners)])
 
 
-def spawned() -> Birth | None:
-    """Return the birth of this process if ``spawn`` started it."""
+def spawned(config: Config) -> Birth | None:
+    """Return the birth of this process if ``spawn`` started it; it reads the certificates itself."""
     facts = handover.take("worker")
     if facts is None:
         return None
@@ -139,4 +139,7 @@ def spawned() -> Birth | None:
     ]
     for own in (sock, *(listener.sock for listener in listeners)):
         own.set_inheritable(False)  # Programs that the app executes must not keep them open.
+    certificates = load_certificates(config)
+    if certificates is not None:
+        secure(listeners, config, certificates)
     return Birth(sock, listeners, Scoreboard())  # A scoreboard of its own: it cannot see other workers.

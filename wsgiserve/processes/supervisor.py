@@ -22,6 +22,7 @@ Rules
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -44,11 +45,12 @@ from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.scoreboard import Scoreboard
-from wsgiserve.server.sockets.listener import Listener, open_listeners
+from wsgiserve.server.sockets.listener import Listener, certificates_of, load_certificates, open_listeners
 from wsgiserve.server.sockets.systemd import Manager
 
 logger = logging.getLogger("wsgiserve")
 
+LOOK_SECONDS = 1.0  # between two looks at the files of certificates
 CAN_FORK = hasattr(os, "fork")
 T = TypeVar("T")
 
@@ -82,6 +84,7 @@ class Supervisor:
         self._scoreboard = Scoreboard()
         self._status_files = StatusFiles(self.config.pid_file) if self.config.pid_file else None
         self._manager = Manager(os.environ)
+        self._look_at = math.inf  # when to look at the certificates again
         # processes
         self._children = Children()
         self._channels: dict[Worker, BufferedChannel] = {}
@@ -97,7 +100,7 @@ class Supervisor:
     # -- from start to end
 
     def open(self) -> None:
-        """Open the listeners and write the pid file; ListenError or OSError if that fails.
+        """Open the listeners and write the pid file; ConfigError, ListenError or OSError if that fails.
 
         After a re-exec nothing is raised: this program serves, perhaps by workers that are to be started.
         """
@@ -108,7 +111,7 @@ class Supervisor:
         inherited = reexec.listeners(inheritance)
         try:
             self._open(inherited)
-        except OSError as error:
+        except (OSError, ConfigError) as error:
             logger.error("after the re-exec, everything else goes on as it was: %s", error)
             self.listeners = self.listeners or [listener for _, listener in inherited]
         heirs = inheritance["workers"]
@@ -118,12 +121,15 @@ class Supervisor:
         self._adopt(heirs)
 
     def check(self) -> None:
-        """Find out whether ``open`` would work after a re-exec, on trial; OSError if not."""
+        """Find out whether ``open`` would work after a re-exec, on trial; ConfigError or OSError if not."""
+        load_certificates(self.config)
         if self._status_files is not None:
             self._status_files.check()
 
     def _open(self, opened: Iterable[tuple[str, Listener]]) -> None:
         self.listeners = open_listeners(self.config, opened)
+        if certificates_of(self.listeners) is not None:
+            self._look_at = time.monotonic() + LOOK_SECONDS
         if self._status_files is not None:
             try:
                 self._status_files.begin()
@@ -178,7 +184,7 @@ class Supervisor:
                 time.sleep(SHORT_WAIT)
 
     def _next_at(self) -> float:
-        times = [self.fleet.next_at(time.monotonic()), self._templates.next_at]
+        times = [self.fleet.next_at(time.monotonic()), self._templates.next_at, self._look_at]
         if self._trial is not None:
             times.append(self._trial.ends_at)
         return min(times)
@@ -206,7 +212,17 @@ class Supervisor:
         attempt(partial(self._templates.kill_late, now))
         if self._trial is not None and now >= self._trial.ends_at:
             self._trial.give_up(now)
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            attempt(self._look_at_certificates)
         self._report()
+
+    def _look_at_certificates(self, *, at_once: bool = False) -> None:
+        """Use certificates whose files have changed, here for workers to come, and in all workers."""
+        certificates = certificates_of(self.listeners)
+        if certificates is not None and (certificates.refresh() if at_once else certificates.look()):
+            for channel in self._channels.values():
+                channel.send(order="refresh")
 
     def _report(self) -> None:
         for level, text in self.fleet.notices:
@@ -388,6 +404,7 @@ class Supervisor:
             if self._terminal is not None and not _is_there(self._terminal):
                 self._stop()  # The terminal was closed: nobody could press Ctrl+C any more.
             else:
+                self._look_at_certificates(at_once=True)
                 self._reload()
         elif name == "SIGTTIN" or name == "SIGTTOU":
             self.fleet.resize(1 if name == "SIGTTIN" else -1)
@@ -435,6 +452,7 @@ class Supervisor:
     def _stop(self) -> None:
         for listener in self.listeners:  # First: who connects after the workers have left would wait in vain.
             attempt(listener.leave)
+        attempt(self._templates.leave)
         self.fleet.stop()
         if self._trial is not None:
             self._trial.end("the server stops")
@@ -473,7 +491,9 @@ class Supervisor:
                 for worker, channel in self._channels.items()
                 if worker.served or worker.state == "called"
             ]
-            reexec.execute(self.config.bind, self.listeners, heirs, self.fleet.generation, self.fleet.latest)
+            reexec.execute(
+                self.config.addresses, self.listeners, heirs, self.fleet.generation, self.fleet.latest
+            )
 
     def _is_busy(self) -> bool:
         """Tell, also in the log, whether a re-exec has to wait."""

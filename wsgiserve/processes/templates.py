@@ -43,7 +43,7 @@ class _Template:
         self.generation = generation
         self.pid = 0
         self.reason = ""  # for which it ended
-        self._ready = False  # it has imported the app
+        self.takes_orders = False  # it has imported the app
         self._waiting: list[Worker] = []  # to be forked
         self._current: Worker | None = None  # is being forked
 
@@ -65,7 +65,7 @@ class _Template:
 
     def imported(self) -> None:
         """It takes orders from now on."""
-        self._ready = True
+        self.takes_orders = True
 
     def answered(self) -> None:
         """It has carried out an order, or could not."""
@@ -73,7 +73,7 @@ class _Template:
 
     def next(self) -> Worker | None:
         """Return the worker whose turn it is."""
-        if not self._ready or self._current is not None or not self._waiting:
+        if not self.takes_orders or self._current is not None or not self._waiting:
             return None
         self._current = self._waiting.pop(0)
         return self._current
@@ -213,6 +213,12 @@ class Templates:
             template.give_reason(f"wsgiserve: the template {how}")
             self._let_go(template)
             del self._ending[pid]
+
+    def leave(self) -> None:
+        """Have the templates let go of the listeners, as the server stops."""
+        for template in self._templates.values():
+            if template.takes_orders:
+                template.channel.send(order="leave")
 
     def keep(self, generations: Iterable[int]) -> None:
         """End the templates of other generations, once none of their workers lives."""

@@ -5,7 +5,7 @@ message                                    order
 ========================================== =======================================================
 ``ready``, or ``failed`` with a reason     ``serve``, once all workers of its generation are ready
 ``lazy``: it imports code with its first request
-``serving``: it accepts connections
+``serving``: it accepts connections        ``refresh``: use changed certificates
 ``turns``: its loop runs, for the watchdog ``look``: a worker is gone; accept what waited for it
 ``worn``, and which limit it passed        ``retire``: finish; others take new connections
                                            ``reopen``: open the access log's file anew
@@ -51,7 +51,7 @@ from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.server import Server
-from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.sockets.listener import Listener, certificates_of
 from wsgiserve.server.sockets.systemd import watchdog_seconds
 from wsgiserve.server.system import SimpleQueue, monotonic, start_thread
 
@@ -131,6 +131,13 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send_if_room(event="turns"), beat_seconds)
+    certificates = certificates_of(birth.listeners)
+
+    def refresh() -> None:
+        if certificates is not None:
+            certificates.refresh(quietly=True)  # The supervisor has said what there is to say.
+
+    refresh()  # They may have changed since a template was forked.
     server.on_worn_out(lambda lost: worn("request-timeout"))
     first: queue.SimpleQueue[Any] = SimpleQueue()
 
@@ -138,7 +145,9 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
         for number in signals.existing(("SIGINT", "SIGTERM")):  # As they were: this is no server yet.
             signal.signal(number, signals.ignore if number == signal.SIGINT else signal.SIG_DFL)
         try:
-            start_thread(_obey, birth, channel, server, departure, first, config, name="wsgiserve-channel")
+            start_thread(
+                _obey, birth, channel, server, departure, first, config, refresh, name="wsgiserve-channel"
+            )
         except RuntimeError as error:
             raise refused(error) from None
         outlive(birth.sock)
@@ -164,11 +173,14 @@ def _obey(
     departure: Departure,
     first: queue.SimpleQueue[Any],
     config: Config,
+    refresh: Callable[[], object],
 ) -> None:
     """Pass on the first order and follow the others, until the end of the supervisor."""
     called = False
     while (message := channel.wait()) is not None:
-        if called:
+        if message["order"] == "refresh":
+            refresh()
+        elif called:
             _follow(message["order"], channel, server, departure)
         else:
             called = True

@@ -66,7 +66,7 @@ class Meaning:
         self.expects = expect is not None and _expects_continue(expect)
         self.content_length, self.chunked = body_framing(content_length, transfer_encoding)
         self.has_body = self.chunked or bool(self.content_length)
-        if host is not None and not grammar.HOST.fullmatch(host):
+        if host is not None and not grammar.is_host(host):
             raise RemoteProtocolError(400, "the Host field is not host[:port]")
         self.fits = bool(host) and not self.has_body
 

@@ -348,7 +348,7 @@ def _read_unusual_line(line: str) -> RequestLine:
     if target == "*" and method == "OPTIONS":
         return method, target, "", "", minor, None
     absolute = grammar.ABSOLUTE_FORM.fullmatch(target)
-    if absolute is None or not grammar.HOST.fullmatch(absolute[1]):
+    if absolute is None or not grammar.is_host(absolute[1]):
         raise RemoteProtocolError(400, "the request target is in none of the forms for this method")
     authority, path, query = absolute.groups()
     if path is None:  # RFC 9112 §3.2.4: without a query either, OPTIONS means the server as a whole

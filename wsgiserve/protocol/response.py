@@ -225,6 +225,13 @@ def error_response(
     return lines.encode("latin-1") + date_and_server + closing + b"\r\n", body
 
 
+def permanent_redirect(location: str, date_and_server: bytes, *, close: bool) -> bytes:
+    """Render the server's own redirect, which has no body (RFC 9110 §15.4.9)."""
+    lines = f"HTTP/1.1 308 Permanent Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n"
+    closing = b"Connection: close\r\n" if close else b""
+    return lines.encode("latin-1") + date_and_server + closing + b"\r\n"
+
+
 def _checked(headers: Any) -> list[tuple[str, str]]:
     if not isinstance(headers, list):
         raise LocalProtocolError(f"the headers must be a list of tuples, not {type(headers).__name__}")

@@ -36,7 +36,7 @@ PAUSE_SECONDS = 1.0
 YIELD_SECONDS = 0.001
 
 State = Literal["open", "yielding", "full", "short", "closed"]
-Add = Callable[[socket.socket, str, int, object], None]
+Add = Callable[[socket.socket, str, int, object, Listener], None]
 
 
 class Acceptor:
@@ -158,7 +158,7 @@ class Acceptor:
         """Take new connections in; True if there may be more."""
         for _ in range(most):
             try:
-                sock, address = accept(listener.sock)
+                sock, address = accept(listener.sock, listener.kind)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
             except OSError as error:  # Out of descriptors or memory.
@@ -177,7 +177,7 @@ class Acceptor:
             if sock.fileno() >= self._ample_below:
                 descriptors.raise_limit()
                 self._ample_below = descriptors.ample_below()
-            self._add(sock, listener.host, listener.port, address)
+            self._add(sock, listener.host, listener.port, address, listener)
         return True
 
     def _go_behind(self, row: Row, listener: Listener) -> None:

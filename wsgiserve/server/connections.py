@@ -16,6 +16,7 @@ import os
 import socket
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from wsgiserve.config import Config
 from wsgiserve.forks import ending_children
@@ -28,11 +29,15 @@ from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
-from wsgiserve.server.own_answers import answer_health, own_paths, refuse, send_refusal
+from wsgiserve.server.own_answers import EVERY_PATH, answer_health, own_paths, redirect, refuse, send_refusal
 from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.shutdown import Shutdown
 from wsgiserve.server.sockets.poller import READ, WRITE, Poller
 from wsgiserve.server.system import Lock, monotonic, socketpair, start_thread
+
+if TYPE_CHECKING:
+    from wsgiserve.server.sockets.listener import Listener
+    from wsgiserve.server.sockets.tls import TLSSocket
 
 logger = logging.getLogger("wsgiserve")
 
@@ -137,7 +142,10 @@ class Connections:
                 return None
         if head.own:
             connection.begin(None)
-            answer_health(self.gateway, connection, head, ready=self._shutdown.ready)
+            if head.path in self._own_paths:
+                answer_health(self.gateway, connection, head, ready=self._shutdown.ready)
+            else:
+                redirect(self.gateway, connection, head)
             return self.go_on(connection)
         exchange = self._exchange(self.gateway, connection, head)
         connection.begin(exchange)
@@ -218,11 +226,11 @@ class Connections:
         assert handler is not None
         self.by_fd.pop(connection.fd, None)  # First: one that is not watched counts as running.
         connection.watch(self._poller, 0)
-        connection.sock.setblocking(True)
         connection.forget_exchange()
         try:
-            start_thread(_handle, handler, connection.sock, data, name="wsgiserve-upgraded")
-        except RuntimeError as error:
+            sock = connection.taken_over()
+            start_thread(_handle, handler, sock, data, name="wsgiserve-upgraded")
+        except (OSError, RuntimeError) as error:
             logger.error("cannot hand a connection over: %s", error)
             connection.close()
         self._on_close()
@@ -238,22 +246,50 @@ class Connections:
 
     # -- for the leader alone
 
-    def add(self, sock: socket.socket, host: str, port: int, peer: object) -> None:
+    def add(
+        self, sock: socket.socket, host: str, port: int, peer: object, listener: Listener | None = None
+    ) -> None:
         """Take in a connection that was accepted at a listener's host and port."""
-        receiver = Receiver(self._limits, self._own_paths)
+        redirects = listener is not None and listener.secure is not None
+        receiver = Receiver(self._limits, EVERY_PATH if redirects else self._own_paths)
+        certificates = listener.certificates if listener is not None else None
         connection = open_connection(
-            sock, self.gateway.environ, host, port, peer, self.config, receiver, self.budget
+            sock, self.gateway.environ, host, port, peer, self.config, receiver, self.budget, certificates
         )
+        if listener is not None:
+            connection.come_by(listener)
         connection.hasten(monotonic() + self.config.head_timeout)
         self.by_fd[connection.fd] = connection
         self.watch(connection, READ)
 
     def end_of_input(self, connection: Connection) -> None:
         """The client sends no more. If that cuts a request, it may still read why it gets no answer."""
+        if connection.tls is not None and self._is_plain(connection, connection.tls):
+            self.go_on(connection)
+            return
         if connection.receiver.begun and not connection.ending:
             error = RemoteProtocolError(400, "the request is incomplete")
             send_refusal(self.gateway, connection, error)
         self.drop(connection)
+
+    def _is_plain(self, connection: Connection, tls: TLSSocket) -> bool:
+        """Say why TLS has ended; True if the client was told because it speaks HTTP without TLS."""
+        sock = tls.plain()
+        if sock is None:
+            if tls.failed:
+                self.gateway.refusals.add_line(connection.peer, f"TLS, {tls.fault}")
+            elif tls.fault:
+                logger.debug("%s: %s", connection.peer, tls.fault)
+            return False
+        connection.lay_tls_down(sock)
+        assert connection.door is not None
+        url = connection.door.url_for_plain(tls.first)
+        refuse(self.gateway, connection, RemoteProtocolError(400, f"this port speaks https alone; use {url}"))
+        return True
+
+    def go_on_greeting(self, connection: Connection, tls: TLSSocket) -> None:
+        """Watch for room too while a message of TLS itself waits for it."""
+        self.watch(connection, READ | WRITE if tls.waits_to_send else READ)
 
     def flush(self, connection: Connection) -> bool:
         """Send as much as the socket takes; True once all has left and the connection can go on."""

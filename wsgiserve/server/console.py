@@ -15,7 +15,7 @@ from typing import NoReturn, TextIO, TypeVar
 
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.server.errors import ListenError, StartError
-from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.sockets.listener import Listener, certificates_of
 from wsgiserve.server.system import poll
 
 T = TypeVar("T")
@@ -43,8 +43,20 @@ def keep_output() -> None:
 
 
 def where(listeners: list[Listener]) -> str:
-    """Return the line that tells where the server listens."""
-    return f"Serving on {', '.join(listener.where for listener in listeners)} (Ctrl+C to stop)"
+    """Return the line that tells where the server listens, and one for a throw-away certificate."""
+    own = [listener.where for listener in listeners if listener.secure is None]
+    redirected = [listener.where for listener in listeners if listener.secure is not None]
+    to_https = f", redirecting from {', '.join(redirected)}" if redirected else ""
+    line = f"Serving on {', '.join(own)}{to_https} (Ctrl+C to stop)"
+    return "\n".join([line, *fingerprint(listeners)])
+
+
+def fingerprint(listeners: list[Listener]) -> list[str]:
+    """Return the line by which a person can recognise a throw-away certificate, if there is one."""
+    certificates = certificates_of(listeners)
+    if certificates is None or not certificates.fingerprint:
+        return []
+    return [f"Self-signed certificate, SHA-256 {certificates.fingerprint}"]
 
 
 def exit_without_app(get: Callable[[], T]) -> T:

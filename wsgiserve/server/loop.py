@@ -93,6 +93,7 @@ class EventLoop:
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that have to wait for us
         self._idle_until = 0.0  # the deadline of connections that become idle in this turn
         self._alive: Callable[[], object] | None = None  # wants to hear that the loop turns
+        self._look_after: Callable[[], object] | None = None  # does what is to be done about once a second
         self._beat_seconds = inf
         self._next_beat = inf
         self._sweep_seconds = SWEEP_SECONDS
@@ -106,6 +107,10 @@ class EventLoop:
         self._beat_seconds = seconds
         self._next_beat = 0.0
         self._sweep_seconds = min(SWEEP_SECONDS, seconds / 2)
+
+    def look_after(self, call: Callable[[], object]) -> None:
+        """Call ``call`` about once a second while there are connections; called before the loop runs."""
+        self._look_after = call
 
     def begin(self) -> None:
         """Accept connections and serve, on the thread that ``leadership.start`` has started."""
@@ -174,7 +179,7 @@ class EventLoop:
     def _on_event(self, connection: Connection) -> Role:
         if self._unserved and connection in self._unserved:
             return "leading"  # Its earlier requests come first; the event is reported again.
-        if connection.watched & WRITE:
+        if connection.watched == WRITE:
             if self.connections.flush(connection):
                 return self._advance(connection, self.connections.go_on(connection))
             return "leading"
@@ -185,6 +190,8 @@ class EventLoop:
             return self._advance(connection, self.connections.next_exchange(connection, data))
         if data is not None:
             self.connections.end_of_input(connection)
+        elif connection.tls is not None:
+            self.connections.go_on_greeting(connection, connection.tls)
         return "leading"
 
     def _lose(self, connection: Connection) -> Role:
@@ -281,6 +288,8 @@ class EventLoop:
         if self._alive is not None and now >= self._next_beat:
             self._next_beat = now + self._beat_seconds
             self._alive()
+        if self._look_after is not None:
+            self._look_after()
         self._serve_behind(self.leadership.shed_overdue())
         if self._emptied:
             self._close_idle()  # A thread may have given one back that did not know of the stop.

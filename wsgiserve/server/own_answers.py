@@ -8,14 +8,32 @@ app.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+
 from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.request import RequestHead
-from wsgiserve.protocol.response import error_response
+from wsgiserve.protocol.response import error_response, permanent_redirect
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.gateway import Gateway
 
 READY = "/ready"
+
+
+class _EveryPath(Collection[str]):
+    """The paths of a listener that only redirects."""
+
+    def __contains__(self, path: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 1
+
+
+EVERY_PATH = _EveryPath()
 
 
 def own_paths(health_path: str) -> frozenset[str]:
@@ -41,6 +59,33 @@ def answer_health(gateway: Gateway, connection: Connection, head: RequestHead, *
     if not persists:
         connection.close_when_sent()
     _send(connection, start + (b"" if head.method == "HEAD" else text))
+
+
+def redirect(gateway: Gateway, connection: Connection, head: RequestHead) -> None:
+    """Redirect to the same path by https, where there is a certificate for the host; else that is an error.
+
+    So nobody is led to a host of somebody else. The method stays (308, RFC 9110 §15.4.9).
+    """
+    host = head.fields.get("HTTP_HOST", "") if head.authority is None else head.authority
+    url = connection.door.url_by_https(host) if connection.door is not None else ""
+    if not url:
+        refuse(
+            gateway,
+            connection,
+            RemoteProtocolError(400, "there is no certificate here for the host that was asked for"),
+        )
+        return
+    keep_alive = (
+        head.keep_alive and not head.has_body and not connection.receiver.buffer and not gateway.parting
+    )
+    if not keep_alive:
+        connection.close_when_sent()
+    query = f"?{head.query}" if head.query else ""
+    location = f"{url}{head.path or '/'}{query}"
+    close = not (keep_alive and head.minor)
+    if close:
+        connection.close_when_sent()
+    _send(connection, permanent_redirect(location, gateway.date_and_server(), close=close))
 
 
 def refuse(gateway: Gateway, connection: Connection, error: RemoteProtocolError) -> None:

@@ -81,6 +81,8 @@ def serve_here(
     server = Server(app, config=config)
     try:
         server.open()
+    except ConfigError as error:
+        console.fail_for_option(error)
     except ListenError as error:
         console.fail_to_listen(error, port_option)
     _reopen_on_signal(server)

@@ -24,6 +24,10 @@ class RefusalLog:
 
     def add(self, peer: str, error: RemoteProtocolError) -> None:
         """Log why a request of ``peer`` was refused."""
+        self.add_line(peer, f"{error.status}, {error.detail}")
+
+    def add_line(self, peer: str, text: str) -> None:
+        """Log why ``peer`` was refused."""
         with self._lock:
             now = monotonic()
             left_out = 0
@@ -36,7 +40,7 @@ class RefusalLog:
                 return
         if left_out:
             logger.info("%d more requests were refused", left_out)
-        logger.info("%s: %d, %s", peer, error.status, error.detail)
+        logger.info("%s: %s", peer, text)
 
 
 class ShortageLog:

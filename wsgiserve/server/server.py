@@ -24,7 +24,7 @@ from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.snapshot import Snapshot
-from wsgiserve.server.sockets.listener import Listener, open_listeners
+from wsgiserve.server.sockets.listener import Listener, certificates_of, open_listeners
 from wsgiserve.server.sockets.poller import make_poller
 from wsgiserve.server.system import monotonic, start_thread
 
@@ -105,10 +105,13 @@ class Server:
             raise RuntimeError("the server does not listen; open() it, serve, or use it in a with block")
         return self.listeners[0]
 
-    def open(self) -> None:
-        """Listen, without serving yet: clients may connect, and are answered once the server runs."""
+    def open(self, *, throw_away: str = "") -> None:
+        """Listen, without serving yet: clients may connect, and are answered once the server runs.
+
+        ``throw_away`` is the pair of ``tls_self_signed`` in PEM, where another process has made it.
+        """
         if not self.listeners:
-            self.listeners = open_listeners(self.config)
+            self.listeners = open_listeners(self.config, throw_away=throw_away)
 
     def beat(self, call: Callable[[], object], seconds: float) -> None:
         """Have the loop call ``call`` about every ``seconds``, as long as it turns."""
@@ -245,6 +248,9 @@ class Server:
         self._process = os.getpid()
         if self._beat is not None:
             loop.beat(*self._beat)
+        certificates = certificates_of(self.listeners)
+        if certificates is not None and self._row is None:  # Else the supervisor looks at them.
+            loop.look_after(certificates.look)
         return loop
 
     def _abandon(self, loop: EventLoop) -> None:

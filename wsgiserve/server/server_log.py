@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import logging
-import logging.config
 import sys
 import threading
 import time
@@ -168,6 +167,8 @@ def configure(config: Config) -> None:
     """Apply ``--log-config``; ConfigError if it is wrong. Loggers that it does not name stay as they are."""
     if not config.log_config:
         return
+    import logging.config  # It imports a dozen modules.
+
     try:
         with open(at_start(config.log_config), "rb") as file:
             data = file.read()

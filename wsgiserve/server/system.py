@@ -110,7 +110,15 @@ def socketpair() -> tuple[socket.socket, socket.socket]:
     return one, other
 
 
-def accept(listener: socket.socket) -> tuple[socket.socket, Any]:
-    """Accept a connection from a listening socket: (socket, address of the client)."""
+def kind_of(sock: socket.socket) -> tuple[int, int, int]:
+    """Return a socket's family, type and protocol, for ``accept``."""
+    return int(sock.family), int(sock.type), sock.proto
+
+
+def accept(listener: socket.socket, kind: tuple[int, int, int]) -> tuple[socket.socket, Any]:
+    """Accept a connection from a listening socket of this kind: (socket, address of the client).
+
+    Asking the listener for its kind each time, which makes enums, would cost three times as much.
+    """
     descriptor, address = listener._accept()  # type: ignore[attr-defined]  # as ``socket.accept`` does
-    return Socket(listener.family, listener.type, listener.proto, fileno=descriptor), address
+    return Socket(*kind, fileno=descriptor), address

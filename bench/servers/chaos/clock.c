@@ -30,6 +30,8 @@ __attribute__((constructor)) static void begin(void)
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
+    if (true_gettime == NULL)
+        begin(); /* Another library's constructor was first. */
     int result = true_gettime(clock, now);
 
     if (result == 0 && offset != NULL && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))

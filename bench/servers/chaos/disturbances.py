@@ -22,6 +22,8 @@ from bench.servers.chaos.service import Service, memory_of, reached
 STAGE_SECONDS = 20.0
 RELOAD_SECONDS = 150.0
 MOST_WORKERS = 6
+LONGEST = 4.0  # that something lasts
+KILL_SECONDS = 0.2  # until the system has taken a process to its end
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Disturber:
     def _kill(self, pids: list[int]) -> None:
         if pids:
             pid = self._chance.choice(pids)
-            self._ledger.doom(pid)
+            self._ledger.doom(pid, KILL_SECONDS)
             self._send([pid], signal.SIGKILL)
 
     def _send(self, pids: list[int], number: signal.Signals) -> None:
@@ -187,7 +189,7 @@ class Disturber:
         return self._freeze(self._service.processes())
 
     def _freeze(self, pids: list[int]) -> Lasting:
-        seconds = self._chance.uniform(0.5, 4)
+        seconds = self._chance.uniform(0.5, LONGEST)
         self._ledger.starve(seconds)
         for pid in pids:
             self._send([pid], signal.SIGSTOP)
@@ -213,14 +215,14 @@ class Disturber:
     def no_memory(self) -> Lasting:
         """Let a worker's address space grow by a little only."""
         pid = self._chance.choice(self._service.workers() or [self._service.pid])
-        self._ledger.doom(pid)
+        self._ledger.doom(pid, LONGEST + 2)
         return self._limit("memory", pid, memory_of(pid) + self._chance.choice([0, 1 << 20, 8 << 20]))
 
     def _one(self) -> int:
         return self._chance.choice([self._service.pid, *self._service.workers()])
 
     def _limit(self, name: str, pid: int, value: int) -> Lasting:
-        seconds = self._chance.uniform(0.5, 4)
+        seconds = self._chance.uniform(0.5, LONGEST)
         self._ledger.starve(seconds)
         self._service.limit(pid, name, value)
 
@@ -232,7 +234,7 @@ class Disturber:
 
     def full_disk(self) -> Lasting:
         """No room for the access log, the pid file and status file, and for what the app stores."""
-        seconds = self._chance.uniform(0.5, 4)
+        seconds = self._chance.uniform(0.5, LONGEST)
         self._ledger.starve(seconds)
         self._service.fill_disk()
         return Lasting(seconds, self._service.empty_disk)

@@ -15,11 +15,20 @@ from typing import Literal
 
 GRACE = 15.0  # after a shortage or a pause, for what it held up
 
-Outcome = Literal["answered whole", "answered with an error", "cut by a kill", "refused", "lost", "wrong"]
+Outcome = Literal[
+    "answered whole",
+    "answered with an error",
+    "cut by a kill",
+    "reset at the stop",
+    "refused",
+    "lost",
+    "wrong",
+]
 OUTCOMES: tuple[Outcome, ...] = (
     "answered whole",
     "answered with an error",
     "cut by a kill",
+    "reset at the stop",
     "refused",
     "lost",
     "wrong",
@@ -34,10 +43,11 @@ class Ledger:
         self.disturbances: Counter[str] = Counter()
         self.faults: list[str] = []
         self.ending = False  # the server is told to stop: a refusal is what it should answer
+        self.has_gap = False  # the system has no packet filter, so a stop may reset new connections
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._fatal: set[int] = set()  # processes whose requests may be cut
-        self._last_fatal = -math.inf
+        self._fatal_until = -math.inf
         self._short_until = -math.inf
 
     def disturb(self, kind: str) -> None:
@@ -45,11 +55,11 @@ class Ledger:
         with self._lock:
             self.disturbances[kind] += 1
 
-    def doom(self, pid: int) -> None:
-        """A process is about to be killed, or to get too little memory."""
+    def doom(self, pid: int, seconds: float = 0.0) -> None:
+        """A process is about to be killed, or to get too little memory for so long."""
         with self._lock:
             self._fatal.add(pid)
-            self._last_fatal = time.monotonic()
+            self._fatal_until = max(self._fatal_until, time.monotonic() + seconds)
 
     def starve(self, seconds: float) -> None:
         """The server will lack something, or not run, for so long."""
@@ -75,8 +85,10 @@ class Ledger:
 
     def ended(self, pid: int, began: float, what: str) -> None:
         """A request has no whole answer: its connection ended. `pid` answered on it before, or is 0."""
-        if pid in self._fatal or (not pid and began - GRACE <= self._last_fatal):
+        if pid in self._fatal or (not pid and began <= self._fatal_until):
             self._count("cut by a kill")
+        elif self.ending and self.has_gap and not pid:
+            self._count("reset at the stop")
         else:
             self._count("lost", f"{what}; its process {pid or 'is unknown'}")
 

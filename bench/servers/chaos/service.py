@@ -104,8 +104,9 @@ class Service:
             self._process = subprocess.Popen(
                 self._command, cwd=self.folder, env=self._environment, stdout=out, stderr=err
             )
-        if not reached(self.is_whole):
-            raise RuntimeError(f"the server does not start: {self.errors.read_text()[-2000:]}")
+        if not reached(lambda: self.is_whole() or not self.is_alive) or not self.is_alive:
+            said = self.errors.read_text()[-2000:]
+            raise RuntimeError(f"the server does not start (exit code {self._process.poll()}): {said}")
         self.limits = {name: resource.prlimit(self.pid, number) for name, number in LIMITS.items()}
 
     @property

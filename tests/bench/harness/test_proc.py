@@ -75,7 +75,19 @@ def test_wake_ups_include_new_and_ended_threads() -> None:
     assert proc.wake_ups({1: 10, 2: 20}, {1: 13, 3: 4}) == 3 + 4 + 1
 
 
+def test_memory_counts_a_shared_page_in_parts() -> None:
+    """A forked child shares nearly all of its parent's pages."""
+    code = "import os, sys; x = bytes(range(256)) * 200_000; os.fork(); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as child:
+        try:
+            assert reached(lambda: len(proc.tree(child.pid)) == 2)
+            assert 50_000_000 < proc.memory(child.pid) < 0.7 * proc.usage(child.pid).rss
+        finally:
+            child.communicate(b"")
+
+
 def test_usage_of_an_ended_process_is_zero() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
     assert proc.usage(child.pid) == proc.Usage(cpu=0, rss=0)
+    assert proc.memory(child.pid) == 0

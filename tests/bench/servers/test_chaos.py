@@ -12,7 +12,7 @@ import pytest
 from bench.harness.child import ROOT
 from bench.servers.chaos import app
 from bench.servers.chaos.disturbances import DISTURBANCES
-from bench.servers.chaos.ledger import GRACE, Ledger
+from bench.servers.chaos.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it needs Linux")
 
@@ -35,13 +35,13 @@ def test_nothing_is_lost_whatever_happens(options: list[str]) -> None:
 
 def test_a_request_may_be_cut_only_if_its_process_was_killed() -> None:
     ledger = Ledger()
-    ledger.doom(7)
     began = time.monotonic()
+    ledger.doom(7)
     ledger.ended(7, began, "its own")
     ledger.ended(0, began, "perhaps its own")
     assert (ledger.requests["cut by a kill"], ledger.faults) == (2, [])
     ledger.ended(8, began, "another")
-    ledger.ended(0, began + 2 * GRACE, "later")
+    ledger.ended(0, time.monotonic(), "later")
     assert ledger.requests["lost"] == 2
     assert [text.partition("lost: ")[2] for text in ledger.faults] == [
         "another; its process 8",
@@ -56,6 +56,16 @@ def test_an_error_is_right_only_in_a_shortage() -> None:
     ledger.error(time.monotonic(), "500")
     assert (ledger.requests["wrong"], ledger.requests["answered with an error"]) == (1, 1)
     assert len(ledger.faults) == 1
+
+
+def test_a_reset_at_the_stop_is_told_apart_where_the_system_lacks_packet_filters() -> None:
+    ledger = Ledger()
+    ledger.has_gap = True
+    ledger.ended(0, time.monotonic(), "before the stop")
+    ledger.ending = True
+    ledger.ended(0, time.monotonic(), "new")
+    ledger.ended(7, time.monotonic(), "kept")
+    assert (ledger.requests["lost"], ledger.requests["reset at the stop"]) == (2, 1)
 
 
 def test_a_refusal_is_right_only_once_the_server_is_told_to_stop() -> None:

@@ -53,6 +53,16 @@ def test_scenario_changes_a_set_number_of_threads_only(name: str, threads: str |
     assert [word for word in line if "512" in word] == ([threads] if threads else [])
 
 
+def test_scenario_of_several_processes_is_for_those_that_can_have_them() -> None:
+    scenario = next(scenario for scenario in SCENARIOS if scenario.workers)
+    for contender in CONTENDERS:
+        line = " ".join(measure.command(contender, scenario))
+        single = " ".join(measure.command(contender, SCENARIOS[0]))
+        assert (line != single) == contender.forks
+        if contender.version() is not None and contender.name != "floor":
+            assert (measure.unfit(contender, scenario) == "runs one process") == (not contender.forks)
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario_is_compared_with_an_earlier_one(scenario: Scenario) -> None:
     place = SCENARIO_NAMES.index(scenario.name)

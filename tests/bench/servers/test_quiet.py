@@ -26,4 +26,5 @@ def test_idle_servers_are_started_and_watched(tmp_path: Path, monkeypatch: pytes
     found = quiet.watch([ours, broken], 0.2, Cores(core, core), tmp_path, lambda line: None)
     assert found["broken"].note.startswith("did not start")
     assert not found["wsgiserve"].note
-    assert None not in (found["wsgiserve"].wakes, found["wsgiserve"].rss, found["wsgiserve"].start)
+    ours_found = found["wsgiserve"]
+    assert None not in (ours_found.wakes, ours_found.memory, ours_found.start, ours_found.demo)

@@ -34,7 +34,7 @@ def test_scenario_is_compared_with_the_easier_one() -> None:
 
 def test_servers_without_work_are_a_table() -> None:
     text = report.terminal(RUN).partition(report.QUIET_TITLE)[2]
-    assert _row(text, "wsgiserve")[1:] == ["0.0", "20.0", "95"]
+    assert _row(text, "wsgiserve")[1:] == ["0.0", "20.0", "95", "130"]
     assert _row(text, "waitress")[-1] == "not installed"
 
 
@@ -45,6 +45,14 @@ def test_page_names_no_path_of_this_machine() -> None:
     assert "-s bench/servers/wrk.lua http://127.0.0.1:8000/sleep" in page
     assert sys.prefix not in page
     assert str(ROOT) not in page
+
+
+def test_page_says_first_who_is_ahead_how_often() -> None:
+    page = report.markdown(RUN, {"minimal": "a.svg", "mix": "b.svg"})
+    assert " ".join(page.splitlines()[2:4]) == (
+        "In 9 comparisons with the best peer, which is not always the same one, wsgiserve is ahead in 5, "
+        "level in 0 and behind in 4."
+    )
 
 
 def test_page_opens_with_the_targets_and_the_leads_of_peers() -> None:

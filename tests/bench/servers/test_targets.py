@@ -17,13 +17,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks 
 
 @pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.title)
 def test_target_has_a_figure_when_all_took_part(target: targets.Target) -> None:
-    """All figures are 4, so a ratio of two is 1; memory is 4 KiB."""
+    """All figures are 4, so a ratio of two is 1; memory is 4 KiB or 4 MiB."""
     cell = measure.Cell(4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4096.0)
     table: measure.Table = {}
     for contender, scenario in itertools.product(CONTENDERS, SCENARIOS):
         if targets.compares(contender, scenario):
             table.setdefault(scenario.name, {})[contender.name] = cell
-    at_rest = {contender.name: quiet.Quiet(4.0, 4.0, 4.0) for contender in CONTENDERS}
+    at_rest = {contender.name: quiet.Quiet(4.0, 4 << 20, 4.0, 4.0) for contender in CONTENDERS}
     judged = targets._judge(target, targets.Figures(table, at_rest))
     assert judged.figure in (1.0, 4.0, 4 / 1280, 4 / 10240)
     assert not judged.note
@@ -33,7 +33,7 @@ def test_target_has_a_figure_when_all_took_part(target: targets.Target) -> None:
 
 def test_limits_are_a_sign_and_a_number() -> None:
     limits = [limit for target in targets.TARGETS for limit in (target.first, target.then) if limit]
-    assert len(limits) == 25
+    assert len(limits) == 53
     assert all(sign in targets.SIGNS and float(number) for sign, number in map(str.split, limits))
 
 
@@ -75,8 +75,8 @@ def test_target_without_a_figure_says_why(table: measure.Table, title: str, note
 def test_targets_are_summed_up() -> None:
     first, then = targets.summary(targets.judge(TABLE, QUIET))
     assert first.startswith(
-        "First: 5 of 15 targets hold. Do not hold: Beside 16 slow: p99, ms. Without a figure: "
+        "First: 5 of 23 targets hold. Do not hold: Beside 16 slow: p99, ms. Without a figure: "
     )
     assert then.startswith(
-        "Then: 1 of 10 targets hold. Do not hold: Minimal: CPU, times the floor's; First answer"
+        "Then: 2 of 30 targets hold. Do not hold: Minimal: CPU, times the floor's; First answer"
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
+from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.server.apps import TEXT, answer
 from tests.server.client import get, masked, whole
 from tests.server.http.lone import Lone
 from tests.server.http.test_response import CLOSE, GET, GET_1_0_KEPT, HEAD, KEEP_ALIVE, LENGTH_5, with_length
 from wsgiserve.config import make_config
-from wsgiserve.server.http.gateway import Gateway
+from wsgiserve.server.http.gateway import Gateway, http_date
 
 
 class Clock:
@@ -33,6 +35,11 @@ def test_date_is_that_of_the_answer(monkeypatch):
                 assert parsedate_to_datetime(date).timestamp() == int(clock.now)
             clock.now += 0.5
             client.gateway.tick()
+
+
+@given(st.integers(0, 253_402_300_799))  # to the end of the year 9999
+def test_date_is_written_as_the_standard_library_does(second):
+    assert http_date(second) == formatdate(second, usegmt=True)
 
 
 def test_a_clock_that_is_set_back_changes_no_duration(monkeypatch):

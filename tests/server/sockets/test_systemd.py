@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from tests.authority import Authority
 from tests.program import APP, ROOT, Program, serving_program
 from tests.server.apps import answer, checked
 from tests.server.client import SECONDS, Client, get, wait_until
@@ -284,7 +285,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(analyze, tmp_path):
 def test_the_services_are_hardened(analyze, tmp_path):
     """Exposure below 2.0 of 10, in systemd's own reckoning, which it calls OK."""
     services = [path for path in unit_files(tmp_path) if path.endswith(".service")]
-    assert len(services) == 2
+    assert len(services) == 3
     for path in services:
         code, said = analyze("security", "--offline=true", "--no-pager", "--threshold=20", path)
         assert code == 0, said
@@ -293,12 +294,19 @@ def test_the_services_are_hardened(analyze, tmp_path):
 
 @pytest.mark.slow
 def test_the_units_use_options_that_there_are(folder):
-    """The command lines of the units, without the paths that only a server's machine has."""
+    """The command lines of the units, without the paths and ports that only a server's machine has."""
+    pair = Authority(folder).pair()
     for unit in UNITS.glob("*.service"):
         (line,) = re.findall(r"^ExecStart=\S+ (.*)$", unit.read_text("utf-8"), re.MULTILINE)
-        arguments = line.replace("shop.wsgi:application", "app:application").split()
-        with Program(folder, *arguments, env={"WSGISERVE_BIND": "127.0.0.1:0"}) as program:
-            assert program.announcement().startswith("Serving on http://127.0.0.1:")
+        arguments = line.replace("shop.wsgi:application", "app:application")
+        for there, here in (
+            ("/etc/ssl/private/shop.pem", pair),
+            ("//:443", "//127.0.0.1:0"),
+            (" :80", " :0"),
+        ):
+            arguments = arguments.replace(there, here)
+        with Program(folder, *arguments.split(), env={"WSGISERVE_BIND": "127.0.0.1:0"}) as program:
+            assert re.match(r"Serving on https?://127\.0\.0\.1:", program.announcement())
             assert program.stop()[0] == 0
 
 

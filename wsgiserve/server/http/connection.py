@@ -25,7 +25,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from typing import Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
 
 from wsgiserve.config import Config
 from wsgiserve.protocol.receiver import Receiver
@@ -36,7 +36,10 @@ from wsgiserve.server.http.environ import Environ
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment
 from wsgiserve.server.http.pace import ABSOLUTE, Absolute, Pace
 from wsgiserve.server.sockets.poller import Poller
-from wsgiserve.server.system import monotonic, poll
+from wsgiserve.server.system import Socket, monotonic, poll
+
+if TYPE_CHECKING:
+    from wsgiserve.server.sockets.tls import TLSSocket
 
 if sys.platform == "linux":
     import fcntl
@@ -85,6 +88,16 @@ class Running(Protocol):
         """Write the access log's line."""
 
 
+class Door(Protocol):
+    """The listener that a connection came from, which knows where https is spoken."""
+
+    def url_by_https(self, host: str) -> str:
+        """Return the URL that a request for a host is redirected to; "" if we are not that host."""
+
+    def url_for_plain(self, data: bytes) -> str:
+        """Return the URL for a client that sent HTTP, beginning with ``data``, without TLS."""
+
+
 def queued(fd: int) -> int:
     """Count the bytes in a socket's send buffer, sent or not, that the peer has not acknowledged.
 
@@ -110,6 +123,7 @@ class Connection:
         "budget",
         "config",
         "deadline",
+        "door",
         "ending",
         "exchange",
         "fd",
@@ -122,6 +136,7 @@ class Connection:
         "receiver",
         "share",
         "sock",
+        "tls",
         "unlogged",
         "unsent",
         "watched",
@@ -129,7 +144,7 @@ class Connection:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: socket.socket | TLSSocket,
         peer: str,
         layer: Environ,
         config: Config,
@@ -138,12 +153,14 @@ class Connection:
     ) -> None:
         # the connection's lifetime
         self.sock = sock
+        self.tls: TLSSocket | None = None if isinstance(sock, Socket) else sock  # type: ignore[assignment]
         self.fd = sock.fileno()
         self.peer = peer or "unix"  # for the logs
         self.config = config
         self.receiver = receiver
         self.budget = budget
         self.share = 0  # bytes of the budget
+        self.door: Door | None = None
         self.ending: Ending = ""
         self.layer = layer
         # the last request in the access log: (request, status, bytes, the text of its line)
@@ -176,6 +193,10 @@ class Connection:
     def is_broken(self) -> bool:
         """Whether the client is gone, or must not take its bytes for a whole response."""
         return self.ending == "cut" or self.ending == "reset"
+
+    def come_by(self, door: Door) -> None:
+        """Name the listener that it was accepted from."""
+        self.door = door
 
     # -- waiting for the client, in the loop
 
@@ -271,8 +292,14 @@ class Connection:
         except OSError:
             pass  # It is gone already.
 
+    def lay_tls_down(self, sock: socket.socket) -> None:
+        """Go on without TLS: the client never began it."""
+        self.sock, self.tls = sock, None
+
     def close(self) -> None:
         """End the connection, and drop unsent bytes."""
+        if self.tls is not None and not self.is_broken:
+            self.tls.say_goodbye()
         if self.ending == "reset":
             try:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -305,7 +332,15 @@ class Connection:
         """Name who gets the socket once everything is sent; None for nobody."""
         self.handler = handler
 
-    def replacement(self, sock: socket.socket) -> Connection:
+    def taken_over(self) -> socket.socket:
+        """Return the blocking socket for who takes the connection over."""
+        if self.tls is not None:
+            return self.tls.bridge()
+        assert isinstance(self.sock, Socket)
+        self.sock.setblocking(True)
+        return self.sock
+
+    def replacement(self, sock: socket.socket | TLSSocket) -> Connection:
         """Make a connection for the last answer to the client, over another descriptor of its socket."""
         receiver = Receiver(self.receiver.limits)
         connection = Connection(sock, self.peer, self.layer, self.config, receiver, self.budget)
@@ -410,6 +445,8 @@ class Connection:
         Return False if the rest of the file cannot be kept, for want of a descriptor: then it is the
         caller's.
         """
+        if self.tls is not None:
+            segment.read_instead()
         if not self.outgoing:
             try:
                 head = head[self.sock.send(head, MSG_MORE) :]

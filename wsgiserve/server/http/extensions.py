@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config
 from wsgiserve.protocol.body import ChunkedReader
@@ -27,6 +27,9 @@ from wsgiserve.protocol.response import early_hints, trailer_lines
 from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.connection import Connection, Running
 from wsgiserve.server.http.environ import Environ, connection_environ
+
+if TYPE_CHECKING:
+    from wsgiserve.server.sockets.certificates import Certificates
 
 Fields = list[tuple[str, str]]
 UpgradeHandler = Callable[[socket.socket, bytes], object]
@@ -107,11 +110,21 @@ def open_connection(
     config: Config,
     receiver: Receiver,
     budget: Budget,
+    certificates: Certificates | None = None,
 ) -> Connection:
-    """Make the connection of a socket accepted at ``host`` and ``port``, with its layer of the environ."""
+    """Make the connection of a socket accepted at ``host`` and ``port``, with its layer of the environ.
+
+    With ``certificates`` it begins with TLS.
+    """
     sock.setblocking(False)
     layer = connection_environ(server, host, port, peer)
-    connection = Connection(sock, layer["REMOTE_ADDR"], layer, config, receiver, budget)
+    peer_address = layer["REMOTE_ADDR"]
+    if certificates is None:
+        connection = Connection(sock, peer_address, layer, config, receiver, budget)
+    else:
+        layer |= {"wsgi.url_scheme": "https", "HTTPS": "on"}
+        tls = certificates.wrap(sock, layer.update)
+        connection = Connection(tls, peer_address, layer, config, receiver, budget)
     layer.update(Extensions(connection).environ())
     return connection
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 import errno
 import io
 import os
-import socket
 import stat
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+
+    from wsgiserve.server.sockets.tls import TLSSocket
 
 READ_SIZE = 1 << 18
 # sendfile(2) cannot send this kind of file, or has failed to read it: then read(2) tells more.
@@ -106,9 +110,13 @@ class FileSegment:
         self.offset = offset
         self.count = count
         self._kept = False
-        self._reads = False  # the system has no sendfile for this file
+        self._reads = False  # the system has no sendfile for this file, or nobody may see the bytes
 
-    def send(self, sock: socket.socket, most: int) -> int:
+    def read_instead(self) -> None:
+        """Read the bytes, and have the socket encrypt them."""
+        self._reads = True
+
+    def send(self, sock: socket.socket | TLSSocket, most: int) -> int:
         """Send at most ``most`` bytes and return their count, 0 at the file's end; may raise FileError."""
         sent = 0
         if not self._reads:
@@ -124,7 +132,7 @@ class FileSegment:
         self.count -= sent
         return sent
 
-    def _read_and_send(self, sock: socket.socket, size: int) -> int:
+    def _read_and_send(self, sock: socket.socket | TLSSocket, size: int) -> int:
         try:
             data = os.pread(self.descriptor, size, self.offset)
         except OSError as error:

@@ -172,9 +172,11 @@ class Response:
 
     def _send_block(self, data: bytes) -> None:
         start = b"" if self.head_sent else self._start(None)
-        data = self._fit(data)
-        if self.framing == "chunked" and data:
+        if data and self.framing == "chunked":
+            self.sent += len(data)
             data = chunk(data)
+        else:
+            data = self._fit(data)
         self.send(start + data if start else data)
 
     def _fit(self, data: bytes) -> bytes:

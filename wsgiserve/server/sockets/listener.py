@@ -12,11 +12,15 @@ import weakref
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from wsgiserve.config import Bind, Config
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.sockets import unix
-from wsgiserve.server.system import Socket
+from wsgiserve.server.system import Socket, kind_of
+
+if TYPE_CHECKING:
+    from wsgiserve.server.sockets.certificates import Certificates
 
 # For the system's packet filter: a TCP segment with SYN and without ACK, which would begin a connection, is
 # dropped. Each instruction is (code, jump if true, jump if false, operand), see linux/filter.h.
@@ -37,7 +41,8 @@ class Listener:
     """One listening socket.
 
     ``host`` and ``port`` are the real ones, or ``localhost`` and 80 for a Unix socket. A ``foreign`` socket
-    was opened by another program, which may go on with it.
+    was opened by another program, which may go on with it. Connections speak TLS if there are
+    ``certificates``, or are redirected to the listener ``secure``, which does.
     """
 
     def __init__(
@@ -51,24 +56,28 @@ class Listener:
         self.sock = sock
         self.foreign = foreign
         self.fd = sock.fileno()
+        self.kind = kind_of(sock)
         self.file = file
         address = sock.getsockname()
         self.is_unix = not isinstance(address, tuple)
         self.host: str = "localhost" if self.is_unix else host
         self.port: int = 80 if self.is_unix else address[1]
+        self.certificates: Certificates | None = None
+        self.secure: Listener | None = None
         self._path = os.fsdecode(address).replace("\0", "@", 1) if self.is_unix else ""
         _open_listeners.add(self)
 
     @property
     def url(self) -> str:
-        """Return ``http://host:port``, ``unix:/path`` or ``unix:@name``.
+        """Return ``http://host:port``, or https, ``unix:/path`` or ``unix:@name``.
 
         An address that a browser can open stands in place of a wildcard.
         """
         if self.is_unix:
             return f"unix:{self._path}"
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        scheme = "http" if self.certificates is None else "https"
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
 
     @property
     def where(self) -> str:
@@ -76,6 +85,27 @@ class Listener:
         if self.host in ("", "0.0.0.0", "::"):
             return f"{self.url} and every other address of this machine"
         return self.url
+
+    def speak_tls(self, certificates: Certificates) -> None:
+        """Have its connections speak TLS."""
+        self.certificates = certificates
+        if self.is_unix:
+            self.port = 443
+
+    def redirect(self, secure: Listener) -> None:
+        """Have its connections redirected to a listener that speaks TLS."""
+        self.secure = secure
+
+    def url_by_https(self, host: str) -> str:
+        """Return the https URL that a request for a host is redirected to; "" if we are not that host."""
+        secure = self.secure
+        if secure is None or secure.certificates is None:
+            return ""
+        return secure.certificates.url_for(host, secure.port)
+
+    def url_for_plain(self, data: bytes) -> str:
+        """Return the URL for a client that sent HTTP, beginning with ``data``, without TLS."""
+        return "https" if self.certificates is None else self.certificates.url_for_plain(data, self.port)
 
     def deafen(self) -> None:
         """Let no further connection begin, in any process; those that wait can still be accepted.
@@ -136,16 +166,20 @@ def adopt(descriptor: int, host: str, file: unix.SocketFile | None, *, foreign: 
     return Listener(Socket(fileno=descriptor), host, file, foreign=foreign)
 
 
-def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
-    """Listen on every address of ``config.bind``, or on none: raise ListenError for the first that fails.
+def open_listeners(
+    config: Config, opened: Iterable[tuple[str, Listener]] = (), throw_away: str = ""
+) -> list[Listener]:
+    """Listen on every address of ``config``, or on none: raise ListenError for the first that fails.
 
     ``opened`` are open listeners, each with the text of its bind; those that the configuration does not name
-    are closed.
+    are closed. ConfigError if there is a certificate that cannot be used. ``throw_away`` is the pair of
+    ``--tls-self-signed``, if it has been made already.
     """
+    certificates = load_certificates(config, throw_away)
     listeners: list[Listener] = []
     left = list(opened)
     try:
-        for bind in config.bind:
+        for bind in config.addresses:
             there = next((pair for pair in left if pair[0] == bind.text), None)
             if there is not None:
                 left.remove(there)
@@ -156,7 +190,34 @@ def open_listeners(config: Config, opened: Iterable[tuple[str, Listener]] = ()) 
         for listener in listeners:
             listener.close()
         raise
+    if certificates is not None:
+        secure(listeners, config, certificates)
     return listeners
+
+
+def load_certificates(config: Config, throw_away: str = "") -> Certificates | None:
+    """Return the certificates of a configuration; None if it has no TLS, which is not even imported then."""
+    if not config.has_certificate:
+        return None
+    from wsgiserve.server.sockets.certificates import make_certificates
+
+    return make_certificates(config, throw_away)
+
+
+def secure(listeners: list[Listener], config: Config, certificates: Certificates) -> None:
+    """Have the listeners of a configuration speak TLS, or redirect to the first that does."""
+    count = len(config.bind)
+    for bind, listener in zip(config.bind, listeners[:count], strict=True):
+        if config.is_secure(bind):
+            listener.speak_tls(certificates)
+    first = next(listener for listener in listeners if listener.certificates is not None)
+    for listener in listeners[count:]:
+        listener.redirect(first)
+
+
+def certificates_of(listeners: Iterable[Listener]) -> Certificates | None:
+    """Return the certificates that listeners use."""
+    return next((own for listener in listeners if (own := listener.certificates) is not None), None)
 
 
 def _open(bind: Bind, config: Config) -> Listener:

@@ -1,0 +1,163 @@
+"""``wsgiserve check [MODULE:NAME]``: do all that a start does, without serving anybody.
+
+It reads the configuration, imports the app, runs its start-up hooks, listens, answers one request of its own
+through the whole stack, and runs the shutdown hooks. Each step is a line on standard output. The first one
+that fails is the end, with the error and the exit code that a start would have; an answer of 500 or above is
+such a failure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from wsgiserve.cli.apps import find_app, working_folder
+from wsgiserve.cli.commands import HELP
+from wsgiserve.cli.serve import all_options
+from wsgiserve.cli.settings import Settings, Sources, require_app
+from wsgiserve.config import ConfigError
+from wsgiserve.config.options import FIELDS
+from wsgiserve.processes.pid_file import StatusFiles
+from wsgiserve.processes.probe import PROBE_SECONDS, probe, read_answer, request
+from wsgiserve.server import console, lifespan
+from wsgiserve.server.departure import Departure
+from wsgiserve.server.errors import ListenError, StartError
+from wsgiserve.server.program import require_logs
+from wsgiserve.server.server import STOP_SIGNALS, Server
+from wsgiserve.server.server_log import log_to_stderr
+from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.system import monotonic
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+BROKEN_STATUS = 500
+
+
+@click.command("check", context_settings=HELP)
+@all_options
+@click.pass_context
+def command(context: click.Context, /, config: str | None, **options: Any) -> None:
+    """Start without serving: import the app, listen, answer one request; say what is found.
+
+    The exit codes are those of a start: 0 if it would serve, 2 for the configuration, 3 for the app, 4 for an
+    address.
+    """
+    settings = Sources(context, config).read_or_exit()
+    require_app(settings)
+    console.keep_output()
+    departure = Departure(STOP_SIGNALS)
+    try:
+        _check(settings)
+        code = console.EXIT_STOPPED
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else console.EXIT_NO_APP
+    departure.begin(code, monotonic(), hurried=False)  # The app may have started threads.
+    raise SystemExit(code)
+
+
+def _check(settings: Settings) -> None:
+    config = settings.config
+    for note in settings.notes:
+        console.announce(note)
+    console.announce(f"configuration: {_describe(settings)}")
+    if config.pid_file:
+        try:
+            StatusFiles(config.pid_file).check()
+        except OSError as error:
+            console.fail(f"--pid-file: cannot write {config.pid_file}: {error.strerror}", console.EXIT_USAGE)
+    try:
+        require_logs(config)
+    except ConfigError as error:
+        console.fail_for_option(error)
+    server = Server(_never, config=dataclasses.replace(config, access_log="", drain_delay=0.0))
+    try:
+        server.open()
+    except ListenError as error:
+        console.fail_to_listen(error)
+    console.announce(f"addresses: {', '.join(listener.where for listener in server.listeners)}")
+    try:
+        _check_app(server, settings)
+    finally:
+        for listener in server.listeners:  # Its end has closed them, if it came to a request.
+            listener.close()
+    console.announce("This would serve.")
+
+
+def _check_app(server: Server, settings: Settings) -> None:
+    config = settings.config
+    sys.path.insert(0, working_folder())
+    began = time.monotonic()
+    app = console.exit_without_app(partial(find_app, config.app))
+    console.exit_without_app(partial(lifespan.checked_startup, app))
+    console.announce(f"app: {config.app} started in {time.monotonic() - began:.2f} s")
+    log_to_stderr(config)
+    try:
+        console.exit_without_app(partial(_ask, server, app, settings))
+    finally:
+        lifespan.shutdown(app)
+
+
+def _describe(settings: Settings) -> str:
+    """Say how many options have been set, and where."""
+    places = dict.fromkeys(
+        origin.name if origin.source == "file" else f"the {origin.source}"
+        for name in FIELDS
+        if (origin := settings.origins.get(name)) is not None
+    )
+    count = len(settings.origins)
+    options = "1 option is" if count == 1 else f"{count} options are"
+    return f"{options} set, by {_joined(places)}" if count else "all options are at their defaults"
+
+
+def _joined(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _never(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    raise AssertionError("the app is set before anybody is served")
+
+
+def _ask(server: Server, app: WSGIApplication, settings: Settings) -> None:
+    """Send one request; StartError if a new worker would not serve, or the app does not work."""
+
+    def without_hooks(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return app(environ, start_response)  # The hooks have run.
+
+    url = settings.config.probe or "/"
+    path = urlsplit(url).path or "/"
+    server.app = without_hooks
+    with server:
+        began = time.monotonic()
+        try:
+            with _connect(server.listeners[0]) as sock:
+                sock.sendall(request(url))
+                answer = read_answer(sock)
+        except OSError as error:
+            raise StartError(f"wsgiserve: GET {path} was not answered: {error}") from None
+        took = time.monotonic() - began
+    console.announce(f"request: GET {path} was answered {answer.status} in {took * 1000:.0f} ms")
+    if answer.status >= BROKEN_STATUS:
+        raise StartError(f"wsgiserve: the app answered GET {path} with {answer.status}")
+    if settings.config.probe:
+        probe(app, settings.config)
+        console.announce(f"probe: {settings.config.probe} was answered")
+
+
+def _connect(listener: Listener) -> socket.socket:
+    if not listener.is_unix:
+        parts = urlsplit(listener.url)  # It has an address that leads here, also for a wildcard.
+        return socket.create_connection((parts.hostname, parts.port), PROBE_SECONDS)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(PROBE_SECONDS)
+    sock.connect(listener.sock.getsockname())
+    return sock
