@@ -5,8 +5,8 @@ connection stays watched from one request to the next, so a request on a kept-al
 receive and one send.
 
 Rules
-- Nothing in here waits for a client. It may wait for the disk (``sendfile``, closing a file) and for the
-  process that reads the logs. It calls the app through ``Leadership.call`` only, which releases the loop lock
+- Nothing in here waits for a client. It may wait for the disk (``sendfile``, closing a file, a log's
+  file). It calls the app through ``Leadership.call`` only, which releases the loop lock
   for that.
 - An event is a hint; the loop tries the socket and believes the result. Stale events and reused descriptors
   do no harm.
