@@ -36,7 +36,14 @@ MAY_IMPORT = {
     f"{SERVER}.errors": set(),
     f"{SERVER}.system": set(),
     f"{SERVER}.refusals": {"wsgiserve.protocol", f"{SERVER}.system"},
-    f"{SERVER}.access_log": {"wsgiserve.protocol", f"{SERVER}.system"},
+    f"{SERVER}.sinks": {f"{SERVER}.system"},
+    f"{SERVER}.access_log": {f"{SERVER}.sinks", f"{SERVER}.system"},
+    f"{SERVER}.log_lines": {
+        "wsgiserve.config",
+        "wsgiserve.protocol",
+        f"{SERVER}.access_log",
+        f"{SERVER}.system",
+    },
     f"{SERVER}.scoreboard": set(),
     f"{SERVER}.shutdown": {f"{SERVER}.system"},
     f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
@@ -54,7 +61,8 @@ MAY_IMPORT = {
         "wsgiserve.forks",
         "wsgiserve.protocol",
         "wsgiserve.tracebacks",
-        *(f"{SERVER}.{name}" for name in ("access_log", "errors", "refusals", "sockets", "system")),
+        *(f"{SERVER}.{name}" for name in ("access_log", "errors", "log_lines", "refusals", "sinks")),
+        *(f"{SERVER}.{name}" for name in ("sockets", "system")),
     },
     f"{SERVER}.own_answers": {"wsgiserve.protocol", f"{SERVER}.errors", f"{SERVER}.http"},
     f"{SERVER}.connections": {
@@ -70,8 +78,8 @@ MAY_IMPORT = {
     f"{SERVER}.snapshot": {f"{SERVER}.{name}" for name in ("acceptor", "shutdown")},
     f"{SERVER}.loop": {
         "wsgiserve.config",
-        *(f"{SERVER}.{name}" for name in ("acceptor", "connections", "http", "scoreboard", "shutdown")),
-        *(f"{SERVER}.{name}" for name in ("snapshot", "sockets", "system", "threads")),
+        *(f"{SERVER}.{name}" for name in ("acceptor", "access_log", "connections", "http", "scoreboard")),
+        *(f"{SERVER}.{name}" for name in ("shutdown", "snapshot", "sockets", "system", "threads")),
     },
     f"{SERVER}.server": {
         "wsgiserve.config",
@@ -86,15 +94,19 @@ MAY_IMPORT = {
     # the process that talks to the CA, and those who start it
     "wsgiserve.acme": {
         *("acme", "cryptography", "josepy", "requests"),
-        *("wsgiserve.version", "wsgiserve.config", f"{SERVER}.console", f"{SERVER}.system"),
+        *("wsgiserve.version", "wsgiserve.config"),
+        *(f"{SERVER}.{name}" for name in ("console", "server_log", "system")),
         *(f"wsgiserve.acme.{name}" for name in ("answers", "settings", "storage")),
     },
+    f"{SERVER}.server_log": {"wsgiserve.config", f"{SERVER}.console", f"{SERVER}.sinks"},
     f"{SERVER}.departure": {f"{SERVER}.console", f"{SERVER}.system"},
     f"{SERVER}.program": {
         *("wsgiserve.acme", "wsgiserve.acme.options", "wsgiserve.acme.settings"),
         "wsgiserve.config",
         "wsgiserve.starting",
         *(f"{SERVER}.{name}" for name in ("console", "departure", "errors", "lifespan", "server", "sockets")),
+        f"{SERVER}.server_log",
+        f"{SERVER}.sinks",
     },
     SERVER: {f"{SERVER}.errors", f"{SERVER}.server"},
     "wsgiserve.migrate": {"wsgiserve.config"},
@@ -103,7 +115,7 @@ MAY_IMPORT = {
     "wsgiserve.processes": {
         "setproctitle",
         *(f"wsgiserve.{name}" for name in ("acme", "acme.options", "acme.settings")),
-        *(f"wsgiserve.{name}" for name in ("config", "forks", "protocol")),
+        *(f"wsgiserve.{name}" for name in ("config", "forks", "protocol", "tracebacks")),
         SERVER,
     },
     "wsgiserve.web": {"werkzeug", "webtest", "msgspec", "wsgiserve.forks"},

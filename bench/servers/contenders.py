@@ -69,7 +69,7 @@ def _threads(option: str, launch: Launch) -> list[str]:
 
 
 def _wsgiserve(launch: Launch) -> list[str]:
-    log = "--access-log" if launch.access_log else "--no-access-log"
+    log = "--access-log=-" if launch.access_log else "--no-access-log"
     cap = [] if launch.threads == 64 else _threads("--threads", launch)
     workers = [] if launch.workers == 1 else ["--workers", str(launch.workers)]
     return _python("wsgiserve", launch.app, "--bind", launch.bind, log, *cap, *workers)

@@ -105,7 +105,7 @@ ROWS = {
     "graceful_timeout": _time(30.0, "2min", 120.0),
     "pid_file": _text("shop.pid", "", ""),
     "health_path": _text("/health", "health", NO_SLASH),
-    "access_log": _switch(True),
+    "access_log": _text("shop.log", "", "")._replace(default="-"),
     "dev": _switch(False),
     "socket_mode": _text("660", "rw", "'rw' is not a mode in octal digits, such as 660", *UNIX),
     "socket_owner": _text(":0", "no-such-user", "there is no user 'no-such-user' here", *UNIX),
@@ -122,6 +122,7 @@ ROWS = {
     "drain_delay": _time(0.0),
     "preload": _switch(False),
     "probe": _text("https://shop.example/health", "health", NO_URL),
+    "hooks": _text("shop.hooks", "", ""),
     "max_requests": _count(0, 0),
     "max_rss": _size(0),
     "max_lifetime": _time(0.0, "1d", 86400.0),
@@ -130,6 +131,18 @@ ROWS = {
     "forwarded": _word("keep", "remove", "keep"),
     "proxy_protocol": _switch(False)._replace(beside=("--trust", "unix")),
     "request_id": _switch(False),
+    "log_format": _text(
+        "{client} {status}", "{client", "'{' stands alone; write it twice to have it in lines"
+    )._replace(default="auto"),
+    "log_skip": Row(
+        [], "/health", '["/health"]', ["/health"], "health", NO_SLASH,
+        "5", "5 is not a text; write it in quotes",
+    ),
+    "log_sample": _count(1, 1),
+    "log_level": _text(
+        "debug", "loud", "'loud' is none of debug, info, warning, error, critical"
+    )._replace(default="info"),
+    "log_config": _text("logging.toml", "", ""),
     "slow_log": _time(0.0),
     "max_line": _size(8192),
     "max_head": _size(65536),

@@ -38,7 +38,7 @@ def serving(request):
     """Return ``serving(app, **options)``: a server in the background on a free port, for a with block."""
 
     def serving(app, **options):
-        defaults = {"bind": (parse_bind("127.0.0.1:0"),), "access_log": False, "graceful_timeout": 5}
+        defaults = {"bind": (parse_bind("127.0.0.1:0"),), "access_log": "", "graceful_timeout": 5}
         return request.param(app, config=UncheckedConfig(**{**defaults, **options}))
 
     return serving

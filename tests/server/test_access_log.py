@@ -21,8 +21,10 @@ from tests.server.http.lone import Lone
 from wsgiserve.config import make_config
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server import access_log
-from wsgiserve.server.access_log import MAX_LINES, MAX_SECONDS, MAX_TEXT, MAX_WRITE, AccessLog, line_text
+from wsgiserve.server.access_log import MAX_LINES, MAX_SECONDS, AccessLog
 from wsgiserve.server.http.extensions import limits
+from wsgiserve.server.log_lines import MAX_TEXT, line_text
+from wsgiserve.server.sinks import MAX_WRITE
 
 LINE = re.compile(
     r'(\S+) - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:[^]]+\] "([^"]*)" (\d+) (\d+) "[^"]*" "[^"]*" \d+\n'
@@ -208,8 +210,10 @@ def test_time_of_the_request_is_in_microseconds(monkeypatch):
     assert stream.getvalue() == f'1.2.3.4 - - [{local}] "GET / HTTP/1.1" 200 5 "-" "-" 250000\n'
 
 
-def test_lines_of_several_writers_never_mix():
+def test_lines_of_several_writers_never_mix(monkeypatch):
     """Each write is whole lines, and as many bytes at the most as a pipe takes at once."""
+    monkeypatch.setattr(access_log, "MAX_KEPT", 10**6)
+    monkeypatch.setattr(access_log, "LAST_SECONDS", 30)
     reading, writing = os.pipe()
     got = bytearray()
     reader = threading.Thread(
@@ -226,6 +230,7 @@ def test_lines_of_several_writers_never_mix():
                 for number in range(300):
                     log.add(name, "-", f"{'x' * (number % 90)} ", time.monotonic())
                 log.flush()
+            log.close()
 
         writers = [threading.Thread(target=write, args=(f"w{i}", log)) for i, log in enumerate(logs)]
         for writer in writers:
@@ -261,7 +266,7 @@ def test_log_whose_reader_has_left_is_no_failure():
 def test_log_goes_on_when_there_is_room_again_and_counts_the_lost_lines(tmp_path, caplog):
     with open("/dev/full", "w") as full, open(tmp_path / "log", "w") as good:
         descriptor = os.dup(full.fileno())
-        log = AccessLog(os.fdopen(descriptor, "w"))
+        log = AccessLog(stream := os.fdopen(descriptor, "w"))
         log.tick(0)
         for _ in range(3):
             log.add("one", "-", "x ", time.monotonic())
@@ -271,7 +276,7 @@ def test_log_goes_on_when_there_is_room_again_and_counts_the_lost_lines(tmp_path
         log.add("two", "-", "x ", time.monotonic())
         with caplog.at_level(logging.WARNING, "wsgiserve"):
             log.flush()
-        log._stream.close()
+        stream.close()
     assert (tmp_path / "log").read_text().splitlines()[-1].startswith("two - - [")
     assert re.fullmatch(r"\d lines of the access log could not be written", caplog.messages[0])
 
@@ -296,7 +301,7 @@ def test_app_that_redirects_standard_output_for_itself_gets_no_lines(monkeypatch
 def test_access_log_of_the_library_goes_to_standard_output(serving, monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
-    with serving(checked(answer(b"hello")), access_log=True) as server, Client(server) as client:
+    with serving(checked(answer(b"hello")), access_log="-") as server, Client(server) as client:
         for number in range(5):
             client.ask(get(f"/{number}"))
     matches = [LOG_LINE.fullmatch(line) for line in stream.getvalue().splitlines(keepends=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 
 import pytest
 
@@ -87,27 +86,3 @@ def test_streams_that_are_closed_are_no_harm(monkeypatch, stream):
 def test_running_requests_are_counted_at_a_stop(capfd, running, delay, said):
     console.say_what_runs(make_config(graceful_timeout=5, drain_delay=delay), running)
     assert capfd.readouterr().err == (said and f"{said} (the same signal again cuts what runs)\n")
-
-
-def test_log_lines_go_to_standard_error_unless_the_app_configured_logging(monkeypatch):
-    logger = logging.getLogger("wsgiserve")
-    monkeypatch.setattr(logger, "handlers", [])
-    monkeypatch.setattr(logger, "propagate", False)
-    handler = console.log_to_stderr()
-    assert logger.handlers == [handler]
-    assert console.log_to_stderr() is None
-    assert logger.handlers == [handler]
-    record = logger.makeRecord("wsgiserve", logging.INFO, __file__, 1, "a text", (), None)
-    assert handler.format(record).endswith(" INFO a text")
-    assert len(handler.format(record)) == len("2026-01-31 12:00:00 INFO a text")
-
-
-def test_the_logger_is_enabled_again_after_an_app_has_disabled_all_others():
-    """logging.config does so by default."""
-    logger = logging.getLogger("wsgiserve")
-    logger.disabled = True
-    try:
-        console.log_to_stderr()
-        assert not logger.disabled
-    finally:
-        logger.disabled = False

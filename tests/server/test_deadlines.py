@@ -216,7 +216,7 @@ def test_result_whose_close_hangs_has_been_answered(serving, app):
 
 @pytest.mark.slow
 def test_access_log_has_one_line_with_the_504(serving, app, capsys):
-    with serving(checked(app), request_timeout=TIMEOUT, access_log=True) as server:
+    with serving(checked(app), request_timeout=TIMEOUT, access_log="-") as server:
         with Client(server) as client:
             client.send(get("/hang"))
             assert client.response().status == 504

@@ -29,7 +29,7 @@ def test_calls_that_end_as_they_are_given_up_have_one_outcome(serving, monkeypat
         return [b"answer"]
 
     outcomes = []
-    with serving(checked(app), request_timeout=0.05, access_log=True) as server:
+    with serving(checked(app), request_timeout=0.05, access_log="-") as server:
         for number in range(150):
             with Client(server) as client:
                 seconds = {0: 0.0, 1: 0.2}.get(number % 10, chance.uniform(0.045, 0.056))

@@ -195,7 +195,7 @@ def test_shed_requests_are_in_the_access_log(serving, gate, monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
     with (
-        occupied(serving, gate, gate, max_queue=0, access_log=True) as (server, slow),
+        occupied(serving, gate, gate, max_queue=0, access_log="-") as (server, slow),
         Client(server) as client,
     ):
         client.ask(get("/away"))
@@ -291,7 +291,7 @@ def test_request_behind_one_that_no_thread_could_be_had_for_leaves_the_connectio
 def test_client_that_left_while_it_waited_is_neither_called_nor_answered(serving, gate, monkeypatch, leave):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
-    with occupied(serving, gate, gate, access_log=True) as (server, slow):
+    with occupied(serving, gate, gate, access_log="-") as (server, slow):
         with Client(server) as there:
             gone = Client(server)
             gone.send(get("/gone"))

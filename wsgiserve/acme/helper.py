@@ -29,7 +29,9 @@ from wsgiserve.acme.errors import Failure
 from wsgiserve.acme.schedule import State, renewal_at, wished
 from wsgiserve.acme.settings import Settings
 from wsgiserve.acme.storage import Storage
+from wsgiserve.config import make_config
 from wsgiserve.server import console
+from wsgiserve.server.server_log import log_to_stderr
 
 if TYPE_CHECKING:
     from wsgiserve.acme.authority import Authority
@@ -175,9 +177,9 @@ def main() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     told = threading.Event()
     threading.Thread(target=_heed, args=[told], daemon=True).start()
-    console.log_to_stderr()
     facts = json.loads(sys.argv[1])
     settings = Settings(*map(_fact, facts))
+    log_to_stderr(make_config(log_format=settings.log_format, log_level=settings.log_level))
     helper = Helper(settings, settings.storage())
     while True:
         try:

@@ -16,4 +16,13 @@ def settings_of(config: Config) -> Settings:
         raise ConfigError("acme_storage", "there is no home folder to keep certificates in; name a folder")
     challenges = (*((HTTP_01,) if config.redirect_http else ()), TLS_ALPN_01)
     root = config.acme_ca_root and os.path.abspath(config.acme_ca_root)
-    return Settings(config.domain, config.ca, config.acme_email, root, os.path.abspath(folder), challenges)
+    return Settings(
+        config.domain,
+        config.ca,
+        config.acme_email,
+        root,
+        os.path.abspath(folder),
+        challenges,
+        config.log_format,
+        config.log_level,
+    )

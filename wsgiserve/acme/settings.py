@@ -12,7 +12,10 @@ HTTP_01, TLS_ALPN_01 = "http-01", "tls-alpn-01"
 
 
 class Settings(NamedTuple):
-    """One set of domains at one CA; ``challenges`` are those that the listeners can answer."""
+    """One set of domains at one CA; ``challenges`` are those that the listeners can answer.
+
+    The last two are the options of the server's log, to which the helper writes too.
+    """
 
     domains: tuple[str, ...]
     directory: str
@@ -20,6 +23,8 @@ class Settings(NamedTuple):
     ca_root: str
     folder: str
     challenges: tuple[str, ...]
+    log_format: str = "auto"
+    log_level: str = "info"
 
     def storage(self) -> Storage:
         """Return the part of the storage that is for these."""

@@ -30,7 +30,9 @@ from wsgiserve.processes.probe import PROBE_SECONDS, probe, read_answer, request
 from wsgiserve.server import console, lifespan
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError, StartError
+from wsgiserve.server.program import require_logs
 from wsgiserve.server.server import STOP_SIGNALS, Server
+from wsgiserve.server.server_log import log_to_stderr
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.system import monotonic
 
@@ -71,8 +73,12 @@ def _check(settings: Settings) -> None:
             StatusFiles(config.pid_file).check()
         except OSError as error:
             console.fail(f"--pid-file: cannot write {config.pid_file}: {error.strerror}", console.EXIT_USAGE)
+    try:
+        require_logs(config)
+    except ConfigError as error:
+        console.fail_for_option(error)
     # Its own request comes without a proxy, and nobody waits for its end.
-    its = dataclasses.replace(config, access_log=False, drain_delay=0.0, proxy_protocol=False)
+    its = dataclasses.replace(config, access_log="", drain_delay=0.0, proxy_protocol=False)
     server = Server(_never, config=its)
     try:
         server.open()
@@ -96,7 +102,7 @@ def _check_app(server: Server, settings: Settings) -> None:
     app = console.exit_without_app(partial(find_app, config.app))
     console.exit_without_app(partial(lifespan.checked_startup, app))
     console.announce(f"app: {config.app} started in {time.monotonic() - began:.2f} s")
-    console.log_to_stderr()
+    log_to_stderr(config)
     try:
         console.exit_without_app(partial(_ask, server, app, settings))
     finally:

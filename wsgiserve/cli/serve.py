@@ -56,7 +56,23 @@ def _option(field: Field) -> Callable[[Callable[..., None]], Callable[..., None]
         default=[*map(str, default)] if its == "list" else default,
         metavar=field.metadata["metavar"],
         help=text,
+        cls=_TextOrOff if field.metadata["off"] else click.Option,
     )
+
+
+class _TextOrOff(click.Option):
+    """An option with a value, and ``--no-NAME`` to have none."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        super().add_to_parser(parser, ctx)
+        parser.add_option(self, [self._off()], dest=self.name, action="store_const", const="")
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return record and (f"{record[0]} / {self._off()}", record[1])
+
+    def _off(self) -> str:
+        return f"--no-{self.opts[0][2:]}"
 
 
 class _Switch(click.types.BoolParamType):

@@ -16,8 +16,8 @@ _KEY = "write --key FILE"
 _PASSPHRASE = "write --key-passphrase-file FILE"
 _VERSIONS = "TLS 1.3 and 1.2 are spoken, no older version; leave it out"
 _THREADS = "one kind of worker takes slow and fast requests alike; --threads bounds its calls"
-_LOG = "the log goes to standard error; let the app configure logging, or the shell redirect it"
-_ACCESS_LOG = "the access log goes to standard output in one format; --no-access-log turns it off"
+_LOG = "the log goes to standard error; write --log-config FILE for another place"
+_ACCESS_LOG = "write --access-log FILE for its place, --log-format for its format"
 _FORWARDED = "write --trust with the proxies' addresses"
 _SCHEME = "have the proxy set X-Forwarded-Proto, and write --trust with its address"
 _SERVICE = "let a service manager such as systemd do that"
@@ -25,7 +25,7 @@ _NO_FILE = "options stand in wsgiserve.toml or in variables, WSGISERVE_NAME"
 _FOLDER = "start it in that folder, or set PYTHONPATH"
 _WSGI_ONLY = "this is for ASGI; an ASGI app needs a server such as uvicorn"
 _FIXED = "there is no such choice here; leave it out"
-_CODE = "write it in the app's code; there are no hooks and no settings for it here"
+_CODE = "write it in the app's code; there is no setting for it here"
 
 COMMAND: Mapping[str, str] = {
     **dict.fromkeys(["-b", "--host", "--port"], _BIND),
@@ -75,9 +75,7 @@ COMMAND: Mapping[str, str] = {
     "-c": "write --config FILE; wsgiserve migrate turns a gunicorn.conf.py into TOML",
     **dict.fromkeys(["--env-file", "-e", "--env"], _NO_FILE),
     **dict.fromkeys(["--chdir", "--pythonpath", "--app-dir", "--paste"], _FOLDER),
-    **dict.fromkeys(
-        ["--log-level", "--log-file", "--error-logfile", "--log-config", "--log-config-dict"], _LOG
-    ),
+    **dict.fromkeys(["--log-file", "--error-logfile", "--log-config-dict"], _LOG),
     **dict.fromkeys(["--log-config-json", "--capture-output", "--logger-class", "--log-syslog"], _LOG),
     **dict.fromkeys(
         ["--log-syslog-to", "--use-colors", "--no-use-colors", "--disable-redirect-access-to-syslog"], _LOG
@@ -142,8 +140,8 @@ PYTHON: Mapping[str, str] = {
     **dict.fromkeys(["ssl_context", "ssl_certfile", "certfile"], 'write cert="FILE"'),
     **dict.fromkeys(["ssl_keyfile", "keyfile"], 'write key="FILE"'),
     **dict.fromkeys(["server", "request_handler", "loop", "http", "interface"], _FIXED),
-    **dict.fromkeys(["quiet", "access_log_format"], "write access_log=False"),
-    **dict.fromkeys(["log_level", "log_config"], _LOG),
+    "quiet": "write access_log=False",
+    "access_log_format": "write log_format=…",
     "load_dotenv": _FIXED,
     "timeout": "write request_timeout=SECONDS",
     "timeout_keep_alive": "write keep_alive=SECONDS",

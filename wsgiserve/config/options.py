@@ -21,6 +21,7 @@ from wsgiserve.config.binds import Bind, check_rights, parse_bind
 from wsgiserve.config.domains import parse_domains
 from wsgiserve.config.elsewhere import PYTHON
 from wsgiserve.config.errors import ConfigError
+from wsgiserve.config.log_format import check_format
 from wsgiserve.config.trust import Trust
 
 # The order of the groups in the help and in the reference; "Basics" has the options that everybody needs.
@@ -33,6 +34,7 @@ GROUPS = (
     "Slow clients",
     "Stopping",
     "Workers",
+    "Logs",
     "Watching",
     "Limits",
 )
@@ -54,14 +56,15 @@ def _option(
     command: bool = False,
     variable: str = "",
     restart: bool = False,
+    off: bool = False,
 ) -> Any:
     """Declare an option.
 
     ``text`` is its help; ``more`` follows it in the reference, in Markdown. ``least`` is the least value of a
     number, ``word`` a word allowed in its place, such as "auto"; ``words`` are all that a text may be. A
-    ``command`` option is for the command
-    alone, not for ``Server``. ``variable`` is a variable of platforms, such as WEB_CONCURRENCY, which
-    replaces the default. A reload does not change an option with ``restart``.
+    ``command`` option is for the command alone, not for ``Server``. ``variable`` is a variable of platforms,
+    such as WEB_CONCURRENCY, which replaces the default. A reload does not change an option with ``restart``.
+    A text with ``off`` may be switched off: ``--no-NAME`` and False are "", True is the default.
     """
     facts: dict[str, Any] = {
         "help": text,
@@ -71,7 +74,7 @@ def _option(
         "least": least,
         "word": word,
     }
-    facts |= {"words": words, "command": command, "variable": variable, "restart": restart}
+    facts |= {"words": words, "command": command, "variable": variable, "restart": restart, "off": off}
     return dataclasses.field(default=default, metadata=facts)
 
 
@@ -270,11 +273,13 @@ class Config:
         more="See [health](operations.md#health).",
         group="Basics",
     )
-    access_log: bool = _option(
-        True,
-        "Write one line for each request to standard output.",
-        more="See [output](#output).",
+    access_log: str = _option(
+        "-",
+        "Write one line for each request to FILE; - is standard output. Or to syslog: or journald:.",
+        "FILE",
+        more="`syslog:PATH` and `journald:PATH` name another socket. See [logs](logs.md).",
         group="Basics",
+        off=True,
     )
     dev: bool = _option(
         False,
@@ -417,6 +422,14 @@ class Config:
         group="Workers",
         command=True,
     )
+    hooks: str = _option(
+        "",
+        "Call when_ready, post_fork, worker_exit and on_reload of this module, as far as it has them.",
+        "MODULE",
+        more="See [hooks](logs.md#hooks).",
+        group="Workers",
+        command=True,
+    )
     max_requests: int = _option(
         0,
         "Replace a worker after this many requests, plus up to 10% at random; 0 is never.",
@@ -478,6 +491,42 @@ class Config:
         "trusted proxy.",
         more="See [request ids](proxies.md#request-ids).",
         group="Proxies",
+    )
+    log_format: str = _option(
+        "auto",
+        "Write the access log as combined, json, logfmt or a template such as '{method} {path} {status}'.",
+        "FORMAT",
+        more="`auto` is a readable line in a terminal, else `combined`. With `json` and `logfmt`, the "
+        "server's log has that format too. See [formats](logs.md#formats).",
+        group="Logs",
+    )
+    log_skip: tuple[str, ...] = _option(
+        (),
+        "Write no line for requests of PATH, or below it if it ends in a slash; may be given several times.",
+        "PATH",
+        more="Such as `/health`. The path is compared as it was sent. Answers of 500 and above are written.",
+        group="Logs",
+    )
+    log_sample: int = _option(
+        1,
+        "Write a line for one of N requests only.",
+        "N",
+        more="Answers of 500 and above, and requests that did not end as they should, are always written.",
+        group="Logs",
+        least=1,
+    )
+    log_level: str = _option(
+        "info",
+        "Write lines of this level and above to the server's log: debug, info, warning, error, critical.",
+        "LEVEL",
+        group="Logs",
+    )
+    log_config: str = _option(
+        "",
+        "Configure Python's logging by FILE, a dictConfig as TOML or JSON.",
+        "FILE",
+        more="See [the server's log](logs.md#the-servers-log).",
+        group="Logs",
     )
     slow_log: float = _option(
         0.0,
@@ -593,6 +642,8 @@ class Config:
 
 STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
 # A path with a query, or a whole URL; nothing that could end a request line or a field.
 _PROBE = re.compile(
     r"(https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-5]?[0-9]{1,4})?(?=[/?]|$))?(/(?!/)[!-~]*|\?[!-~]*)?"
@@ -610,6 +661,15 @@ def _check_alone(field: Field, value: Any) -> None:
         _check_number(field.name, value, type(field.default), least, word)
     if field.name == "bind" and not value:
         raise ConfigError("bind", "name at least one HOST:PORT")
+    if field.name == "log_format":
+        try:
+            check_format(value)
+        except ValueError as error:
+            raise ConfigError("log_format", str(error)) from None
+    if field.name == "log_level" and value not in LOG_LEVELS:
+        raise ConfigError("log_level", f"{value!r} is none of {', '.join(LOG_LEVELS)}")
+    if field.name == "log_skip" and not all(path.startswith("/") for path in value):
+        raise ConfigError("log_skip", f"{' '.join(value)!r} is not a path, such as /health")
     if field.name == "client_cert" and value not in ("required", "optional"):
         raise ConfigError("client_cert", f"{value!r} is neither required nor optional")
     if field.name == "health_path" and value and not value.startswith("/"):
@@ -699,6 +759,8 @@ def _resolved(field: Field, value: Any) -> Any:
         return parse_domains(value)
     if its == "list":
         return _parse_list(field, value)
+    if field.metadata["off"]:
+        value = _switched(field, value)
     if its in ("time", "size") and isinstance(value, str):
         try:
             number = units.parse_time(value) if its == "time" else units.parse_size(value)
@@ -728,6 +790,14 @@ def make_config(**options: Any) -> Config:
     if options.get("domain") and "bind" not in options:
         options = {"redirect_http": ":80", **options, "bind": "https://:443"}
     return Config(**{name: checked(FIELDS[name], value) for name, value in options.items()})
+
+
+def _switched(field: Field, value: Any) -> Any:
+    """Return a text for a switch, which is a word where the value comes from a variable."""
+    word = str(value).lower()
+    if word in ("false", "off", "no", "0"):
+        return ""
+    return field.default if word in ("true", "on", "yes", "1") else value
 
 
 def _parse_list(field: Field, value: Any) -> tuple[Any, ...]:

@@ -33,7 +33,9 @@ def _type(field: Field) -> dict[str, Any]:
         return {"type": "boolean"}
     if its == "text":
         words = field.metadata["words"]
-        return {"enum": list(words)} if words else {"type": "string"}
+        if words:
+            return {"enum": list(words)}
+        return {"type": ["string", "boolean"] if field.metadata["off"] else "string"}
     if its == "list":
         texts = {"type": "array", "items": {"type": "string"}, "minItems": 1 if field.default else 0}
         return {"anyOf": [{"type": "string"}, texts]}

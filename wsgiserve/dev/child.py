@@ -14,15 +14,16 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from wsgiserve.config import Config
+from wsgiserve.config import Config, ConfigError
 from wsgiserve.dev.page import Development
 from wsgiserve.processes import handover, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.server import lifespan
-from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED, log_to_stderr
+from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import StartError
 from wsgiserve.server.server import Server
+from wsgiserve.server.server_log import configure, log_to_stderr
 from wsgiserve.target import TargetError, load_app
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -57,12 +58,13 @@ def work(
     app = None
     if not broken:
         try:
+            configure(config)
             app = load_app(target)
             lifespan.checked_startup(app)
-        except (TargetError, StartError) as error:
+        except (ConfigError, TargetError, StartError) as error:
             parent.send(event="failed", reason=str(error), folders=_folders(error))
             raise SystemExit(EXIT_NO_APP) from None
-    log_to_stderr()
+    log_to_stderr(config)
     departure = Departure([signal.SIGTERM])
     development = Development(app, version, broken, lambda: parent.send(event="grown", folders=_folders()))
     passed = [

@@ -29,6 +29,7 @@ from wsgiserve.processes.children import Children, how_it_ended
 from wsgiserve.processes.spawn import run_again
 from wsgiserve.server import console
 from wsgiserve.server.errors import ListenError
+from wsgiserve.server.server_log import log_to_stderr
 from wsgiserve.server.sockets.listener import Listener, certificates_of, open_listeners
 
 logger = logging.getLogger("wsgiserve")
@@ -99,7 +100,7 @@ class Parent:
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM; SystemExit if requests were cut or it cannot serve."""
-        console.log_to_stderr()
+        log_to_stderr(self._config)
         self._open()
         self._bell, self._ringer = socket.socketpair()
         self._children.heed(self._on_signal, ("SIGINT", "SIGTERM"))

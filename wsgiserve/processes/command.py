@@ -8,7 +8,6 @@ its birth in the environment. Both go on here.
 from __future__ import annotations
 
 import atexit
-import logging
 import math
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.processes.facts import Terms
+from wsgiserve.processes.hooks import HookServer, HookWorker, call_logged, post_fork
 from wsgiserve.processes.preload import be_template
 from wsgiserve.processes.recycling import jittered
 from wsgiserve.processes.reexec import is_trial
@@ -25,11 +25,12 @@ from wsgiserve.processes.spawn import Forked, spawned
 from wsgiserve.processes.supervisor import CAN_FORK, Supervisor
 from wsgiserve.processes.title import set_title
 from wsgiserve.processes.worker import work
-from wsgiserve.server import access_log, console
+from wsgiserve.server import access_log, console, server_log
 from wsgiserve.server.departure import Departure
-from wsgiserve.server.errors import ListenError
-from wsgiserve.server.program import serve_here, switch_threads_often
+from wsgiserve.server.errors import ListenError, StartError
+from wsgiserve.server.program import require_logs, serve_here, switch_threads_often
 from wsgiserve.server.server import STOP_SIGNALS
+from wsgiserve.server.server_log import log_to_stderr, stop_logging
 from wsgiserve.server.sockets import descriptors
 from wsgiserve.server.system import monotonic
 
@@ -52,9 +53,18 @@ def run_command(load: Load, config: Config, reread: Reread) -> None:
         raise SystemExit(_supervised(load, terms, lambda: _terms(reread())))
     _keep_output()
     set_title("server", config.app)
-    departure = Departure(STOP_SIGNALS)
     try:
-        serve_here(console.exit_without_app(partial(load, config)), config, departure)
+        require_logs(config)
+    except ConfigError as error:
+        console.fail_for_option(error)
+    departure = Departure(STOP_SIGNALS)
+    server = HookServer(os.getpid(), tuple(bind.text for bind in config.bind))
+    worker = HookWorker(os.getpid(), 1)
+    try:
+        console.exit_without_app(partial(post_fork, config.hooks, server, worker))
+        ready = partial(call_logged, config.hooks, "when_ready", server)
+        serve_here(console.exit_without_app(partial(load, config)), config, departure, ready=ready)
+        call_logged(config.hooks, "worker_exit", server, worker)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else console.EXIT_NO_APP
         departure.begin(code, monotonic(), hurried=False)  # The app may have started threads.
@@ -79,20 +89,24 @@ def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
             console.say_what_runs,
             reread,
         )
-        handler = console.log_to_stderr()
+        try:
+            require_logs(terms.config)
+        except ConfigError as error:
+            console.fail_for_option(error)
+        handler = log_to_stderr(terms.config)
         try:
             return _supervise(supervisor)
         except Forked as child:
             birth = child.birth
         supervisor.leave()
         if handler is not None:  # The app may configure logging its own way.
-            logging.getLogger("wsgiserve").removeHandler(handler)
+            stop_logging(handler)
     _keep_output()
     config = birth.config or terms.config
-    load_its = partial(load, config)
+    load_its = partial(_load, load, config)
     if birth.is_template:
         set_title("template", config.app)
-        child_birth = be_template(birth, load_its, console.log_to_stderr)
+        child_birth = be_template(birth, load_its, partial(log_to_stderr, config))
         if child_birth is None:
             departure = Departure([signal.SIGTERM])
             departure.begin(console.EXIT_STOPPED, monotonic(), hurried=True)
@@ -100,6 +114,15 @@ def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
         birth = child_birth
     set_title(f"worker {birth.number}", config.app)
     return work(birth, load_its, config, partial(_prepare, config))
+
+
+def _load(load: Load, config: Config) -> WSGIApplication:
+    """Import the app, in a process whose logging ``--log-config`` configures anew: a fork copies handlers."""
+    try:
+        server_log.configure(config)
+    except ConfigError as error:
+        raise StartError(f"wsgiserve: --log-config: {error.text}") from None
+    return load(config)
 
 
 def _supervise(supervisor: Supervisor) -> int:
@@ -133,7 +156,7 @@ def _keep_output() -> None:
 
 
 def _prepare(config: Config) -> None:
-    console.log_to_stderr()
+    log_to_stderr(config)
     switch_threads_often(config.threads)
 
 

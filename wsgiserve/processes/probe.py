@@ -98,7 +98,7 @@ def read_answer(sock: socket.socket) -> Answer:
 
 
 def _answer(app: WSGIApplication, config: Config, sock: socket.socket) -> None:
-    gateway = Gateway(app, dataclasses.replace(config, access_log=False))
+    gateway = Gateway(app, dataclasses.replace(config, access_log=""))
     receiver = Receiver(limits(config))
     url = urlsplit(config.probe)
     https = url.scheme == "https"

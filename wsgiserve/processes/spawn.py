@@ -34,6 +34,7 @@ class Birth(NamedTuple):
     number: int = 0
     app: WSGIApplication | None = None
     is_template: bool = False
+    supervisor: int = 0  # its process id; 0 if it is the parent
     config: Config | None = None  # None: that of the command, which a process without fork has run again
 
 

@@ -39,6 +39,7 @@ from wsgiserve.processes.channel import BufferedChannel
 from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt, how_it_ended
 from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
+from wsgiserve.processes.hooks import HookProcess, HookServer
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
@@ -93,6 +94,7 @@ class Supervisor:
         self._templates = Templates(self._children, self._connect, self._lost, self._gone)
         self._trial: reexec.Trial | None = None
         self._helper: CertificateHelper | None = None
+        self._hooks: dict[int, HookProcess] = {}  # by process id
 
     @property
     def config(self) -> Config:
@@ -164,6 +166,8 @@ class Supervisor:
             attempt(self._reap)
             attempt(self._act)
         self.leave()
+        for hook in self._hooks.values():
+            hook.end()
         self._close_listeners()
         if self._status_files is not None:
             self._status_files.end()
@@ -241,6 +245,7 @@ class Supervisor:
         if self.fleet.complete and not self._announced:
             self._announced = True
             self._announce(self.listeners)
+            attempt(partial(self._hook, "when_ready"))
         status = self.fleet.status() | {"unchanged": self._unchanged}
         if self._status_files is not None and not self._status_files.write(status):
             self._children.look_again()
@@ -272,7 +277,8 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         def birth(theirs: socket.socket) -> Birth:
-            return Birth(theirs, self.listeners, self._scoreboard, worker.number, config=worker.terms.config)
+            birth = Birth(theirs, self.listeners, self._scoreboard, worker.number)
+            return birth._replace(config=worker.terms.config, supervisor=os.getpid())
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
             its = birth(theirs)
@@ -377,6 +383,11 @@ class Supervisor:
         self._templates.reaped(pid, how_it_ended(code))
         if self._helper is not None:
             self._helper.ended(pid, how_it_ended(code), time.monotonic())
+        hook = self._hooks.pop(pid, None)
+        if hook is not None:
+            hook.end()
+            if code < 0:
+                logger.error("the hook %s %s", hook.name, how_it_ended(code))
 
     def _gone(self, worker: Worker, code: int | None) -> None:
         if worker.number not in self.fleet.workers:
@@ -415,10 +426,29 @@ class Supervisor:
                     self._helper.look()
         elif name == "SIGTTIN" or name == "SIGTTOU":
             self.fleet.resize(1 if name == "SIGTTIN" else -1)
+        elif name == "SIGUSR1":
+            self._reopen_logs()
         elif name == "SIGUSR2":
             self._begin_reexec()
         elif name == "SIGCHLD":
             self._reap()
+
+    def _reopen_logs(self) -> None:
+        """Have the workers that serve open the access log anew; others open it as it is by then."""
+        for worker, channel in self._channels.items():
+            if worker.state in ("called", "serving", "retiring"):
+                channel.send(order="reopen")
+
+    def _hook(self, name: str) -> None:
+        """Have a process call a hook of ``--hooks``."""
+        if self.config.hooks:
+            server = HookServer(os.getpid(), tuple(listener.url for listener in self.listeners))
+            try:
+                hook = HookProcess(self.config, name, server)
+            except OSError as error:
+                logger.error("the hook %s cannot run: %s", name, error)
+                return
+            self._hooks[self._children.keep(hook.process)] = hook
 
     def _reload(self) -> None:
         """Start a generation with the configuration and the code of now."""
@@ -435,6 +465,7 @@ class Supervisor:
         # Workers that signals added or removed stay so, unless the configuration has another number.
         size = self.fleet.size if config.workers == before.workers else terms.size
         self.fleet.reload(time.monotonic(), terms._replace(config=config, size=size))
+        attempt(partial(self._hook, "on_reload"))
 
     def _stop(self) -> None:
         for listener in self.listeners:  # First: who connects after the workers have left would wait in vain.

@@ -8,6 +8,7 @@ message                                    order
 ``serving``: it accepts connections        ``refresh``: use changed certificates
 ``turns``: its loop runs, for the watchdog ``look``: a worker is gone; accept what waited for it
 ``worn``, and which limit it passed        ``retire``: finish; others take new connections
+                                           ``reopen``: open the access log's file anew
 ``retiring``: it accepts no more           ``stop``: finish, and answer the backlog too
 ``stopping``, and how many requests run    ``hurry``: end now
 ``ended``: it serves no more, and how many requests were cut
@@ -37,9 +38,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config
-from wsgiserve.processes import signals
+from wsgiserve.processes import hooks, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.fleet import KILL_MARGIN
+from wsgiserve.processes.hooks import HookServer, HookWorker
 from wsgiserve.processes.parent_death import die_with, is_over, outlive
 from wsgiserve.processes.probe import probe
 from wsgiserve.processes.recycling import recycled
@@ -67,7 +69,10 @@ def work(
     departure = Departure([signal.SIGTERM])
     die_with(birth.sock)
     _ignore_signals()
+    server = HookServer(birth.supervisor or os.getppid(), tuple(listener.url for listener in birth.listeners))
+    worker = HookWorker(os.getpid(), birth.number)
     try:
+        hooks.post_fork(config.hooks, server, worker)
         app = imported(load) if birth.app is None else birth.app
         prepare()
         lifespan.checked_startup(app)
@@ -83,6 +88,7 @@ def work(
         code = EXIT_STOPPED
         departure.begin(code, monotonic(), hurried=False)
     lifespan.shutdown(app)
+    hooks.call_logged(config.hooks, "worker_exit", server, worker)
     return code
 
 
@@ -199,6 +205,8 @@ def _follow(order: Any, channel: Channel, server: Server, departure: Departure) 
         server.stop(everywhere=True)
     elif order == "look":
         server.look_again()
+    elif order == "reopen":
+        server.reopen_log()
     elif order == "hurry" and server.over:
         departure.hurry()
     elif order == "hurry":

@@ -28,11 +28,10 @@ from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.connection import Connection
-from wsgiserve.server.http.exchange import Exchange, IdentifiedExchange
+from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.peers import Peers
-from wsgiserve.server.http.request_ids import id_maker
 from wsgiserve.server.own_answers import EVERY_PATH, answer_health, own_paths, redirect, refuse, send_refusal
 from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.shutdown import Shutdown
@@ -61,8 +60,10 @@ class Connections:
         shutdown: Shutdown,
         on_close: Callable[[], None],
         awaited: Certificates | None = None,
+        exchange: Callable[[Gateway, Connection, RequestHead], Exchange] = Exchange,
     ) -> None:
         self.gateway = gateway
+        self._exchange = exchange
         self.config = config
         self.by_fd: dict[int, Connection] = {}
         self.budget = Budget(config.max_buffered)
@@ -75,9 +76,6 @@ class Connections:
         self._on_close = on_close
         self._awaited = awaited  # until then there is none of a CA, and we are not ready
         self.peers = Peers(config)
-        self._exchange: Callable[[Gateway, Connection, RequestHead], Exchange] = (
-            partial(IdentifiedExchange, id_maker()) if config.request_id else Exchange
-        )
         self._limits = limits(config)
         self._own_paths = own_paths(config.health_path)
         self._giving_back = Lock()

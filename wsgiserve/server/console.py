@@ -7,7 +7,6 @@ Rules
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import sys
@@ -89,8 +88,10 @@ def fail_to_listen(error: ListenError, port_option: str = BIND_OPTION) -> NoRetu
 def complain(text: str) -> None:
     """Write a line to standard error."""
     try:
-        (_kept_err or sys.stderr).write(f"{text}\n")
-    except (AttributeError, OSError, ValueError):
+        stream = error_output()
+        assert stream is not None
+        stream.write(f"{text}\n")
+    except (AssertionError, AttributeError, OSError, ValueError):
         pass  # It is closed, or nobody reads it: the exit code still tells.
 
 
@@ -163,14 +164,6 @@ def _drop_output(name: str) -> None:
         pass  # It has no descriptor.
 
 
-def log_to_stderr() -> logging.Handler | None:
-    """Write log lines to standard error, unless the app configured logging; return the handler, if any."""
-    logger = logging.getLogger("wsgiserve")
-    logger.disabled = False  # logging's dictConfig disables all loggers that the app does not name.
-    if logger.hasHandlers():
-        return None
-    handler = logging.StreamHandler(_kept_err)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    return handler
+def error_output() -> TextIO | None:
+    """Return the standard error to write to."""
+    return _kept_err or sys.stderr

@@ -11,6 +11,19 @@ class ClientDisconnected(ConnectionError):
     """
 
     client_fault = True
+    end = "client left"  # of the exchange, for the access log
+
+
+class ClientTooSlow(ClientDisconnected):
+    """The client read the response too slowly."""
+
+    end = "timeout"
+
+
+class ResponseCut(ClientDisconnected):
+    """The response cannot be completed, which is not the client's fault."""
+
+    end = "cut"
 
 
 class RequestTimeout(BaseException):

@@ -5,8 +5,8 @@ connection stays watched from one request to the next, so a request on a kept-al
 receive and one send.
 
 Rules
-- Nothing in here waits for a client. It may wait for the disk (``sendfile``, closing a file) and for the
-  process that reads the logs. It calls the app through ``Leadership.call`` only, which releases the loop lock
+- Nothing in here waits for a client. It may wait for the disk (``sendfile``, closing a file, a log's
+  file). It calls the app through ``Leadership.call`` only, which releases the loop lock
   for that.
 - An event is a hint; the loop tries the socket and believes the result. Stale events and reused descriptors
   do no harm.
@@ -16,15 +16,17 @@ Rules
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
+from math import inf
 
 from wsgiserve.config import Config
 from wsgiserve.server.acceptor import Acceptor
+from wsgiserve.server.access_log import MAX_SECONDS
 from wsgiserve.server.connections import Connections
 from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.gateway import Gateway
+from wsgiserve.server.http.recorded import exchange_type
 from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.shutdown import Plan, Shutdown
 from wsgiserve.server.snapshot import Snapshot
@@ -67,7 +69,15 @@ class EventLoop:
         self.poller = poller
         self.shutdown = Shutdown()
         awaited = certificates_of(listeners) if config.acme_wait else None
-        self.connections = Connections(gateway, config, poller, self.shutdown, self._on_close, awaited)
+        self.connections = Connections(
+            gateway,
+            config,
+            poller,
+            self.shutdown,
+            self._on_close,
+            awaited=awaited,
+            exchange=exchange_type(gateway, request_id=config.request_id),
+        )
         self.greetings = Greetings(
             poller,
             self.connections.peers.trusts,
@@ -100,8 +110,8 @@ class EventLoop:
         self._idle_until = 0.0  # the deadline of connections that become idle in this turn
         self._alive: Callable[[], object] | None = None  # wants to hear that the loop turns
         self._look_after: Callable[[], object] | None = None  # does what is to be done about once a second
-        self._beat_seconds = math.inf
-        self._next_beat = math.inf
+        self._beat_seconds = inf
+        self._next_beat = inf
         self._sweep_seconds = SWEEP_SECONDS
         self._next_sweep = 0.0
         self._emptied = False  # idle connections were closed, as the server stops
@@ -166,10 +176,12 @@ class EventLoop:
             if events:
                 return events
             log.flush()
+            due = min(self._due, monotonic() + MAX_SECONDS) if log.pending else self._due  # No room for them?
+        else:
+            due = self._due
         if self._unserved:
             return self.poller.poll(0)
-        due = self._due
-        return self.poller.poll(None if due == math.inf else max(0.0, due - monotonic()))
+        return self.poller.poll(None if due == inf else max(0.0, due - monotonic()))
 
     def _own_event(self, fd: int) -> None:
         """Accept connections, or read what proxies say of them, or hear the bell.

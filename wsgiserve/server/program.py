@@ -9,17 +9,21 @@ from __future__ import annotations
 import atexit
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve import starting
 from wsgiserve.config import Config, ConfigError, make_config, refuse_command_options
-from wsgiserve.server import console, lifespan
+from wsgiserve.server import console, lifespan, server_log
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.server import STOP_SIGNALS, Server, restore_handlers
+from wsgiserve.server.server_log import log_to_stderr
+from wsgiserve.server.sinks import check_destination
 from wsgiserve.server.sockets import descriptors
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.systemd import Manager, inherited_descriptors
@@ -52,6 +56,7 @@ def run(
     try:
         refuse_command_options(options)
         config = make_config(**options)
+        require_logs(config)
     except ConfigError as error:
         console.fail_for_option(error)
     atexit.register(console.flush_output)
@@ -69,9 +74,10 @@ def serve_here(
     departure: Departure,
     announcement: Callable[[list[Listener]], str] = console.where,
     port_option: str = console.BIND_OPTION,
+    ready: Callable[[], object] = bool,
 ) -> None:
-    """Serve as ``run`` does, and begin the departure of the process."""
-    console.log_to_stderr()
+    """Serve as ``run`` does, and begin the departure of the process; ``ready`` is called when it serves."""
+    log_to_stderr(config)
     descriptors.let_raise()
     manager = Manager(os.environ)
     server = Server(app, config=config)
@@ -81,6 +87,7 @@ def serve_here(
         console.fail_for_option(error)
     except ListenError as error:
         console.fail_to_listen(error, port_option)
+    _reopen_on_signal(server)
     switch_threads_often(config.threads)
     if manager.beat_seconds < math.inf:
         server.beat(manager.alive, manager.beat_seconds)
@@ -88,17 +95,18 @@ def serve_here(
 
     attendant = _attendant(config)
 
-    def ready() -> None:
+    def begin() -> None:
         if attendant is not None:
             attendant.start()
         console.announce(announcement(server.listeners))
         manager.ready(f"Serving on {', '.join(server.urls)}")
+        ready()
 
     def stopping(running: int) -> None:
         manager.stopping()
         console.say_what_runs(config, running)
 
-    serve = partial(server.serve, ready=ready, stopping=stopping, afterwards=departure.hurry)
+    serve = partial(server.serve, ready=begin, stopping=stopping, afterwards=departure.hurry)
     finished = console.exit_without_app(serve)
     if attendant is not None:
         attendant.stop()
@@ -119,6 +127,24 @@ def _attendant(config: Config) -> Attendant | None:
     from wsgiserve.acme.options import settings_of
 
     return Attendant(settings_of(config))
+
+
+def require_logs(config: Config) -> None:
+    """Configure logging; ConfigError if that fails, or if the access log cannot be written."""
+    server_log.configure(config)
+    try:
+        check_destination(config.access_log)
+    except OSError as error:
+        text = f"cannot write {config.access_log}: {error.strerror}"
+        raise ConfigError("access_log", text) from None
+
+
+def _reopen_on_signal(server: Server) -> None:
+    """Open the access log anew on SIGUSR1, unless the app has a use for that signal."""
+    number = getattr(signal, "SIGUSR1", None)
+    if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+        with suppress(ValueError):  # Another thread.
+            signal.signal(number, lambda number, frame: server.reopen_log())
 
 
 def listen_where_passed(options: dict[str, Any]) -> None:

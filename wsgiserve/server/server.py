@@ -19,7 +19,7 @@ from wsgiserve import starting
 from wsgiserve.config import Config, ConfigError, make_config, refuse_command_options
 from wsgiserve.forks import ending_children
 from wsgiserve.server import lifespan, shutdown
-from wsgiserve.server.errors import refused
+from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.scoreboard import Row
@@ -180,6 +180,12 @@ class Server:
         if loop is not None and loop.shutdown.plan is None:
             loop.stop(shutdown.retire(self.config.graceful_timeout))
 
+    def reopen_log(self) -> None:
+        """Open the access log's file anew, as it was rotated; safe anywhere."""
+        loop = self._loop
+        if loop is not None and loop.gateway.access_log is not None:
+            loop.gateway.access_log.reopen()
+
     def look_again(self) -> None:
         """Accept the connections that wait for a process that is gone. Safe from any thread."""
         loop = self._loop
@@ -218,7 +224,12 @@ class Server:
     def _prepare(self) -> EventLoop:
         self.over = self.hurried = False
         self.open()
-        gateway = Gateway(self.app, self.config, alone=self._alone)
+        try:
+            gateway = Gateway(self.app, self.config, alone=self._alone)
+        except OSError as error:
+            self._close_listeners()
+            text = f"wsgiserve: --access-log: cannot write {self.config.access_log}: {error.strerror}"
+            raise StartError(text) from error
         try:
             self._loop = loop = EventLoop(
                 gateway,
@@ -272,7 +283,7 @@ class Server:
             loop.close()
             log = loop.gateway.access_log
             if log is not None:  # Only now: a leader that still runs may be writing it.
-                log.flush()
+                log.close()
         else:  # The loop goes on for the threads that are still in the app.
             start_thread(_wait_for_the_rest, loop, name="wsgiserve-sentinel")
         self._loop = None

@@ -16,6 +16,7 @@ from tests.server.client import Client
 from wsgiserve.config import make_config
 from wsgiserve.server.connections import Connections
 from wsgiserve.server.http.gateway import Gateway
+from wsgiserve.server.http.recorded import exchange_type
 from wsgiserve.server.shutdown import Shutdown
 
 PORTS = (8000, 50000)  # the server's and the client's, as the environ names them
@@ -39,7 +40,14 @@ class Lone(Client):
         self.gateway = Gateway(app if bare else checked(app), config)
         self.gateway.tell_before_wait(lambda exchange: self._pump())
         self.shutdown = Shutdown()
-        self.connections = Connections(self.gateway, config, NoPoller(), self.shutdown, lambda: None)
+        self.connections = Connections(
+            self.gateway,
+            config,
+            NoPoller(),
+            self.shutdown,
+            lambda: None,
+            exchange=exchange_type(self.gateway, request_id=config.request_id),
+        )
         self.sock, theirs = socket.socketpair()
         self.sock.setblocking(False)
         self.connections.add(theirs, "127.0.0.1", PORTS[0], ("127.0.0.1", PORTS[1]))

@@ -116,6 +116,24 @@ def test_the_access_log_ends_with_the_id(capsys):
     assert re.search(r'"-" [0-9]+ abc\n\Z', line)
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"log_format": "json"}, r'\{.*"client.address":"192\.0\.2\.1".*"wsgiserve\.request_id":"abc".*\}\n'),
+        ({"log_format": "logfmt"}, r'.*client\.address="192\.0\.2\.1".* wsgiserve\.request_id="abc" .*\n'),
+        ({"log_format": "{client} {request_id}"}, r"192\.0\.2\.1 abc\n"),
+        ({"log_skip": ["/other"]}, r'192\.0\.2\.1 - - \[.*"-" [0-9]+ abc\n'),
+    ],
+    ids=["json", "logfmt", "template", "combined"],
+)
+def test_each_format_has_the_client_and_the_id(capsys, options, line):
+    with Lone(answer(b"x"), request_id=True, access_log=True, trust="127.0.0.1", **options) as client:
+        response = client.ask(get("/", "X-Request-ID: abc", "X-Forwarded-For: 192.0.2.1"))
+        client.gateway.access_log.flush()
+    assert response.headers["x-request-id"] == "abc"
+    assert re.fullmatch(line, capsys.readouterr().out)
+
+
 def test_makers_of_two_processes_make_different_ids():
     one, other = id_maker(), id_maker()
     assert one()[:16] == one()[:16] != other()[:16]

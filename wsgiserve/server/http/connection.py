@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
 from wsgiserve.config import Config
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead
-from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.errors import ClientDisconnected, ClientTooSlow, ResponseCut
 from wsgiserve.server.http.budget import Budget
 from wsgiserve.server.http.environ import Environ
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment
@@ -80,6 +80,9 @@ class Running(Protocol):
         fields: list[tuple[str, str]],
     ) -> None:
         """Answer 101 in place of a response, and hand the socket over."""
+
+    def end_as(self, end: str) -> None:
+        """Note why it ends, for the access log."""
 
     def log(self) -> None:
         """Write the access log's line."""
@@ -550,7 +553,9 @@ class Connection:
         """Cut the connection: the announced length cannot be kept, and that is not the client's fault."""
         logger.error("%s: %s; the connection was cut", self.peer, reason)
         self.cut()
-        raise ClientDisconnected(reason)
+        if self.unlogged is not None:
+            self.unlogged.end_as("cut")
+        raise ResponseCut(reason)
 
     # -- waiting, on an exchange's own thread
 
@@ -572,7 +577,7 @@ class Connection:
             self.flush()
             if pace.too_slow(progress):
                 self.cut(reset=True)  # Drops the bytes that the system still holds.
-                raise ClientDisconnected("the client reads the response too slowly")
+                raise ClientTooSlow("the client reads the response too slowly")
 
     def _wait(self, event: int, seconds: float) -> bool:
         waiter = poll()

@@ -25,7 +25,6 @@ from wsgiserve.forks import end_child, forget_finalizers
 from wsgiserve.protocol.errors import LocalProtocolError, RemoteProtocolError
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.protocol.response import CONTINUE, error_response
-from wsgiserve.server.access_log import line_text
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http import request_ids
 from wsgiserve.server.http.connection import Connection
@@ -34,6 +33,7 @@ from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.input import BodyStream
 from wsgiserve.server.http.response import Response
+from wsgiserve.server.log_lines import line_text
 from wsgiserve.server.system import monotonic
 from wsgiserve.tracebacks import theirs
 
@@ -46,6 +46,9 @@ logger = logging.getLogger("wsgiserve")
 
 # The access log's status where the client left before there was a response; other servers use it too.
 CLIENT_CLOSED_REQUEST = 499
+# Why a response was given up that the loop was sending, by how its connection ends. It is reset for a client
+# that is too slow; an end that is not the client's is the server's.
+_GIVEN_UP = {"cut": "client left", "reset": "timeout"}
 LOOK_SECONDS = 1.0  # between two looks for the client of a stream of empty blocks
 
 
@@ -88,6 +91,7 @@ class Exchange(Response):
 
     def shed(self, detail: str) -> None:
         """Answer 503 in place of the app; the connection is left as by ``run``."""
+        self.end = "shed"
         self.connection.take_body()  # An idle connection does not keep it.
         self._answer(503, detail)
         self._finish()
@@ -200,6 +204,7 @@ class Exchange(Response):
         if self.written_off:
             return
         logger.debug("%s: %s", self.connection.client_of(self.request), error)
+        self.end = error.end
         self.status = self.status or CLIENT_CLOSED_REQUEST
         if self.connection.receiver.failed and not self.head_sent:
             self.keep_alive = False
@@ -216,6 +221,7 @@ class Exchange(Response):
         if isinstance(error, RemoteProtocolError):
             status, detail = error.status, error.detail
             self.keep_alive = False
+            self.end = "timeout" if status == 408 else "refused"
             self.gateway.refusals.add(connection.client_of(self.request), error)
         elif isinstance(error, LocalProtocolError):
             self._complain(str(error))
@@ -226,6 +232,7 @@ class Exchange(Response):
         if self.complete:
             return  # The client has its whole response; only close() failed.
         if self.head_sent:
+            self.end = "cut"
             connection.cut(reset=self.framing == "close")
             return
         connection.hand_over(None)
@@ -259,10 +266,18 @@ class Exchange(Response):
 
     def log(self) -> None:
         """Write the access log's line, once the response has left or has been given up."""
-        self._add_line(max(0, self.sent - self.connection.left()))
+        left = self.connection.left()
+        if left and self.end == "done":
+            self.end = _GIVEN_UP.get(self.connection.ending, "cut")
+        self._add_line(max(0, self.sent - left))
+
+    def end_as(self, end: str) -> None:
+        """Note why it ends, for the access log."""
+        self.end = end
 
     def _add_line(self, size: int) -> None:
-        log, connection = self.gateway.access_log, self.connection
+        log = self.gateway.access_log
+        connection = self.connection
         if log is None or self.logged:
             return
         self.logged = True  # A call may be given up just as it ends.
@@ -311,6 +326,7 @@ class Exchange(Response):
         if self.complete:  # The app hangs in ``close()``, or the call was over just now.
             successor.inherit(self.connection)
         elif self.head_sent:
+            self.end = "timeout"
             successor.cut(reset=True)
             if self.reader is not None or self.pace is not None:
                 # Its thread may wait for the socket, which then stays open for as long as that does.
@@ -319,7 +335,7 @@ class Exchange(Response):
             head, body = error_response(504, "the application took too long", self._own_lines())
             if self.request.method == "HEAD":
                 body = b""
-            self.status, self.sent = 504, len(body)
+            self.status, self.sent, self.end = 504, len(body), "timeout"
             try:
                 successor.send(head + body)
             except ClientDisconnected:

@@ -6,16 +6,19 @@ PEP 3333 calls this side the gateway. Once the server runs, only caches and the 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config
 from wsgiserve.protocol.response import Framing, ResponseHead, render_head, response_framing, response_head
-from wsgiserve.server.access_log import MONTHS, AccessLog
+from wsgiserve.server.access_log import MONTHS, AccessLog, output
 from wsgiserve.server.http.environ import Environ, server_environ, with_deadline
 from wsgiserve.server.http.strict import strict
+from wsgiserve.server.log_lines import Format, make_format
 from wsgiserve.server.refusals import RefusalLog
+from wsgiserve.server.sinks import open_sink
 from wsgiserve.server.system import monotonic, wall_clock
 from wsgiserve.version import __version__
 
@@ -44,7 +47,10 @@ class Gateway:
         multithread = config.threads > 1 or bool(config.request_timeout)
         self.environ = server_environ(multithread=multithread, multiprocess=not alone)
         self.refusals = RefusalLog()
-        self.access_log = AccessLog() if config.access_log else None
+        self.access_log: AccessLog | None = None
+        self.log_format: Format | None = None
+        if config.access_log:
+            self.access_log, self.log_format = _open_log(config)
         # Whether no connection persists behind a response that begins from now on.
         self.parting = config.keep_alive == 0
         self.before_wait: Callable[[Any], None] = _go_on
@@ -118,7 +124,9 @@ class Gateway:
         second = int(wall_clock())
         if second != self._second:
             self._second = second
-            if self.access_log is not None:
+            if self.log_format is not None:
+                self.log_format.tick(second)
+            elif self.access_log is not None:
                 self.access_log.tick(second)
             self._date_line = f"Date: {http_date(second)}\r\n".encode()
             self._date_and_server = self._date_line + _SERVER_LINE
@@ -135,6 +143,14 @@ class Gateway:
         if head is None or not (head.has_date or head.has_server):
             return self._date_and_server
         return (b"" if head.has_date else self._date_line) + (b"" if head.has_server else _SERVER_LINE)
+
+
+def _open_log(config: Config) -> tuple[AccessLog, Format | None]:
+    """Return the access log, and the format of its lines; OSError if its file cannot be opened."""
+    stream = output()
+    terminal = stream if config.access_log == "-" else None
+    format = make_format(config.log_format, config.log_skip, config.log_sample, terminal, os.environ)
+    return AccessLog(sink=open_sink(config.access_log, stream)), format
 
 
 def http_date(second: int) -> str:

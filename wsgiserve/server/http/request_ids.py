@@ -1,7 +1,7 @@
 """``--request-id``: ids that proxies sent, if they are sound, and ids of our own.
 
 An id makes each response another one, so it costs several hundredths of a request. Hence it is an option; see
-``exchange.IdentifiedExchange``.
+``exchange.IdentifiedExchange``, and ``recorded.exchange_type``, which chooses it.
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ class Response:
     streamed = 0  # bytes given to ``send``
     pace: Pace | None = None  # of the client's reading, once ``send`` has waited
     id = ""  # of the request, with --request-id
+    end = "done"  # why it ended, for the access log; see ``recorded``
 
     def __init__(self, gateway: Gateway, connection: Connection, request: RequestHead) -> None:
         self.gateway = gateway
@@ -232,6 +233,7 @@ class Response:
             wanted = self.trailers and "trailers" in self.request.fields.get("HTTP_TE", "").lower()
             self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
         elif self.framing == "length" and self.remaining:
+            self.end = "cut"
             self._complain(f"{self.remaining} bytes fewer than its Content-Length; the connection was cut")
             self.connection.cut()
         self.complete = True

@@ -1,0 +1,134 @@
+"""The access log of a running server: rotated by the real logrotate, on a full disk, read by nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from tests.program import run, serving_program
+from tests.server.client import Client, get, wait_until
+
+LOGROTATE = shutil.which("logrotate", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+pytestmark = pytest.mark.slow
+
+
+def ask(port, count, path="/"):
+    with Client(port=port) as client:
+        for _ in range(count):
+            assert client.ask(get(path)).status == 200
+
+
+def count(*paths):
+    return sum(len(path.read_text().splitlines()) for path in paths if path.exists())
+
+
+@pytest.mark.skipif(LOGROTATE is None and "CI" not in os.environ, reason="needs Debian's logrotate")
+@pytest.mark.parametrize("told", [True, False], ids=["SIGUSR1", "by itself"])
+def test_logrotate_without_copytruncate_loses_no_line(folder, tmp_path, told):
+    log, pid = folder / "access.log", folder / "pid"
+    script = f"postrotate\nkill -USR1 $(cat {pid})\nendscript" if told else ""
+    (folder / "rotate.conf").write_text(f"{log} {{\nrotate 3\nsize 1\ncreate 0640\n{script}\n}}\n")
+    (folder / "rotate.conf").chmod(0o644)
+    folder.chmod(0o755)
+    arguments = ["--workers", "2", "--access-log", "access.log", "--pid-file", "pid"]
+    with serving_program(folder, "app", *arguments) as (program, port):
+        asked = 0
+        for _ in range(3):
+            ask(port, 50)
+            asked += 50
+            wait_until(lambda: count(*folder.glob("access.log*")) == asked)  # noqa: B023 - called here
+            command = [LOGROTATE, "--force", "--state", str(folder / "state"), str(folder / "rotate.conf")]
+            subprocess.run(command, check=True, capture_output=True)
+
+            def anew():
+                """Ask until a worker writes to the new file."""
+                nonlocal asked
+                ask(port, 1)
+                asked += 1
+                return log.stat().st_size > 0
+
+            wait_until(anew)
+        code, out, err = program.stop()
+    assert (code, err) == (0, "")
+    assert out == ""
+    assert len(list(folder.glob("access.log*"))) == 4
+    assert count(*folder.glob("access.log*")) == asked
+
+
+def test_sigusr1_opens_the_log_of_a_single_process_anew(folder):
+    with serving_program(folder, "app", "--workers", "0", "--access-log", "log") as (program, port):
+        ask(port, 1)
+        wait_until(lambda: count(folder / "log") == 1)
+        (folder / "log").rename(folder / "old")
+        program.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: ask(port, 1) or (folder / "log").exists())
+        assert program.stop()[0] == 0
+
+
+def test_a_log_that_cannot_be_written_is_told_at_the_start(folder):
+    for workers in ("0", "1"):
+        for destination, why in [
+            ("no/log", "No such file or directory"),
+            ("syslog:no/log", "No such file or directory"),
+            (".", "Is a directory"),
+        ]:
+            code, out, err = run(folder, "app", "--workers", workers, "--access-log", destination)
+            assert (code, out) == (2, "")
+            assert (
+                err == f"wsgiserve: --access-log: cannot write {destination}: {why}. See wsgiserve --help.\n"
+            )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_a_full_disk_loses_lines_of_the_log_and_nothing_else(folder):
+    disk = folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=True)
+    try:
+        (disk / "other").write_bytes(bytes(56 * 1024))
+        with serving_program(folder, "app", "--access-log", "disk/log") as (program, port):
+            ask(port, 300)
+            wait_until(lambda: (disk / "log").stat().st_size)
+            (disk / "other").unlink()
+            wait_until(lambda: ask(port, 1, "/again") or "/again" in (disk / "log").read_text())
+            code, _, err = program.stop()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert code == 0
+    assert "lines of the access log could not be written" in err
+
+
+def test_a_pipe_whose_reader_hangs_holds_up_no_request(folder):
+    """Standard output and standard error are the same pipe, as below many service managers."""
+    with serving_program(folder, "app", "--log-format", "json", stderr=subprocess.STDOUT) as (program, port):
+        ask(port, 22000)  # 11 MB of lines
+        with Client(port=port) as client:  # And the server's log has lines too.
+            client.send(b"nonsense\r\n\r\n")
+            assert b" 400 " in client.rest()
+        ask(port, 1, "/hello")
+        code, out, _ = program.stop()
+    assert code == 0
+    lines = [line for line in out.splitlines() if line.startswith("{")]
+    assert all(json.loads(line) for line in lines)
+    assert len(lines) < 22000
+    assert "lines of the access log could not be written" in out
+
+
+def test_journald_and_syslog_get_the_lines_of_a_server(folder):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(str(folder / "socket"))
+        daemon.settimeout(20)
+        arguments = ["--access-log", "journald:socket", "--log-format", "json"]
+        with serving_program(folder, "app", *arguments) as (program, port):
+            ask(port, 1)
+            fields = dict(line.split(b"=", 1) for line in daemon.recv(65536).splitlines())
+            assert program.stop()[0] == 0
+    assert {*fields} == {b"PRIORITY", b"SYSLOG_IDENTIFIER", b"MESSAGE"}
+    assert json.loads(fields[b"MESSAGE"])["http.response.status_code"] == 200

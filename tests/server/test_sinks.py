@@ -1,0 +1,288 @@
+"""Where log lines go: real pipes, files, sockets and terminals, also ones that have no room."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from wsgiserve.server import sinks
+from wsgiserve.server.sinks import (
+    DatagramSink,
+    DescriptorSink,
+    FileSink,
+    StreamSink,
+    journald_entry,
+    open_sink,
+    stream_sink,
+    syslog_entry,
+)
+
+LINES = [f"{number} {'x' * 90}\n" for number in range(14000)]  # more than a pipe or a socket takes
+
+
+def drained(descriptor):
+    """Read all that is there."""
+    os.set_blocking(descriptor, False)
+    data = b""
+    try:
+        while piece := os.read(descriptor, 1 << 16):
+            data += piece
+    except BlockingIOError:
+        pass
+    return data
+
+
+def written(sink, reader, lines):
+    """Write all lines while they are read."""
+    lines, got = list(lines), b""
+    while lines:
+        before = len(lines)
+        sink.write(lines)
+        piece = drained(reader)
+        assert len(lines) < before or piece
+        got += piece
+    return got + drained(reader)
+
+
+def pipe():
+    return os.pipe()
+
+
+def unix_stream():
+    one, other = socket.socketpair()
+    return one.detach(), other.detach()
+
+
+def terminal():
+    ours, theirs = pty.openpty()
+    return ours, theirs
+
+
+@pytest.mark.parametrize("pair", [pipe, unix_stream, terminal])
+@pytest.mark.parametrize("again", [True, False], ids=["reopened", "polled"])
+def test_a_reader_that_hangs_is_not_waited_for_and_no_line_is_lost(pair, again, monkeypatch):
+    if not again:
+        monkeypatch.setattr(sinks, "_open_again", lambda descriptor: None)
+    reader, writer = pair()
+    sink = DescriptorSink(writer)
+    try:
+        if pair is terminal and not again:
+            lines = LINES[:30]  # The system tells of room for a few bytes, and would wait for more.
+        else:
+            lines = list(LINES)
+            sink.write(lines)
+            assert 0 < len(lines) < len(LINES)
+            left = list(lines)
+            sink.write(lines)
+            assert lines == left
+            sink.wait(0)
+        first = LINES[: len(LINES) - len(lines)] if again or pair is not terminal else []
+        got = written(sink, reader, lines).replace(b"\r\n", b"\n")
+        expected = "".join([*first, *lines]).encode()
+        assert got == expected
+        assert os.get_blocking(writer)  # It is shared with others.
+    finally:
+        sink.close()
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_write_to_a_pipe_has_whole_lines():
+    reader, writer = os.pipe()
+    sink = DescriptorSink(writer)
+    lines = list(LINES)
+    sink.write(lines)
+    data = drained(reader)
+    assert data.endswith(b"\n")
+    assert data == "".join(LINES[: len(LINES) - len(lines)]).encode()
+    sink.close()
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_pipe_without_a_reader_is_an_error():
+    reader, writer = os.pipe()
+    sink = DescriptorSink(writer)
+    os.close(reader)
+    with pytest.raises(BrokenPipeError):
+        sink.write(["line\n"])
+    sink.wait(1)
+    sink.close()
+    os.close(writer)
+
+
+def test_a_stream_without_a_descriptor_takes_all_and_none_takes_nothing():
+    with pytest.raises(ValueError, match="there is no stream"):
+        StreamSink(None).write(["line\n"])
+    assert isinstance(stream_sink(None), StreamSink)
+
+
+# -- a file
+
+
+def test_a_file_is_appended_to_and_readable_for_its_group(tmp_path):
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    sink = open_sink(str(path), None)
+    lines = list(LINES)
+    sink.write(lines)
+    assert lines == []
+    assert path.read_text() == "before\n" + "".join(LINES)
+    sink.close()
+    new = FileSink(str(tmp_path / "new"))
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640 & ~umask()
+    new.close()
+
+
+def umask():
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+def test_a_relative_file_is_in_the_folder_of_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(sinks, "_START_FOLDER", str(tmp_path))
+    sink = open_sink("log", None)
+    sink.write(["line\n"])
+    sink.close()
+    assert (tmp_path / "log").read_text() == "line\n"
+
+
+@pytest.mark.parametrize("how", ["renamed", "removed", "told"])
+def test_a_file_that_was_rotated_is_opened_anew(tmp_path, how, monkeypatch):
+    monkeypatch.setattr(sinks, "LOOK_SECONDS", 3600 if how == "told" else 0)
+    path, old = tmp_path / "log", tmp_path / "log.1"
+    sink = FileSink(str(path))
+    sink.write(["one\n"])
+    if how == "removed":
+        path.unlink()
+    else:
+        path.rename(old)
+    if how == "told":
+        sink.write(["two\n"])
+        sink.reopen()
+    sink.write(["three\n"])
+    assert path.read_text() == "three\n"
+    if how != "removed":
+        assert old.read_text() == ("one\ntwo\n" if how == "told" else "one\n")
+    sink.close()
+
+
+def test_a_folder_that_is_gone_costs_no_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(sinks, "LOOK_SECONDS", 0)
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    sink = FileSink(str(folder / "log"))
+    os.rename(folder, tmp_path / "moved")
+    sink.write(["one\n"])
+    assert (tmp_path / "moved" / "log").read_text() == "one\n"
+    folder.mkdir()
+    sink.write(["two\n"])
+    assert (folder / "log").read_text() == "two\n"
+    sink.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting takes root")
+def test_a_full_disk_costs_lines_and_goes_on_once_there_is_room(tmp_path):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], check=True)
+    try:
+        sink = FileSink(str(tmp_path / "log"))
+        lines = list(LINES)
+        with pytest.raises(OSError, match="No space left"):
+            sink.write(lines)
+        with pytest.raises(OSError, match="No space left"):
+            sink.write(["lost\n"])
+        os.truncate(tmp_path / "log", 8192)
+        sink.write(["again\n"])
+        text = (tmp_path / "log").read_text()
+        assert text.endswith("\nagain\n")
+        kept = [line for line in text.splitlines() if re.fullmatch(r"\d+ x{90}", line)]
+        assert len(kept) >= 8192 // 93 - 1
+        sink.close()
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_lines_of_several_processes_do_not_mix_in_a_file(tmp_path):
+    code = (
+        "import sys; from wsgiserve.server.sinks import FileSink; sink = FileSink(sys.argv[1])\n"
+        "for number in range(300): sink.write([sys.argv[2] * (50 + number % 50) + '\\n'] * 7)"
+    )
+    path = tmp_path / "log"
+    writers = [subprocess.Popen([sys.executable, "-c", code, path, name]) for name in "abc"]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    lines = path.read_text().splitlines()
+    assert len(lines) == 3 * 300 * 7
+    assert all(re.fullmatch(r"(.)\1{49,98}", line) for line in lines)
+
+
+# -- syslog and journald
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    """A socket in the place of a daemon's."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "socket"))
+        sock.settimeout(10)
+        yield sock
+
+
+def test_syslog_gets_a_datagram_for_each_line(daemon):
+    sink = open_sink(f"syslog:{daemon.getsockname()}", None)
+    sink.write(["one\n", "two\n"])
+    pid = os.getpid()
+    assert daemon.recv(4096) == f"<30>wsgiserve[{pid}]: one".encode()
+    assert daemon.recv(4096) == f"<30>wsgiserve[{pid}]: two".encode() == syslog_entry("two")
+    sink.close()
+
+
+def test_journald_gets_its_own_protocol(daemon):
+    sink = open_sink(f"journald:{daemon.getsockname()}", None)
+    sink.write(['GET / "200" = \n'])
+    entry = daemon.recv(4096)
+    assert entry == b'PRIORITY=6\nSYSLOG_IDENTIFIER=wsgiserve\nMESSAGE=GET / "200" = \n'
+    assert entry == journald_entry('GET / "200" = ')
+    sink.close()
+
+
+def test_a_daemon_that_hangs_is_not_waited_for(daemon):
+    sink = DatagramSink(daemon.getsockname(), syslog_entry)
+    lines = list(LINES)
+    sink.write(lines)
+    assert 0 < len(lines) < len(LINES)
+    sink.wait(0)
+    for _ in range(len(LINES) - len(lines)):
+        daemon.recv(4096)
+    before = len(lines)
+    sink.write(lines)
+    assert len(lines) < before
+    sink.close()
+
+
+def test_a_daemon_that_is_started_anew_is_found_again(daemon, tmp_path):
+    path = daemon.getsockname()
+    sink = DatagramSink(path, syslog_entry)
+    sink.write(["one\n"])
+    daemon.close()
+    os.unlink(path)
+    for _ in range(2):
+        with pytest.raises(OSError):  # noqa: PT011 - refused, then not found
+            sink.write(["two\n"])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as again:
+        again.bind(path)
+        sink.write(["three\n"])
+        assert again.recv(4096).endswith(b": three")
+    sink.close()
+
+
+def test_the_usual_sockets():
+    assert (sinks.SYSLOG, sinks.JOURNALD) == ("/dev/log", "/run/systemd/journal/socket")
+    assert select.PIPE_BUF == sinks.MAX_WRITE

@@ -1,0 +1,124 @@
+"""``--hooks MODULE``: functions that are called as the server starts, reloads and ends.
+
+| function | process | when |
+|---|---|---|
+| ``when_ready(server)`` | one of its own | all workers serve for the first time |
+| ``on_reload(server)`` | one of its own | a reload was asked for, before its workers start |
+| ``post_fork(server, worker)`` | each worker | before the app is imported, or is taken from a template |
+| ``worker_exit(server, worker)`` | each worker | it has served its last request |
+
+Names and arguments are gunicorn's. The first two run beside the supervisor, which imports no code of users: a
+hook that fails, hangs or grows costs nothing but itself. Such a process ends with the supervisor.
+
+An exception of ``post_fork`` is a failed start, as one of the app's own start-up hooks: a worker that is
+prepared by half does not serve, and after a reload the workers before go on. Others are logged with their
+traceback, and end nothing. With ``--workers 0`` all of them run in the one process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from wsgiserve import tracebacks
+from wsgiserve.config import Config, make_config
+from wsgiserve.forks import ending_children
+from wsgiserve.processes.parent_death import die_with
+from wsgiserve.processes.spawn import folder
+from wsgiserve.server.errors import StartError
+from wsgiserve.server.server_log import log_to_stderr
+
+logger = logging.getLogger("wsgiserve")
+
+_OPTIONS = ("log_format", "log_level")  # that the process of a hook needs
+
+
+@dataclass(frozen=True)
+class HookServer:
+    """The server that hooks see: the process id of its supervisor, its addresses as URLs, and its log."""
+
+    pid: int
+    address: tuple[str, ...]
+    log: logging.Logger = logger
+
+
+@dataclass(frozen=True)
+class HookWorker:
+    """The worker that hooks see: its process id, and its number, counted from the start of the server."""
+
+    pid: int
+    age: int
+    log: logging.Logger = logger
+
+
+def post_fork(module: str, server: HookServer, worker: HookWorker) -> None:
+    """Call the hook in a worker, if there is one; StartError if it raises or the module is not found."""
+    try:
+        _call(module, "post_fork", server, worker)
+    except BaseException as error:  # noqa: BLE001 - SystemExit is a reason like any other
+        raise StartError(f"wsgiserve: --hooks {module}: post_fork failed\n{tracebacks.text(error)}") from None
+
+
+def call_logged(module: str, name: str, *arguments: object) -> bool:
+    """Call a hook, if there is one; log its exception and return False."""
+    try:
+        _call(module, name, *arguments)
+    except Exception:
+        logger.exception("the hook %s of %s raised", name, module)
+        return False
+    return True
+
+
+def _call(module: str, name: str, *arguments: object) -> None:
+    if module:
+        hook = getattr(importlib.import_module(module), name, None)
+        if hook is not None:
+            with ending_children():
+                hook(*arguments)
+
+
+class HookProcess:
+    """A process that calls one hook; OSError if the system refuses it."""
+
+    def __init__(self, config: Config, name: str, server: HookServer) -> None:
+        self.name = name
+        self._ours, theirs = socket.socketpair()
+        facts = {
+            "module": config.hooks,
+            "name": name,
+            "server": {"pid": server.pid, "address": server.address},
+            "options": {option: getattr(config, option) for option in _OPTIONS},
+        }
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", __name__, json.dumps(facts)],
+                cwd=folder(),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()] if os.name == "posix" else (),
+                preexec_fn=partial(die_with, theirs) if os.name == "posix" else None,
+            )
+
+    def end(self) -> None:
+        """Have the process killed, as the supervisor ends."""
+        self._ours.close()
+
+
+def main(facts: Mapping[str, Any]) -> int:
+    """Be such a process; return the exit code."""
+    sys.path.insert(0, os.getcwd())
+    log_to_stderr(make_config(**facts["options"]))
+    server = HookServer(facts["server"]["pid"], tuple(facts["server"]["address"]))
+    return 0 if call_logged(facts["module"], facts["name"], server) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

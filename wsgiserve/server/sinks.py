@@ -1,0 +1,341 @@
+"""Where log lines go: a stream, a descriptor, a file that is rotated, the socket of syslog or journald.
+
+A sink never waits for its reader. It takes the lines out of the list that it has written. Lines that are left
+have no room now; an exception says that there will be none, such as on a full disk.
+
+Rules
+- A write has whole lines, and not more bytes than a pipe takes at once (PIPE_BUF), so that lines of several
+  workers do not mix. A file is opened for appending, and takes them as a whole too.
+- Standard output may be shared with other programs, which expect that it blocks. So a pipe or terminal is
+  opened once more, by its name below /proc, as an open file of our own. Where that fails, and for other kinds
+  of descriptors, ``poll`` tells whether there is room.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol, TextIO
+
+from wsgiserve.server.system import Socket, monotonic, poll
+
+if sys.platform == "linux":
+    import fcntl
+
+MAX_WRITE: int = getattr(select, "PIPE_BUF", 512)  # bytes that are written to a pipe as a whole
+PIPE_SIZE = 1 << 20  # what any user may ask for; a reader that lags for a moment shall cost no line
+LOOK_SECONDS = 1.0  # between two looks whether a file was renamed
+FILE_MODE = 0o640
+SYSLOG = "/dev/log"
+JOURNALD = "/run/systemd/journal/socket"
+INFO = 6  # the severity of syslog(3)
+DAEMON = 3  # the facility
+
+try:
+    _START_FOLDER = os.getcwd()  # The app may change the folder.
+except OSError:
+    _START_FOLDER = ""
+
+
+class Sink(Protocol):
+    """A place for lines."""
+
+    def write(self, lines: list[str]) -> None:
+        """Write lines, and take them out of the list; leave those for which there is no room now."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for room, at most so long."""
+
+    def reopen(self) -> None:
+        """Open a file anew before the next line, as it was rotated; safe in a signal handler."""
+
+    def close(self) -> None:
+        """Close what the sink has opened itself."""
+
+
+def open_sink(destination: str, stream: TextIO | None) -> Sink:
+    """Return the sink of ``--access-log``; ``stream`` is standard output. OSError if a file cannot be had."""
+    if destination == "-":
+        return stream_sink(stream)
+    kind, _, path = destination.partition(":")
+    if kind == "syslog":
+        return DatagramSink(path or SYSLOG, syslog_entry)
+    if kind == "journald":
+        return DatagramSink(path or JOURNALD, journald_entry)
+    return FileSink(at_start(destination))
+
+
+def at_start(path: str) -> str:
+    """Return a path that was given at the start, when this was the current folder."""
+    return os.path.join(_START_FOLDER, path)
+
+
+def stream_sink(stream: TextIO | None) -> Sink:
+    """Return the sink of a stream: its descriptor, after writing what is in the stream."""
+    try:
+        assert stream is not None
+        stream.flush()
+        return DescriptorSink(stream.fileno())
+    except (AssertionError, AttributeError, OSError, ValueError):
+        return StreamSink(stream)
+
+
+def check_destination(destination: str) -> None:
+    """Raise OSError if ``--access-log`` names what cannot be written to."""
+    kind, _, path = destination.partition(":")
+    if kind in ("syslog", "journald"):
+        os.stat(path or (SYSLOG if kind == "syslog" else JOURNALD))
+    elif destination not in ("", "-"):
+        open_sink(destination, None).close()
+
+
+class StreamSink:
+    """A stream without a descriptor; it waits as that does."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, lines: list[str]) -> None:
+        """Write all lines; ValueError if there is no stream."""
+        if self._stream is None:
+            raise ValueError("there is no stream")
+        self._stream.write("".join(lines))
+        self._stream.flush()
+        lines.clear()
+
+    def wait(self, seconds: float) -> None:
+        """Return: there is always room."""
+
+    def reopen(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing: the stream is the program's."""
+
+
+class DescriptorSink:
+    """A descriptor of the program, such as standard output."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._own: int | None = None
+        self._socket: socket.socket | None = None
+        self._rest = b""  # of a write that was cut short
+        mode = os.fstat(descriptor).st_mode
+        self._send: Callable[[bytes], int] = self._write_if_room
+        if stat.S_ISREG(mode) or poll is None:
+            self._send = self._write
+        elif stat.S_ISFIFO(mode) or os.isatty(descriptor):
+            self._own = _open_again(descriptor)
+            if self._own is not None:
+                self._send = self._write
+        elif stat.S_ISSOCK(mode):
+            self._socket = Socket(fileno=os.dup(descriptor))
+            self._send = self._send_to_socket
+
+    def write(self, lines: list[str]) -> None:
+        """Write whole lines, as many bytes at a time as a pipe takes as a whole."""
+        try:
+            self._write_rest()
+            while lines:
+                count, size = 0, 0
+                while count < len(lines) and size + len(lines[count]) <= MAX_WRITE:
+                    size += len(lines[count])
+                    count += 1
+                data = "".join(lines[: count or 1]).encode("utf-8", "backslashreplace")
+                sent = self._send(data)
+                del lines[: count or 1]
+                self._rest = data[sent:]
+                self._write_rest()
+        except BlockingIOError:
+            pass
+
+    def _write_rest(self) -> None:
+        while self._rest:
+            self._rest = self._rest[self._send(self._rest) :]
+
+    def _write(self, data: bytes) -> int:
+        return os.write(self._descriptor if self._own is None else self._own, data)
+
+    def _write_if_room(self, data: bytes) -> int:
+        if not self._has_room(0):
+            raise BlockingIOError
+        return os.write(self._descriptor, data)
+
+    def _send_to_socket(self, data: bytes) -> int:
+        assert self._socket is not None
+        return self._socket.send(data, getattr(socket, "MSG_DONTWAIT", 0))
+
+    def _has_room(self, seconds: float) -> bool:
+        waiter = poll()
+        waiter.register(self._descriptor if self._own is None else self._own, select.POLLOUT)
+        return bool(waiter.poll(seconds * 1000))
+
+    def wait(self, seconds: float) -> None:
+        """Wait for room, or for the end of the reader."""
+        if poll is not None:
+            with suppress(OSError):
+                self._has_room(seconds)
+
+    def reopen(self) -> None:
+        """Do nothing: who opened the descriptor has to."""
+
+    def close(self) -> None:
+        """Close what is our own, not the program's descriptor."""
+        if self._socket is not None:
+            self._socket.close()
+        if self._own is not None:
+            own, self._own = self._own, None
+            os.close(own)
+            self._send = self._write_if_room
+
+
+def _open_again(descriptor: int) -> int | None:
+    """Open the same pipe or terminal in a way that does not block; None where that is not possible."""
+    if sys.platform != "linux":
+        return None
+    try:
+        own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:  # No /proc, or it belongs to another user, or its reader has left.
+        return None
+    with suppress(OSError):  # It is no pipe, or the system has no more memory for pipes.
+        fcntl.fcntl(own, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    return own
+
+
+class FileSink:
+    """A file that others rename, remove or read meanwhile, and that several workers append to."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._file = self._open()
+        self._identity = self._identify()
+        self._rest = b""
+        self._look_at = 0.0
+        self._is_old = False
+
+    def _open(self) -> int:
+        return os.open(
+            self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), FILE_MODE
+        )
+
+    def _identify(self) -> tuple[int, int]:
+        status = os.fstat(self._file)
+        return status.st_dev, status.st_ino
+
+    def write(self, lines: list[str]) -> None:
+        """Append lines; OSError if the disk is full."""
+        self._follow()
+        try:
+            while lines or self._rest:
+                if not self._rest:
+                    self._rest = "".join(lines).encode("ascii", "replace")
+                    lines.clear()
+                self._rest = self._rest[os.write(self._file, self._rest) :]
+        except BlockingIOError:  # It is a named pipe.
+            pass
+        except OSError:
+            self._drop_rest(lines)
+            raise
+
+    def _drop_rest(self, lines: list[str]) -> None:
+        """Keep of the lines that did not fit the rest of the one that was cut."""
+        rest, self._rest = self._rest, b""
+        cut, _, whole = rest.partition(b"\n")
+        lines += [f"{line}\n" for line in whole.decode("ascii").splitlines()]
+        self._rest = cut + b"\n" if cut else b""
+
+    def _follow(self) -> None:
+        """Open the file anew if it was renamed or removed, which is looked at once a second."""
+        now = monotonic()
+        if now < self._look_at and not self._is_old:
+            return
+        self._look_at = now + LOOK_SECONDS
+        try:
+            status = os.stat(self.path)
+            renamed = (status.st_dev, status.st_ino) != self._identity
+        except OSError:
+            renamed = True
+        if not (renamed or self._is_old):
+            return
+        self._is_old = False
+        with suppress(OSError):  # The folder is gone, or not ours: the old file is better than none.
+            new = self._open()
+            os.close(self._file)
+            self._file, self._rest = new, b""
+            self._identity = self._identify()
+
+    def wait(self, seconds: float) -> None:
+        """Return: there is room, or the disk is full."""
+
+    def reopen(self) -> None:
+        """Open the file anew before the next line."""
+        self._is_old = True
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+class DatagramSink:
+    """A socket of syslog or journald, which takes an entry per datagram."""
+
+    def __init__(self, path: str, entry: Callable[[str], bytes]) -> None:
+        self._path = path
+        self._entry = entry
+        self._socket: socket.socket | None = None
+
+    def write(self, lines: list[str]) -> None:
+        """Send an entry for each line; OSError if nobody listens."""
+        if self._socket is None:
+            self._socket = self._connect()
+        try:
+            while lines:
+                self._socket.send(self._entry(lines[0][:-1]))
+                del lines[0]
+        except BlockingIOError:
+            pass
+        except OSError:  # It was started anew: connect again, the next time.
+            self.close()
+            raise
+
+    def _connect(self) -> socket.socket:
+        sock = Socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.connect(self._path)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def wait(self, seconds: float) -> None:
+        """Wait for room."""
+        if self._socket is not None and poll is not None:
+            waiter = poll()
+            waiter.register(self._socket.fileno(), select.POLLOUT)
+            waiter.poll(seconds * 1000)
+
+    def reopen(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def syslog_entry(line: str) -> bytes:
+    """Return an entry for /dev/log; the daemon adds time and host (RFC 3164 §4.3)."""
+    return f"<{DAEMON * 8 + INFO}>wsgiserve[{os.getpid()}]: {line}".encode("ascii", "replace")
+
+
+def journald_entry(line: str) -> bytes:
+    """Return an entry in journald's own protocol: a field a line, as none of ours has a line feed."""
+    return f"PRIORITY={INFO}\nSYSLOG_IDENTIFIER=wsgiserve\nMESSAGE={line}\n".encode("ascii", "replace")
