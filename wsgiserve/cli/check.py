@@ -23,9 +23,10 @@ from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import all_options
 from wsgiserve.cli.settings import Settings, Sources
+from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.options import FIELDS
 from wsgiserve.processes.pid_file import StatusFiles
-from wsgiserve.processes.probe import PROBE_SECONDS, probe, read_answer, request
+from wsgiserve.processes.probe import PROBE_SECONDS, Answer, ask, probe, read_answer, request
 from wsgiserve.server import console, lifespan
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError, StartError
@@ -73,6 +74,8 @@ def _check(settings: Settings) -> None:
     server = Server(_never, config=dataclasses.replace(config, access_log=False, drain_delay=0.0))
     try:
         server.open()
+    except ConfigError as error:
+        console.fail_for_option(error)
     except ListenError as error:
         console.fail_to_listen(error)
     console.announce(f"addresses: {', '.join(listener.where for listener in server.listeners)}")
@@ -125,15 +128,12 @@ def _ask(server: Server, app: WSGIApplication, settings: Settings) -> None:
     def without_hooks(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return app(environ, start_response)  # The hooks have run.
 
-    url = settings.config.probe or "/"
-    path = urlsplit(url).path or "/"
+    path = urlsplit(settings.config.probe).path or "/"
     server.app = without_hooks
     with server:
         began = time.monotonic()
         try:
-            with _connect(server.listeners[0]) as sock:
-                sock.sendall(request(url))
-                answer = read_answer(sock)
+            answer = _answer(server, app, settings.config)
         except OSError as error:
             raise StartError(f"wsgiserve: GET {path} was not answered: {error}") from None
         took = time.monotonic() - began
@@ -143,6 +143,17 @@ def _ask(server: Server, app: WSGIApplication, settings: Settings) -> None:
     if settings.config.probe:
         probe(app, settings.config)
         console.announce(f"probe: {settings.config.probe} was answered")
+
+
+def _answer(server: Server, app: WSGIApplication, config: Config) -> Answer:
+    """Ask at the first address, or within the process if only certain clients or proxies get in there."""
+    if config.has_certificate:
+        return ask(app, config, config.probe or "https://localhost/")
+    if config.proxy_protocol:
+        return ask(app, config, config.probe or "/")
+    with _connect(server.listeners[0]) as sock:
+        sock.sendall(request(config.probe or "/"))
+        return read_answer(sock)
 
 
 def _connect(listener: Listener) -> socket.socket:

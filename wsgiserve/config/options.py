@@ -130,7 +130,7 @@ class Config:
     )
     client_cert: str = _option(
         "required",
-        "Refuse clients that send --client-ca no certificate (required), or let the app decide (optional).",
+        "Refuse clients without a certificate of --client-ca (required), or let the app decide (optional).",
         "MODE",
         group="TLS",
         restart=True,
@@ -147,7 +147,7 @@ class Config:
     tls_self_signed: bool = _option(
         False,
         "Speak TLS with a certificate for localhost and this machine, made anew at each start.",
-        more="The start line has its fingerprint. Needs `wsgiserve[tls]`.",
+        more="The start line has its fingerprint. Needs `pip install cryptography`.",
         group="TLS",
         restart=True,
     )
@@ -192,7 +192,7 @@ class Config:
     )
     acme_staging: bool = _option(
         False,
-        "Use Let's Encrypt's CA for trying: its limits are high, and no browser trusts it.",
+        "Use Let's Encrypt's CA for tests: its limits are high, and no browser trusts it.",
         group="TLS",
         restart=True,
     )
@@ -444,15 +444,15 @@ class Config:
     )
     trust: str = _option(
         "",
-        "Believe these proxies what they say about clients: addresses and networks with commas between, unix "
-        "for peers on a Unix socket, * for everyone.",
+        "Believe what these proxies say about clients: addresses and networks with commas between, unix for "
+        "peers on a Unix socket, * for everyone.",
         "CIDR",
         more="Such as `10.0.0.0/8,::1`. See [behind a proxy](proxies.md).",
         group="Proxies",
     )
     trust_header: str = _option(
         "x-forwarded",
-        "Believe trusted proxies these fields, x-forwarded or forwarded, and remove the other.",
+        "Believe these fields of trusted proxies, x-forwarded or forwarded, and remove the others.",
         "NAME",
         more="Choose the one that the proxy sets: a client could have sent the other.",
         group="Proxies",
