@@ -512,6 +512,9 @@ class Config:
         self._check_unix_options()
         self._check_tls_options()
         self._check_acme_options()
+        if self.trust_header != Config.trust_header and not self.trusted.anybody:
+            text = "no proxy is trusted; name those that send it with --trust, such as --trust 10.0.0.0/8"
+            raise ConfigError("trust_header", text)
         if self.proxy_protocol and not self.trusted.anybody:
             text = "name the proxies that send it with --trust, such as --trust 10.0.0.0/8 or --trust unix"
             raise ConfigError("proxy_protocol", text)
@@ -562,6 +565,8 @@ class Config:
         if self.key and len(self.key) != len(self.cert):
             counts = f"{len(self.key)} for {len(self.cert)} of --cert"
             raise ConfigError("key", f"{counts}; name one for each, or none if the files have both")
+        if self.client_cert != Config.client_cert and not self.client_ca:
+            raise ConfigError("client_cert", "no client is asked for a certificate; add --client-ca FILE")
         if self.cert and self.tls_self_signed:
             raise ConfigError("tls_self_signed", "there is a certificate, by --cert; leave one of them out")
         if not self.has_certificate:
@@ -579,7 +584,9 @@ class Config:
     def _refuse_tls_options(self) -> None:
         """Refuse what has no meaning without a certificate."""
         for bind in filter(self.is_secure, self.bind):
-            raise ConfigError("bind", f"{bind} needs a certificate; add --cert FILE or --domain NAME")
+            raise ConfigError(
+                "bind", f"{bind} needs a certificate; add --cert FILE, --domain NAME or --tls-self-signed"
+            )
         for name in ("key", "key_passphrase_file", "client_ca", "tls_ciphers", "hsts", "redirect_http"):
             if getattr(self, name):
                 raise ConfigError(name, "there is no TLS; add --cert FILE or --domain NAME")
