@@ -153,7 +153,7 @@ class Config:
     )
     hsts: float = _option(
         0.0,
-        "Tell browsers to use https alone, for this long after each visit; 0 does not.",
+        "Tell browsers to use only https, for this long after each visit; 0 is off.",
         "SECONDS",
         more="The app's responses over TLS get `Strict-Transport-Security`, unless the app sets it.",
         group="TLS",
