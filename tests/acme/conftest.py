@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acme.pebble import running_pebble
-from tests.proxies.front_ends import free_port
+from tests.acme.pebble import quiet_port, running_pebble
 from wsgiserve.acme.settings import Settings
 
 DOMAINS = ("shop.example", "www.shop.example")
@@ -13,7 +12,7 @@ DOMAINS = ("shop.example", "www.shop.example")
 
 @pytest.fixture
 def pebble(tmp_path):
-    with running_pebble(tmp_path / "pebble", free_port(), free_port()) as pebble:
+    with running_pebble(tmp_path / "pebble", quiet_port(), quiet_port()) as pebble:
         yield pebble
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
+import socket
 import ssl
 import subprocess
 import urllib.request
@@ -17,11 +19,22 @@ import urllib.request
 import pytest
 import trustme
 
-from tests.proxies.front_ends import free_port, listens
+from tests.proxies.front_ends import listens
 
 PROGRAMS = ("pebble", "pebble-challtestsrv")
 LONGEST_VALIDATION = 3  # seconds; Pebble's own default is 15
 ATTEMPTS = 3
+
+
+def quiet_port():
+    """Return a free port below those that the system gives to clients, or one of them might have it soon."""
+    while True:
+        port = random.randrange(10000, 32000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 def require_pebble():
@@ -58,7 +71,7 @@ class Pebble:
     def start(self):
         """Start it on a free port, or again on the one that it had; it knows nothing of before then."""
         for _ in range(ATTEMPTS):
-            port, management, dns = self.port or free_port(), free_port(), free_port()
+            port, management, dns = self.port or quiet_port(), quiet_port(), quiet_port()
             names = ["pebble-challtestsrv", "-defaultIPv6", "", "-dns01", f"127.0.0.1:{dns}"]
             names += [
                 "-http01",
@@ -68,7 +81,7 @@ class Pebble:
                 "-tlsalpn01",
                 "",
                 "-management",
-                f"127.0.0.1:{free_port()}",
+                f"127.0.0.1:{quiet_port()}",
             ]
             content = {
                 "listenAddress": f"127.0.0.1:{port}",

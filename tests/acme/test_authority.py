@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import time
 
 import pytest
@@ -138,6 +139,23 @@ def test_an_order_whose_certificate_is_in_force_is_not_used_again(pebble, settin
         assert storage.read(storage.order)["key"] == parts(pem)[0]
         assert parts(issue(settings)[0]) != parts(pem)
     assert pebble.issued() == 2
+
+
+def test_a_name_that_was_not_ordered_becomes_no_file(pebble, settings_for):
+    """Whatever the CA says, the files of answers stay in their folder."""
+
+    def rename(path, reply):
+        if not path.startswith("/authZ/"):
+            return reply
+        return reply._replace(body=reply.body.replace(b'"shop.example"', b'"../../shop.example"'))
+
+    with Front(pebble) as front:
+        front.after = rename
+        settings = settings_for(front, pebble, domains=("shop.example",))
+        with pytest.raises(Failure, match=r"the CA offers no http-01 for \.\./\.\./shop\.example"):
+            issue(settings)
+    found = {name for _, _, names in os.walk(settings.folder) for name in names}
+    assert found == {"account.json", "lock"} & found
 
 
 def test_a_rate_limit_is_kept_for_as_long_as_the_ca_says(pebble, settings_for):

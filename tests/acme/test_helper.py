@@ -11,8 +11,7 @@ import pytest
 
 from tests.acme.front import Front, Reply, Responder, problem, renewal_information
 from tests.acme.helpers import running_helper
-from tests.acme.pebble import running_pebble
-from tests.proxies.front_ends import free_port
+from tests.acme.pebble import quiet_port, running_pebble
 from tests.server.client import wait_until
 from wsgiserve.acme.certificates import checked, parts
 from wsgiserve.acme.helper import Helper
@@ -77,7 +76,7 @@ def test_a_certificate_that_cannot_be_used_is_issued_again(pebble, settings_for,
 
 
 def test_a_short_lived_certificate_is_renewed_in_time_again_and_again(tmp_path, settings_for, monkeypatch):
-    with running_pebble(tmp_path / "pebble", free_port(), free_port(), lifetime=20) as pebble:
+    with running_pebble(tmp_path / "pebble", quiet_port(), quiet_port(), lifetime=20) as pebble:
         settings = settings_for(pebble, domains=("shop.example",))
         with Responder(pebble, settings.storage()), running_helper(settings, monkeypatch):
             seen = []
@@ -214,7 +213,7 @@ def test_a_bad_answer_is_one_line_and_tried_again(pebble, settings_for, caplog):
 def test_the_ca_s_wish_brings_a_renewal_forward(tmp_path, settings_for):
     """As after a mistake of the CA, when it has to revoke what it issued (RFC 9773)."""
     now = datetime.datetime.now(datetime.UTC)
-    ports = free_port(), free_port()
+    ports = quiet_port(), quiet_port()
     with running_pebble(tmp_path / "pebble", *ports, lifetime=300) as pebble, Front(pebble) as front:
         settings = settings_for(front, pebble, domains=("shop.example",))
         storage = settings.storage()

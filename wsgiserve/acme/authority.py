@@ -229,7 +229,7 @@ class Authority:
         """Have every question of the CA answered within this context."""
         self._clear_answers()
         folder = self._storage.answers
-        for name, challenge in _questions(order):
+        for name, challenge in self._questions(order):
             authorization = challenge.chall.key_authorization(self._key)
             if challenge.chall.typ == HTTP_01:
                 path = answers.http_file(folder, challenge.chall.encode("token"))
@@ -247,9 +247,20 @@ class Authority:
         for name in os.listdir(folder):
             self._storage.remove(os.path.join(folder, name))
 
+    def _questions(self, order: messages.OrderResource) -> Iterator[tuple[str, messages.ChallengeBody]]:
+        """Yield name and challenge of all that the CA may ask, of the names and kinds that we answer for."""
+        for authorization in order.authorizations:
+            name = authorization.body.identifier.value
+            if authorization.body.status == messages.STATUS_PENDING and name in self._settings.domains:
+                for challenge in authorization.body.challenges:
+                    if challenge.chall.typ in (HTTP_01, TLS_ALPN_01):
+                        yield name, challenge
+
     def _have_asked(self, order: messages.OrderResource, kind: str) -> None:
         """Tell the CA to ask for each name by this kind of challenge."""
-        questions = {name: question for name, question in _questions(order) if question.chall.typ == kind}
+        questions = {
+            name: question for name, question in self._questions(order) if question.chall.typ == kind
+        }
         for authorization in order.authorizations:
             name = authorization.body.identifier.value
             if authorization.body.status != messages.STATUS_PENDING:
@@ -315,12 +326,3 @@ def _account_key(account: dict[str, Any]) -> jose.jwk.JWK:
 def _passes(error: Exception) -> bool:
     """Whether the same request may be accepted later."""
     return isinstance(error, messages.Error) and error.code in ("badNonce", "rateLimited", "serverInternal")
-
-
-def _questions(order: messages.OrderResource) -> Iterator[tuple[str, messages.ChallengeBody]]:
-    """Yield name and challenge of all that the CA may ask, of the kinds that we answer."""
-    for authorization in order.authorizations:
-        if authorization.body.status == messages.STATUS_PENDING:
-            for challenge in authorization.body.challenges:
-                if challenge.chall.typ in (HTTP_01, TLS_ALPN_01):
-                    yield authorization.body.identifier.value, challenge

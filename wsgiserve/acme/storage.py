@@ -2,7 +2,7 @@
 
 ::
 
-    STORAGE/                       mode 700, as all folders; all files have mode 600
+    STORAGE/                       folders have mode 700, files 600
       acme-v02.api.letsencrypt.org-12ab34cd/     one CA
         lock                       held by the helper that talks to the CA
         account.json               our account: key and URL
@@ -56,7 +56,8 @@ class Storage:
         ca = os.path.join(
             os.path.abspath(folder), _folder_name(re.sub("^https?://", "", directory), directory)
         )
-        own = os.path.join(ca, _folder_name(domains[0], " ".join(sorted(domains))))
+        names = sorted(domains)  # The order of --domain means nothing.
+        own = os.path.join(ca, _folder_name(names[0], " ".join(names)))
         self.answers = os.path.join(ca, "answers")
         self.folder = own
         self._folders = (os.path.abspath(folder), ca, self.answers, own)
@@ -67,11 +68,14 @@ class Storage:
         self.state = os.path.join(own, "state.json")
 
     def open(self) -> None:
-        """Make the folders, readable for us alone; OSError if they cannot be written."""
+        """Make the folders, readable for us alone; OSError if they cannot be written.
+
+        The first one may be somebody's who keeps more in it: if it is there already, it stays as it is.
+        """
         os.makedirs(os.path.dirname(self._folders[0]), exist_ok=True)
         for folder in self._folders:
             os.makedirs(folder, 0o700, exist_ok=True)
-            if os.name == "posix" and os.stat(folder).st_mode & 0o077:
+            if folder != self._folders[0] and os.name == "posix" and os.stat(folder).st_mode & 0o077:
                 os.chmod(folder, 0o700)
         probe = os.path.join(self._folders[-1], f".{os.getpid()}.probe")
         _write(probe, b"")

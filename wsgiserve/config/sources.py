@@ -30,7 +30,7 @@ PROJECT = "pyproject.toml"
 PREFIX = "WSGISERVE_"
 
 # What Kubernetes sets in each container for a Service of the name "wsgiserve": nobody misspelt it.
-_SERVICE_LINK = re.compile(r"WSGISERVE_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)")
+_SERVICE_LINK = r"WSGISERVE_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)"
 
 
 class Origin(NamedTuple):
@@ -188,7 +188,7 @@ def check_variables(
         option = name.removeprefix(prefix)
         if not name.startswith(prefix) or option in options or name.startswith(prefixes):
             continue
-        if _SERVICE_LINK.fullmatch(name) or (name == "WSGISERVE_PORT" and "://" in environ[name]):
+        if re.fullmatch(_SERVICE_LINK, name) or (name == "WSGISERVE_PORT" and "://" in environ[name]):
             continue
         if option in ("PORT", "HOST"):
             raise ConfigError("", f"{name} is no option; write {prefix}BIND")

@@ -10,6 +10,7 @@ import struct
 
 import pytest
 
+from tests.authority import Authority
 from tests.protocol.test_proxy import V4, binary, fact, tls
 from tests.server.client import SECONDS, Client, get, wait_until
 from tests.server.http.bodies import Recorder
@@ -198,6 +199,22 @@ def test_peers_on_a_unix_socket(tmp_path, serving, recorder):
         sock.sendall(LINE + get("/", "Connection: close"))
         assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
     assert recorder.environs[0]["REMOTE_ADDR"] == "192.0.2.1"
+
+
+def test_tls_follows_the_header(tmp_path, serving, recorder):
+    """The proxy hands on a TLS connection that ends here; its header stands before the handshake."""
+    authority = Authority(tmp_path)
+    with (
+        serving(recorder, **PROXIED, cert=(authority.pair(),)) as server,
+        socket.create_connection(("127.0.0.1", server.port), SECONDS) as sock,
+    ):
+        sock.sendall(LINE)
+        with authority.client().wrap_socket(sock, server_hostname="localhost") as secure:
+            secure.sendall(get("/", "Connection: close"))
+            assert secure.recv(100).startswith(b"HTTP/1.1 200 ")
+    environ = recorder.environs[0]
+    assert address(environ) == ("192.0.2.1", "50000", "198.51.100.2", "443")
+    assert (environ["wsgi.url_scheme"], environ["HTTPS"]) == ("https", "on")
 
 
 @pytest.mark.parametrize(
