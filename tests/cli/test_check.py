@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from tests.authority import Authority
 from tests.program import APP, run
 from wsgiserve.cli.check import command
 from wsgiserve.config.options import FIELDS
@@ -86,7 +87,31 @@ def test_every_kind_of_address(folder, bind):
     assert not (folder / "a.sock").exists()
 
 
+@pytest.mark.slow
+def test_by_tls_and_behind_a_proxy(folder):
+    code, out, err = run(folder, "check", "--tls-self-signed")
+    assert (code, err) == (0, "")
+    assert "addresses: https://127.0.0.1:" in out
+    assert "GET / was answered 200" in out
+    code, out, err = run(folder, "check", "--proxy-protocol", "--trust", "127.0.0.1")
+    assert (code, err) == (0, "")
+    assert "GET / was answered 200" in out
+
+
+@pytest.mark.slow
+def test_where_clients_need_a_certificate_the_app_is_asked_all_the_same(folder):
+    Authority(folder).pair(file="server.pem")
+    arguments = ["--cert", "server.pem", "--client-ca", "authority.pem"]
+    code, out, err = run(folder, "check", "hooks", *arguments)
+    assert (code, err) == (0, "")
+    assert "asked / localhost https\n" in out
+    assert "GET / was answered 200" in out
+    code, _, err = run(folder, "check", "hooks:down", *arguments)
+    assert (code, err) == (3, "wsgiserve: the app answered GET / with 500\n")
+
+
 BAD = [
+    (2, ["--cert", "missing.pem"], "--cert: cannot read missing.pem: No such file or directory"),
     (2, ["--threads", "0"], "--threads: 0 is not a whole number of at least 1"),
     (2, ["--pid-file", "no/folder/pid"], "--pid-file: cannot write no/folder/pid: No such file or directory"),
     (3, ["missing:app"], "no module named 'missing' here"),

@@ -75,7 +75,8 @@ def test_each_row_says_something():
 
 def test_a_command_line(tmp_path):
     options, _ = parts(from_command("uwsgi --http :5000 --module=shop.wsgi:app -p 4 --master --threads 2"))
-    assert options == {"app": "shop.wsgi:app", "bind": [":5000"], "workers": 4, "threads": 2}
+    trust = {"trust": "127.0.0.1,::1,unix"}
+    assert options == {"app": "shop.wsgi:app", "bind": [":5000"], "workers": 4, "threads": 2, **trust}
     (tmp_path / "a.ini").write_text("[uwsgi]\nprocesses = 3\n")
     assert parts(from_command(f"uwsgi {tmp_path}/a.ini"))[0]["workers"] == 3
     assert parts(from_command(f"uwsgi --ini {tmp_path}/a.ini"))[0]["workers"] == 3

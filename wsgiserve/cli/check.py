@@ -1,9 +1,9 @@
 """``wsgiserve check [MODULE:NAME]``: do all that a start does, without serving anybody.
 
-It reads the configuration, imports the app, runs its start-up hooks, listens, answers one request of its own
-through the whole stack, and runs the shutdown hooks. Each step is a line on standard output. The first one
-that fails is the end, with the error and the exit code that a start would have; an answer of 500 or above is
-such a failure.
+It reads the configuration and certificates, listens, imports the app, runs its start-up hooks, answers one
+request of its own through the whole stack, and runs the shutdown hooks. Each step is a line on standard
+output. The first one that fails is the end, with the error and the exit code that a start would have; an
+answer of 500 or above is such a failure.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import all_options
 from wsgiserve.cli.settings import Settings, Sources
+from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.options import FIELDS
 from wsgiserve.processes.pid_file import StatusFiles
-from wsgiserve.processes.probe import PROBE_SECONDS, probe, read_answer, request
+from wsgiserve.processes.probe import PROBE_SECONDS, Answer, ask, probe, read_answer, request
 from wsgiserve.server import console, lifespan
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError, StartError
@@ -70,9 +71,13 @@ def _check(settings: Settings) -> None:
             StatusFiles(config.pid_file).check()
         except OSError as error:
             console.fail(f"--pid-file: cannot write {config.pid_file}: {error.strerror}", console.EXIT_USAGE)
-    server = Server(_never, config=dataclasses.replace(config, access_log=False, drain_delay=0.0))
+    # Its own request comes without a proxy, and nobody waits for its end.
+    its = dataclasses.replace(config, access_log=False, drain_delay=0.0, proxy_protocol=False)
+    server = Server(_never, config=its)
     try:
         server.open()
+    except ConfigError as error:  # such as a certificate that cannot be read
+        console.fail_for_option(error)
     except ListenError as error:
         console.fail_to_listen(error)
     console.announce(f"addresses: {', '.join(listener.where for listener in server.listeners)}")
@@ -125,15 +130,12 @@ def _ask(server: Server, app: WSGIApplication, settings: Settings) -> None:
     def without_hooks(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return app(environ, start_response)  # The hooks have run.
 
-    url = settings.config.probe or "/"
-    path = urlsplit(url).path or "/"
+    path = urlsplit(settings.config.probe).path or "/"
     server.app = without_hooks
     with server:
         began = time.monotonic()
         try:
-            with _connect(server.listeners[0]) as sock:
-                sock.sendall(request(url))
-                answer = read_answer(sock)
+            answer = _answer(server, app, settings.config)
         except OSError as error:
             raise StartError(f"wsgiserve: GET {path} was not answered: {error}") from None
         took = time.monotonic() - began
@@ -145,11 +147,31 @@ def _ask(server: Server, app: WSGIApplication, settings: Settings) -> None:
         console.announce(f"probe: {settings.config.probe} was answered")
 
 
+def _answer(server: Server, app: WSGIApplication, config: Config) -> Answer:
+    """Ask at the first address, or within the process if only clients with certificates get in there."""
+    if config.client_ca and config.client_cert == "required":
+        return ask(app, config, config.probe or "https://localhost/")
+    with _connect(server.listeners[0]) as sock:
+        sock.sendall(request(config.probe or "/"))
+        return read_answer(sock)
+
+
 def _connect(listener: Listener) -> socket.socket:
     if not listener.is_unix:
         parts = urlsplit(listener.url)  # It has an address that leads here, also for a wildcard.
-        return socket.create_connection((parts.hostname, parts.port), PROBE_SECONDS)
+        sock = socket.create_connection((parts.hostname, parts.port), PROBE_SECONDS)
+        return sock if parts.scheme == "http" else _speak_tls(sock)
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(PROBE_SECONDS)
     sock.connect(listener.sock.getsockname())
     return sock
+
+
+def _speak_tls(sock: socket.socket) -> socket.socket:
+    """Take any certificate: whether clients trust it depends on the name that they ask for."""
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(sock)

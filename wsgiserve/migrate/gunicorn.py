@@ -118,6 +118,8 @@ def _finish(result: Result, settings: Mapping[str, Any], path: str) -> None:
         result.set("threads", 1, _SYNC)
     if "proxy_protocol" in result and "trust" not in result:
         result.set("trust", "127.0.0.1,::1", "gunicorn's default for proxy_allow_ips")
+    if "forwarded_allow_ips" not in settings:
+        result.trust_this_machine()
     if "access_log" not in result and "accesslog" not in settings:
         result.set("access_log", False, "gunicorn writes no access log unless it is told to")
 

@@ -60,6 +60,14 @@ class Result:
             value = [*before[0], *value]
         self._options[option] = (value, remark)
 
+    def trust_this_machine(self) -> None:
+        """Believe a proxy on this machine: fields of others would not reach the app at all."""
+        if "trust" not in self:
+            text = (
+                "Forwarded fields are believed from a proxy on this machine alone; add the address of another"
+            )
+            self.set("trust", "127.0.0.1,::1,unix", text)
+
     def comment(self, name: str, value: Any, text: str) -> None:
         """Say what becomes of a setting that has no equivalent."""
         shown = value if isinstance(value, _Source) else _toml(value)

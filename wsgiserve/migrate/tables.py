@@ -30,7 +30,7 @@ _STRICT = "requests are read strictly, and there is no switch for it"
 _ASGI = "this is for ASGI or another protocol; wsgiserve serves WSGI by HTTP/1.1"
 _ALL_FIELDS = "more fields are read than by gunicorn; have the proxy set or remove each: docs/proxies.md"
 _PROXY = "name the proxies with trust; see docs/proxies.md"
-_TLS = "see the options for TLS in the reference"
+_TLS = "see docs/tls.md"
 _JOBS = "this is for work besides requests; run it by a task queue, cron or a systemd timer"
 _ROUTES = "let the proxy in front do it, or the app"
 
@@ -132,10 +132,12 @@ GUNICORN = (
     Row("accesslog", "access_log", "", _access_log),
     Row("forwarded_allow_ips", "trust", _ALL_FIELDS, lambda value: str(value) or None),
     Row("proxy_protocol", "proxy_protocol", "", lambda value: value not in ("off", False, "")),
-    Row("certfile", "cert", _TLS, lambda value: [value]),
-    Row("keyfile", "key", _TLS, lambda value: [value]),
-    Row("ca_certs", "client_ca", _TLS),
-    Row("ciphers", "tls_ciphers", _TLS),
+    Row("certfile", "cert", "", lambda value: [value]),
+    Row("keyfile", "key", "", lambda value: [value]),
+    Row(
+        "ca_certs", "client_ca", 'clients without a certificate are refused, unless client_cert = "optional"'
+    ),
+    Row("ciphers", "tls_ciphers"),
     *_say(_TLS, "ssl_version cert_reqs ssl_context"),
     *_say(_NOTHING, "suppress_ragged_eofs do_handshake_on_connect"),
     *_say(_PROXY, "proxy_allow_ips secure_scheme_headers forwarder_headers"),
@@ -262,7 +264,9 @@ UWSGI = (
     Row("callable", "", 'name it behind the module: app = "module:callable"'),
     *(Row(name, "bind", "", binds) for name in ("http", "http-socket")),
     *(Row(name, "bind", _UWSGI_SOCKET, binds) for name in ("socket", "uwsgi-socket")),
-    *_say(_TLS, "https https-socket"),
+    *_say(
+        "write the address in bind, as https://HOST:PORT, and the files in cert and key", "https https-socket"
+    ),
     *(Row(name, "workers", "", number) for name in ("processes", "workers")),
     Row("threads", "threads", "", number),
     Row("listen", "backlog", "", number),
@@ -367,7 +371,7 @@ GRANIAN = (
     Row("--http1-keep-alive", "keep_alive", "0 turns it off"),
     Row("--log, --log-level, --log-config", "", "The log goes to standard error."),
     Row("--access-log", "access_log", "on by default here"),
-    Row("--ssl-certificate, --ssl-keyfile", "", "See the options for TLS."),
+    Row("--ssl-certificate, --ssl-keyfile", "cert", "and `key`"),
     Row("--respawn-failed-workers", "", "Always."),
     Row("--workers-lifetime", "max_lifetime"),
     Row("--workers-max-rss", "max_rss", "in MiB there; write `512MiB`"),

@@ -139,6 +139,7 @@ def _finish(result: Result, settings: list[Setting]) -> None:
             result.add(row, True if value == "true" else value)
     if "threads" not in given:
         result.set("threads", 1, _ONE_THREAD)
+    result.trust_this_machine()
 
 
 def _app(given: Mapping[str, str]) -> str:

@@ -326,7 +326,7 @@ def _throw_away(option: str, names: tuple[str, ...] = ()) -> str:
     try:
         from wsgiserve.server.sockets.self_signed import make_pair
     except ImportError:
-        text = "this needs the package cryptography: pip install cryptography, or install wsgiserve[tls]"
+        text = "this needs the package cryptography: pip install cryptography"
         raise PairError(option, text) from None
     return make_pair((), names) if names else make_pair(own_addresses())
 
