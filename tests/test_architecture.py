@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.program import without_coverage
+
 ROOT = Path(__file__).parent.parent
 
 # The parts of the house from the ground up. A part may import itself, the standard library and the parts and
@@ -248,7 +250,10 @@ def loaded_with(module: str) -> set[str]:
     """Return the modules that a process has that imports this one."""
     code = f"import sys, {module}; print(*sys.modules)"
     command = [sys.executable, "-c", code]
-    return set(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split())
+    done = subprocess.run(
+        command, cwd=ROOT, env=without_coverage(), check=True, capture_output=True, text=True
+    )
+    return set(done.stdout.split())
 
 
 def test_public_names_are_loaded_when_asked_for() -> None:
