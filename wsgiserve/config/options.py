@@ -702,6 +702,10 @@ def checked(field: Field, value: Any) -> Any:
 
 def _resolved(field: Field, value: Any) -> Any:
     its = kind(field)
+    if any("\0" in text for text in _texts(value)):
+        raise ConfigError(
+            field.name, f"{value!r} is not possible: no file and no address has a NUL character"
+        )
     if field.name == "domain":
         return parse_domains(value)
     if its == "list":
@@ -718,6 +722,11 @@ def _resolved(field: Field, value: Any) -> Any:
     if its == "text" and not isinstance(value, str):
         raise ConfigError(field.name, f"{value!r} is not a text; write it in quotes")
     return value
+
+
+def _texts(value: Any) -> list[str]:
+    items = value if isinstance(value, list | tuple) else (value,)
+    return [item for item in items if isinstance(item, str)]
 
 
 def make_config(**options: Any) -> Config:
