@@ -50,11 +50,16 @@ def insist(call: Callable[[], T], *errors: type[Exception]) -> T:
         try:
             return call()
         except errors as error:
-            content = _content()
-            if content is None or content["kind"] != "inheritance":
+            if not has_replaced():
                 raise
             complain(f"wsgiserve: {error}; this is tried again")
             time.sleep(AGAIN_SECONDS)
+
+
+def has_replaced() -> bool:
+    """Whether this program has taken another one's place, and has not taken its facts yet."""
+    content = _content()
+    return content is not None and content["kind"] == "inheritance"
 
 
 def is_there() -> bool:
