@@ -53,6 +53,11 @@ number = 5
 """
 
 
+def without_coverage() -> dict[str, str]:
+    """Return an environment where coverage is not measured: it imports modules, and handles SIGTERM."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 class Program:
     """``python -m wsgiserve ARGUMENTS`` in ``folder``."""
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.program import FORK_WARNING, ROOT
+from tests.program import FORK_WARNING, ROOT, without_coverage
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -112,6 +112,11 @@ print(helper.exitcode)
 @pytest.mark.slow
 def test_processes_of_the_parent_are_left_alone():
     done = subprocess.run(
-        [sys.executable, "-c", MULTIPROCESSING], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", MULTIPROCESSING],
+        cwd=ROOT,
+        env=without_coverage(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert (done.stdout, done.stderr) == ("0\nNone\n", "")

@@ -30,7 +30,7 @@ INI = """
 paste.app_factory = shop:main
 
 [server:main]
-use = egg:wsgiserve
+use = egg:wsgiserve-http
 """
 
 

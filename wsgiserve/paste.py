@@ -1,4 +1,4 @@
-"""PasteDeploy: ``use = egg:wsgiserve`` in a section ``[server:main]``, as Pyramid's ``pserve`` reads it.
+"""PasteDeploy: ``use = egg:wsgiserve-http`` in a section ``[server:main]``, as Pyramid's ``pserve`` reads it.
 
 The options are those of ``app.run()``, as text; ``host`` and ``port`` together are an address. The app is
 there already, so this is one process: the options of workers are refused.

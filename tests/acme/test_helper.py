@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import os
 import time
 
@@ -240,3 +241,11 @@ def test_a_storage_that_fails_does_not_end_the_helper(pebble, settings_for, monk
         wait_until(lambda: helper.logged("ERROR"), ISSUE_SECONDS)
         assert helper.logged("storage fails")
         assert helper.process.poll() is None
+
+
+def test_the_helper_writes_lines_as_the_server_does(pebble, settings_for, monkeypatch):
+    settings = settings_for(pebble, log_format="json", log_level="error")
+    os.rename(settings.storage().folder, f"{settings.storage().folder}.away")
+    with running_helper(settings, monkeypatch) as helper:
+        wait_until(lambda: helper.logged("storage fails"), ISSUE_SECONDS)
+    assert {json.loads(line)["severity_text"] for line in helper.lines} == {"ERROR"}

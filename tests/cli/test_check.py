@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from tests.authority import Authority
 from tests.program import APP, run
 from wsgiserve.cli.check import command
 from wsgiserve.config.options import FIELDS
@@ -95,6 +96,18 @@ def test_by_tls_and_behind_a_proxy(folder):
     code, out, err = run(folder, "check", "--proxy-protocol", "--trust", "127.0.0.1")
     assert (code, err) == (0, "")
     assert "GET / was answered 200" in out
+
+
+@pytest.mark.slow
+def test_where_clients_need_a_certificate_the_app_is_asked_all_the_same(folder):
+    Authority(folder).pair(file="server.pem")
+    arguments = ["--cert", "server.pem", "--client-ca", "authority.pem"]
+    code, out, err = run(folder, "check", "hooks", *arguments)
+    assert (code, err) == (0, "")
+    assert "asked / localhost https\n" in out
+    assert "GET / was answered 200" in out
+    code, _, err = run(folder, "check", "hooks:down", *arguments)
+    assert (code, err) == (3, "wsgiserve: the app answered GET / with 500\n")
 
 
 BAD = [

@@ -36,7 +36,7 @@ WRONG = [
     ),
     (
         ["app", "--bind", "https://:8443"],
-        "--bind: https://:8443 needs a certificate; add --cert FILE or --domain NAME.",
+        "--bind: https://:8443 needs a certificate; add --cert FILE, --domain NAME or --tls-self-signed.",
     ),
     (
         ["app", "--domain", "https://shop.example"],
@@ -67,6 +67,14 @@ WRONG = [
     (
         ["app", "--cert", "a", "--client-cert", "never"],
         "--client-cert: 'never' is neither required nor optional.",
+    ),
+    (
+        ["app", "--cert", "a", "--client-cert", "optional"],
+        "--client-cert: no client is asked for a certificate; add --client-ca FILE.",
+    ),
+    (
+        ["app", "--trust-header", "forwarded"],
+        "--trust-header: no proxy is trusted; name those that send it with --trust, such as ",
     ),
     (
         ["app", "--cert", "a", "--bind", "http://:80"],

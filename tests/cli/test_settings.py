@@ -240,7 +240,7 @@ def test_no_parser_of_files_is_imported_without_a_file_for_us(folder):
     code = (
         "import sys, wsgiserve.cli as c; sys.argv[1:] = ['config']; c.main(); print('tomllib' in sys.modules)"
     )
-    with Program(folder, command=("-c", code)) as program:
+    with Program(folder, command=("-c", code), env={"COVERAGE_PROCESS_START": ""}) as program:
         assert program.end()[1].endswith("False\n")
 
 

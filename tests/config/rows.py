@@ -76,7 +76,7 @@ ROWS = {
     "client_ca": _text("staff.pem", "", "", *CERT),
     "client_cert": Row(
         "required", "optional", '"optional"', "optional", "never", "'never' is neither required nor optional",
-        "5", NO_TEXT,
+        "5", NO_TEXT, (*CERT, "--client-ca", "staff.pem"),
     ),
     "tls_ciphers": _text("ECDHE+AESGCM", "", "", *CERT),
     "tls_self_signed": _switch(False),
@@ -127,7 +127,7 @@ ROWS = {
     "max_rss": _size(0),
     "max_lifetime": _time(0.0, "1d", 86400.0),
     "trust": _text("10.0.0.0/8,unix", "localhost", NO_NETWORK),
-    "trust_header": _word("forwarded", "x-forwarded", "forwarded"),
+    "trust_header": _word("forwarded", "x-forwarded", "forwarded")._replace(beside=("--trust", "unix")),
     "forwarded": _word("keep", "remove", "keep"),
     "proxy_protocol": _switch(False)._replace(beside=("--trust", "unix")),
     "request_id": _switch(False),

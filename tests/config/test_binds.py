@@ -49,11 +49,13 @@ def test_forms_of_a_bind(text, bind):
         ("host:65536", "'host:65536' is not HOST:PORT, such as 127.0.0.1:8000"),
         ("host:-1", "'host:-1' is not HOST:PORT, such as 127.0.0.1:8000"),
         ("host:٣", "'host:٣' is not HOST:PORT, such as 127.0.0.1:8000"),
+        (f"host:{'9' * 5000}", f"'host:{'9' * 5000}' is not HOST:PORT, such as 127.0.0.1:8000"),
         ("::1:80", "write the IPv6 address of '::1:80' in brackets, as [::1]:80"),
         ("unix:", "'unix:' names no socket; write unix:/path or unix:@name"),
         ("unix:@", "'unix:@' names no socket; write unix:/path or unix:@name"),
         ("unix:a\0b", r"'unix:a\x00b' names no socket; write unix:/path or unix:@name"),
         ("fd://x", "'fd://x' names no descriptor; write fd://3"),
+        (f"fd://{'9' * 5000}", f"'fd://{'9' * 5000}' names no descriptor; write fd://3"),
         ("fd://", "'fd://' names no descriptor; write fd://3"),
         ("ftp://localhost", "'ftp://localhost' is a URL; write localhost:8000"),
         ("https://localhost/shop", "'https://localhost/shop' has a path; write https://localhost"),
@@ -120,6 +122,9 @@ def test_owners_are_names_or_numbers():
     [
         ("nosuchuser:0", "there is no user 'nosuchuser' here"),
         (":nosuchgroup", "there is no group 'nosuchgroup' here"),
+        ("²", "there is no user '²' here"),
+        ("4294967295", "there is no user '4294967295' here"),
+        (f"0:{'9' * 5000}", f"there is no group '{'9' * 5000}' here"),
     ],
 )
 def test_an_unknown_owner_is_an_error(owner, error):

@@ -59,6 +59,13 @@ def test_a_bind_that_is_no_text(bind):
     assert wrong(bind=bind) == ("bind", f"{bind!r} is not HOST:PORT, such as 127.0.0.1:8000")
 
 
+@pytest.mark.parametrize("option", ["bind", "cert", "pid_file", "socket_owner"])
+def test_no_text_has_a_nul_character(option):
+    text = "is not possible: no file and no address has a NUL character"
+    for value in ("a\0b:80", ["a:80", "a\0b:80"]):
+        assert wrong(**{option: value}) == (option, f"{value!r} {text}")
+
+
 def test_at_least_one_bind():
     assert wrong(bind=[]) == ("bind", "name at least one HOST:PORT")
 

@@ -77,6 +77,25 @@ def test_a_file_that_is_no_text(find, tmp_path):
     assert refusal(find).startswith("wsgiserve.toml: 'utf-8' codec can't decode byte")
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (f"threads = {'9' * 5000}", "wsgiserve.toml: Exceeds the limit"),
+        (f"threads = {'[' * 20000}", "wsgiserve.toml: its values are nested too deeply"),
+        (f"threads = {'{a=' * 20000}", "wsgiserve.toml: its values are nested too deeply"),
+    ],
+    ids=["digits", "lists", "tables"],
+)
+def test_a_file_that_is_too_much_for_the_parser(find, content, text):
+    assert refusal(find, wsgiserve_toml=content).startswith(text)
+
+
+@pytest.mark.parametrize("port", ["65536", "9" * 5000, "\u0661", "-1", "1 ", "8000\n"])
+def test_a_platform_s_port_that_is_none(port):
+    with pytest.raises(ConfigError, match="is not a port from 0 to 65535"):
+        combine({}, File(), {"PORT": port})
+
+
 def test_a_file_that_cannot_be_read(find, tmp_path):
     (tmp_path / "wsgiserve.toml").mkdir()
     assert refusal(find) == "wsgiserve.toml: cannot be read: Is a directory"

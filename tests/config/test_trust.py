@@ -56,6 +56,7 @@ def test_what_is_no_address(text, complaint):
     ("options", "option"),
     [
         ({"trust_header": "x-real-ip"}, "trust_header"),
+        ({"trust_header": "forwarded"}, "trust_header"),
         ({"forwarded": "drop"}, "forwarded"),
         ({"proxy_protocol": True}, "proxy_protocol"),
     ],

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+import trustme
 
 from tests.processes import faults
 from tests.processes.programs import is_alive, serving
@@ -25,7 +26,8 @@ pytestmark = pytest.mark.slow
 class Case:
     """A supervisor whose calls fail, and what has to hold after each operation."""
 
-    def __init__(self, folder, program, port, control):
+    def __init__(self, folder, program, port, control, *, is_secure=False):
+        self.is_secure = is_secure
         self.pid_file = str(folder / "pid")
         self.program, self.port, self.control = program, port, control
         self.pid = program.process.pid
@@ -65,8 +67,9 @@ class Case:
         return status.get("state") == "serving" and states == ["serving"] * size
 
     def answers(self):
+        """Whether the service answers; over TLS a request of plain HTTP is refused."""
         with Client(port=self.port) as client:
-            return client.ask(get()).status == 200
+            return client.ask(get()).status == (400 if self.is_secure else 200)
 
     def each_call_failing(self, operate, sound):
         """Operate once with each call failing in turn; return how many operations that took."""
@@ -108,7 +111,7 @@ def running(folder, *options):
         program,
         port,
     ):
-        case = Case(folder, program, port, control)
+        case = Case(folder, program, port, control, is_secure="--cert" in options)
         wait_until(case.sound)
         yield case
 
@@ -146,8 +149,13 @@ def test_no_failing_call_of_a_stop_leaves_anything(folder, options):
     assert 5 < number < MOST - 1
 
 
-def test_no_failing_call_of_a_re_exec_ends_the_service(folder):
-    with running(folder) as case:
+@pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
+def test_no_failing_call_of_a_re_exec_ends_the_service(folder, is_secure):
+    options = ()
+    if is_secure:
+        trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "pair.pem")
+        options = ("--cert", str(folder / "pair.pem"))
+    with running(folder, *options) as case:
         processes = len(children(case.pid))
 
         def sound():

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 
 import pytest
+import trustme
 
 from bench.servers import deploys
 from tests.processes.programs import APP, is_alive, last_answer, new_version, serving, who, workers
 from tests.program import FREE_PORT, ROOT, Program, run
 from tests.server.client import SECONDS, Client, get, wait_until
+from wsgiserve.processes.pid_file import read_status
 from wsgiserve.server import Server
 
 
@@ -325,6 +328,26 @@ def test_a_re_exec_takes_another_address_and_refuses_what_it_would_leave_behind(
     wait_until(lambda: configured.status()["generation"] == 2)
     assert who(free)[2] == "v1"
     assert configured.program.stop()[0] == 0
+
+
+@pytest.mark.slow
+def test_a_re_exec_that_cannot_have_an_address_keeps_the_others_and_their_tls(tmp_path):
+    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "pair.pem")
+    (tmp_path / "app.py").write_text(APP)
+    file = tmp_path / "wsgiserve.toml"
+    text = FILE + 'cert = "pair.pem"\n'
+    file.write_text(text)
+    with Program(tmp_path) as program, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = program.port()
+        busy = taken.getsockname()[1]
+        file.write_text(text.replace('"127.0.0.1:0"', f'["127.0.0.1:0", "127.0.0.1:{busy}"]'))
+        program.process.send_signal(signal.SIGUSR2)
+        read_until(program.process.stderr, "after the re-exec, everything else goes on as it was")
+        wait_until(lambda: read_status(str(tmp_path / "pid")).get("generation") == 2)
+        for _ in range(3):
+            with Client(port=port) as client:
+                assert b"use https://" in client.ask(get()).body
+        assert program.stop()[0] == 0
 
 
 def read_until(stream, text):

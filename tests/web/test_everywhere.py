@@ -18,7 +18,7 @@ from tests.web.everywhere import app
 
 APP = "tests.web.everywhere:app"
 COMMANDS = {
-    "wsgiserve": ["-m", "wsgiserve", APP, "--bind", "127.0.0.1:0"],
+    "wsgiserve": ["-m", "wsgiserve", APP, "--bind", "127.0.0.1:0", "--trust", "127.0.0.1"],
     "gunicorn": ["-m", "gunicorn", APP, "--bind", "127.0.0.1:0", "--threads", "4"],
     "waitress": ["-m", "waitress", "--listen=127.0.0.1:0", APP],
 }

@@ -23,10 +23,10 @@ from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import all_options
 from wsgiserve.cli.settings import Settings, Sources
-from wsgiserve.config import ConfigError
+from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.options import FIELDS
 from wsgiserve.processes.pid_file import StatusFiles
-from wsgiserve.processes.probe import PROBE_SECONDS, probe, read_answer, request
+from wsgiserve.processes.probe import PROBE_SECONDS, Answer, ask, probe, read_answer, request
 from wsgiserve.server import console, lifespan
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError, StartError
@@ -136,18 +136,12 @@ def _ask(server: Server, app: WSGIApplication, settings: Settings) -> None:
     def without_hooks(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return app(environ, start_response)  # The hooks have run.
 
-    if settings.config.client_ca and settings.config.client_cert == "required":
-        console.announce("request: none, as clients need a certificate")
-        return
-    url = settings.config.probe or "/"
-    path = urlsplit(url).path or "/"
+    path = urlsplit(settings.config.probe).path or "/"
     server.app = without_hooks
     with server:
         began = time.monotonic()
         try:
-            with _connect(server.listeners[0]) as sock:
-                sock.sendall(request(url))
-                answer = read_answer(sock)
+            answer = _answer(server, app, settings.config)
         except OSError as error:
             raise StartError(f"wsgiserve: GET {path} was not answered: {error}") from None
         took = time.monotonic() - began
@@ -157,6 +151,15 @@ def _ask(server: Server, app: WSGIApplication, settings: Settings) -> None:
     if settings.config.probe:
         probe(app, settings.config)
         console.announce(f"probe: {settings.config.probe} was answered")
+
+
+def _answer(server: Server, app: WSGIApplication, config: Config) -> Answer:
+    """Ask at the first address, or within the process if only clients with certificates get in there."""
+    if config.client_ca and config.client_cert == "required":
+        return ask(app, config, config.probe or "https://localhost/")
+    with _connect(server.listeners[0]) as sock:
+        sock.sendall(request(config.probe or "/"))
+        return read_answer(sock)
 
 
 def _connect(listener: Listener) -> socket.socket:

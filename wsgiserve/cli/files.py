@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +54,7 @@ class _Port(click.ParamType):  # type: ignore[type-arg]  # generic only since cl
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
-        if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        if not (re.fullmatch("[0-9]{1,5}", text) and int(text) <= 65535):
             folder = f"; a folder is given as --directory {text!r}" if os.path.isdir(text) else ""
             self.fail(f"{text!r} is not a port from 0 to 65535{folder}.", param, ctx)
         return int(text)

@@ -37,7 +37,7 @@ class _UnixConnection(http.client.HTTPConnection):
 )
 @click.option("--insecure", is_flag=True, help="Take any certificate, such as one for another name.")
 def command(url: str, timeout: float, insecure: bool) -> None:
-    """Ask GET URL; the exit code is 0 if the answer is below 400, else 1.
+    """Request URL; the exit code is 0 if the answer is below 400, else 1.
 
     URL is such as http://127.0.0.1:8000/healthz/ready, or unix:/run/app.sock:/healthz/ready. Redirects are
     not followed, and no proxy is used.

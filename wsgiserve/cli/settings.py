@@ -81,7 +81,7 @@ class Sources:
         """Return the configuration; an error ends the program."""
         refuse_variables(self._context, PREFIX)
         try:
-            return self.read()
+            return handover.insist(self.read, ConfigError)
         except ConfigError as error:
             raise Misconfigured(str(error)) from None
 

@@ -61,7 +61,7 @@ def _parse_address(text: str) -> Bind:
         return _parse_unix(text, rest)
     if scheme == "fd":
         number = rest.removeprefix("//")
-        if not number.isascii() or not number.isdigit():
+        if not re.fullmatch("[0-9]{1,9}", number):
             raise ConfigError("bind", f"{text!r} names no descriptor; write fd://3")
         return Bind("fd", "", int(number), text)
     if rest.startswith("//") and scheme.isalpha():
@@ -71,7 +71,7 @@ def _parse_address(text: str) -> Bind:
     if text.startswith(("/", "./", "~")) or text.endswith(".sock"):
         raise ConfigError("bind", f"{text!r} is a path; write unix:{text}")
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not re.fullmatch("[0-9]{1,5}", port) or not colon or int(port) > 65535:
         raise ConfigError("bind", f"{text!r} is not HOST:PORT, such as 127.0.0.1:8000")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -115,11 +115,16 @@ def user_and_group(owner: str) -> tuple[int, int]:
 
     user, _, group = owner.partition(":")
     try:
-        uid = int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid if user else -1
+        uid = int(user) if _is_id(user) else pwd.getpwnam(user).pw_uid if user else -1
     except KeyError:
         raise ConfigError("socket_owner", f"there is no user {user!r} here") from None
     try:
-        gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid if group else -1
+        gid = int(group) if _is_id(group) else grp.getgrnam(group).gr_gid if group else -1
     except KeyError:
         raise ConfigError("socket_owner", f"there is no group {group!r} here") from None
     return uid, gid
+
+
+def _is_id(text: str) -> bool:
+    """Whether text is the number of a user or a group, which has 32 bits; the highest means no change."""
+    return re.fullmatch("[0-9]{1,10}", text) is not None and int(text) < 2**32 - 1

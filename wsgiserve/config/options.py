@@ -133,7 +133,7 @@ class Config:
     )
     client_cert: str = _option(
         "required",
-        "Refuse clients that send --client-ca no certificate (required), or let the app decide (optional).",
+        "Refuse clients without a certificate of --client-ca (required), or let the app decide (optional).",
         "MODE",
         group="TLS",
         restart=True,
@@ -150,13 +150,13 @@ class Config:
     tls_self_signed: bool = _option(
         False,
         "Speak TLS with a certificate for localhost and this machine, made anew at each start.",
-        more="The start line has its fingerprint. Needs `wsgiserve[tls]`.",
+        more="The start line has its fingerprint. Needs `pip install cryptography`.",
         group="TLS",
         restart=True,
     )
     hsts: float = _option(
         0.0,
-        "Tell browsers to use https alone, for this long after each visit; 0 does not.",
+        "Tell browsers to use only https, for this long after each visit; 0 is off.",
         "SECONDS",
         more="The app's responses over TLS get `Strict-Transport-Security`, unless the app sets it.",
         group="TLS",
@@ -195,7 +195,7 @@ class Config:
     )
     acme_staging: bool = _option(
         False,
-        "Use Let's Encrypt's CA for trying: its limits are high, and no browser trusts it.",
+        "Use Let's Encrypt's CA for tests: its limits are high, and no browser trusts it.",
         group="TLS",
         restart=True,
     )
@@ -457,15 +457,15 @@ class Config:
     )
     trust: str = _option(
         "",
-        "Believe these proxies what they say about clients: addresses and networks with commas between, unix "
-        "for peers on a Unix socket, * for everyone.",
+        "Believe what these proxies say about clients: addresses and networks with commas between, unix for "
+        "peers on a Unix socket, * for everyone.",
         "CIDR",
         more="Such as `10.0.0.0/8,::1`. See [behind a proxy](proxies.md).",
         group="Proxies",
     )
     trust_header: str = _option(
         "x-forwarded",
-        "Believe trusted proxies these fields, x-forwarded or forwarded, and remove the other.",
+        "Believe these fields of trusted proxies, x-forwarded or forwarded, and remove the others.",
         "NAME",
         more="Choose the one that the proxy sets: a client could have sent the other.",
         group="Proxies",
@@ -561,6 +561,9 @@ class Config:
         self._check_unix_options()
         self._check_tls_options()
         self._check_acme_options()
+        if self.trust_header != Config.trust_header and not self.trusted.anybody:
+            text = "no proxy is trusted; name those that send it with --trust, such as --trust 10.0.0.0/8"
+            raise ConfigError("trust_header", text)
         if self.proxy_protocol and not self.trusted.anybody:
             text = "name the proxies that send it with --trust, such as --trust 10.0.0.0/8 or --trust unix"
             raise ConfigError("proxy_protocol", text)
@@ -611,6 +614,8 @@ class Config:
         if self.key and len(self.key) != len(self.cert):
             counts = f"{len(self.key)} for {len(self.cert)} of --cert"
             raise ConfigError("key", f"{counts}; name one for each, or none if the files have both")
+        if self.client_cert != Config.client_cert and not self.client_ca:
+            raise ConfigError("client_cert", "no client is asked for a certificate; add --client-ca FILE")
         if self.cert and self.tls_self_signed:
             raise ConfigError("tls_self_signed", "there is a certificate, by --cert; leave one of them out")
         if not self.has_certificate:
@@ -628,7 +633,9 @@ class Config:
     def _refuse_tls_options(self) -> None:
         """Refuse what has no meaning without a certificate."""
         for bind in filter(self.is_secure, self.bind):
-            raise ConfigError("bind", f"{bind} needs a certificate; add --cert FILE or --domain NAME")
+            raise ConfigError(
+                "bind", f"{bind} needs a certificate; add --cert FILE, --domain NAME or --tls-self-signed"
+            )
         for name in ("key", "key_passphrase_file", "client_ca", "tls_ciphers", "hsts", "redirect_http"):
             if getattr(self, name):
                 raise ConfigError(name, "there is no TLS; add --cert FILE or --domain NAME")
@@ -755,6 +762,10 @@ def checked(field: Field, value: Any) -> Any:
 
 def _resolved(field: Field, value: Any) -> Any:
     its = kind(field)
+    if any("\0" in text for text in _texts(value)):
+        raise ConfigError(
+            field.name, f"{value!r} is not possible: no file and no address has a NUL character"
+        )
     if field.name == "domain":
         return parse_domains(value)
     if its == "list":
@@ -773,6 +784,11 @@ def _resolved(field: Field, value: Any) -> Any:
     if its == "text" and not isinstance(value, str):
         raise ConfigError(field.name, f"{value!r} is not a text; write it in quotes")
     return value
+
+
+def _texts(value: Any) -> list[str]:
+    items = value if isinstance(value, list | tuple) else (value,)
+    return [item for item in items if isinstance(item, str)]
 
 
 def make_config(**options: Any) -> Config:

@@ -98,8 +98,10 @@ def _table(path: str, data: bytes) -> dict[str, Any] | None:
 
     try:
         content = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # Wrong TOML, bytes that are no text, a number of thousands of digits.
         raise ConfigError("", f"{path}: {error}") from None
+    except RecursionError:
+        raise ConfigError("", f"{path}: its values are nested too deeply") from None
     if os.path.basename(path) != PROJECT:
         return content
     tool = content.get("tool")
@@ -165,7 +167,7 @@ def combine(
 def _platform_setting(name: str, variable: str, text: str) -> Setting:
     if name != "bind":
         return Setting(from_text(FIELDS[name], text), Origin("platform", variable))
-    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+    if not (re.fullmatch("[0-9]{1,5}", text) and int(text) <= 65535):
         raise ConfigError("", f"{variable}: {text!r} is not a port from 0 to 65535")
     # Every address: the platform's router is on another machine.
     return Setting([f":{text}"], Origin("platform", variable))

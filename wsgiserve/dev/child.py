@@ -67,19 +67,7 @@ def work(
     log_to_stderr(config)
     departure = Departure([signal.SIGTERM])
     development = Development(app, version, broken, lambda: parent.send(event="grown", folders=_folders()))
-    passed = [
-        bind._replace(kind="fd", name="", number=number, text=f"fd://{number}")
-        for bind, number in zip(config.addresses, listeners, strict=True)
-    ]
-    config = dataclasses.replace(
-        config,
-        bind=tuple(passed[: len(config.bind)]),
-        redirect_http=tuple(passed[len(config.bind) :]),
-        socket_mode="",
-        socket_owner="",
-        drain_delay=0.0,  # Another child accepts already.
-    )
-    server = Server(development, config=config)
+    server = Server(development, config=_on_descriptors(config, listeners))
     server.open(throw_away=throw_away)
 
     def ready() -> None:
@@ -92,6 +80,22 @@ def work(
     departure.begin(code, server.time_is_up, hurried=server.hurried)
     lifespan.shutdown(app)
     raise SystemExit(code)
+
+
+def _on_descriptors(config: Config, listeners: list[int]) -> Config:
+    """Return the configuration with these descriptors of open listeners as its addresses."""
+    passed = [
+        bind._replace(kind="fd", name="", number=number, text=f"fd://{number}")
+        for bind, number in zip(config.addresses, listeners, strict=True)
+    ]
+    return dataclasses.replace(
+        config,
+        bind=tuple(passed[: len(config.bind)]),
+        redirect_http=tuple(passed[len(config.bind) :]),
+        socket_mode="",
+        socket_owner="",
+        drain_delay=0.0,  # Another child accepts already.
+    )
 
 
 def _obey(parent: Channel, development: Development, server: Server) -> None:

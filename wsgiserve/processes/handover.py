@@ -9,9 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Literal
+import time
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
-from wsgiserve.server.console import EXIT_USAGE, fail
+from wsgiserve.server.console import EXIT_USAGE, complain, fail
+
+T = TypeVar("T")
+
+AGAIN_SECONDS = 0.5
 
 # Not WSGISERVE_…: these are options.
 VARIABLE = "_WSGISERVE_HANDOVER"
@@ -32,6 +38,28 @@ def take(kind: Kind) -> Any:
         return None
     del os.environ[VARIABLE]
     return content["facts"]
+
+
+def insist(call: Callable[[], T], *errors: type[Exception]) -> T:
+    """Call; in a program that this process became by ``exec``, again until it raises none of these errors.
+
+    Its trial has done the same a moment ago, so the reason will pass, such as a lack of descriptors. Workers
+    serve, and would end with this process.
+    """
+    while True:
+        try:
+            return call()
+        except errors as error:
+            if not has_replaced():
+                raise
+            complain(f"wsgiserve: {error}; this is tried again")
+            time.sleep(AGAIN_SECONDS)
+
+
+def has_replaced() -> bool:
+    """Whether this program has taken another one's place, and has not taken its facts yet."""
+    content = _content()
+    return content is not None and content["kind"] == "inheritance"
 
 
 def is_there() -> bool:

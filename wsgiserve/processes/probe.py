@@ -42,23 +42,29 @@ def probe(app: WSGIApplication, config: Config) -> None:
 
     A redirect is not followed. One to https is an answer to another question than a client of https asks.
     """
-    ours, theirs = socketpair()
-    with ours:
-        ours.settimeout(PROBE_SECONDS)
-        join = start_thread(_answer, app, config, theirs, name="wsgiserve-probe")
-        try:
-            ours.sendall(request(config.probe))
-            answer = read_answer(ours)
-        except TimeoutError:
-            raise StartError(
-                f"wsgiserve: --probe {config.probe} was not answered in {PROBE_SECONDS:g} s"
-            ) from None
-        except OSError as error:
-            raise StartError(f"wsgiserve: --probe {config.probe} was not answered: {error}") from None
-        join(PROBE_SECONDS)
+    try:
+        answer = ask(app, config, config.probe)
+    except TimeoutError:
+        raise StartError(
+            f"wsgiserve: --probe {config.probe} was not answered in {PROBE_SECONDS:g} s"
+        ) from None
+    except OSError as error:
+        raise StartError(f"wsgiserve: --probe {config.probe} was not answered: {error}") from None
     fault = _fault(config.probe, answer)
     if fault:
         raise StartError(f"wsgiserve: --probe {config.probe} was answered {fault}")
+
+
+def ask(app: WSGIApplication, config: Config, url: str) -> Answer:
+    """Request a path or a whole URL without an address of the server; OSError if there is no answer."""
+    ours, theirs = socketpair()
+    with ours:
+        ours.settimeout(PROBE_SECONDS)
+        join = start_thread(_answer, app, config, theirs, url, name="wsgiserve-probe")
+        ours.sendall(request(url))
+        answer = read_answer(ours)
+        join(PROBE_SECONDS)
+    return answer
 
 
 def request(url: str) -> bytes:
@@ -97,10 +103,10 @@ def read_answer(sock: socket.socket) -> Answer:
     return Answer(int(head[1]), location[1].decode("latin-1") if location else "")
 
 
-def _answer(app: WSGIApplication, config: Config, sock: socket.socket) -> None:
+def _answer(app: WSGIApplication, config: Config, sock: socket.socket, asked: str) -> None:
     gateway = Gateway(app, dataclasses.replace(config, access_log=""))
     receiver = Receiver(limits(config))
-    url = urlsplit(config.probe)
+    url = urlsplit(asked)
     https = url.scheme == "https"
     port = url.port or (443 if https else 80)
     host, peer = url.hostname or "localhost", ("127.0.0.1", 0)

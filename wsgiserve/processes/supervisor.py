@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.options import keep_until_restart
-from wsgiserve.processes import reexec
+from wsgiserve.processes import handover, reexec
 from wsgiserve.processes.channel import BufferedChannel
 from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt, how_it_ended
 from wsgiserve.processes.facts import Terms, Worker
@@ -45,11 +45,18 @@ from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.scoreboard import Scoreboard
-from wsgiserve.server.sockets.listener import Listener, certificates_of, load_certificates, open_listeners
+from wsgiserve.server.sockets.listener import (
+    Listener,
+    certificates_of,
+    load_certificates,
+    open_listeners,
+    secure_opened,
+)
 from wsgiserve.server.sockets.systemd import Manager
 
 if TYPE_CHECKING:
     from wsgiserve.processes.certificates import CertificateHelper
+    from wsgiserve.server.sockets.certificates import Certificates
 
 logger = logging.getLogger("wsgiserve")
 
@@ -108,16 +115,23 @@ class Supervisor:
 
         After a re-exec nothing is raised: this program serves, perhaps by workers that are to be started.
         """
+        # Without them a port of https would be served as one of http.
+        certificates = handover.insist(partial(load_certificates, self.config), ConfigError)
+        if certificates is not None:
+            self._look_at = time.monotonic() + LOOK_SECONDS
         inheritance = reexec.inheritance()
         if not inheritance:
-            self._open(())
+            self._open((), certificates)
             return
         inherited = reexec.listeners(inheritance)
         try:
-            self._open(inherited)
+            self._open(inherited, certificates)
         except (OSError, ConfigError) as error:
             logger.error("after the re-exec, everything else goes on as it was: %s", error)
-            self.listeners = self.listeners or [listener for _, listener in inherited]
+            if not self.listeners:
+                self.listeners = [listener for _, listener in inherited]
+                if certificates is not None:
+                    secure_opened(inherited, self.config, certificates)
         heirs = inheritance["workers"]
         generation = inheritance.get("generation") or max((heir["generation"] for heir in heirs), default=1)
         self.fleet.resume(generation, inheritance.get("latest") or generation)
@@ -130,10 +144,8 @@ class Supervisor:
         if self._status_files is not None:
             self._status_files.check()
 
-    def _open(self, opened: Iterable[tuple[str, Listener]]) -> None:
-        self.listeners = open_listeners(self.config, opened)
-        if certificates_of(self.listeners) is not None:
-            self._look_at = time.monotonic() + LOOK_SECONDS
+    def _open(self, opened: Iterable[tuple[str, Listener]], certificates: Certificates | None) -> None:
+        self.listeners = open_listeners(self.config, opened, certificates=certificates)
         if self._status_files is not None:
             try:
                 self._status_files.begin()

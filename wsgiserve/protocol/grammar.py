@@ -51,7 +51,7 @@ _IP_LITERAL = rf"\[(?:{_IPV6}|v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+)\](?:
 IPV4_ADDRESS = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 
 
-@functools.cache  # As ``_ip_literal``.
+@functools.cache  # Compiled when it is first needed, as ``_ip_literal`` is.
 def ipv6_address() -> re.Pattern[str]:
     """Return the pattern of an IPv6 address."""
     return re.compile(_IPV6)

@@ -7,6 +7,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import sys
 
 import pytest
 
@@ -41,6 +42,29 @@ def shake_hands(certificates, client, name=None):
             pass
     ours.do_handshake()
     return ours
+
+
+def test_a_name_with_other_bytes_than_ascii_leaves_no_traceback(authority, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+    for _ in range(2):
+        certificates = make_certificates(make_config(cert=authority.pair()))
+    there, incoming, back = ssl.MemoryBIO(), ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        authority.client().wrap_bio(back, there, server_hostname="localhost").do_handshake()
+    hello = there.read().replace(b"localhost", b"loc\xff\xc3host")
+    incoming.write(hello)
+    with pytest.raises(ssl.SSLError):
+        certificates.begin(hello).wrap_bio(incoming, back, server_side=True).do_handshake()
+    assert back.read()[:1] == b"\x15"  # an alert
+    assert told == []
+
+    class Broken:
+        def __del__(self):
+            raise KeyError
+
+    Broken()
+    assert told == [KeyError]
 
 
 def names(tls):

@@ -177,6 +177,7 @@ def test_a_status_is_one_line(manager):
         ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "8"}, math.inf),
         ({"WATCHDOG_USEC": "0"}, math.inf),
         ({"WATCHDOG_USEC": "soon"}, math.inf),
+        ({"WATCHDOG_USEC": "9" * 5000}, math.inf),
     ],
 )
 def test_how_often_the_watchdog_wants_to_hear(environ, seconds):
@@ -323,6 +324,7 @@ def test_the_units_use_options_that_there_are(folder):
         ({"LISTEN_PID": "7"}, []),
         ({"LISTEN_PID": "7", "LISTEN_FDS": "-1"}, []),
         ({"LISTEN_PID": "7", "LISTEN_FDS": "x"}, []),
+        ({"LISTEN_PID": "7", "LISTEN_FDS": "9" * 5000}, []),
     ],
 )
 def test_which_descriptors_are_ours(environ, descriptors):

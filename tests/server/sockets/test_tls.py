@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _ssl
 import contextlib
+import ctypes
 import select
 import socket
 import ssl
@@ -14,6 +16,8 @@ from tests.server.client import SECONDS, wait_until
 from wsgiserve.config import make_config
 from wsgiserve.server.sockets.certificates import make_certificates
 from wsgiserve.server.sockets.tls import CHUNK, RECORD, distinguished_name
+
+POINTER = ctypes.sizeof(ctypes.c_void_p)
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +283,27 @@ def test_a_message_of_tls_waits_for_room(authority):
         assert not line.tls.waits_to_send
         line.pull()
         line.client.do_handshake()
+
+
+@pytest.mark.slow
+def test_messages_of_tls_between_bytes_do_not_pile_up(line):
+    """A client has our keys updated (RFC 8446 §4.6.3) before each byte of a long body, and reads nothing."""
+    line.shake_hands()
+    update = getattr(ctypes.CDLL(_ssl.__file__), "SSL_key_update", None)
+    if update is None:
+        pytest.skip("OpenSSL is built into Python here")
+    # Python does not call it: the pointer is the second one of its object.
+    client = ctypes.c_void_p.from_address(id(line.client._sslobj) + object.__basicsize__ + POINTER)
+
+    def send_updates():
+        for _ in range(100_000):
+            assert update(client, 1) == 1
+            line.client.write(b"x")
+            list(line.push())
+            assert line.tls.recv(RECORD) == b"x"
+
+    with pytest.raises(ConnectionAbortedError, match="does not read"):
+        send_updates()
 
 
 def test_all_is_taken_away_from_a_thread_that_is_given_up(line):

@@ -9,7 +9,8 @@ Only when all pairs are good they take the place of those before, by one assignm
 Rules
 - A pair that cannot be used is an error at the start. Later it is one log line, and nothing changes.
 - Everything may be called from any thread.
-- Nothing may raise in a callback of a handshake: Python would print a traceback.
+- Nothing may raise in a callback of a handshake: Python would print a traceback. It raises on its own where a
+  client's name for us is not ASCII; ``_UnraisableHook`` is for that.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import os
 import re
 import socket
 import ssl
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from wsgiserve.acme.answers import answer
@@ -96,6 +98,21 @@ class InForce:
     def default(self) -> Certificate | None:
         """The first: for clients that name no host, or another one."""
         return self.certificates[0] if self.certificates else None
+
+
+class _UnraisableHook:
+    """Leaves out of ``sys.unraisablehook`` that a client asked for a name with bytes that are not ASCII.
+
+    Python decodes the name before it calls us, and would print a traceback for each such client.
+    """
+
+    def __init__(self, hook: Callable[[sys.UnraisableHookArgs], object]) -> None:
+        self._hook = hook
+
+    def __call__(self, unraisable: sys.UnraisableHookArgs, /) -> None:
+        # The object is mostly a function; here it is the name itself.
+        if not (isinstance(unraisable.exc_value, UnicodeDecodeError) and type(unraisable.object) is bytes):
+            self._hook(unraisable)
 
 
 class Certificates:
@@ -239,6 +256,8 @@ class Certificates:
         base = make_context(self._config)
         ask_clients(base, self._config)
         base.sni_callback = self._choose
+        if not isinstance(sys.unraisablehook, _UnraisableHook):
+            sys.unraisablehook = _UnraisableHook(sys.unraisablehook)
         return base
 
     def _choose(self, tls: ssl.SSLObject, name: str | None, base: ssl.SSLContext) -> int | None:
@@ -307,7 +326,7 @@ def _throw_away(option: str, names: tuple[str, ...] = ()) -> str:
     try:
         from wsgiserve.server.sockets.self_signed import make_pair
     except ImportError:
-        text = "this needs the package cryptography: pip install cryptography, or install wsgiserve[tls]"
+        text = "this needs the package cryptography: pip install cryptography"
         raise PairError(option, text) from None
     return make_pair((), names) if names else make_pair(own_addresses())
 

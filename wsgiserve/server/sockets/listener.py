@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Bind, Config
+from wsgiserve.config.binds import parse_bind
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.sockets import unix
 from wsgiserve.server.system import Socket, kind_of
@@ -176,13 +177,17 @@ def adopt(descriptor: int, host: str, file: unix.SocketFile | None, *, foreign: 
 
 
 def open_listeners(
-    config: Config, opened: Iterable[tuple[str, Listener]] = (), throw_away: str = ""
+    config: Config,
+    opened: Iterable[tuple[str, Listener]] = (),
+    throw_away: str = "",
+    certificates: Certificates | None = None,
 ) -> list[Listener]:
     """Listen on every address of ``config``, or on none: raise ListenError for the first that fails.
 
     ``opened`` are open listeners, each with the text of its bind; those that the configuration does not name
-    are closed. ConfigError if there is a certificate that cannot be used. ``throw_away`` is the pair of
-    ``--tls-self-signed``, if it has been made already.
+    are closed, but not before all others are open. ConfigError if there is a certificate that cannot be used.
+    ``throw_away`` is the pair of ``--tls-self-signed``, if it has been made already, and ``certificates`` are
+    those of the configuration, if they have been loaded already.
     """
     if config.trusted.everyone:
         logger.warning(
@@ -190,19 +195,23 @@ def open_listeners(
             "unless nobody else can reach the server",
             config.trust,
         )
-    certificates = load_certificates(config, throw_away)
+    certificates = certificates or load_certificates(config, throw_away)
     listeners: list[Listener] = []
+    new: list[Listener] = []
     left = list(opened)
     try:
         for bind in config.addresses:
             there = next((pair for pair in left if pair[0] == bind.text), None)
             if there is not None:
                 left.remove(there)
-            listeners.append(_open(bind, config) if there is None else there[1])
+                listeners.append(there[1])
+            else:
+                new.append(_open(bind, config))
+                listeners.append(new[-1])
         for _, listener in left:
             listener.close()
     except ListenError:
-        for listener in listeners:
+        for listener in new:
             listener.close()
         raise
     if certificates is not None:
@@ -236,6 +245,19 @@ def secure(listeners: list[Listener], config: Config, certificates: Certificates
     first = next(listener for listener in listeners if listener.certificates is not None)
     for listener in listeners[count:]:
         listener.redirect(first)
+
+
+def secure_opened(opened: Iterable[tuple[str, Listener]], config: Config, certificates: Certificates) -> None:
+    """Have open listeners, each with the text of its bind, go on with TLS though others cannot be opened."""
+    first = None
+    redirecting = {bind.text for bind in config.redirect_http}
+    for text, listener in opened:
+        if text not in redirecting and config.is_secure(parse_bind(text)):
+            listener.speak_tls(certificates)
+            first = first or listener
+    for text, listener in opened:
+        if text in redirecting and first is not None:
+            listener.redirect(first)
 
 
 def certificates_of(listeners: Iterable[Listener]) -> Certificates | None:

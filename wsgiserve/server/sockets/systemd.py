@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ def inherited_descriptors(environ: Mapping[str, str], pid: int) -> list[int]:
     if environ.get("LISTEN_PID") != str(pid):
         return []
     count = environ.get("LISTEN_FDS", "")
-    if not count.isascii() or not count.isdigit():
+    if not re.fullmatch("[0-9]{1,5}", count):
         return []
     return list(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)))
 
@@ -40,7 +41,7 @@ def watchdog_seconds(environ: Mapping[str, str], pid: int | None = None) -> floa
     """
     text = environ.get("WATCHDOG_USEC", "")
     ours = pid is None or environ.get("WATCHDOG_PID", str(pid)) == str(pid)
-    if not ours or not text.isascii() or not text.isdigit() or int(text) == 0:
+    if not ours or not re.fullmatch("[0-9]{1,20}", text) or int(text) == 0:
         return math.inf
     return min(int(text) / 2e6, LONGEST_BEAT)
 

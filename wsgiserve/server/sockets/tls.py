@@ -19,6 +19,7 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 import socket
@@ -256,6 +257,9 @@ class TLSSocket:
         except ssl.SSLError as error:
             self._fail(error)
         self._announced = not parts[-1]
+        if self._outgoing.pending > CHUNK:  # Of many messages that want one of ours, between the bytes.
+            with contextlib.suppress(BlockingIOError):
+                self._push()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _fail(self, error: ssl.SSLError) -> NoReturn:
