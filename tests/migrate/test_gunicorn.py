@@ -74,6 +74,9 @@ def test_every_setting_of_gunicorn_is_known(setting):
         ("from os.path import join\nbind = 'unix:' + join('a', 'b')", "bind", ["unix:a/b"]),
         ("accesslog = '-'", "access_log", True),
         ("accesslog = None", "access_log", False),
+        ("accesslog = '/var/log/a.log'", "access_log", "/var/log/a.log"),
+        ("loglevel = 'WARNING'", "log_level", "warning"),
+        ("logconfig_json = 'log.json'", "log_config", "log.json"),
         ("workers = 1", "access_log", False),
         ("workers = 1", "threads", 1),
         ("workers = 1", "trust", "127.0.0.1,::1,unix"),
@@ -131,7 +134,7 @@ def test_nothing_is_executed(migrated, tmp_path):
     options, comments = migrated(program)
     assert not there.exists()
     assert "bind" not in options
-    assert any(comment.startswith("# post_fork = post_fork(…): there are no hooks") for comment in comments)
+    assert any(comment.startswith("# post_fork = post_fork(…): move it to a module") for comment in comments)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,9 @@ def test_nothing_is_executed(migrated, tmp_path):
     [
         ("worker_class = 'gevent'", "calls of the app run on threads here"),
         ("worker_class = 'uvicorn.workers.UvicornWorker'", "this serves ASGI apps"),
-        ("accesslog = '/var/log/a.log'", "the access log goes to standard output"),
+        ("access_log_format = '%(h)s'", "write log_format"),
+        ("loglevel = 'trace'", "'trace' is none of debug, info"),
+        ("def when_ready(server): pass", "move it to a module, and name that with hooks"),
         ("limit_request_line = 0", "the request line is always bounded"),
         ("wsgi_app = 'shop:make(1)'", "a factory is called without arguments"),
         ("workers = 'many'", "invalid literal for int()"),

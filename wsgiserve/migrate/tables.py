@@ -13,13 +13,12 @@ from wsgiserve.migrate.result import Row, Unfit
 _NOTHING = "nothing to do here; leave it out"
 _SERVICE = "set it where the process starts: a systemd unit, a container, or the shell"
 _FOLDER = "start wsgiserve in that folder (WorkingDirectory= in a systemd unit)"
-_LOG = (
-    "the log goes to standard error; let the service manager write it to a file, "
-    "or let the app configure the logger wsgiserve"
-)
-_FORMAT = "the access log has the combined format with the duration in microseconds; there is no other"
+_LOG = "the log goes to standard error; for another place, write log_config: docs/logs.md"
+_FORMAT = "write log_format, a name or a template with fields in braces: docs/logs.md"
+_SYSLOG = 'write access_log = "syslog:"; for the other log, log_config: docs/logs.md'
 _METRICS = "there is no such export here; count in a middleware around the app"
-_HOOK = "there are no hooks of the server; run the code when the app is imported, or in its startup()"
+_HOOK = "there is no such hook; run the code when the app is imported, or in its startup()"
+_OWN_HOOK = "move it to a module, and name that with hooks; name and arguments stay"
 _REQUEST_HOOK = "write it as WSGI middleware around the app"
 _END_HOOK = "write it in the app's shutdown(), or with atexit"
 _DEV = "for development, start with wsgiserve --dev"
@@ -30,7 +29,7 @@ _STRICT = "requests are read strictly, and there is no switch for it"
 _ASGI = "this is for ASGI or another protocol; wsgiserve serves WSGI by HTTP/1.1"
 _ALL_FIELDS = "more fields are read than by gunicorn; have the proxy set or remove each: docs/proxies.md"
 _PROXY = "name the proxies with trust; see docs/proxies.md"
-_TLS = "see the options for TLS in the reference"
+_TLS = "see docs/tls.md"
 _JOBS = "this is for work besides requests; run it by a task queue, cron or a systemd timer"
 _ROUTES = "let the proxy in front do it, or the app"
 
@@ -87,10 +86,8 @@ def _worker_class(value: Any) -> None:
     )
 
 
-def _access_log(value: Any) -> bool:
-    if value in (None, "", "-"):
-        return bool(value)
-    raise Unfit("the access log goes to standard output; let the service manager write it to a file")
+def _access_log(value: Any) -> bool | str:
+    return bool(value) if value in (None, "", "-") else str(value)
 
 
 def _line_limit(value: Any) -> int:
@@ -132,10 +129,12 @@ GUNICORN = (
     Row("accesslog", "access_log", "", _access_log),
     Row("forwarded_allow_ips", "trust", _ALL_FIELDS, lambda value: str(value) or None),
     Row("proxy_protocol", "proxy_protocol", "", lambda value: value not in ("off", False, "")),
-    Row("certfile", "cert", _TLS, lambda value: [value]),
-    Row("keyfile", "key", _TLS, lambda value: [value]),
-    Row("ca_certs", "client_ca", _TLS),
-    Row("ciphers", "tls_ciphers", _TLS),
+    Row("certfile", "cert", "", lambda value: [value]),
+    Row("keyfile", "key", "", lambda value: [value]),
+    Row(
+        "ca_certs", "client_ca", 'clients without a certificate are refused, unless client_cert = "optional"'
+    ),
+    Row("ciphers", "tls_ciphers"),
     *_say(_TLS, "ssl_version cert_reqs ssl_context"),
     *_say(_NOTHING, "suppress_ragged_eofs do_handshake_on_connect"),
     *_say(_PROXY, "proxy_allow_ips secure_scheme_headers forwarder_headers"),
@@ -151,15 +150,17 @@ GUNICORN = (
     *_say(_NOTHING, "default_proc_name worker_tmp_dir tmp_upload_dir sendfile reuse_port"),
     *_say(_NOTHING, "enable_stdio_inheritance config http_parser control_socket"),
     *_say(_NOTHING, "control_socket_mode control_socket_disable"),
-    *_say(_LOG, "errorlog loglevel capture_output logger_class logconfig logconfig_dict"),
-    *_say(_LOG, "logconfig_json syslog syslog_addr syslog_prefix"),
-    *_say(_LOG, "syslog_facility disable_redirect_access_to_syslog"),
+    Row("loglevel", "log_level", "", lambda value: str(value).lower()),
+    Row("logconfig_json", "log_config"),
+    *_say(_LOG, "errorlog capture_output logger_class logconfig logconfig_dict"),
+    *_say(_SYSLOG, "syslog syslog_addr syslog_prefix syslog_facility disable_redirect_access_to_syslog"),
     Row("access_log_format", "", _FORMAT),
     *_say(_METRICS, "statsd_host statsd_prefix dogstatsd_tags enable_backlog_metric"),
-    *_say("start it by pserve with use = egg:wsgiserve", "paste"),
-    Row("raw_paste_global_conf", "", "start it by pserve with use = egg:wsgiserve"),
-    *_say(_HOOK, "on_starting on_reload when_ready pre_fork post_fork post_worker_init"),
-    *_say(_END_HOOK, "worker_int worker_abort child_exit worker_exit on_exit"),
+    *_say("start it by pserve with use = egg:wsgiserve-http", "paste"),
+    Row("raw_paste_global_conf", "", "start it by pserve with use = egg:wsgiserve-http"),
+    *_say(_OWN_HOOK, "when_ready on_reload post_fork worker_exit"),
+    *_say(_HOOK, "on_starting pre_fork post_worker_init"),
+    *_say(_END_HOOK, "worker_int worker_abort child_exit on_exit"),
     *_say(_HOOK, "pre_exec nworkers_changed"),
     *_say(_REQUEST_HOOK, "pre_request post_request"),
     *_say(_STRICT, "permit_obsolete_folding strip_header_spaces permit_unconventional_http_method"),
@@ -262,7 +263,9 @@ UWSGI = (
     Row("callable", "", 'name it behind the module: app = "module:callable"'),
     *(Row(name, "bind", "", binds) for name in ("http", "http-socket")),
     *(Row(name, "bind", _UWSGI_SOCKET, binds) for name in ("socket", "uwsgi-socket")),
-    *_say(_TLS, "https https-socket"),
+    *_say(
+        "write the address in bind, as https://HOST:PORT, and the files in cert and key", "https https-socket"
+    ),
     *(Row(name, "workers", "", number) for name in ("processes", "workers")),
     Row("threads", "threads", "", number),
     Row("listen", "backlog", "", number),
@@ -365,9 +368,11 @@ GRANIAN = (
     Row("--backpressure", "max_queue"),
     Row("--http1-header-read-timeout", "head_timeout"),
     Row("--http1-keep-alive", "keep_alive", "0 turns it off"),
-    Row("--log, --log-level, --log-config", "", "The log goes to standard error."),
+    Row("--log-level", "log_level"),
+    Row("--log, --log-config", "", "The log goes to standard error; for another place, write `log_config`."),
+    Row("--access-log-fmt", "log_format", "with other fields, in braces"),
     Row("--access-log", "access_log", "on by default here"),
-    Row("--ssl-certificate, --ssl-keyfile", "", "See the options for TLS."),
+    Row("--ssl-certificate, --ssl-keyfile", "cert", "and `key`"),
     Row("--respawn-failed-workers", "", "Always."),
     Row("--workers-lifetime", "max_lifetime"),
     Row("--workers-max-rss", "max_rss", "in MiB there; write `512MiB`"),
