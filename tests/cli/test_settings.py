@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
 from tests.config.rows import ROWS
-from tests.program import APP, Program
+from tests.program import APP, ROOT, Program, without_coverage
 from tests.server.client import Client, get
 from wsgiserve.cli import settings
 from wsgiserve.config.options import FIELDS, flag, kind
@@ -240,8 +242,11 @@ def test_no_parser_of_files_is_imported_without_a_file_for_us(folder):
     code = (
         "import sys, wsgiserve.cli as c; sys.argv[1:] = ['config']; c.main(); print('tomllib' in sys.modules)"
     )
-    with Program(folder, command=("-c", code), env={"COVERAGE_PROCESS_START": ""}) as program:
-        assert program.end()[1].endswith("False\n")
+    environ = {**without_coverage(), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environ, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.endswith("False\n")
 
 
 # -- variables that are no options
