@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import Counter
-from typing import Literal
+from typing import Literal, get_args
 
 GRACE = 15.0  # after a shortage or a pause, for what it held up
 
@@ -24,15 +24,7 @@ Outcome = Literal[
     "lost",
     "wrong",
 ]
-OUTCOMES: tuple[Outcome, ...] = (
-    "answered whole",
-    "answered with an error",
-    "cut by a kill",
-    "reset at the stop",
-    "refused",
-    "lost",
-    "wrong",
-)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class Ledger:
