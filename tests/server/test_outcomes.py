@@ -1,19 +1,23 @@
-"""Each call has one outcome, which the client and the access log agree about."""
+"""Each request has one outcome, which the client and the access log agree about."""
 
 from __future__ import annotations
 
 import io
+import json
 import random
 import re
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
 from tests.program import LOG_LINE
-from tests.server.apps import TEXT, checked
+from tests.server.apps import TEXT, answer, checked
 from tests.server.client import Client, get, wait_until
+from tests.server.http.lone import Lone
+from wsgiserve.server.access_log import AccessLog
 from wsgiserve.server.http import exchange
 
 
@@ -46,6 +50,130 @@ def test_calls_that_end_as_they_are_given_up_have_one_outcome(serving, monkeypat
     statuses = {int(re.split("[/?]", line["request"])[1]): int(line["status"]) for line in logged}
     assert [statuses[n] for n, outcome in enumerate(outcomes) if outcome != "cut"] == [
         outcome for outcome in outcomes if outcome != "cut"
+    ]
+
+
+# -- requests that end without the app
+
+LIMITS = {"max_line": 200, "max_head": 1024, "max_fields": 10, "max_body": 1000}
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+def records(log):
+    """Return the records of a log in JSON; each line is one."""
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+def told(record):
+    """Return what a record says of the request: its method and path, or its line; its status; its end."""
+    asked = record.get("wsgiserve.request_line", "")
+    if "http.request.method" in record:
+        asked = f"{record['http.request.method']} {record['url.path']}"
+    return asked, record.get("http.response.status_code", 0), record["wsgiserve.end"]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(b"nonsense\r\n\r\n", ("nonsense", 400, "refused"), id="400-line"),
+        pytest.param(b"\x16\x03\x01", ("\x16\x03\x01", 400, "refused"), id="400-tls"),
+        pytest.param(b"\r\n" * 9, ("", 400, "refused"), id="400-empty"),
+        pytest.param(b"GET /a HTTP/1.1\r\n\r\n", ("GET /a", 400, "refused"), id="400-host"),
+        pytest.param(b"GET /a HTTP/1.1\r\nA b\r\n\r\n", ("GET /a", 400, "refused"), id="400-field"),
+        pytest.param(
+            get("/a", CHUNKED, method="POST") + b"x\r\n", ("POST /a", 400, "refused"), id="400-chunk"
+        ),
+        pytest.param(
+            get("/a", "Content-Length: 1001", method="POST"), ("POST /a", 413, "refused"), id="413"
+        ),
+        pytest.param(
+            get("/a", CHUNKED, method="POST") + b"fff\r\n", ("POST /a", 413, "refused"), id="413-chunk"
+        ),
+        pytest.param(get("/" + "a" * 300), (f"GET /{'a' * 195}", 414, "refused"), id="414"),
+        pytest.param(get("/a", "Expect: tea"), ("GET /a", 417, "refused"), id="417"),
+        pytest.param(get("/a", *["A: b"] * 20), ("GET /a", 431, "refused"), id="431"),
+        pytest.param(
+            get("a:443", method="CONNECT"), ("CONNECT a:443 HTTP/1.1", 501, "refused"), id="501"
+        ),
+        pytest.param(b"GET /a HTTP/2.0\r\n\r\n", ("GET /a HTTP/2.0", 505, "refused"), id="505"),
+        pytest.param(b"GET /a HTT", ("GET /a HTT", 400, "client left"), id="left-line"),
+        pytest.param(b"GET /a HTTP/1.1\r\nHost:", ("GET /a", 400, "client left"), id="left-fields"),
+        pytest.param(
+            get("/a", "Content-Length: 9", method="POST") + b"1234", ("POST /a", 400, "client left"),
+            id="left-body",
+        ),
+        pytest.param(get("/health"), ("GET /health", 200, "done"), id="health"),
+        pytest.param(get("/health", method="PUT"), ("PUT /health", 405, "done"), id="health-405"),
+    ],
+)  # fmt: skip
+def test_request_that_ends_before_the_app_has_a_line(data, expected):
+    """Behind one that was served; and nothing more is said of either as the connection ends."""
+    with Lone(answer(b"app"), log_format="json", access_log="-", health_path="/health", **LIMITS) as client:
+        client.gateway.access_log = AccessLog(log := io.StringIO())
+        assert client.ask(get("/first", "User-Agent: one")).body == b"app"
+        client.send(data)
+        client.half_close()
+        answered = client.serve()
+        client.connections.close()
+        client.gateway.access_log.flush()
+    first, record = records(log)
+    assert told(first) == ("GET /first", 200, "done")
+    assert answered.startswith(b"HTTP/1.1 %d " % expected[1])
+    assert told(record) == expected
+    assert "user_agent.original" not in record
+    body = answered.partition(b"\r\n\r\n")[2]
+    assert record["http.response.body.size"] == len(body)
+
+
+def test_line_of_a_refusal_has_the_fields_if_they_were_read():
+    with Lone(answer(b"app"), log_format="json", access_log="-", **LIMITS) as client:
+        client.gateway.access_log = AccessLog(log := io.StringIO())
+        client.send(get("/a", "User-Agent: me", "Content-Length: 9999", method="POST"))
+        client.rest()
+        client.gateway.access_log.flush()
+    [record] = records(log)
+    assert record["user_agent.original"] == "me"
+    assert "http.request.body.size" not in record  # None of it has arrived.
+
+
+@pytest.mark.usefixtures("swift_sweeps")
+@pytest.mark.parametrize(
+    ("data", "asked"),
+    [(b"GET /a HTTP/1.1\r\nHost: a", "GET /a"), (get("/a", "Content-Length: 9", method="POST"), "POST /a")],
+    ids=["head", "body"],
+)
+def test_request_that_does_not_arrive_has_a_line(serving, monkeypatch, data, asked):
+    monkeypatch.setattr(sys, "stdout", log := io.StringIO())
+    options = {"access_log": "-", "log_format": "json", "head_timeout": 0.05, "stall_timeout": 0.05}
+    with serving(answer(b"app"), **options) as server, Client(server) as client:
+        client.send(data)
+        assert client.response().status == 408
+    [record] = records(log)
+    assert told(record) == (asked, 408, "timeout")
+
+
+def test_requests_that_a_stop_cuts_have_a_line(serving, gate, monkeypatch):
+    """One in the app, one that waits for a thread, one whose body and one whose head is arriving."""
+    monkeypatch.setattr(sys, "stdout", log := io.StringIO())
+    options = {"access_log": "-", "log_format": "json", "threads": 1}
+    with ExitStack() as stack, serving(checked(gate), **options) as server:
+        clients = [stack.enter_context(Client(server)) for _ in range(4)]
+        clients[0].send(get("/slow"))
+        wait_until(lambda: gate.inside)
+        clients[1].send(get("/waits"))
+        clients[2].send(get("/body", "Content-Length: 9", method="POST"))
+        clients[3].send(b"GET /head HTTP/1.1\r\n")
+        connections = server._loop.connections
+        wait_until(lambda: server.snapshot().queued == 1)
+        wait_until(lambda: sum(one.receiver.begun for one in connections.by_fd.values()) == 2)
+        server.stop(hurry=True)
+        wait_until(lambda: len(records(log)) == 4)
+        gate.opened.set()
+    assert sorted(map(told, records(log))) == [
+        ("GET /head", 0, "cut"),
+        ("GET /slow", 0, "cut"),
+        ("GET /waits", 503, "shed"),
+        ("POST /body", 0, "cut"),
     ]
 
 

@@ -111,13 +111,15 @@ def test_health_is_answered_while_all_threads_are_busy(serving, gate):
         assert [client.response().status for client in clients[:2]] == [200, 200]
 
 
-def test_health_is_not_in_the_access_log():
+def test_health_is_in_the_access_log_too():
     with Lone(HELLO, health_path=HEALTH) as client:
         client.gateway.access_log = AccessLog(stream := io.StringIO())
         assert client.ask(get(HEALTH)).status == 200
         assert client.ask(get()).status == 200
         client.gateway.access_log.flush()
-    assert stream.getvalue().count("HTTP/1.1") == 1
+    first, second = stream.getvalue().splitlines()
+    assert f'"GET {HEALTH} HTTP/1.1" 200 5' in first
+    assert '"GET / HTTP/1.1" 200 5' in second
 
 
 def test_health_that_is_pipelined_is_the_last_answer(serving):

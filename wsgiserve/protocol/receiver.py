@@ -54,6 +54,10 @@ class Receiver(RequestReader):
         """The request whose body is being collected, and which is not returned yet."""
         return self._head
 
+    def unserved(self) -> RequestHead:
+        """Return what is known of a request that is refused, or incomplete, for a log."""
+        return self._head or super().unserved()
+
     @property
     def begun(self) -> bool:
         """Whether a part of a request is there, but not all of it."""

@@ -114,10 +114,12 @@ class RequestReader:
     """
 
     __slots__ = (
+        "_beginning",
         "_empty_lines",
         "_field_start",
         "_fields",
         "_fields_start",
+        "_judged",
         "_last",
         "_last_line_end",
         "_line",
@@ -141,6 +143,8 @@ class RequestReader:
         self.own_paths = own_paths
         self.field_reader = field_reader
         self.failed = False
+        self._beginning: bytes | bytearray = b""  # of a head that was refused, and with it the last one
+        self._judged: RequestHead | None = None  # that head, if it was complete
         self._last = b""  # the bytes of last_head
         self._last_line_end = 0
         self.last_head: RequestHead | None = None  # the last that is not too large to be kept
@@ -204,8 +208,24 @@ class RequestReader:
     def fail(self) -> None:
         """Read nothing more: nobody can say where a next request would begin."""
         self.failed = True
+        self._beginning = self.buffer[: self.limits.max_line]
         self.buffer = self._last = b""
         self.last_head = None
+
+    def unserved(self) -> RequestHead:
+        """Return what is known of a request that is refused, or incomplete, for a log.
+
+        If its request line cannot be read, that is its ``target`` as sent, and its ``method`` is "".
+        """
+        if self._judged is not None:
+            return self._judged
+        beginning = bytes(self._beginning or self.buffer[: self.limits.max_line])
+        line = beginning.partition(b"\n")[0].removesuffix(b"\r")
+        try:
+            parts = read_request_line(line)
+        except RemoteProtocolError:
+            parts = "", line.decode("latin-1"), "", "", 1, None
+        return RequestHead(parts, {}, meaning_of({}, 0))
 
     def _read_head(self, buffer: bytes, end: int) -> RequestHead:
         line_end = buffer.find(b"\r\n")
@@ -221,7 +241,9 @@ class RequestReader:
             fields, meaning = self._read_fields(rest[2:-2])
         head = RequestHead(line, fields, meaning, self.own_paths)
         if not meaning.fits:
+            self._judged = head
             self._judge_head(head)
+            self._judged = None
         if end <= MAX_REMEMBERED:
             self._last = buffer[: end + 4]
             self._last_line_end = line_end

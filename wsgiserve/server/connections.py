@@ -32,7 +32,7 @@ from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.peers import Peers
-from wsgiserve.server.own_answers import EVERY_PATH, answer_health, own_paths, redirect, refuse, send_refusal
+from wsgiserve.server.own_answers import EVERY_PATH, health, own_paths, redirection, refusal
 from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.shutdown import Shutdown
 from wsgiserve.server.sockets.poller import READ, WRITE, Poller
@@ -141,7 +141,7 @@ class Connections:
             if receiver.phase == "discard":  # The request is answered already.
                 connection.close_when_sent()
             else:
-                refuse(self.gateway, connection, error)
+                self._refuse(connection, error)
             return self.go_on(connection)
         if head is None:
             head = self._await_rest(connection)
@@ -149,14 +149,25 @@ class Connections:
                 return None
         if head.own:
             connection.begin(None)
+            exchange = self._exchange(self.gateway, connection, head)
             if head.path in self._own_paths:
-                answer_health(self.gateway, connection, head, self._why_unready())
+                answer = health(self.gateway, connection, head, self._why_unready())
             else:
-                redirect(self.gateway, connection, head)
+                answer = redirection(self.gateway, connection, head)
+            exchange.answer_itself(*answer)
             return self.go_on(connection)
         exchange = self._exchange(self.gateway, connection, head)
         connection.begin(exchange)
         return exchange
+
+    def _unserved(self, connection: Connection) -> Exchange:
+        """Return an exchange for a request that is refused, or will not be complete."""
+        return self._exchange(self.gateway, connection, connection.receiver.unserved())
+
+    def _refuse(self, connection: Connection, error: RemoteProtocolError, end: str = "") -> None:
+        """Answer a request that may not be served, or will not be complete; see ``refusal``."""
+        exchange = self._unserved(connection)
+        exchange.answer_itself(*refusal(self.gateway, connection, error, end))
 
     def _await_rest(self, connection: Connection) -> RequestHead | None:
         """Have more of a request received; return it instead if there is no room to collect its body."""
@@ -246,10 +257,18 @@ class Connections:
         """Close a connection at once."""
         self.by_fd.pop(connection.fd, None)  # First: one that is not watched counts as running.
         connection.watch(self._poller, 0)
-        if connection.unlogged is not None:
-            connection.log_unlogged()
+        self._log_last(connection)
         connection.close()
         self._on_close()
+
+    def _log_last(self, connection: Connection) -> None:
+        """Write the log lines of the requests that end with their connection."""
+        if connection.unlogged is not None:
+            connection.log_unlogged()
+        if connection.exchange is not None:
+            connection.exchange.lose("cut")
+        if connection.receiver.begun and not connection.ending:
+            self._unserved(connection).lose("cut")
 
     # -- for the leader alone
 
@@ -305,8 +324,7 @@ class Connections:
             self.go_on(connection)
             return
         if connection.receiver.begun and not connection.ending:
-            error = RemoteProtocolError(400, "the request is incomplete")
-            send_refusal(self.gateway, connection, error)
+            self._refuse(connection, RemoteProtocolError(400, "the request is incomplete"), "client left")
         self.drop(connection)
 
     def _is_plain(self, connection: Connection, tls: TLSSocket) -> bool:
@@ -321,7 +339,7 @@ class Connections:
         connection.lay_tls_down(sock)
         assert connection.door is not None
         url = connection.door.url_for_plain(tls.first)
-        refuse(self.gateway, connection, RemoteProtocolError(400, f"this port speaks https alone; use {url}"))
+        self._refuse(connection, RemoteProtocolError(400, f"this port speaks https alone; use {url}"))
         return True
 
     def go_on_greeting(self, connection: Connection, tls: TLSSocket) -> None:
@@ -347,7 +365,7 @@ class Connections:
         if pace is not None and not pace.too_slow(connection.progress):
             connection.look_later()
         elif connection.receiver.begun and connection.ending != "linger" and not connection.outgoing:
-            refuse(self.gateway, connection, RemoteProtocolError(408, "the request did not arrive in time"))
+            self._refuse(connection, RemoteProtocolError(408, "the request did not arrive in time"))
             self.go_on(connection)
         else:
             if connection.outgoing:
@@ -420,6 +438,16 @@ class Connections:
         texts = (_missing(connection, inline) for connection in list(self.by_fd.values()))
         return [text for text in texts if text]
 
+    def log_unfinished(self, inline: Exchange | None) -> None:
+        """Write the log lines of the unfinished requests, as the process ends before they do."""
+        for connection in list(self.by_fd.values()):
+            begun = connection.receiver.begun
+            if begun or _missing(connection, inline):
+                self._log_last(connection)
+            if begun:  # It must not be served after all, nor logged again.
+                connection.close_when_sent()
+                connection.hang_up()
+
     def leave(self) -> None:
         """Close our descriptors in a process that the app forked."""
         for connection in list(self.by_fd.values()):
@@ -431,6 +459,7 @@ class Connections:
     def close(self) -> None:
         """Close everything."""
         for connection in list(self.by_fd.values()):
+            self._log_last(connection)
             connection.close()
         if self._dead_end is not None:
             self._dead_end.close()

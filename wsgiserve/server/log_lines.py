@@ -204,7 +204,7 @@ class Structured(_Clock):
         fields = request.fields
         names = [
             "http.request.method",
-            "url.path",
+            "url.path" if request.method else "wsgiserve.request_line",
             "user_agent.original",
             "http.request.header.referer",
             "url.query",
@@ -220,8 +220,8 @@ class Structured(_Clock):
         facts = {
             "client.address": quoted(client),
             **{name: text for name, text in texts.items() if text != '""'},
-            "network.protocol.version": f'"1.{request.minor}"',
-            "http.response.status_code": str(status),
+            **({"network.protocol.version": f'"1.{request.minor}"'} if request.method else {}),
+            **({"http.response.status_code": str(status)} if status else {}),
             "http.response.body.size": str(size),
         }
         trace = dict(zip(("trace_id", "span_id", "trace_flags"), trace_of(request), strict=True))
@@ -287,8 +287,8 @@ class Template(_Clock):
             "target": request.target,
             "path": request.path,
             "query": request.query,
-            "version": f"1.{request.minor}",
-            "status": str(status),
+            "version": f"1.{request.minor}" if request.method else "",
+            "status": f"{status:03}",
             "bytes_out": str(size),
             "referer": request.fields.get("HTTP_REFERER", ""),
             "agent": request.fields.get("HTTP_USER_AGENT", ""),
@@ -362,14 +362,14 @@ MAX_TEXT = 700  # characters of a field in a line that would be longer than a wr
 def line_text(head: RequestHead, status: int, size: int) -> str:
     """Return the middle of a combined line: the same for equal requests answered with as many bytes."""
     texts = [
-        f"{head.method} {head.target} HTTP/1.{head.minor}",
+        f"{head.method} {head.target} HTTP/1.{head.minor}" if head.method else head.target or "-",
         head.fields.get("HTTP_REFERER", "-"),
         head.fields.get("HTTP_USER_AGENT", "-"),
     ]
     line, referer, agent = (text.translate(ESCAPES) for text in texts)
     if len(line) + len(referer) + len(agent) > 3 * MAX_TEXT:
         line, referer, agent = (_cut(text) for text in (line, referer, agent))
-    return f'"{line}" {status} {size} "{referer}" "{agent}" '
+    return f'"{line}" {status:03} {size} "{referer}" "{agent}" '
 
 
 def _cut(text: str) -> str:
@@ -394,8 +394,8 @@ class Readable:
 
     def keep(self, client: str, request: RequestHead, status: int, size: int) -> str:
         """Return the facts about a request and its response."""
-        asked = shortened(f"{request.method} {request.target}", escaped, MAX_TEXT)
-        shown = self._colour(_COLOURS.get(status // 100, 0), f"{status} {asked}")
+        asked = shortened(f"{request.method} {request.target}".strip() or "-", escaped, MAX_TEXT)
+        shown = self._colour(_COLOURS.get(status // 100, 0), f"{status:03} {asked}")
         return f"%s {escaped_percent(shown)} %s {_bytes(size)} {client}%s\n"
 
     def line(self, kept: str, record: Record, now: float) -> str:

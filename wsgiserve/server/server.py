@@ -279,12 +279,15 @@ class Server:
         self.cut = [] if over else loop.connections.unfinished(leadership.inline)
         if self.cut:
             _log_cut(self.cut)
+        log = loop.gateway.access_log
         if over:
             loop.close()
-            log = loop.gateway.access_log
             if log is not None:  # Only now: a leader that still runs may be writing it.
                 log.close()
         else:  # The loop goes on for the threads that are still in the app.
+            loop.connections.log_unfinished(leadership.inline)
+            if log is not None:
+                log.flush()
             start_thread(_wait_for_the_rest, loop, name="wsgiserve-sentinel")
         self._loop = None
         self._stop_asked = False
@@ -363,6 +366,8 @@ def _log_cut(requests: list[str]) -> None:
 def _wait_for_the_rest(loop: EventLoop) -> None:
     loop.sentinel.watch_on()
     loop.close()
+    if loop.gateway.access_log is not None:
+        loop.gateway.access_log.close()
 
 
 def serve(app: WSGIApplication, **options: Any) -> bool:

@@ -87,6 +87,9 @@ class Running(Protocol):
     def log(self) -> None:
         """Write the access log's line."""
 
+    def lose(self, end: str) -> None:
+        """Write the access log's line if there was none, since the exchange ends here."""
+
 
 class Door(Protocol):
     """The listener that a connection came from, which knows where https is spoken."""

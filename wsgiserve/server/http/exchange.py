@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("wsgiserve")
 
-# The access log's status where the client left before there was a response; other servers use it too.
+# The access log's status where the client left before there was a response; other servers use it too. Where
+# a response was cut before it began, that is 0.
 CLIENT_CLOSED_REQUEST = 499
 # Why a response was given up that the loop was sending, by how its connection ends. It is reset for a client
 # that is too slow; an end that is not the client's is the server's.
@@ -97,6 +98,21 @@ class Exchange(Response):
         self._finish()
         if self.gateway.access_log is not None:
             self._log()
+
+    def answer_itself(self, status: int, head: bytes, body: bytes = b"", end: str = "done") -> None:
+        """Send an answer of the server's own in place of the app's; who asks decides about the connection."""
+        self.end = end
+        self._send_answer(status, head, body)
+        if self.gateway.access_log is not None:
+            self._log()
+
+    def lose(self, end: str) -> None:
+        """End without an answer, or in the middle of one; nothing if it has ended before."""
+        if self.gateway.access_log is not None and not self.logged:
+            self.end = end
+            if end == "client left":
+                self.status = self.status or CLIENT_CLOSED_REQUEST
+            self.log()
 
     def _send_iterable(self, result: Iterable[bytes]) -> None:
         try:
@@ -241,6 +257,7 @@ class Exchange(Response):
     def cut(self) -> None:
         """End the connection: a bug of ours, or of a log handler, came in between."""
         self.connection.cut()
+        self.lose("cut")
 
     def bury(self) -> None:
         """Close the connection that was kept for a thread which was written off, and has come back."""
@@ -310,7 +327,10 @@ class Exchange(Response):
         """
         if not self.connection.is_broken and self.connection.closed_by_client():
             self.connection.cut()
-        return self.connection.is_broken
+        left = self.connection.is_broken
+        if left:
+            self.lose("client left")
+        return left
 
     def write_off(self) -> None:
         """Silence it: its thread is given up, and somebody else answers."""

@@ -8,7 +8,7 @@ The clock is read three times more per request. So there are such exchanges only
 | client left | has no client any more |
 | timeout | took too long: the app, or the client while it sent or read |
 | shed | was answered 503, as no thread was free |
-| refused | was refused while the app read its body |
+| refused | broke the rules of HTTP, or a limit |
 | cut | has a response that is visibly incomplete, for a fault of the app or because the server stopped |
 """
 
@@ -44,11 +44,9 @@ class RecordedExchange(Exchange):
         self.first_byte = monotonic()
         return start
 
-    def _answer(self, status: int, detail: str) -> None:
+    def _send_answer(self, status: int, head: bytes, body: bytes) -> None:
         self.first_byte = monotonic()
-        super()._answer(status, detail)
-        if self.connection.is_broken and self.end == "done":
-            self.end_as("client left")
+        super()._send_answer(status, head, body)
 
     def _log(self) -> None:
         self.returned = now = monotonic()
@@ -67,8 +65,7 @@ class RecordedExchange(Exchange):
         self.logged = True  # A call may be given up just as it ends.
         meaning = self.request.meaning
         if meaning.has_body:
-            whole = meaning.content_length if self.reader is None else None
-            self.received = whole or connection.receiver.arrived
+            self.received = self._arrived()
         request, status, last_size, client, kept = connection.logged
         if request is not self.request or size != last_size or status != self.status:
             client = connection.client_of(self.request)
@@ -77,6 +74,14 @@ class RecordedExchange(Exchange):
         line = format.line(kept, self, now)
         if line:
             log.append(line)
+
+    def _arrived(self) -> int:
+        """Count the bytes of the body that have arrived; a refused head has none."""
+        receiver = self.connection.receiver
+        if self.reader is not None:
+            return receiver.arrived
+        whole = self.request.meaning.content_length
+        return (0 if receiver.failed else whole) if whole is not None else receiver.arrived
 
 
 class IdentifiedRecordedExchange(IdentifiedExchange, RecordedExchange):

@@ -267,11 +267,14 @@ class Response:
         head, body = error_response(status, detail, self._own_lines(), close=not self.keep_alive)
         if self.request.method == "HEAD":
             body = b""
+        self._send_answer(status, head, body)
+
+    def _send_answer(self, status: int, head: bytes, body: bytes) -> None:
         self.status, self.sent = status, len(body)
         try:
             self.connection.send(head + body)
-        except ClientDisconnected:
-            pass  # The connection knows.
+        except ClientDisconnected as error:  # The connection knows.
+            self.end = error.end if self.end == "done" else self.end
 
     def _own_lines(self) -> bytes:
         """Return the header lines that every response has, an answer of our own too."""
