@@ -39,7 +39,8 @@ MAY_IMPORT = {
     f"{SERVER}.system": set(),
     f"{SERVER}.refusals": {"wsgiserve.protocol", f"{SERVER}.system"},
     f"{SERVER}.sinks": {f"{SERVER}.system"},
-    f"{SERVER}.access_log": {f"{SERVER}.sinks", f"{SERVER}.system"},
+    f"{SERVER}.log_pages": set(),
+    f"{SERVER}.access_log": {f"{SERVER}.log_pages", f"{SERVER}.sinks", f"{SERVER}.system"},
     f"{SERVER}.log_lines": {
         "wsgiserve.config",
         "wsgiserve.protocol",
@@ -63,8 +64,8 @@ MAY_IMPORT = {
         "wsgiserve.forks",
         "wsgiserve.protocol",
         "wsgiserve.tracebacks",
-        *(f"{SERVER}.{name}" for name in ("access_log", "errors", "log_lines", "refusals", "sinks")),
-        *(f"{SERVER}.{name}" for name in ("sockets", "system")),
+        *(f"{SERVER}.{name}" for name in ("access_log", "errors", "log_lines", "log_pages", "refusals")),
+        *(f"{SERVER}.{name}" for name in ("sinks", "sockets", "system")),
     },
     f"{SERVER}.own_answers": {"wsgiserve.protocol", f"{SERVER}.errors", f"{SERVER}.http"},
     f"{SERVER}.connections": {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import os
 import re
 import sys
 import threading
-import time
 from contextlib import ExitStack
 
 import pytest
@@ -21,9 +21,11 @@ from tests.server.http.lone import Lone
 from wsgiserve.config import make_config
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server import access_log
-from wsgiserve.server.access_log import MAX_LINES, MAX_SECONDS, AccessLog
+from wsgiserve.server.access_log import MAX_BYTES, MAX_SECONDS, AccessLog
+from wsgiserve.server.http import exchange
 from wsgiserve.server.http.extensions import limits
-from wsgiserve.server.log_lines import MAX_TEXT, line_text
+from wsgiserve.server.log_lines import MAX_TEXT, Combined, line_text
+from wsgiserve.server.log_pages import SIZE
 from wsgiserve.server.sinks import MAX_WRITE
 
 LINE = re.compile(
@@ -79,36 +81,91 @@ def test_long_fields_are_shortened_but_not_within_an_escape():
 def test_lines_are_collected_until_they_are_flushed():
     stream = Stream()
     log = AccessLog(stream)
-    log.tick(0)
     assert not log.pending
-    log.add("::1", "-", '"GET / HTTP/1.1" 200 1 "-" "-" ', time.monotonic())
-    log.add("unix", "-", '"GET / HTTP/1.1" 200 1 "-" "-" ', time.monotonic())
+    log.append(b"one\n")
+    log.append(b"two\n")
     assert log.pending
     assert stream.getvalue() == ""
     log.flush()
     assert not log.pending
-    hosts = [LINE.fullmatch(line)[1] for line in stream.getvalue().splitlines(keepends=True)]
-    assert hosts == ["::1", "unix"]
+    assert stream.getvalue() == "one\ntwo\n"
     log.flush()
-    assert len(stream.getvalue().splitlines()) == 2
+    assert stream.getvalue() == "one\ntwo\n"
 
 
 def test_lines_are_due_once_they_are_many_or_have_waited(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(access_log, "monotonic", clock)
     log = AccessLog(Stream())
-    log.add("one", "-", "", clock.now)
+    log.append(b"one\n")
     log.flush()
-    for _ in range(MAX_LINES - 1):
-        log.add("one", "-", "", clock.now)
+    log.append(b"x" * (MAX_BYTES - 100) + b"\n")
     assert not log.is_due()
-    log.add("one", "-", "", clock.now)
+    log.append(b"x" * 100 + b"\n")
     assert log.is_due()
     log.flush()
-    log.add("one", "-", "", clock.now)
+    log.append(b"one\n")
     assert not log.is_due()
     clock.now += MAX_SECONDS
     assert log.is_due()
+
+
+class Hanging:
+    """A sink without room until it is ``freed``."""
+
+    freed = False
+
+    def __init__(self):
+        self.data = b""
+
+    def write(self, lines, start=0):
+        if not self.freed:
+            return 0
+        self.data += lines[start:]
+        return len(lines) - start
+
+    def wait(self, seconds):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_lines_without_room_are_kept_until_two_pages_are_full(caplog, monkeypatch):
+    monkeypatch.setattr(access_log, "RETRY_SECONDS", 0)
+    log = AccessLog(sink=(sink := Hanging()))
+    line = b"%05d " + b"x" * 200 + b"\n"
+    count = 3 * SIZE // 207
+    for number in range(count):
+        log.append(line % number)
+    sink.freed = True
+    log.flush()
+    lines = sink.data.splitlines()
+    assert [int(line[:5]) for line in lines] == list(range(len(lines)))
+    assert len(sink.data) > 2 * SIZE - 1000
+    assert caplog.messages == [f"{count - len(lines)} lines of the access log could not be written"]
+    log.append(b"again\n")
+    log.close()
+    assert sink.data.endswith(b"x\nagain\n")
+
+
+def test_lines_of_many_threads_are_all_there():
+    log = AccessLog(stream := Stream())
+
+    def add(name):
+        for number in range(20000):
+            log.append(b"%d %d\n" % (name, number))
+
+    threads = [threading.Thread(target=add, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        log.flush()
+    log.close()
+    lines = stream.getvalue().splitlines()
+    for name in range(4):
+        mine = [line for line in lines if line.startswith(f"{name} ")]
+        assert mine == [f"{name} {number}" for number in range(20000)]
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("closed file")])
@@ -117,44 +174,41 @@ def test_lines_that_cannot_be_written_are_counted(caplog, error):
     log = AccessLog(stream)
     stream.error = error
     for _ in range(3):
-        log.add("one", "-", "", time.monotonic())
+        log.append(b"one\n")
         log.flush()
     stream.error = None
     assert (stream.getvalue(), caplog.messages) == ("", [])
-    log.add("two", "-", "", time.monotonic())
+    log.append(b"two\n")
     log.flush()
-    assert stream.getvalue().startswith("two - -")
+    assert stream.getvalue() == "two\n"
     assert caplog.messages == ["3 lines of the access log could not be written"]
 
 
 def test_without_standard_output_lines_are_dropped(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     log = AccessLog()
-    log.add("one", "-", "", time.monotonic())
+    log.append(b"one\n")
     log.flush()
     assert not log.pending
 
 
 def test_names_of_months_do_not_depend_on_the_locale():
-    stream = Stream()
-    log = AccessLog(stream)
     for month, seconds in [("Jan", 1_800_000_000 - 1_800_000_000 % 86400), ("Jul", 1_783_000_000)]:
-        log.tick(seconds)
-        log.add("one", "-", "", time.monotonic())
-        log.flush()
-        assert f"/{month}/20" in stream.getvalue().splitlines()[-1]
+        format = Combined()
+        format.tick(seconds)
+        assert f"/{month}/20".encode() in format.plain(format.keep("one", head(), 200, 5))
 
 
 # -- lines of requests, and of several logs
 
 
-def lines(app, *requests):
+def lines(app, *requests, bare=False):
     """Return the lines that a client's requests leave in the log."""
-    with Lone(app) as client:
+    with Lone(app, bare=bare) as client:
         client.gateway.access_log = log = AccessLog(stream := io.StringIO())
-        log.tick(0)
         for request in requests:
-            client.ask(request)
+            client.send(request)
+            client.serve()
         log.flush()
     return stream.getvalue().splitlines(keepends=True)
 
@@ -201,18 +255,65 @@ def test_line_of_a_repeated_request_is_kept_only_while_its_answer_is_the_same():
 
 
 def test_time_of_the_request_is_in_microseconds(monkeypatch):
-    monkeypatch.setattr(access_log, "monotonic", lambda: 1000.5)
-    log = AccessLog(stream := io.StringIO())
-    log.tick(1000)
-    log.add("1.2.3.4", "-", '"GET / HTTP/1.1" 200 5 "-" "-" ', 1000.25)
-    log.flush()
-    local = time.strftime("%d/Jan/1970:%H:%M:%S %z", time.localtime(1000))
-    assert stream.getvalue() == f'1.2.3.4 - - [{local}] "GET / HTTP/1.1" 200 5 "-" "-" 250000\n'
+    """Also in a plain line, which is made another way."""
+    clock = Clock()
+    monkeypatch.setattr(exchange, "monotonic", clock)
+
+    def app(environ, start_response):
+        clock.now += float(environ["QUERY_STRING"])
+        start_response("200 OK", [TEXT, ("Content-Length", "1")])
+        return [b"."]
+
+    with Lone(app) as client:
+        client.gateway.access_log = log = AccessLog(stream := io.StringIO())
+        monkeypatch.setattr(client.gateway, "tick", lambda: clock.now)
+        for seconds in ("0.25", "0.000123", "0.000123", "0.000123", "0.0000129", "1.5", "1.5"):
+            monkeypatch.setattr(client.gateway, "now", clock.now)
+            client.ask(get(f"/?{seconds}"))
+        log.flush()
+    ends = [line.rpartition(" ")[2] for line in stream.getvalue().splitlines()]
+    assert ends == ["250000", "123", "123", "123", "12", "1500000", "1500000"]
+
+
+def test_plain_lines_are_as_all_others():
+    """The second of equal requests has a plain line, unless something about it is unusual."""
+
+    def app(environ, start_response):
+        kind = environ["QUERY_STRING"] if next(count) == 1 else ""
+        if kind == "raise":
+            raise OSError
+        if kind == "user":
+            environ["REMOTE_USER"] = "ann"
+        status = "404 No" if kind == "status" else "200 OK"
+        start_response(status, [TEXT, ("Content-Length", "6" if kind == "size" else "5")])
+        if kind == "late":
+            raise OSError
+        if kind == "short":
+            return [b"hell"]
+        return iter([b"hello"]) if kind == "blocks" else [b"hello" + b"!" * (kind == "size")]
+
+    expected = {
+        "": ("-", "200", "5"),
+        "raise": ("-", "500", "68"),
+        "late": ("-", "500", "68"),
+        "user": ("ann", "200", "5"),
+        "status": ("-", "404", "5"),
+        "size": ("-", "200", "6"),
+        "short": ("-", "200", "4"),
+        "blocks": ("-", "200", "5"),
+    }
+    for kind, (user, status, size) in expected.items():
+        count = itertools.count()
+        first, second, *third = lines(app, *[get(f"/?{kind}")] * (2 if kind == "short" else 3), bare=True)
+        usual = (f"GET /?{kind} HTTP/1.1", "200", "5")
+        for line in (first, *third):
+            assert LOG_LINE.fullmatch(line).group("request", "status", "size") == usual
+        assert f" - {user} [" in second
+        assert second.split('" ')[1].split()[:2] == [status, size]
 
 
 def test_lines_of_several_writers_never_mix(monkeypatch):
     """Each write is whole lines, and as many bytes at the most as a pipe takes at once."""
-    monkeypatch.setattr(access_log, "MAX_KEPT", 10**6)
     monkeypatch.setattr(access_log, "LAST_SECONDS", 30)
     reading, writing = os.pipe()
     got = bytearray()
@@ -225,10 +326,9 @@ def test_lines_of_several_writers_never_mix(monkeypatch):
         os.close(writing)
 
         def write(name, log):
-            log.tick(time.monotonic())
             for _ in range(50):
                 for number in range(300):
-                    log.add(name, "-", f"{'x' * (number % 90)} ", time.monotonic())
+                    log.append(f"{name} {'x' * (number % 90)} end\n".encode())
                 log.flush()
             log.close()
 
@@ -241,7 +341,7 @@ def test_lines_of_several_writers_never_mix(monkeypatch):
     os.close(reading)
     lines = got.decode().splitlines()
     assert len(lines) == 4 * 50 * 300
-    assert all(re.fullmatch(r"w\d - - \[[^]]+\] x* \d+", line) for line in lines)
+    assert all(re.fullmatch(r"w\d x* end", line) for line in lines)
 
 
 def test_line_is_never_longer_than_a_write():
@@ -257,7 +357,7 @@ def test_log_whose_reader_has_left_is_no_failure():
     with os.fdopen(writing, "w") as pipe:
         log = AccessLog(pipe)
         for _ in range(2):
-            log.add("one", "-", "x ", time.monotonic())
+            log.append(b"one\n")
             log.flush()
             assert not log.pending
 
@@ -267,17 +367,16 @@ def test_log_goes_on_when_there_is_room_again_and_counts_the_lost_lines(tmp_path
     with open("/dev/full", "w") as full, open(tmp_path / "log", "w") as good:
         descriptor = os.dup(full.fileno())
         log = AccessLog(stream := os.fdopen(descriptor, "w"))
-        log.tick(0)
         for _ in range(3):
-            log.add("one", "-", "x ", time.monotonic())
+            log.append(b"one\n")
             log.flush()
         assert not caplog.records
         os.dup2(good.fileno(), descriptor)
-        log.add("two", "-", "x ", time.monotonic())
+        log.append(b"two\n")
         with caplog.at_level(logging.WARNING, "wsgiserve"):
             log.flush()
         stream.close()
-    assert (tmp_path / "log").read_text().splitlines()[-1].startswith("two - - [")
+    assert (tmp_path / "log").read_text().splitlines()[-1] == "two"
     assert re.fullmatch(r"\d lines of the access log could not be written", caplog.messages[0])
 
 

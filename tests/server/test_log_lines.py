@@ -15,7 +15,7 @@ from wsgiserve.config import make_config
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server import log_lines
 from wsgiserve.server.http.extensions import limits
-from wsgiserve.server.log_lines import make_format
+from wsgiserve.server.log_lines import Combined, make_format
 from wsgiserve.server.sinks import MAX_WRITE
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -58,7 +58,7 @@ def line(
     made = make_format(name, skip, sample, stream, dict(environ))
     over = over or Over()
     made.tick(1_800_000_000)
-    return made.line(made.keep(client, request or head(), over.status, size), over, 103.0)
+    return made.line(made.keep(client, request or head(), over.status, size), over, 103.0).decode()
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_sizes_for_people(clock, size, shown):
 def test_without_a_terminal_lines_are_plain_combined_ones(tmp_path):
     with open(tmp_path / "log", "w") as stream:
         for name, target in [("auto", stream), ("auto", None), ("combined", Terminal())]:
-            assert make_format(name, (), 1, target, {}) is None
+            assert isinstance(make_format(name, (), 1, target, {}), Combined)
 
 
 # -- left out

@@ -25,7 +25,15 @@ from wsgiserve.server.sinks import (
     syslog_entry,
 )
 
-LINES = [f"{number} {'x' * 90}\n" for number in range(14000)]  # more than a pipe or a socket takes
+LINES = [f"{number} {'x' * 90}\n".encode() for number in range(14000)]  # more than a pipe or a socket takes
+
+
+def write(sink, lines):
+    """Write as many of the lines as there is room for, and take them out of the list."""
+    data, done = b"".join(lines), 0
+    while done < len(data) and (count := sink.write(data, done)):
+        done += count
+    lines[:] = data[done:].splitlines(keepends=True)
 
 
 def drained(descriptor):
@@ -48,7 +56,7 @@ def written(sink, reader, lines, size):
     lines, got = list(lines), b""
     until = time.monotonic() + 30
     while (lines or len(got) < size) and time.monotonic() < until:
-        sink.write(lines)
+        write(sink, lines)
         select.select([reader], [], [], 0.1)
         got += drained(reader).replace(b"\r", b"")
     return got
@@ -80,14 +88,13 @@ def test_a_reader_that_hangs_is_not_waited_for_and_no_line_is_lost(pair, again, 
             lines = LINES[:30]  # The system tells of room for a few bytes, and would wait for more.
         else:
             lines = list(LINES)
-            sink.write(lines)
+            write(sink, lines)
             assert 0 < len(lines) < len(LINES)
             left = list(lines)
-            sink.write(lines)
+            write(sink, lines)
             assert lines == left
             sink.wait(0)
-        first = LINES[: len(LINES) - len(lines)] if again or pair is not terminal else []
-        expected = "".join([*first, *lines]).encode()
+        expected = b"".join(lines if pair is terminal and not again else LINES)
         assert written(sink, reader, lines, len(expected)) == expected
         assert os.get_blocking(writer)  # It is shared with others.
     finally:
@@ -100,10 +107,10 @@ def test_a_write_to_a_pipe_has_whole_lines():
     reader, writer = os.pipe()
     sink = DescriptorSink(writer)
     lines = list(LINES)
-    sink.write(lines)
+    write(sink, lines)
     data = drained(reader)
     assert data.endswith(b"\n")
-    assert data == "".join(LINES[: len(LINES) - len(lines)]).encode()
+    assert data == b"".join(LINES[: len(LINES) - len(lines)])
     sink.close()
     os.close(reader)
     os.close(writer)
@@ -114,7 +121,7 @@ def test_a_pipe_without_a_reader_is_an_error():
     sink = DescriptorSink(writer)
     os.close(reader)
     with pytest.raises(BrokenPipeError):
-        sink.write(["line\n"])
+        sink.write(b"line\n")
     sink.wait(1)
     sink.close()
     os.close(writer)
@@ -122,7 +129,7 @@ def test_a_pipe_without_a_reader_is_an_error():
 
 def test_a_stream_without_a_descriptor_takes_all_and_none_takes_nothing():
     with pytest.raises(ValueError, match="there is no stream"):
-        StreamSink(None).write(["line\n"])
+        StreamSink(None).write(b"line\n")
     assert isinstance(stream_sink(None), StreamSink)
 
 
@@ -134,9 +141,9 @@ def test_a_file_is_appended_to_and_readable_for_its_group(tmp_path):
     path.write_text("before\n")
     sink = open_sink(str(path), None)
     lines = list(LINES)
-    sink.write(lines)
+    write(sink, lines)
     assert lines == []
-    assert path.read_text() == "before\n" + "".join(LINES)
+    assert path.read_text() == "before\n" + b"".join(LINES).decode()
     sink.close()
     new = FileSink(str(tmp_path / "new"))
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640 & ~umask()
@@ -152,7 +159,7 @@ def umask():
 def test_a_relative_file_is_in_the_folder_of_the_start(tmp_path, monkeypatch):
     monkeypatch.setattr(sinks, "_START_FOLDER", str(tmp_path))
     sink = open_sink("log", None)
-    sink.write(["line\n"])
+    sink.write(b"line\n")
     sink.close()
     assert (tmp_path / "log").read_text() == "line\n"
 
@@ -162,15 +169,15 @@ def test_a_file_that_was_rotated_is_opened_anew(tmp_path, how, monkeypatch):
     monkeypatch.setattr(sinks, "LOOK_SECONDS", 3600 if how == "told" else 0)
     path, old = tmp_path / "log", tmp_path / "log.1"
     sink = FileSink(str(path))
-    sink.write(["one\n"])
+    sink.write(b"one\n")
     if how == "removed":
         path.unlink()
     else:
         path.rename(old)
     if how == "told":
-        sink.write(["two\n"])
+        sink.write(b"two\n")
         sink.reopen()
-    sink.write(["three\n"])
+    sink.write(b"three\n")
     assert path.read_text() == "three\n"
     if how != "removed":
         assert old.read_text() == ("one\ntwo\n" if how == "told" else "one\n")
@@ -183,10 +190,10 @@ def test_a_folder_that_is_gone_costs_no_line(tmp_path, monkeypatch):
     folder.mkdir()
     sink = FileSink(str(folder / "log"))
     os.rename(folder, tmp_path / "moved")
-    sink.write(["one\n"])
+    sink.write(b"one\n")
     assert (tmp_path / "moved" / "log").read_text() == "one\n"
     folder.mkdir()
-    sink.write(["two\n"])
+    sink.write(b"two\n")
     assert (folder / "log").read_text() == "two\n"
     sink.close()
 
@@ -198,11 +205,11 @@ def test_a_full_disk_costs_lines_and_goes_on_once_there_is_room(tmp_path):
         sink = FileSink(str(tmp_path / "log"))
         lines = list(LINES)
         with pytest.raises(OSError, match="No space left"):
-            sink.write(lines)
+            write(sink, lines)
         with pytest.raises(OSError, match="No space left"):
-            sink.write(["lost\n"])
+            sink.write(b"lost\n")
         os.truncate(tmp_path / "log", 8192)
-        sink.write(["again\n"])
+        sink.write(b"again\n")
         text = (tmp_path / "log").read_text()
         assert text.endswith("\nagain\n")
         kept = [line for line in text.splitlines() if re.fullmatch(r"\d+ x{90}", line)]
@@ -215,7 +222,8 @@ def test_a_full_disk_costs_lines_and_goes_on_once_there_is_room(tmp_path):
 def test_lines_of_several_processes_do_not_mix_in_a_file(tmp_path):
     code = (
         "import sys; from wsgiserve.server.sinks import FileSink; sink = FileSink(sys.argv[1])\n"
-        "for number in range(300): sink.write([sys.argv[2] * (50 + number % 50) + '\\n'] * 7)"
+        "name = sys.argv[2].encode()\n"
+        "for number in range(300): sink.write((name * (50 + number % 50) + b'\\n') * 7)"
     )
     path = tmp_path / "log"
     writers = [subprocess.Popen([sys.executable, "-c", code, path, name]) for name in "abc"]
@@ -239,32 +247,32 @@ def daemon(tmp_path):
 
 def test_syslog_gets_a_datagram_for_each_line(daemon):
     sink = open_sink(f"syslog:{daemon.getsockname()}", None)
-    sink.write(["one\n", "two\n"])
+    write(sink, [b"one\n", b"two\n"])
     pid = os.getpid()
     assert daemon.recv(4096) == f"<30>wsgiserve[{pid}]: one".encode()
-    assert daemon.recv(4096) == f"<30>wsgiserve[{pid}]: two".encode() == syslog_entry("two")
+    assert daemon.recv(4096) == f"<30>wsgiserve[{pid}]: two".encode() == syslog_entry(b"two")
     sink.close()
 
 
 def test_journald_gets_its_own_protocol(daemon):
     sink = open_sink(f"journald:{daemon.getsockname()}", None)
-    sink.write(['GET / "200" = \n'])
+    sink.write(b'GET / "200" = \n')
     entry = daemon.recv(4096)
     assert entry == b'PRIORITY=6\nSYSLOG_IDENTIFIER=wsgiserve\nMESSAGE=GET / "200" = \n'
-    assert entry == journald_entry('GET / "200" = ')
+    assert entry == journald_entry(b'GET / "200" = ')
     sink.close()
 
 
 def test_a_daemon_that_hangs_is_not_waited_for(daemon):
     sink = DatagramSink(daemon.getsockname(), syslog_entry)
     lines = list(LINES)
-    sink.write(lines)
+    write(sink, lines)
     assert 0 < len(lines) < len(LINES)
     sink.wait(0)
     for _ in range(len(LINES) - len(lines)):
         daemon.recv(4096)
     before = len(lines)
-    sink.write(lines)
+    write(sink, lines)
     assert len(lines) < before
     sink.close()
 
@@ -272,15 +280,15 @@ def test_a_daemon_that_hangs_is_not_waited_for(daemon):
 def test_a_daemon_that_is_started_anew_is_found_again(daemon, tmp_path):
     path = daemon.getsockname()
     sink = DatagramSink(path, syslog_entry)
-    sink.write(["one\n"])
+    sink.write(b"one\n")
     daemon.close()
     os.unlink(path)
     for _ in range(2):
         with pytest.raises(OSError):  # noqa: PT011 - refused, then not found
-            sink.write(["two\n"])
+            sink.write(b"two\n")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as again:
         again.bind(path)
-        sink.write(["three\n"])
+        sink.write(b"three\n")
         assert again.recv(4096).endswith(b": three")
     sink.close()
 

@@ -3,16 +3,15 @@
 ``host - user [time] "request line" status bytes "referer" "user agent" microseconds``, and the request's id
 behind it with ``--request-id``. Nothing that a client sent can forge a line or reach a terminal's controls.
 ``host`` is the client that trusted proxies name; ``unix`` for a client on a Unix socket, ``unknown`` for one
-that its proxies hide. ``log_lines`` has the other formats, ``sinks`` the places that lines go to.
+that its proxies hide. ``log_lines`` makes the lines, ``log_pages`` keeps them, ``sinks`` are the places that
+they go to.
 
 Rules
 - Lines are collected, and written before the loop sleeps, or once they are many or have waited for long. The
   part of a line that a repeated request shares with the one before is kept per connection, as heads are.
-- A request never waits for the log. Lines for which there is no room are kept until they are many; from then
-  on lines are dropped. Those and lines that cannot be written, as on a full disk, are counted. The count is
-  logged once writing works again, and now and then before.
-- The plain combined format costs the least: ``add`` makes its lines, of facts that every exchange has. All
-  others are made by a ``Format``, of a ``RecordedExchange``.
+- A request never waits for the log. Lines for which there is no room are kept until two pages are full; from
+  then on lines are dropped. Those and lines that cannot be written, as on a full disk, are counted. The count
+  is logged once writing works again, and now and then before.
 - Standard output is looked up once, by the command before it imports the app, which may redirect it.
 """
 
@@ -24,16 +23,16 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from wsgiserve.server.log_pages import HEADER, Page
 from wsgiserve.server.sinks import Sink, stream_sink
 from wsgiserve.server.system import Lock, monotonic
 
 logger = logging.getLogger("wsgiserve")
 
-MAX_LINES = 512
+MAX_BYTES = 1 << 16
 MAX_SECONDS = 0.1
 MAX_USER = 120  # characters of a user's name
 RETRY_SECONDS = 0.005  # between two attempts to write where there is no room
-MAX_KEPT = 16384  # lines that wait for room
 TELL_SECONDS = 10.0  # between two log lines about lines that are lost
 LAST_SECONDS = 1.0  # for the last lines to be written, at the end
 
@@ -89,75 +88,95 @@ def _without_blanks(value: str) -> str:
 
 
 class AccessLog:
-    """Write to ``sink``, or to ``stream``, which is standard output by default."""
+    """Write to ``sink``, or to ``stream``, which is standard output by default.
 
-    def __init__(self, stream: TextIO | None = None, *, sink: Sink | None = None) -> None:
+    ``write`` takes a line that fits into the page; ``append`` takes any line.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        sink: Sink | None = None,
+        pages: tuple[Page, Page] | None = None,
+    ) -> None:
         self._sink = sink or stream_sink(stream or output())
-        self._lines: list[str] = []
+        self._page, self._spare = pages or (Page(), Page())
+        self._sealed: Page | None = None  # what ``_spare`` was, while its lines are written
+        self._pages = 0  # that were filled
+        self.write = self._page.add
         self._written = 0.0
         self._lock = Lock()
-        self._time = ""
         # lines that were lost since the last one that was written
         self._lost = 0
         self._lost_since = 0.0
         self._has_room = True
 
-    def add(self, client: str, user: str, text: str, started: float, end: str = "") -> None:
-        """Add the line of an exchange that is over; it ``started`` at this ``monotonic()``.
-
-        ``end`` stands behind all else.
-        """
-        if user != "-":
-            user = user_text(user)
-        microseconds = int((monotonic() - started) * 1e6)
-        self._lines.append(f"{client} - {user}{self._time}{text}{microseconds}{end}\n")
-
-    def append(self, line: str) -> None:
-        """Add a line of another format."""
-        self._lines.append(line)
-
-    def tick(self, now: float) -> None:
-        """Set the clock, once a second; lines say when their exchange began or ended, or a time between."""
-        self._time = combined_time(now)
+    def append(self, line: bytes) -> None:
+        """Add a line, or count it as lost if there is no room for it."""
+        for _ in range(2):
+            try:
+                self.write(line)
+                return
+            except ValueError:  # The page is full, or was sealed just now.
+                self.flush()
+        with self._lock:
+            self._lose(1, monotonic())
 
     def is_due(self) -> bool:
         """Tell whether lines should be written although there is other work."""
-        return len(self._lines) >= MAX_LINES or monotonic() - self._written >= MAX_SECONDS
+        return self._page.used() >= MAX_BYTES or monotonic() - self._written >= MAX_SECONDS
 
     @property
     def pending(self) -> bool:
         """Whether there are lines to be written."""
-        return bool(self._lines)
+        return self._page.used() > HEADER or self._sealed is not None
 
     def reopen(self) -> None:
         """Open the log's file anew before the next line; safe in a signal handler."""
         self._sink.reopen()
 
     def flush(self) -> None:
-        """Write the collected lines, and keep or drop those for which there is no room."""
-        with self._lock:  # Its holder may be about to write lines that it has taken out already.
+        """Write the lines, as far as there is room."""
+        with self._lock:
             now = monotonic()
-            if not self._lines or (not self._has_room and now < self._written + RETRY_SECONDS):
+            if not self.pending or (not self._has_room and now < self._written + RETRY_SECONDS):
                 return
             self._written = now
-            count = len(self._lines)  # Other threads may add more meanwhile.
-            lines = self._lines[:count]
-            del self._lines[:count]
-            try:
-                self._sink.write(lines)
-            except (AttributeError, OSError, ValueError):  # No standard output, no reader, a full disk.
-                self._lose(len(lines), now)
-                lines.clear()
-                failed = True
-            else:
-                failed = False
-            self._has_room = not lines
-            if lines:
-                self._lose(max(0, len(lines) - MAX_KEPT), now)
-                self._lines[:0] = lines[:MAX_KEPT]
-            lost = self._count_to_tell(now, over=not failed and len(lines) < count)
+            failed, self._has_room = False, True
+            for _ in range(2):  # Others may add lines all the time.
+                if self.pending and self._has_room:
+                    failed = not self._write_page(self._sealed or self._seal(), now)
+            lost = self._count_to_tell(now, over=self._has_room and not failed)
         if lost:
             logger.warning("%d lines of the access log could not be written", lost)
+
+    def _seal(self) -> Page:
+        """Have lines added to the other page from now on, and return the one that was filled."""
+        self._sealed, self._page = self._page, self._spare
+        self._pages += 1
+        self._page.number(self._pages)
+        self.write = self._page.add
+        self._sealed.seal()
+        return self._sealed
+
+    def _write_page(self, page: Page, now: float) -> bool:
+        """Write from a sealed page as far as there is room; False if its lines are lost."""
+        data, done, failed = page.left(), 0, False
+        try:
+            while done < len(data):
+                count = self._sink.write(data, done)
+                if not count:
+                    self._has_room = False
+                    return True
+                page.written(count)
+                done += count
+        except (AttributeError, OSError, ValueError):  # No standard output, no reader, a full disk.
+            self._lose(data.count(b"\n", done), now)
+            failed = True
+        page.clear()
+        self._spare, self._sealed = page, None
+        return not failed
 
     def _lose(self, count: int, now: float) -> None:
         if count and not self._lost:
@@ -175,13 +194,13 @@ class AccessLog:
         """Write the last lines, and wait for a moment where there is no room for them."""
         until = monotonic() + LAST_SECONDS
         self.flush()
-        while self._lines and (left := until - monotonic()) > 0:
+        while self.pending and (left := until - monotonic()) > 0:
             self._sink.wait(left)
             self._has_room = True
             self.flush()
         with self._lock:
-            self._lose(len(self._lines), until)
-            self._lines.clear()
+            for page in (self._sealed, self._page):
+                self._lose(page.left().count(b"\n") if page is not None else 0, until)
             lost = self._count_to_tell(until, over=True)
         if lost:
             logger.warning("%d lines of the access log could not be written", lost)

@@ -1,9 +1,11 @@
-"""The formats of the access log besides the plain combined one: JSON, logfmt, templates, a terminal's.
+"""The formats of the access log: combined, JSON, logfmt, templates, a terminal's.
 
-A line is made in two steps. ``keep`` makes the part that equal requests share, once for all of them: a text
-with places for the rest. ``line`` fills them in: time, user, how the request ended, durations.
+A line is made in two steps. ``keep`` makes the part that equal requests share, once for all of them. ``line``
+adds the rest: time, user, how the request ended, durations.
 
 Rules
+- Making a line is part of the way of each request, so what can be looked up is not formatted. The plain
+  combined line costs the least: ``Combined.start`` has all of it but the duration, for a second.
 - Whatever a client or the app says is escaped, so that it can neither end a field nor a line, nor reach a
   terminal's controls. All lines are ASCII.
 - A line that would be longer than a write (see ``sinks``) has shorter fields.
@@ -17,14 +19,16 @@ import itertools
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from wsgiserve.config.log_format import parse_template
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.access_log import ESCAPES, MAX_USER, combined_time, escaped, shortened, user_text
 from wsgiserve.server.system import monotonic, wall_clock
 
+ENDS = ("done", "client left", "timeout", "shed", "refused", "cut")  # see ``recorded``
 MAX_LINE = 3400  # characters of all texts of a line, before each of them is shortened
 MAX_TEXTS = 2400  # characters that are shared out to the texts of such a line
 
@@ -35,7 +39,10 @@ _TRACEPARENT = re.compile(
 
 
 class Record(Protocol):
-    """A request that is over. Times are monotonic seconds, 0 for what did not happen."""
+    """A request that is over. Times are monotonic seconds, 0 for what did not happen.
+
+    The last four are there only for formats that have ``takes_notes``.
+    """
 
     status: int
     user: str
@@ -45,38 +52,50 @@ class Record(Protocol):
     called: float
     returned: float
     first_byte: float
-    received: int  # bytes of its body
+
+    @property
+    def received(self) -> int:
+        """The bytes of its body."""
 
 
 class Format(Protocol):
     """One format of lines."""
 
+    takes_notes: bool  # each line is made by ``line``, and may say how long parts took; see ``recorded``
+
     def tick(self, now: float) -> None:
         """Set the clock, once a second."""
 
-    def keep(self, client: str, request: RequestHead, status: int, size: int) -> str:
+    def keep(self, client: str, request: RequestHead, status: int, size: int) -> Any:
         """Return what lines of equal requests have in common."""
 
-    def line(self, kept: str, record: Record, now: float) -> str:
-        """Return the line of a request that was over ``now``, in monotonic seconds."""
+    def plain(self, kept: Any) -> Any:
+        """Return what makes their plain lines in this second; None if ``line`` makes them.
+
+        Without ``takes_notes`` that is all but the microseconds. Else it is a function of when the request
+        began, when the app was called, and when the response had left; IndexError if that took long.
+        """
+
+    def line(self, kept: Any, record: Record, now: float) -> bytes:
+        """Return the line of a request that was over ``now``, in monotonic seconds; b"" for none."""
 
 
 def make_format(
     name: str, skipped: Collection[str], sample: int, stream: TextIO | None, environ: Mapping[str, str]
-) -> Format | None:
-    """Return a format; None for plain combined lines. ``stream`` is there if the lines go to it."""
+) -> Format:
+    """Return a format; ``stream`` is there if the lines go to it."""
     format = _format(name, stream, environ)
-    return Selection(format or Combined(), skipped, sample) if skipped or sample > 1 else format
+    return Selection(format, skipped, sample) if skipped or sample > 1 else format
 
 
-def _format(name: str, stream: TextIO | None, environ: Mapping[str, str]) -> Format | None:
+def _format(name: str, stream: TextIO | None, environ: Mapping[str, str]) -> Format:
     if name == "json":
-        return Structured(_json_item, "{", "}\n")
+        return Structured(_json_item, "{", ",", "}\n")
     if name == "logfmt":
-        return Structured(_logfmt_item, "", "\n")
+        return Structured(_logfmt_item, "", " ", "\n")
     if name == "auto" and stream is not None and _is_terminal(stream):
         return Readable(coloured=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb")
-    return None if name in ("auto", "combined") else Template(name)
+    return Combined() if name in ("auto", "combined") else Template(name)
 
 
 def _is_terminal(stream: TextIO) -> bool:
@@ -87,7 +106,9 @@ def _is_terminal(stream: TextIO) -> bool:
 
 
 class Selection:
-    """A format without the lines that nobody wants; "" stands for those."""
+    """A format without the lines that nobody wants."""
+
+    takes_notes = True
 
     def __init__(self, format: Format, skipped: Collection[str], sample: int) -> None:
         self.tick = format.tick
@@ -97,18 +118,21 @@ class Selection:
         self._sample = sample
         self._counter = itertools.count()
 
-    def keep(self, client: str, request: RequestHead, status: int, size: int) -> str:
-        """Return what lines of equal requests have in common."""
+    def keep(self, client: str, request: RequestHead, status: int, size: int) -> Any:
+        """Return what lines of equal requests have in common; None if they have none."""
         path = request.path
         if status < 500 and (path in self._paths or path.startswith(self._folders)):
-            return ""
+            return None
         return self._format.keep(client, request, status, size)
 
-    def line(self, kept: str, record: Record, now: float) -> str:
+    def plain(self, kept: Any) -> None:
+        """Return None: each line is decided on by itself."""
+
+    def line(self, kept: Any, record: Record, now: float) -> bytes:
         """Return the line of one of ``sample`` requests, and of each that did not go well."""
         sampled = self._sample > 1 and record.status < 500 and record.end == "done"
-        if not kept or (sampled and next(self._counter) % self._sample):
-            return ""
+        if kept is None or (sampled and next(self._counter) % self._sample):
+            return b""
         return self._format.line(kept, record, now)
 
 
@@ -148,6 +172,8 @@ def trace_of(request: RequestHead) -> tuple[str, str, str]:
 class _Clock:
     """The time in UTC with milliseconds, from a clock that is read once a second."""
 
+    takes_notes = True
+
     def __init__(self) -> None:
         self._second = ""
         self._offset = 0.0  # monotonic seconds at the beginning of that second
@@ -157,49 +183,70 @@ class _Clock:
         self._second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
         self._offset = monotonic() - (wall_clock() - int(now))
 
+    def plain(self, kept: Any) -> Any:
+        """Return None: no line is a plain one."""
+        return None
+
+    def _millisecond(self, now: float) -> int:
+        """Return the milliseconds of the current second; a second whose end was not told of yet goes on."""
+        milliseconds = int((now - self._offset) * 1000)
+        return milliseconds if 0 <= milliseconds < 1000 else 999
+
     def utc(self, now: float) -> str:
         """Return the time at a monotonic moment."""
-        milliseconds = int((now - self._offset) * 1000)
-        return self._second + _MILLISECONDS[milliseconds if 0 <= milliseconds < 1000 else 999]
+        return f"{self._second}.{self._millisecond(now):03}Z"
 
 
 # Formatting a number costs more than looking it up; most requests take a few milliseconds at most.
-_MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
 _KNOWN_DURATIONS = 4096  # microseconds
+_KNOWN_SHORT = 1024
+# The ends of combined lines.
+MICROSECONDS = [b"%d\n" % number for number in range(_KNOWN_DURATIONS)]
 
 
 Item = Callable[[str, str], str]
 
 
 def _json_item(name: str, value: str) -> str:
-    return f'"{name}":{value},'
+    return f'"{name}":{value}'
 
 
 def _logfmt_item(name: str, value: str) -> str:
-    return f"{name}={value} "
+    return f"{name}={value}"
 
 
 class Structured(_Clock):
-    """JSON and logfmt: the same names and values, the texts in JSON's quotes."""
+    """JSON and logfmt: the same names and values, the texts in JSON's quotes.
 
-    def __init__(self, item: Item, begin: str, end: str) -> None:
+    What ``keep`` returns is a pair: the bytes, and whether the request has a body.
+    """
+
+    def __init__(self, item: Item, begin: str, comma: str, end: str) -> None:
         super().__init__()
         self._item = item
-        self._time = begin + item("timestamp", '"%s"')
+        self._comma = comma
+        self._begin, after = f"{begin}{item('timestamp', chr(34) + '%' + chr(34))}{comma}".split("%")
+        self._start = b""
+        self._milliseconds = [f".{number:03}Z{after}".encode() for number in range(1000)]
+        self._ends = {end: (item("wsgiserve.end", f'"{end}"') + comma).encode() for end in ENDS}
         self._durations = [_seconds(number / 1e6) for number in range(_KNOWN_DURATIONS)]
-        self._rest = "".join(
-            [
-                item("wsgiserve.end", '"%s"'),
-                "%s",
-                item("wsgiserve.wait.duration", "%s"),
-                item("wsgiserve.app.duration", "%s"),
-                item("wsgiserve.first_byte.duration", "%s"),
-                item("http.server.request.duration", "%s")[:-1],
-                end,
-            ]
-        )
+        self._wait = item("wsgiserve.wait.duration", "").encode()
+        self._app = (comma + item("wsgiserve.app.duration", "")).encode()
+        self._first = (comma + item("wsgiserve.first_byte.duration", "")).encode()
+        self._whole = (comma + item("http.server.request.duration", "")).encode()
+        self._end = end.encode()
+        # For plain lines: the durations with the names behind them.
+        known = self._durations[:_KNOWN_SHORT]
+        self._waits = [b"".join((self._wait, duration, self._app)) for duration in known]
+        self._apps = [duration + self._first for duration in known]
+        self._wholes = [b"".join((duration, self._whole, duration, self._end)) for duration in known]
 
-    def keep(self, client: str, request: RequestHead, status: int, size: int) -> str:
+    def tick(self, now: float) -> None:
+        """Set the clock."""
+        super().tick(now)
+        self._start = f"{self._begin}{self._second}".encode()
+
+    def keep(self, client: str, request: RequestHead, status: int, size: int) -> tuple[bytes, bool]:
         """Return the facts about a request and its response."""
         fields = request.fields
         names = [
@@ -226,43 +273,86 @@ class Structured(_Clock):
         }
         trace = dict(zip(("trace_id", "span_id", "trace_flags"), trace_of(request), strict=True))
         facts |= {name: f'"{text}"' for name, text in trace.items() if text}
-        kept = "".join(self._item(name, text) for name, text in facts.items())
-        return self._time + kept.replace("%", "%%") + self._rest
+        kept = "".join(self._item(name, text) + self._comma for name, text in facts.items())
+        return kept.encode(), request.has_body
 
-    def line(self, kept: str, record: Record, now: float) -> str:
+    def line(self, kept: tuple[bytes, bool], record: Record, now: float) -> bytes:
         """Return a line of whichever values there are."""
-        started, called = record.started, record.called
-        some = ""
-        if record.user != "-" or record.id or record.received:
-            some = "".join(self._some(record))
+        facts, has_body = kept
+        if has_body or record.id or record.user != "-":
+            facts += "".join(self._some(record)).encode()
+        started, called, first = record.started, record.called, record.first_byte
         wait = (called or now) - started
         app = (record.returned or now) - called if called else 0.0
-        first = record.first_byte - started if record.first_byte else 0.0
+        first = first - started if first else 0.0
         known = self._durations
         try:
-            return kept % (
-                self.utc(now),
-                record.end,
-                some,
-                known[int(wait * 1e6)],
-                known[int(app * 1e6)],
-                known[int(first * 1e6)],
-                known[int((now - started) * 1e6)],
+            return b"".join(
+                (
+                    self._start,
+                    self._milliseconds[self._millisecond(now)],
+                    facts,
+                    self._ends[record.end],
+                    self._wait,
+                    known[int(wait * 1e6)],
+                    self._app,
+                    known[int(app * 1e6)],
+                    self._first,
+                    known[int(first * 1e6)],
+                    self._whole,
+                    known[int((now - started) * 1e6)],
+                    self._end,
+                )
             )
         except IndexError:
-            return kept % (self.utc(now), record.end, some, *map(_seconds, (wait, app, first, now - started)))
+            pass
+        return b"".join(
+            (
+                self._start,
+                self._milliseconds[self._millisecond(now)],
+                facts,
+                self._ends[record.end],
+                self._wait,
+                _seconds(wait),
+                self._app,
+                _seconds(app),
+                self._first,
+                _seconds(first),
+                self._whole,
+                _seconds(now - started),
+                self._end,
+            )
+        )
+
+    def plain(self, kept: tuple[bytes, bool]) -> Callable[[float, float, float], bytes] | None:
+        """Return the function that adds time and durations."""
+        facts, has_body = kept
+        return None if has_body else partial(self._plain_line, facts + self._ends["done"])
+
+    def _plain_line(self, plain: bytes, started: float, called: float, now: float) -> bytes:
+        """Return the line of a request whose response left at once."""
+        return b"".join(
+            (
+                self._start,
+                self._milliseconds[int((now - self._offset) * 1000)],
+                plain,
+                self._waits[int((called - started) * 1e6)],
+                self._apps[int((now - called) * 1e6)],
+                self._wholes[int((now - started) * 1e6)],
+            )
+        )
 
     def _some(self, record: Record) -> Iterator[str]:
         if record.user != "-":
-            yield self._item("user.name", shortened(record.user, _json, MAX_USER))
+            yield self._item("user.name", shortened(record.user, _json, MAX_USER)) + self._comma
         if record.id:
-            yield self._item("wsgiserve.request_id", _json(record.id))
+            yield self._item("wsgiserve.request_id", _json(record.id)) + self._comma
         if record.received:
-            yield self._item("http.request.body.size", str(record.received))
+            yield self._item("http.request.body.size", str(record.received)) + self._comma
 
 
-def _seconds(duration: float) -> str:
-    return f"{duration:.6f}"
+def _seconds(duration: float) -> bytes:
+    return b"%.6f" % duration
 
 
 # -- templates
@@ -307,10 +397,10 @@ class Template(_Clock):
                 pieces.append(escaped_percent(next(texts) or "-"))
         return "".join([*pieces, "\n"])
 
-    def line(self, kept: str, record: Record, now: float) -> str:
+    def line(self, kept: str, record: Record, now: float) -> bytes:
         """Return a line with times in seconds."""
         started, called = record.started, record.called
-        return kept % {
+        line = kept % {
             "time": self.utc(now),
             "user": shortened(record.user, escaped, MAX_USER),
             "request_id": escaped(record.id) or "-",
@@ -321,6 +411,7 @@ class Template(_Clock):
             "app": f"{(record.returned or now) - called:.6f}" if called else "-",
             "first_byte": f"{record.first_byte - started:.6f}" if record.first_byte else "-",
         }
+        return line.encode()
 
 
 def _header(request: RequestHead, name: str) -> str:
@@ -334,23 +425,32 @@ def escaped_percent(text: str) -> str:
 
 
 class Combined:
-    """The combined format where some lines are left out; else ``AccessLog.add`` makes its lines."""
+    """The combined format; what ``keep`` returns is the client, and the middle of the line."""
+
+    takes_notes = False
 
     def __init__(self) -> None:
         self._time = ""
 
     def tick(self, now: float) -> None:
-        """Set the clock."""
+        """Set the clock; lines say when their exchange began or ended, or a time between."""
         self._time = combined_time(now)
 
-    def keep(self, client: str, request: RequestHead, status: int, size: int) -> str:
-        """Return the middle of a line, behind its client."""
-        return f"{client} - %s%s{escaped_percent(line_text(request, status, size))}%d%s\n"
+    def keep(self, client: str, request: RequestHead, status: int, size: int) -> tuple[str, str]:
+        """Return the client, and the middle of a line."""
+        return client, line_text(request, status, size)
 
-    def line(self, kept: str, record: Record, now: float) -> str:
-        """Return the line as ``AccessLog.add`` does."""
+    def plain(self, kept: tuple[str, str]) -> bytes:
+        """Return all but the duration."""
+        client, text = kept
+        return f"{client} - -{self._time}{text}".encode()
+
+    def line(self, kept: tuple[str, str], record: Record, now: float) -> bytes:
+        """Return a line; with ``--request-id`` it ends with the id."""
+        client, text = kept
         id = f" {record.id}" if record.id else ""
-        return kept % (user_text(record.user), self._time, (now - record.started) * 1e6, id)
+        microseconds = int((now - record.started) * 1e6)
+        return f"{client} - {user_text(record.user)}{self._time}{text}{microseconds}{id}\n".encode()
 
 
 # -- the combined format
@@ -384,6 +484,8 @@ _COLOURS = {2: 32, 3: 36, 4: 33, 5: 31}  # by the status's first digit: green, c
 class Readable:
     """A line for a person: time, status, method, target, duration, bytes, client, and an unusual end."""
 
+    takes_notes = True
+
     def __init__(self, *, coloured: bool) -> None:
         self._coloured = coloured
         self._time = ""
@@ -398,12 +500,16 @@ class Readable:
         shown = self._colour(_COLOURS.get(status // 100, 0), f"{status:03} {asked}")
         return f"%s {escaped_percent(shown)} %s {_bytes(size)} {client}%s\n"
 
-    def line(self, kept: str, record: Record, now: float) -> str:
+    def plain(self, kept: str) -> None:
+        """Return None: no line is a plain one."""
+
+    def line(self, kept: str, record: Record, now: float) -> bytes:
         """Return the line."""
         unusual = "" if record.end == "done" else f" {self._colour(31, record.end)}"
         user = "" if record.user == "-" else f" {shortened(record.user, escaped, MAX_USER)}"
         id = f" {record.id}" if record.id else ""
-        return kept % (self._time, self._colour(2, _duration(now - record.started)), user + id + unusual)
+        line = kept % (self._time, self._colour(2, _duration(now - record.started)), user + id + unusual)
+        return line.encode()
 
     def _colour(self, number: int, text: str) -> str:
         return f"\x1b[{number}m{text}\x1b[0m" if self._coloured else text

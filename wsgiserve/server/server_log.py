@@ -74,12 +74,13 @@ class RecordHandler(logging.Handler):
         super().__init__()
         self._sink = stream_sink(error_output())
         self._has_room = True
+        self._rest = b""  # of a record that was written in part
         self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or count it; the handler's lock is held."""
         try:
-            lines = [f"{self.format(record)}\n"]
+            line = f"{self.format(record)}\n"
         except Exception:  # noqa: BLE001 - as other handlers do
             self.handleError(record)
             return
@@ -87,23 +88,30 @@ class RecordHandler(logging.Handler):
             text = "%d records of the log could not be written"
             arguments = (self._lost,)
             told = logging.LogRecord("wsgiserve", logging.WARNING, __file__, 0, text, arguments, None)
-            lines.insert(0, f"{self.format(told)}\n")
-        before = len(lines)
-        self._write(lines)
-        if len(lines) < before and self._lost:
-            self._lost = 0
-            before = 1
-        self._lost += min(len(lines), 1)
+            if self._write(f"{self.format(told)}\n"):
+                self._lost = 0
+        if self._lost or not self._write(line):
+            self._lost += 1
 
-    def _write(self, lines: list[str]) -> None:
+    def _write(self, line: str) -> bool:
+        """Write a record; False if there is no room for it."""
+        begun = len(self._rest)
+        data, taken = self._rest + line.encode("utf-8", "backslashreplace"), 0
+        self._rest = b""
         try:
-            self._sink.write(lines)
-            if lines and self._has_room:
-                self._sink.wait(WAIT_SECONDS)
-                self._sink.write(lines)
+            while taken < len(data):
+                count = self._sink.write(data, taken)
+                if not count and self._has_room:
+                    self._sink.wait(WAIT_SECONDS)
+                    count = self._sink.write(data, taken)
+                self._has_room = count > 0
+                if not count:
+                    self._rest = data[taken:] if taken > begun else data[taken:begun]
+                    break
+                taken += count
         except (AttributeError, OSError, ValueError):
-            return  # It is closed, or nobody reads it, or the disk is full.
-        self._has_room = not lines
+            return False  # It is closed, or nobody reads it, or the disk is full.
+        return taken > begun
 
     def close(self) -> None:
         """Close what the handler has opened."""

@@ -1,7 +1,7 @@
 """Where log lines go: a stream, a descriptor, a file that is rotated, the socket of syslog or journald.
 
-A sink never waits for its reader. It takes the lines out of the list that it has written. Lines that are left
-have no room now; an exception says that there will be none, such as on a full disk.
+A sink never waits for its reader. ``write`` takes a piece of the lines, and returns how many bytes that was:
+0 if there is no room now. An exception says that there will be none, such as on a full disk.
 
 Rules
 - A write has whole lines, and not more bytes than a pipe takes at once (PIPE_BUF), so that lines of several
@@ -35,6 +35,7 @@ SYSLOG = "/dev/log"
 JOURNALD = "/run/systemd/journal/socket"
 INFO = 6  # the severity of syslog(3)
 DAEMON = 3  # the facility
+_LINE_FEED = ord("\n")
 
 try:
     _START_FOLDER = os.getcwd()  # The app may change the folder.
@@ -45,8 +46,8 @@ except OSError:
 class Sink(Protocol):
     """A place for lines."""
 
-    def write(self, lines: list[str]) -> None:
-        """Write lines, and take them out of the list; leave those for which there is no room now."""
+    def write(self, lines: bytes, start: int = 0) -> int:
+        """Write some of the lines from ``start`` on; return how many bytes are taken, 0 without room."""
 
     def wait(self, seconds: float) -> None:
         """Wait for room, at most so long."""
@@ -100,13 +101,13 @@ class StreamSink:
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
-    def write(self, lines: list[str]) -> None:
+    def write(self, lines: bytes, start: int = 0) -> int:
         """Write all lines; ValueError if there is no stream."""
         if self._stream is None:
             raise ValueError("there is no stream")
-        self._stream.write("".join(lines))
+        self._stream.write(lines[start:].decode())
         self._stream.flush()
-        lines.clear()
+        return len(lines) - start
 
     def wait(self, seconds: float) -> None:
         """Return: there is always room."""
@@ -125,7 +126,6 @@ class DescriptorSink:
         self._descriptor = descriptor
         self._own: int | None = None
         self._socket: socket.socket | None = None
-        self._rest = b""  # of a write that was cut short
         mode = os.fstat(descriptor).st_mode
         self._send: Callable[[bytes], int] = self._write_if_room
         if stat.S_ISREG(mode) or poll is None:
@@ -138,26 +138,13 @@ class DescriptorSink:
             self._socket = Socket(fileno=os.dup(descriptor))
             self._send = self._send_to_socket
 
-    def write(self, lines: list[str]) -> None:
-        """Write whole lines, as many bytes at a time as a pipe takes as a whole."""
+    def write(self, lines: bytes, start: int = 0) -> int:
+        """Write whole lines, as many bytes as a pipe takes as a whole; others may take less."""
+        end = lines.rfind(b"\n", start, start + MAX_WRITE) + 1 or lines.index(b"\n", start) + 1
         try:
-            self._write_rest()
-            while lines:
-                count, size = 0, 0
-                while count < len(lines) and size + len(lines[count]) <= MAX_WRITE:
-                    size += len(lines[count])
-                    count += 1
-                data = "".join(lines[: count or 1]).encode("utf-8", "backslashreplace")
-                sent = self._send(data)
-                del lines[: count or 1]
-                self._rest = data[sent:]
-                self._write_rest()
+            return self._send(lines[start:end])
         except BlockingIOError:
-            pass
-
-    def _write_rest(self) -> None:
-        while self._rest:
-            self._rest = self._rest[self._send(self._rest) :]
+            return 0
 
     def _write(self, data: bytes) -> int:
         return os.write(self._descriptor if self._own is None else self._own, data)
@@ -228,27 +215,19 @@ class FileSink:
         status = os.fstat(self._file)
         return status.st_dev, status.st_ino
 
-    def write(self, lines: list[str]) -> None:
+    def write(self, lines: bytes, start: int = 0) -> int:
         """Append lines; OSError if the disk is full."""
         self._follow()
         try:
-            while lines or self._rest:
-                if not self._rest:
-                    self._rest = "".join(lines).encode("ascii", "replace")
-                    lines.clear()
+            while self._rest:
                 self._rest = self._rest[os.write(self._file, self._rest) :]
+            end = start + os.write(self._file, memoryview(lines)[start:])
         except BlockingIOError:  # It is a named pipe.
-            pass
-        except OSError:
-            self._drop_rest(lines)
-            raise
-
-    def _drop_rest(self, lines: list[str]) -> None:
-        """Keep of the lines that did not fit the rest of the one that was cut."""
-        rest, self._rest = self._rest, b""
-        cut, _, whole = rest.partition(b"\n")
-        lines += [f"{line}\n" for line in whole.decode("ascii").splitlines()]
-        self._rest = cut + b"\n" if cut else b""
+            return 0
+        if lines[end - 1] != _LINE_FEED:
+            cut, end = end, lines.index(b"\n", end) + 1
+            self._rest = lines[cut:end]
+        return end - start
 
     def _follow(self) -> None:
         """Open the file anew if it was renamed or removed, which is looked at once a second."""
@@ -285,24 +264,24 @@ class FileSink:
 class DatagramSink:
     """A socket of syslog or journald, which takes an entry per datagram."""
 
-    def __init__(self, path: str, entry: Callable[[str], bytes]) -> None:
+    def __init__(self, path: str, entry: Callable[[bytes], bytes]) -> None:
         self._path = path
         self._entry = entry
         self._socket: socket.socket | None = None
 
-    def write(self, lines: list[str]) -> None:
-        """Send an entry for each line; OSError if nobody listens."""
+    def write(self, lines: bytes, start: int = 0) -> int:
+        """Send an entry for a line; OSError if nobody listens."""
         if self._socket is None:
             self._socket = self._connect()
+        end = lines.index(b"\n", start)
         try:
-            while lines:
-                self._socket.send(self._entry(lines[0][:-1]))
-                del lines[0]
+            self._socket.send(self._entry(lines[start:end]))
         except BlockingIOError:
-            pass
+            return 0
         except OSError:  # It was started anew: connect again, the next time.
             self.close()
             raise
+        return end + 1 - start
 
     def _connect(self) -> socket.socket:
         sock = Socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -331,11 +310,11 @@ class DatagramSink:
             self._socket = None
 
 
-def syslog_entry(line: str) -> bytes:
+def syslog_entry(line: bytes) -> bytes:
     """Return an entry for /dev/log; the daemon adds time and host (RFC 3164 §4.3)."""
-    return f"<{DAEMON * 8 + INFO}>wsgiserve[{os.getpid()}]: {line}".encode("ascii", "replace")
+    return b"<%d>wsgiserve[%d]: %b" % (DAEMON * 8 + INFO, os.getpid(), line)
 
 
-def journald_entry(line: str) -> bytes:
+def journald_entry(line: bytes) -> bytes:
     """Return an entry in journald's own protocol: a field a line, as none of ours has a line feed."""
-    return f"PRIORITY={INFO}\nSYSLOG_IDENTIFIER=wsgiserve\nMESSAGE={line}\n".encode("ascii", "replace")
+    return b"PRIORITY=%d\nSYSLOG_IDENTIFIER=wsgiserve\nMESSAGE=%b\n" % (INFO, line)

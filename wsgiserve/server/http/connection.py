@@ -25,7 +25,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
 from wsgiserve.config import Config
 from wsgiserve.protocol.receiver import Receiver
@@ -59,6 +59,8 @@ MSG_MORE: int = getattr(socket, "MSG_MORE", 0)
 logger = logging.getLogger("wsgiserve")
 
 Ending = Literal["", "close", "linger", "cut", "reset"]
+
+NO_LINE: tuple[RequestHead | None, object, Any] = (None, None, None)  # see ``Connection.forget_plain_line``
 
 
 class Running(Protocol):
@@ -135,6 +137,7 @@ class Connection:
         "fd",
         "handler",
         "layer",
+        "line",
         "logged",
         "outgoing",
         "pace",
@@ -169,8 +172,9 @@ class Connection:
         self.door: Door | None = None
         self.ending: Ending = ""
         self.layer = layer
-        # the last request in the access log: (request, status, bytes, its client, the text of its line)
-        self.logged: tuple[RequestHead | None, int, int, str, str] = (None, 0, 0, "", "")
+        # the last request in the access log: (request, status, bytes, what its format keeps)
+        self.logged: tuple[RequestHead | None, int, int, Any] = (None, 0, 0, None)
+        self.line = NO_LINE
         # the loop's wait for the client
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
@@ -361,9 +365,21 @@ class Connection:
 
     # -- kept from one request to the next
 
-    def remember_line(self, request: RequestHead, status: int, size: int, client: str, text: str) -> None:
-        """Keep the parts of a line in the access log, for a request that is repeated."""
-        self.logged = (request, status, size, client, text)
+    def remember_line(self, request: RequestHead, status: int, size: int, kept: Any) -> None:
+        """Keep what lines of a repeated request have in common."""
+        self.logged = (request, status, size, kept)
+
+    def remember_plain_line(self, request: RequestHead, rendered: object, plain: Any) -> None:
+        """Keep what the line is made from in the simplest case.
+
+        That is when a request is repeated and answered with the same rendered head, and its body leaves as a
+        whole and at once. ``forget_plain_line`` is called in all other cases.
+        """
+        self.line = (request, rendered, plain)
+
+    def forget_plain_line(self) -> None:
+        """The line of the exchange that runs will be another one."""
+        self.line = NO_LINE
 
     def identify(self, id: str) -> None:
         """Set the id of the request that is about to run, in its environ."""
@@ -433,6 +449,7 @@ class Connection:
             self.cut()
             raise ClientDisconnected("the client closed the connection") from error
         if sent < len(data):
+            self.forget_plain_line()
             self.outgoing.append(memoryview(data)[sent:])
             self.unsent += len(data) - sent
 
@@ -451,6 +468,8 @@ class Connection:
                 sent -= len(views.pop(0))
             if sent:
                 views[0] = views[0][sent:]
+        if views:
+            self.forget_plain_line()
         self.outgoing += views
         self.unsent += sum(map(len, views))
 
@@ -460,6 +479,7 @@ class Connection:
         Return False if the rest of the file cannot be kept, for want of a descriptor: then it is the
         caller's.
         """
+        self.forget_plain_line()
         if self.tls is not None:
             segment.read_instead()
         if not self.outgoing:

@@ -33,7 +33,7 @@ from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.input import BodyStream
 from wsgiserve.server.http.response import Response
-from wsgiserve.server.log_lines import line_text
+from wsgiserve.server.log_lines import MICROSECONDS
 from wsgiserve.server.system import monotonic
 from wsgiserve.tracebacks import theirs
 
@@ -59,9 +59,13 @@ class Exchange(Response):
     user = "-"  # REMOTE_USER, for the access log
     look_at = math.inf  # when to look whether the client of a stream of empty blocks is still there
     logged = False  # its line is in the access log
-    line_end = ""  # of that line
     over = False  # the call has ended: ``write`` is refused
+    over_first = False  # it had ended when another thread took the lead, and its thread writes its line
     written_off = False  # its thread is given up, and nothing that the thread does reaches the client
+    # for ``RecordedExchange``: monotonic seconds, 0 for what has not happened
+    called = 0.0  # the app was called
+    first_byte = 0.0  # the head of the response was ready to be sent
+    returned = 0.0  # the app had made its whole response, if that was before the response had left
 
     # -- the call
 
@@ -87,8 +91,7 @@ class Exchange(Response):
         if not self.keep_alive or self.reader is not None:
             self._finish()
         if self.gateway.access_log is not None:
-            self.user = environ.get("REMOTE_USER") or "-"
-            self._log()
+            self._end(environ)
 
     def shed(self, detail: str) -> None:
         """Answer 503 in place of the app; the connection is left as by ``run``."""
@@ -108,7 +111,7 @@ class Exchange(Response):
 
     def lose(self, end: str) -> None:
         """End without an answer, or in the middle of one; nothing if it has ended before."""
-        if self.gateway.access_log is not None and not self.logged:
+        if self.gateway.access_log is not None and not (self.over or self.logged):
             self.end = end
             if end == "client left":
                 self.status = self.status or CLIENT_CLOSED_REQUEST
@@ -221,6 +224,7 @@ class Exchange(Response):
             return
         logger.debug("%s: %s", self.connection.client_of(self.request), error)
         self.end = error.end
+        self.connection.forget_plain_line()
         self.status = self.status or CLIENT_CLOSED_REQUEST
         if self.connection.receiver.failed and not self.head_sent:
             self.keep_alive = False
@@ -249,6 +253,7 @@ class Exchange(Response):
             return  # The client has its whole response; only close() failed.
         if self.head_sent:
             self.end = "cut"
+            connection.forget_plain_line()
             connection.cut(reset=self.framing == "close")
             return
         connection.hand_over(None)
@@ -275,7 +280,29 @@ class Exchange(Response):
                 connection.close_when_sent()
             connection.receiver.leave_body()
 
+    def _end(self, environ: Environ) -> None:
+        """Write the access log's line, once the response has left; most often that is now.
+
+        Most lines are as the one before, up to the duration: see ``Connection.remember_plain_line``.
+        """
+        request, rendered, start = self.connection.line
+        try:
+            if (
+                request is self.request
+                and rendered is self.head.rendered  # type: ignore[union-attr]  # There is a line, hence a head.
+                and "REMOTE_USER" not in environ
+            ):
+                duration = MICROSECONDS[int((monotonic() - self.started) * 1e6)]
+                self.gateway.access_log.write(start + duration)  # type: ignore[union-attr]  # ``run`` has looked.
+                return
+        except (AttributeError, IndexError, ValueError):
+            pass  # The app gave no head, or it took longer, or there is no room.
+        self.user = environ.get("REMOTE_USER") or "-"
+        self._log()
+
     def _log(self) -> None:
+        if self.written_off and not self.over_first:
+            return  # Who wrote it off answers, and writes the line.
         if self.connection.outgoing:
             self.connection.log_when_sent(self)
         else:
@@ -293,23 +320,50 @@ class Exchange(Response):
         self.end = end
 
     def _add_line(self, size: int) -> None:
-        log = self.gateway.access_log
-        connection = self.connection
-        if log is None or self.logged:
+        log, format, connection = self.gateway.access_log, self.gateway.log_format, self.connection
+        if log is None or not self._claim_line():
             return
-        self.logged = True  # A call may be given up just as it ends.
-        request, status, last_size, client, text = connection.logged
+        now = monotonic()
+        request, status, last_size, kept = connection.logged
         if request is not self.request or size != last_size or status != self.status:
             client = connection.client_of(self.request)
-            text = line_text(self.request, self.status, size)
-            connection.remember_line(self.request, self.status, size, client, text)
-        log.add(client, self.user, text, self.started, self.line_end)
+            kept = format.keep(client, self.request, self.status, size)
+            connection.remember_line(self.request, self.status, size, kept)
+        line = format.line(kept, self, now)
+        self._remember_plain_line(format.plain(kept))
+        if line:
+            log.append(line)
+
+    def _remember_plain_line(self, plain: Any) -> None:
+        """Make the line of an equal request cheap, if there are likely to be some in this second."""
+        rendered = self.head.rendered if self.head is not None else None
+        usual = self.request.usual and self.end == "done" and not self.id
+        if plain is not None and usual and rendered is not None and rendered[0] is self.gateway.epoch:
+            self.connection.remember_plain_line(self.request, rendered, plain)
+
+    @property
+    def received(self) -> int:
+        """The bytes of the body that have arrived, with their framing if it was chunked."""
+        if not self.request.has_body:
+            return 0
+        receiver = self.connection.receiver
+        if self.reader is not None:
+            return receiver.arrived
+        whole = self.request.meaning.content_length
+        return (0 if receiver.failed else whole) if whole is not None else receiver.arrived
+
+    def _claim_line(self) -> bool:
+        """Return whether nobody has written the line: a call may be given up just as it ends."""
+        me = object()
+        return self.__dict__.setdefault("logged", me) is me
 
     # -- between threads
 
     def detach(self) -> None:
         """Run on a thread of its own from now on; said with the leadership's mutex held."""
         self.detached = True
+        self.connection.forget_plain_line()  # Another thread may write the line too.
+        self.over_first = self.over
 
     def attach(self) -> None:
         """Run on the leader's thread after all; said as ``detach``."""
@@ -335,7 +389,6 @@ class Exchange(Response):
     def write_off(self) -> None:
         """Silence it: its thread is given up, and somebody else answers."""
         self.written_off = True
-        self._log = _log_nothing  # type: ignore[method-assign]  # Costs the other exchanges nothing.
 
     def answer_overdue(self, successor: Connection) -> None:
         """Answer 504 on the connection that replaces this one; cut a response that has begun.
@@ -360,7 +413,8 @@ class Exchange(Response):
                 successor.send(head + body)
             except ClientDisconnected:
                 pass  # The connection knows.
-        self.log()
+        if not self.over_first:
+            self.log()
 
     def leave(self) -> None:
         """Be the exchange in a process that the app forked during the call."""
@@ -380,12 +434,15 @@ class IdentifiedExchange(Exchange):
     ) -> None:
         super().__init__(gateway, connection, request)
         self.id = request.fields.get(request_ids.FIELD) or make_id()
-        self.line_end = f" {self.id}"
 
     def run(self) -> None:
         """Call the app with the id in its environ."""
         self.connection.identify(self.id)
         super().run()
+
+    def _end(self, environ: Environ) -> None:
+        self.user = environ.get("REMOTE_USER") or "-"  # The id makes each line another one.
+        self._log()
 
     def _start(self, known_length: int | None) -> bytes:
         start = super()._start(known_length)
@@ -420,10 +477,6 @@ def _leave_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_in_child)
-
-
-def _log_nothing() -> None:
-    pass
 
 
 def _iterate(result: Any) -> Iterator[Any]:

@@ -16,7 +16,8 @@ from wsgiserve.protocol.response import Framing, ResponseHead, render_head, resp
 from wsgiserve.server.access_log import MONTHS, AccessLog, output
 from wsgiserve.server.http.environ import Environ, server_environ, with_deadline
 from wsgiserve.server.http.strict import strict
-from wsgiserve.server.log_lines import Format, make_format
+from wsgiserve.server.log_lines import Combined, Format, make_format
+from wsgiserve.server.log_pages import Page
 from wsgiserve.server.refusals import RefusalLog
 from wsgiserve.server.sinks import open_sink
 from wsgiserve.server.system import monotonic, wall_clock
@@ -36,7 +37,14 @@ _SERVER_LINE = f"Server: wsgiserve/{__version__}\r\n".encode()
 class Gateway:
     """The WSGI side of one server."""
 
-    def __init__(self, app: WSGIApplication, config: Config, *, alone: bool = True) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        config: Config,
+        *,
+        alone: bool = True,
+        pages: tuple[Page, Page] | None = None,
+    ) -> None:
         self.app = strict(app) if config.strict else app
         if config.request_timeout:
             self.app = with_deadline(self.app, config.request_timeout)
@@ -48,9 +56,9 @@ class Gateway:
         self.environ = server_environ(multithread=multithread, multiprocess=not alone)
         self.refusals = RefusalLog()
         self.access_log: AccessLog | None = None
-        self.log_format: Format | None = None
+        self.log_format: Format = Combined()
         if config.access_log:
-            self.access_log, self.log_format = _open_log(config)
+            self.access_log, self.log_format = _open_log(config, pages)
         # Whether no connection persists behind a response that begins from now on.
         self.parting = config.keep_alive == 0
         self.before_wait: Callable[[Any], None] = _go_on
@@ -124,10 +132,7 @@ class Gateway:
         second = int(wall_clock())
         if second != self._second:
             self._second = second
-            if self.log_format is not None:
-                self.log_format.tick(second)
-            elif self.access_log is not None:
-                self.access_log.tick(second)
+            self.log_format.tick(second)
             self._date_line = f"Date: {http_date(second)}\r\n".encode()
             self._date_and_server = self._date_line + _SERVER_LINE
             self._begin_epoch()
@@ -145,12 +150,12 @@ class Gateway:
         return (b"" if head.has_date else self._date_line) + (b"" if head.has_server else _SERVER_LINE)
 
 
-def _open_log(config: Config) -> tuple[AccessLog, Format | None]:
+def _open_log(config: Config, pages: tuple[Page, Page] | None) -> tuple[AccessLog, Format]:
     """Return the access log, and the format of its lines; OSError if its file cannot be opened."""
     stream = output()
     terminal = stream if config.access_log == "-" else None
     format = make_format(config.log_format, config.log_skip, config.log_sample, terminal, os.environ)
-    return AccessLog(sink=open_sink(config.access_log, stream)), format
+    return AccessLog(sink=open_sink(config.access_log, stream), pages=pages), format
 
 
 def http_date(second: int) -> str:

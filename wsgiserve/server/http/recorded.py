@@ -1,6 +1,6 @@
 """Exchanges whose lines in the access log say more: how long each part took, and why it ended.
 
-The clock is read three times more per request. So there are such exchanges only for a log that needs them.
+The clock is read twice more per request. So there are such exchanges only for a log that needs them.
 
 | end | the request |
 |---|---|
@@ -19,80 +19,73 @@ from functools import partial
 
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.http.connection import Connection
+from wsgiserve.server.http.environ import Environ
 from wsgiserve.server.http.exchange import Exchange, IdentifiedExchange
+from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.request_ids import id_maker
 from wsgiserve.server.system import monotonic
 
 
 class RecordedExchange(Exchange):
-    """An exchange that takes notes; times are monotonic seconds, 0 for what has not happened."""
-
-    called = 0.0  # the app was called
-    first_byte = 0.0  # the head of the response was ready to be sent
-    returned = 0.0  # the app had made its whole response
-
-    received = 0  # bytes of the request's body, with their framing if it was chunked
+    """An exchange that takes notes."""
 
     def run(self) -> None:
         """Call the app and send its answer."""
         self.called = monotonic()
-        super().run()
+        Exchange.run(self)
 
-    def _start(self, known_length: int | None) -> bytes:
-        start = super()._start(known_length)
+    def _send_block(self, data: bytes) -> None:
+        if not self.head_sent:
+            self._note_first_byte()
+        super()._send_block(data)
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        self._note_first_byte()
+        return super()._send_file(wrapper)
+
+    def _note_first_byte(self) -> None:
+        """The head is ready, and the last byte leaves later."""
+        self.connection.forget_plain_line()
         self.first_byte = monotonic()
-        return start
 
     def _send_answer(self, status: int, head: bytes, body: bytes) -> None:
         self.first_byte = monotonic()
         super()._send_answer(status, head, body)
 
+    def _end(self, environ: Environ) -> None:
+        request, rendered, plain = self.connection.line
+        try:
+            if (
+                request is self.request
+                and rendered is self.head.rendered  # type: ignore[union-attr]  # as in ``Exchange._end``
+                and "REMOTE_USER" not in environ
+            ):
+                line = plain(self.started, self.called, monotonic())
+                self.gateway.access_log.write(line)  # type: ignore[union-attr]
+                return
+        except (AttributeError, IndexError, ValueError):
+            pass
+        self.user = environ.get("REMOTE_USER") or "-"
+        self._log()
+
     def _log(self) -> None:
-        self.returned = now = monotonic()
         if self.connection.outgoing:
-            self.connection.log_when_sent(self)
-        else:
-            self._record(self.sent, now)
-
-    def _add_line(self, size: int) -> None:
-        self._record(size, monotonic())
-
-    def _record(self, size: int, now: float) -> None:
-        log, format, connection = self.gateway.access_log, self.gateway.log_format, self.connection
-        if log is None or format is None or self.logged:
-            return
-        self.logged = True  # A call may be given up just as it ends.
-        meaning = self.request.meaning
-        if meaning.has_body:
-            self.received = self._arrived()
-        request, status, last_size, client, kept = connection.logged
-        if request is not self.request or size != last_size or status != self.status:
-            client = connection.client_of(self.request)
-            kept = format.keep(client, self.request, self.status, size)
-            connection.remember_line(self.request, self.status, size, client, kept)
-        line = format.line(kept, self, now)
-        if line:
-            log.append(line)
-
-    def _arrived(self) -> int:
-        """Count the bytes of the body that have arrived; a refused head has none."""
-        receiver = self.connection.receiver
-        if self.reader is not None:
-            return receiver.arrived
-        whole = self.request.meaning.content_length
-        return (0 if receiver.failed else whole) if whole is not None else receiver.arrived
+            self.returned = monotonic()
+        if self.head_sent and not self.first_byte:
+            self.first_byte = monotonic()  # All of the response was ready at once.
+        super()._log()
 
 
 class IdentifiedRecordedExchange(IdentifiedExchange, RecordedExchange):
-    """An exchange that takes notes, and whose request has an id; a ``Format`` writes it."""
+    """An exchange that takes notes, and whose request has an id."""
 
 
 def exchange_type(
     gateway: Gateway, *, request_id: bool = False
 ) -> Callable[[Gateway, Connection, RequestHead], Exchange]:
     """Return the kind of exchanges that a server's log and ``--request-id`` need."""
-    recorded = gateway.log_format is not None
+    recorded = gateway.access_log is not None and gateway.log_format.takes_notes
     if request_id:
         return partial(IdentifiedRecordedExchange if recorded else IdentifiedExchange, id_maker())
     return RecordedExchange if recorded else Exchange

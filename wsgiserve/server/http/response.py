@@ -234,6 +234,7 @@ class Response:
             self.connection.send(LAST_CHUNK % (self.trailers if wanted else b""))
         elif self.framing == "length" and self.remaining:
             self.end = "cut"
+            self.connection.forget_plain_line()
             self._complain(f"{self.remaining} bytes fewer than its Content-Length; the connection was cut")
             self.connection.cut()
         self.complete = True
@@ -270,6 +271,8 @@ class Response:
         self._send_answer(status, head, body)
 
     def _send_answer(self, status: int, head: bytes, body: bytes) -> None:
+        self.connection.forget_plain_line()
+        self.head = None  # of the app
         self.status, self.sent = status, len(body)
         try:
             self.connection.send(head + body)

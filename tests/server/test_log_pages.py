@@ -1,0 +1,67 @@
+"""Pages of log lines: what is in them is found, also by another process."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from wsgiserve.server.log_pages import HEADER, SIZE, Page, left_in
+
+
+def test_a_page_has_its_lines_until_they_are_written():
+    page = Page()
+    assert (page.used(), page.left()) == (HEADER, b"")
+    page.add(b"one\n")
+    page.add(b"two\n")
+    assert (page.used(), page.left()) == (HEADER + 8, b"one\ntwo\n")
+    page.written(4)
+    assert page.left() == b"two\n"
+    page.written(4)
+    assert page.left() == b""
+
+
+def test_a_page_that_is_sealed_takes_no_lines_until_it_is_cleared():
+    page = Page()
+    page.add(b"one\n")
+    page.seal()
+    with pytest.raises(ValueError, match="out of range"):
+        page.add(b"two\n")
+    assert page.left() == b"one\n"
+    page.clear()
+    page.add(b"3\n")
+    assert page.left() == b"3\n"
+
+
+def test_a_page_is_filled_to_its_end_and_no_further():
+    page, line = Page(), b"x" * 999 + b"\n"
+    count = 0
+    while page.used() + len(line) <= SIZE:
+        page.add(line)
+        count += 1
+    with pytest.raises(ValueError, match="out of range"):
+        page.add(line)
+    page.add(b"y" * (SIZE - page.used() - 1) + b"\n")
+    assert page.used() == SIZE
+    assert page.left().startswith(line * count + b"y")
+    page.clear()
+    assert page.left() == b""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_lines_of_a_process_that_was_killed_are_left():
+    """In their order, and without a line that it was about to add."""
+    one, two = Page(), Page()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            two.add(b"zero\none\ntwo\n")
+            two.written(5)
+            one.number(1)
+            one.add(b"three\n")
+            one.add(b"fo")
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert left_in([one, two]) == b"one\ntwo\nthree\n"

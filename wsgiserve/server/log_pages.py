@@ -1,0 +1,70 @@
+"""Memory in which log lines wait until they are written.
+
+A process that is killed loses what is in its memory, but not these pages: the supervisor made them before the
+fork, and writes what is left in them.
+
+Rules
+- Adding a line is one call of C code, so any thread may do it without a lock. ValueError if there is no room,
+  or if the page is sealed.
+- A page is filled, then sealed, written and cleared. All but ``add`` is for one thread at a time.
+- Behind the lines are zeros, and no line has a zero byte. So whoever finds the page later sees its end.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable
+
+SIZE = 1 << 20
+HEADER = 16  # the offset up to which lines are written, and a number that tells which page was filled first
+
+
+class Page:
+    """Lines that wait; ``add`` adds one."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, SIZE)
+        self.add = self._memory.write
+        self.used = self._memory.tell  # in bytes, with the header
+        self._set_written(HEADER)
+        self._memory.seek(HEADER)
+
+    def number(self, number: int) -> None:
+        """Say that it is filled after pages with lower numbers."""
+        self._memory[8:16] = number.to_bytes(8, "little")
+
+    @property
+    def order(self) -> int:
+        """Its number."""
+        return int.from_bytes(self._memory[8:16], "little")
+
+    def seal(self) -> None:
+        """Let no more lines in."""
+        self._memory.seek(0, 2)
+
+    def left(self) -> bytes:
+        """Return the whole lines that are not written yet."""
+        start = int.from_bytes(self._memory[:8], "little")
+        end = self._memory.find(b"\0", start)
+        data = self._memory[start : SIZE if end < 0 else end]
+        return data[: data.rfind(b"\n") + 1]  # A process may have been killed as it added one.
+
+    def written(self, count: int) -> None:
+        """Say that so many bytes more are written."""
+        self._set_written(int.from_bytes(self._memory[:8], "little") + count)
+
+    def _set_written(self, offset: int) -> None:
+        self._memory[:8] = offset.to_bytes(8, "little")
+
+    def clear(self) -> None:
+        """Forget all lines, and let lines in again."""
+        end = self._memory.find(b"\0", HEADER)
+        end = SIZE if end < 0 else end
+        self._memory[HEADER:end] = bytes(end - HEADER)
+        self._set_written(HEADER)
+        self._memory.seek(HEADER)
+
+
+def left_in(pages: Iterable[Page]) -> bytes:
+    """Return the lines that a process has left behind."""
+    return b"".join(page.left() for page in sorted(pages, key=lambda page: page.order))
