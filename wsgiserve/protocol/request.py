@@ -210,15 +210,9 @@ class RequestReader:
     def _read_head(self, buffer: bytes, end: int) -> RequestHead:
         line_end = buffer.find(b"\r\n")
         line = self._line or self._read_line(buffer[:line_end])
-        rest = buffer[line_end : end + 4]
-        last = self.last_head
-        # Both end at their only empty line: if one begins with the other they are equal.
-        if last is not None and self._last.startswith(rest, self._last_line_end):
-            fields, meaning = last.fields, last.meaning
-        else:
-            if end - line_end > self.limits.max_head:
-                self._refuse_fields(buffer, line_end + 2)
-            fields, meaning = self._read_fields(rest[2:-2])
+        if end - line_end > self.limits.max_head:
+            self._refuse_fields(buffer, line_end + 2)
+        fields, meaning = self._read_fields(buffer[line_end + 2 : end + 4])
         head = RequestHead(line, fields, meaning, self.own_paths)
         if not meaning.fits:
             self._judge_head(head)
@@ -283,21 +277,26 @@ class RequestReader:
     def _refuse_fields(self, buffer: bytes, start: int) -> NoReturn:
         refuse_fields(buffer[start:], self.limits.max_fields, self.limits.max_head)
 
-    def _read_fields(self, lines: bytes) -> tuple[Fields, Meaning]:
-        """Read the lines that differ from one head to the next, once it is known which, or else all."""
-        head = self.last_head
+    def _read_fields(self, block: bytes) -> tuple[Fields, Meaning]:
+        """Read the lines that differ from one head to the next, once it is known which, or else all.
+
+        ``block`` has the field lines and the empty line.
+        """
+        head, varying, read_few = self.last_head, self._varying, self.field_reader.read_few
         if head is None:
-            return self.field_reader.read(lines, self.limits.max_fields)
-        last = self._last[self._last_line_end + 2 : -2]
-        if self._varying is not None:
-            some = self._varying.read(lines, last, head.fields, self.field_reader.read_few)
+            return self.field_reader.read(block[:-2], self.limits.max_fields)
+        if varying is not None:
+            some = varying.read(block, head.fields, read_few)
             if some is not None:
-                return some, meaning_of(some, len(lines))
-        fields, meaning = self.field_reader.read(lines, self.limits.max_fields)
+                return some, head.meaning if varying.name is not None else meaning_of(some, len(block))
+        # Both end at their only empty line: if one begins with the other they are equal.
+        if self._last.startswith(block, self._last_line_end + 2):
+            return head.fields, head.meaning
+        fields, meaning = self.field_reader.read(block[:-2], self.limits.max_fields)
         self._varying = None  # Of the last head.
         if self._searches < MAX_SEARCHES:
             self._searches += 1
-            self._varying = find_varying(lines, last, fields, self.field_reader.read_few)
+            self._varying = find_varying(block, self._last[self._last_line_end + 2 :], fields, read_few)
         return fields, meaning
 
     def _read_line(self, line: bytes) -> RequestLine:
