@@ -94,9 +94,9 @@ class Program:
         return self.process.returncode, out, err
 
     def stop(self, number=signal.SIGTERM):
-        """Send the signal and wait for the end; what is said of requests that still run is left out of stderr.
+        """Send the signal and wait for the end; leave the line about running requests out of stderr.
 
-        A client has its answer a moment before the request is over, so a test that stops then may meet that line.
+        A client has its answer a moment before the request is over: a test that stops then may meet it.
         """
         self.process.send_signal(number)
         code, out, err = self.end()
