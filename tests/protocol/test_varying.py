@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgiserve.protocol import fields
-from wsgiserve.protocol.fields import EVERY_FIELD, read_fields
+from wsgiserve.protocol.fields import EVERY_FIELD, MEANT, read_fields
 from wsgiserve.protocol.varying import find_varying
 
 from .driver import Stream, random_split, read
@@ -23,7 +23,7 @@ def block(*lines):
 
 def find(lines, last):
     """Find what varies, and return the lines."""
-    varying = find_varying(lines, last, read_fields(lines, 99)[0], read_few)
+    varying = find_varying(lines, last, read_fields(lines, 99)[0], read_few, MEANT)
     if varying is None:
         return None
     start = varying.before.rfind(b"\n") + 1
@@ -75,7 +75,7 @@ def test_lines_that_differ_are_found(lines, last, expected):
 def test_other_differences_are_left_to_be_read_as_a_whole(lines):
     first, second = (block("Host: a", f"X-Id: {number}", "B: b") for number in (1, 2))
     read_second, _ = read_fields(second, 99)
-    varying = find_varying(second, first, read_second, read_few)
+    varying = find_varying(second, first, read_second, read_few, MEANT)
     assert varying is not None
     assert varying.read(lines, read_second, read_few) is None
 

@@ -26,6 +26,7 @@ from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.fields import (
     BARE_LINE_FEED,
     EVERY_FIELD,
+    MEANT,
     FieldReader,
     Fields,
     Meaning,
@@ -296,7 +297,8 @@ class RequestReader:
         self._varying = None  # Of the last head.
         if self._searches < MAX_SEARCHES:
             self._searches += 1
-            self._varying = find_varying(block, self._last[self._last_line_end + 2 :], fields, read_few)
+            last = self._last[self._last_line_end + 2 :]
+            self._varying = find_varying(block, last, fields, read_few, MEANT)
         return fields, meaning
 
     def _read_line(self, line: bytes) -> RequestLine:

@@ -8,26 +8,28 @@ Where it is one field that says nothing about connection and body, only its valu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from wsgiserve.protocol import grammar
-from wsgiserve.protocol.fields import MEANT, Fields
 
+Fields = dict[str, str]
 ReadFew = Callable[[bytes], Fields | None]  # see ``fields.read_few``
 
 
 class Varying:
     """Where the lines stand: behind ``before``, and before ``after``, which stay.
 
-    ``names`` are their CGI names; no other line has one of them. Where it is one field, and it says nothing
-    about connection and body, only its value varies: then ``name`` is its name, else None.
+    ``names`` are their CGI names; no other line has one of them. Where it is one field, and none of those
+    that are ``meant`` for the server, only its value varies: then ``name`` is its name, else None.
     """
 
     __slots__ = ("after", "before", "name", "names")
 
-    def __init__(self, lines: bytes, start: int, stop: int, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, lines: bytes, start: int, stop: int, names: tuple[str, ...], meant: Collection[str]
+    ) -> None:
         self.names = names
-        self.name = names[0] if len(names) == 1 and names[0] not in MEANT else None
+        self.name = names[0] if len(names) == 1 and names[0] not in meant else None
         if self.name is not None:
             start, stop = lines.index(b":", start) + 1, stop - 2
         self.before, self.after = lines[:start], lines[stop:]
@@ -49,7 +51,9 @@ class Varying:
         return fields
 
 
-def find_varying(lines: bytes, last: bytes, fields: Fields, read_few: ReadFew) -> Varying | None:
+def find_varying(
+    lines: bytes, last: bytes, fields: Fields, read_few: ReadFew, meant: Collection[str]
+) -> Varying | None:
     """Find the lines that differ in two heads; ``fields`` are those of ``lines``, which are right.
 
     None if other lines have the same names, or if a field is ignored: then their values do not stand alone.
@@ -60,7 +64,7 @@ def find_varying(lines: bytes, last: bytes, fields: Fields, read_few: ReadFew) -
     few = read_few(lines[start:stop])
     if not few or any(fields.get(name) != value for name, value in few.items()):
         return None
-    return Varying(lines, start, stop, tuple(few))
+    return Varying(lines, start, stop, tuple(few), meant)
 
 
 def _common(one: bytes, other: bytes) -> int:
