@@ -116,6 +116,13 @@ def test_a_head_without_the_last_lines_has_no_such_fields():
     assert stream.requests[-1].fields == {"HTTP_HOST": "a"}
 
 
+def test_a_wrong_host_among_the_lines_that_differ_is_refused_for_good():
+    blocks = [block(f"Host: {host}", f"X-Id: {host}", "B: b") for host in ("a", "c", "d", "a@b", "a")]
+    stream = read(b"GET / HTTP/1.1\r\n" + lines + b"\r\n" for lines in blocks)
+    assert [request.fields["HTTP_HOST"] for request in stream.requests] == ["a", "c", "d"]
+    assert stream.status == 400
+
+
 def test_search_is_given_up_where_other_lines_differ_each_time(monkeypatch):
     searches = []
     monkeypatch.setattr("wsgiserve.protocol.request.find_varying", lambda *_: searches.append(1))
@@ -136,7 +143,8 @@ heads = st.lists(
 def test_heads_behind_others_are_read_as_first_ones(sequence, source, whole):
     connection = Stream()
     for middle in sequence:
-        data = b"GET / HTTP/1.1\r\n" + block("Host: a", "A: 1", *middle, "B: 2", "Cookie: c") + b"\r\n"
+        line = source.choice([b"GET / HTTP/1.1", b"GET /a HTTP/1.1", b"HEAD /a?b HTTP/1.0"])
+        data = line + b"\r\n" + block("Host: a", "A: 1", *middle, "B: 2", "Cookie: c") + b"\r\n"
         alone = read([data])
         before = len(connection.requests)
         for piece in [data] if whole else random_split(data, source):

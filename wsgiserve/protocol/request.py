@@ -173,11 +173,15 @@ class RequestReader:
 
         Raise RemoteProtocolError to refuse.
         """
-        head = self.last_head
-        if head is not None and data == self._last and not self.buffer:  # Most often; and nothing behind it.
-            self.method = head.method
-            self._empty_lines = 0
-            return head
+        last = self.last_head
+        if last is not None and not self.buffer:  # Most often; and most often nothing is behind it.
+            head: RequestHead | None = last
+            if data != self._last:
+                head = None if data.startswith(self._last) else self._read_similar(data, last)
+            if head is not None:
+                self.method = head.method
+                self._empty_lines = 0
+                return head
         if not self.buffer and not self.failed:
             self.buffer = data
         elif data:
@@ -185,11 +189,11 @@ class RequestReader:
         buffer = self.buffer
         if not buffer:
             return None
-        if head is not None and not self._scanned and buffer.startswith(self._last):
+        if last is not None and not self._scanned and buffer.startswith(self._last):
             self.buffer = buffer[len(self._last) :]
-            self.method = head.method
+            self.method = last.method
             self._empty_lines = 0
-            return head
+            return last
         try:
             if buffer[0] < 32 and not self._skip_empty_lines():
                 return None
@@ -201,6 +205,35 @@ class RequestReader:
         except RemoteProtocolError:
             self.fail()
             raise
+
+    def _read_similar(self, data: bytes, last: RequestHead) -> RequestHead | None:
+        """Read a head that has the fields of the last one, but for those that vary, and nothing behind it.
+
+        None if it is another one, or wrong: then it is read as a whole, and judged in the order of its bytes.
+        """
+        line_end = data.find(b"\r\n")
+        if not 0 < line_end <= min(MAX_KNOWN_LINE, self.limits.max_line) or len(data) > MAX_REMEMBERED:
+            return None
+        block, varying = data[line_end + 2 :], self._varying
+        fields: Fields | None
+        fields, meaning = last.fields, last.meaning
+        try:
+            if block != self._last[self._last_line_end + 2 :]:
+                if varying is None or len(block) - 2 > self.limits.max_head:
+                    return None
+                fields = varying.read(block, fields, self.field_reader.read_few)
+                if fields is None:
+                    return None
+                if varying.name is None:
+                    meaning = meaning_of(fields, len(block))
+            line = _known_request_line(data[:line_end])
+        except RemoteProtocolError:
+            return None
+        if not meaning.fits:
+            return None
+        head = RequestHead(line, fields, meaning, self.own_paths)
+        self._last, self._last_line_end, self.last_head = data, line_end, head
+        return head
 
     def fail(self) -> None:
         """Read nothing more: nobody can say where a next request would begin."""
@@ -279,26 +312,16 @@ class RequestReader:
         refuse_fields(buffer[start:], self.limits.max_fields, self.limits.max_head)
 
     def _read_fields(self, block: bytes) -> tuple[Fields, Meaning]:
-        """Read the lines that differ from one head to the next, once it is known which, or else all.
-
-        ``block`` has the field lines and the empty line.
-        """
-        head, varying, read_few = self.last_head, self._varying, self.field_reader.read_few
-        if head is None:
-            return self.field_reader.read(block[:-2], self.limits.max_fields)
-        if varying is not None:
-            some = varying.read(block, head.fields, read_few)
-            if some is not None:
-                return some, head.meaning if varying.name is not None else meaning_of(some, len(block))
-        # Both end at their only empty line: if one begins with the other they are equal.
-        if self._last.startswith(block, self._last_line_end + 2):
+        """Read field lines and the empty line, or take them for those of the last head, which they repeat."""
+        last = self._last[self._last_line_end + 2 :]
+        head = self.last_head
+        if head is not None and block == last:
             return head.fields, head.meaning
         fields, meaning = self.field_reader.read(block[:-2], self.limits.max_fields)
         self._varying = None  # Of the last head.
-        if self._searches < MAX_SEARCHES:
+        if head is not None and self._searches < MAX_SEARCHES:
             self._searches += 1
-            last = self._last[self._last_line_end + 2 :]
-            self._varying = find_varying(block, last, fields, read_few, MEANT)
+            self._varying = find_varying(block, last, fields, self.field_reader.read_few, MEANT)
         return fields, meaning
 
     def _read_line(self, line: bytes) -> RequestLine:
