@@ -89,6 +89,7 @@ MAY_IMPORT = {
         "wsgiserve.starting",
         "wsgiserve.forks",
         *(f"{SERVER}.{name}" for name in ("errors", "http", "lifespan", "loop", "scoreboard", "shutdown")),
+        f"{SERVER}.log_pages",
         f"{SERVER}.snapshot",
         f"{SERVER}.sockets",
         f"{SERVER}.system",

@@ -1,4 +1,7 @@
-"""The access log of a running server: rotated by the real logrotate, on a full disk, read by nobody."""
+"""The access log of a running server: rotated by the real logrotate, on a full disk, read by nobody.
+
+And a load of known size: each request has one line, whatever ends it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections import Counter
+from contextlib import suppress
 
 import pytest
 
@@ -132,3 +137,104 @@ def test_journald_and_syslog_get_the_lines_of_a_server(folder):
             assert program.stop()[0] == 0
     assert {*fields} == {b"PRIORITY", b"SYSLOG_IDENTIFIER", b"MESSAGE"}
     assert json.loads(fields[b"MESSAGE"])["http.response.status_code"] == 200
+
+
+KILLED = """
+import os, signal
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    if environ["PATH_INFO"] == "/kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [b"hello"]
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
+@pytest.mark.parametrize("kind", ["combined", "json"])
+def test_the_lines_of_a_worker_that_is_killed_are_written(folder, options, kind):
+    """Its last requests come together, and are answered, before a line of them is written."""
+    (folder / "killed.py").write_text(KILLED)
+    arguments = ["killed", "--access-log", "log", "--log-format", kind, "--workers", "1", *options]
+    log, asked = folder / "log", 0
+    with serving_program(folder, *arguments) as (program, port):
+        for number in range(4):
+            with Client(port=port) as client:
+                client.send(b"".join(get(f"/{number}/{count}") for count in range(14)) + get("/kill"))
+                for _ in range(14):
+                    assert client.response().status == 200
+                asked += 14
+                with suppress(ConnectionResetError):
+                    assert client.rest() == b""
+            wait_until(lambda: log.exists() and count(log) == asked)  # noqa: B023 - called here
+        assert program.stop()[0] == 0
+    assert count(log) == asked
+    text = log.read_text()
+    assert all(f"/{number}/{one}" in text for number in range(4) for one in range(14))
+
+
+LOAD = """
+import time
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/slow":
+        time.sleep(0.5)
+    if path == "/hang":
+        time.sleep(4)
+    if path == "/raise":
+        raise OSError("no database")
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    return [b"hell"] if path == "/short" else [b"hello"]
+"""
+
+
+def test_each_request_of_a_load_has_one_line_that_says_why_it_ended(folder):
+    (folder / "load.py").write_text(LOAD)
+    arguments = ["--workers", "2", "--threads", "2", "--max-queue", "1", "--request-timeout", "1"]
+    arguments += ["--head-timeout", "1", "--health-path", "/health", "--access-log", "log"]
+    arguments += ["--log-format", "json", "--graceful-timeout", "5"]
+    with serving_program(folder, "load", *arguments, stderr=subprocess.DEVNULL) as (program, port):
+        for _ in range(3):
+            ask(port, 40)
+            ask(port, 5, "/health")
+            for data in (b"nonsense\r\n\r\n", get("/raise"), get("/short"), get("/x", "Expect: tea")):
+                with Client(port=port) as client:
+                    client.send(data)
+                    client.half_close()
+                    client.rest()
+            with Client(port=port) as client:
+                client.send(b"GET /left HTTP/1.1\r\n")
+                client.half_close()
+                client.rest()
+            program.process.send_signal(signal.SIGHUP)
+        late = Client(port=port)
+        late.send(b"GET /late HTTP/1.1\r\n")
+        clients = [Client(port=port) for _ in range(30)]
+        for number, client in enumerate(clients):
+            client.send(get("/hang" if number % 3 == 0 else "/slow"))
+        answers = [client.response().status for client in clients]
+        assert late.response().status == 408
+        for client in (late, *clients):
+            client.close()
+        code, out, _ = program.stop()
+    assert (code, out) == (0, "")
+    records = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+    found = Counter(
+        (one.get("url.path", ""), one["http.response.status_code"], one["wsgiserve.end"]) for one in records
+    )
+    hung = Counter((status, path) for path, status, _ in found.elements() if path in ("/hang", "/slow"))
+    assert sorted(status for status, _ in hung.elements()) == sorted(answers)
+    assert {end for (path, status, end) in found if status == 503} <= {"shed"}
+    assert {end for (path, status, end) in found if status == 504} <= {"timeout"}
+    assert 503 in answers
+    assert {key: number for key, number in found.items() if key[0] not in ("/hang", "/slow")} == {
+        ("/", 200, "done"): 120,
+        ("/health", 200, "done"): 15,
+        ("", 400, "refused"): 3,
+        ("/raise", 500, "done"): 3,
+        ("/short", 200, "cut"): 3,
+        ("/x", 417, "refused"): 3,
+        ("/left", 400, "client left"): 3,
+        ("/late", 408, "timeout"): 1,
+    }

@@ -18,6 +18,7 @@ from wsgiserve.processes.children import Children
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.spawn import Birth
 from wsgiserve.processes.templates import Templates
+from wsgiserve.server.log_pages import Shelf
 from wsgiserve.server.scoreboard import Scoreboard
 
 
@@ -26,7 +27,7 @@ class Case:
 
     def __init__(self):
         self.children = Children()
-        self.templates = Templates(self.children, self.connect, self.lost, self.gone)
+        self.templates = Templates(self.children, self.connect, self.lost, self.gone, Shelf())
         self.channels = {}
         self.forked = []
         self.events = []

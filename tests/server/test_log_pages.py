@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from wsgiserve.server.log_pages import HEADER, SIZE, Page, left_in
+from wsgiserve.server.log_pages import HEADER, PAIRS, SIZE, Page, Shelf, left_in
 
 
 def test_a_page_has_its_lines_until_they_are_written():
@@ -65,3 +65,17 @@ def test_lines_of_a_process_that_was_killed_are_left():
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
     assert left_in([one, two]) == b"one\ntwo\nthree\n"
+
+
+def test_a_shelf_has_pages_for_so_many_workers():
+    shelf = Shelf()
+    places = [shelf.take(worker) for worker in range(PAIRS)]
+    assert sorted(places) == list(range(PAIRS))
+    assert shelf.take(3) == places[3]
+    assert shelf.take(PAIRS) is None
+    assert shelf.pages(shelf.take(PAIRS)) is None
+    shelf.pages(places[7])[0].add(b"one\n")
+    assert shelf.give_back(7) == b"one\n"
+    assert shelf.give_back(7) == b""
+    assert shelf.take(PAIRS) == places[7]
+    assert shelf.pages(places[7])[0].left() == b""

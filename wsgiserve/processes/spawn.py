@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wsgiserve.config import Config
 from wsgiserve.processes import handover, signals
+from wsgiserve.server.log_pages import Shelf
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import Listener, inherited, load_certificates, secure
 from wsgiserve.server.system import get_ident
@@ -36,6 +37,8 @@ class Birth(NamedTuple):
     is_template: bool = False
     supervisor: int = 0  # its process id; 0 if it is the parent
     config: Config | None = None  # None: that of the command, which a process without fork has run again
+    shelf: Shelf | None = None
+    place: int | None = None  # of its log's pages on the shelf
 
 
 class Forked(BaseException):

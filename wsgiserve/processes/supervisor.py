@@ -43,7 +43,9 @@ from wsgiserve.processes.hooks import HookProcess, HookServer
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
+from wsgiserve.server.access_log import write_left
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
+from wsgiserve.server.log_pages import Shelf
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import (
     Listener,
@@ -92,13 +94,14 @@ class Supervisor:
         self._cut = False  # requests still ran at the end
         self._terminal = _terminal()
         self._scoreboard = Scoreboard()
+        self._shelf = Shelf()
         self._status_files = StatusFiles(self.config.pid_file) if self.config.pid_file else None
         self._manager = Manager(os.environ)
         self._look_at = math.inf  # when to look at the certificates again
         # processes
         self._children = Children()
         self._channels: dict[Worker, BufferedChannel] = {}
-        self._templates = Templates(self._children, self._connect, self._lost, self._gone)
+        self._templates = Templates(self._children, self._connect, self._lost, self._gone, self._shelf)
         self._trial: reexec.Trial | None = None
         self._helper: CertificateHelper | None = None
         self._hooks: dict[int, HookProcess] = {}  # by process id
@@ -290,10 +293,10 @@ class Supervisor:
     def _start(self, worker: Worker) -> None:
         def birth(theirs: socket.socket) -> Birth:
             birth = Birth(theirs, self.listeners, self._scoreboard, worker.number)
-            return birth._replace(config=worker.terms.config, supervisor=os.getpid())
+            return birth._replace(config=worker.terms.config, supervisor=os.getpid(), shelf=self._shelf)
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
-            its = birth(theirs)
+            its = birth(theirs)._replace(place=self._shelf.take(worker.number))
             worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
         try:
@@ -410,6 +413,7 @@ class Supervisor:
         if worker.served and worker.state == "retiring":
             self._judge_end(worker, code)
         self._scoreboard.row(worker.number).leave()
+        attempt(partial(write_left, self._shelf.give_back(worker.number), worker.terms.config.access_log))
         self.fleet.gone(worker, how_it_ended(code), time.monotonic())
         self._templates.forget(worker)
 

@@ -23,6 +23,7 @@ from typing import Any
 from wsgiserve.processes.children import Children
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.spawn import Birth, fork
+from wsgiserve.server.log_pages import Shelf
 
 END_SECONDS = 5.0  # for the atexit functions of the app
 
@@ -95,8 +96,10 @@ class Templates:
         connect: Callable[[Worker, Start], None],
         lost: Callable[[Worker, str], None],
         gone: Callable[[Worker, int | None], None],
+        shelf: Shelf,
     ) -> None:
         self._children = children
+        self._shelf = shelf
         self._connect = connect
         self._lost = lost
         self._gone = gone
@@ -160,7 +163,8 @@ class Templates:
             return
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
-            template.channel.pass_on(theirs.fileno(), order="fork", number=worker.number)
+            place = self._shelf.take(worker.number)
+            template.channel.pass_on(theirs.fileno(), order="fork", number=worker.number, place=place)
 
         try:
             self._connect(worker, start)

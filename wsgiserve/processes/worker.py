@@ -127,7 +127,9 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
         channel.send(event="worn", why=why)
 
     server = Server(recycled(app, config, worn), config=config)
-    server.open_shared(birth.listeners, birth.scoreboard.row(birth.number), alone=config.workers == 1)
+    pages = birth.shelf.pages(birth.place) if birth.shelf is not None else None
+    row = birth.scoreboard.row(birth.number)
+    server.open_shared(birth.listeners, row, alone=config.workers == 1, pages=pages)
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send_if_room(event="turns"), beat_seconds)

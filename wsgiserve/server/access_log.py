@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from wsgiserve.server.log_pages import HEADER, Page
-from wsgiserve.server.sinks import Sink, stream_sink
+from wsgiserve.server.sinks import Sink, open_sink, stream_sink
 from wsgiserve.server.system import Lock, monotonic
 
 logger = logging.getLogger("wsgiserve")
@@ -85,6 +85,25 @@ def user_text(user: str) -> str:
 
 def _without_blanks(value: str) -> str:
     return escaped(value).replace(" ", "\\x20")
+
+
+def write_left(lines: bytes, destination: str) -> None:
+    """Write the lines that a process has left behind, as far as there is room now."""
+    done = 0
+    if not lines:
+        return
+    try:
+        sink = open_sink(destination, output())
+        try:
+            while done < len(lines) and (count := sink.write(lines, done)):
+                done += count
+        finally:
+            sink.close()
+    except (AttributeError, OSError, ValueError):
+        pass  # As in ``AccessLog``.
+    lost = lines.count(b"\n", done)
+    if lost:
+        logger.warning("%d lines of the access log could not be written", lost)
 
 
 class AccessLog:

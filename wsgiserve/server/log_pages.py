@@ -16,6 +16,7 @@ import mmap
 from collections.abc import Iterable
 
 SIZE = 1 << 20
+PAIRS = 32  # workers at a time whose pages the supervisor sees
 HEADER = 16  # the offset up to which lines are written, and a number that tells which page was filled first
 
 
@@ -26,8 +27,7 @@ class Page:
         self._memory = mmap.mmap(-1, SIZE)
         self.add = self._memory.write
         self.used = self._memory.tell  # in bytes, with the header
-        self._set_written(HEADER)
-        self._memory.seek(HEADER)
+        self._memory.seek(HEADER)  # Memory that nobody has written to costs nothing.
 
     def number(self, number: int) -> None:
         """Say that it is filled after pages with lower numbers."""
@@ -44,14 +44,17 @@ class Page:
 
     def left(self) -> bytes:
         """Return the whole lines that are not written yet."""
-        start = int.from_bytes(self._memory[:8], "little")
+        start = self._written()
         end = self._memory.find(b"\0", start)
         data = self._memory[start : SIZE if end < 0 else end]
         return data[: data.rfind(b"\n") + 1]  # A process may have been killed as it added one.
 
     def written(self, count: int) -> None:
         """Say that so many bytes more are written."""
-        self._set_written(int.from_bytes(self._memory[:8], "little") + count)
+        self._set_written(self._written() + count)
+
+    def _written(self) -> int:
+        return max(HEADER, int.from_bytes(self._memory[:8], "little"))
 
     def _set_written(self, offset: int) -> None:
         self._memory[:8] = offset.to_bytes(8, "little")
@@ -59,12 +62,43 @@ class Page:
     def clear(self) -> None:
         """Forget all lines, and let lines in again."""
         end = self._memory.find(b"\0", HEADER)
-        end = SIZE if end < 0 else end
-        self._memory[HEADER:end] = bytes(end - HEADER)
-        self._set_written(HEADER)
+        if end != HEADER:
+            end = SIZE if end < 0 else end
+            self._memory[HEADER:end] = bytes(end - HEADER)
+            self._set_written(HEADER)
         self._memory.seek(HEADER)
 
 
 def left_in(pages: Iterable[Page]) -> bytes:
     """Return the lines that a process has left behind."""
     return b"".join(page.left() for page in sorted(pages, key=lambda page: page.order))
+
+
+class Shelf:
+    """The pages of all workers. The supervisor makes it before the first of them starts."""
+
+    def __init__(self) -> None:
+        self._pairs = [(Page(), Page()) for _ in range(PAIRS)]
+        self._free = list(range(PAIRS))
+        self._taken: dict[int, int] = {}  # places by the numbers of workers
+
+    def take(self, worker: int) -> int | None:
+        """Return the place of a new worker's pages; None if the shelf is empty."""
+        if worker not in self._taken and self._free:
+            self._taken[worker] = self._free.pop()
+        return self._taken.get(worker)
+
+    def pages(self, place: int | None) -> tuple[Page, Page] | None:
+        """Return the pages at a place."""
+        return None if place is None else self._pairs[place]
+
+    def give_back(self, worker: int) -> bytes:
+        """Take back the pages of a worker that has ended; return the lines that it has left behind."""
+        place = self._taken.pop(worker, None)
+        if place is None:
+            return b""
+        lines = left_in(self._pairs[place])
+        for page in self._pairs[place]:
+            page.clear()
+        self._free.append(place)
+        return lines

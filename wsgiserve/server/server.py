@@ -21,6 +21,7 @@ from wsgiserve.forks import ending_children
 from wsgiserve.server import lifespan, shutdown
 from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.http.gateway import Gateway
+from wsgiserve.server.log_pages import Page
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.scoreboard import Row
 from wsgiserve.server.snapshot import Snapshot
@@ -75,6 +76,7 @@ class Server:
         self._worn_out: Callable[[int], None] | None = None
         self._row: Row | None = None  # other processes accept from the listeners too
         self._alone = True  # none serves the app at the same time
+        self._pages: tuple[Page, Page] | None = None  # that outlive the process
         self._process = 0  # whose server it is, once it serves
         # after the end
         self.over = False
@@ -121,11 +123,22 @@ class Server:
         """Call ``call`` once so many threads are lost that the process should be replaced."""
         self._worn_out = call
 
-    def open_shared(self, listeners: list[Listener], row: Row, *, alone: bool) -> None:
-        """Use listeners that other processes use too, in place of ``open``; ``alone`` if no other serves."""
+    def open_shared(
+        self,
+        listeners: list[Listener],
+        row: Row,
+        *,
+        alone: bool,
+        pages: tuple[Page, Page] | None = None,
+    ) -> None:
+        """Use listeners that other processes use too, in place of ``open``; ``alone`` if no other serves.
+
+        ``pages`` are for the access log.
+        """
         self.listeners = listeners
         self._row = row
         self._alone = alone
+        self._pages = pages
 
     def serve(
         self,
@@ -225,7 +238,7 @@ class Server:
         self.over = self.hurried = False
         self.open()
         try:
-            gateway = Gateway(self.app, self.config, alone=self._alone)
+            gateway = Gateway(self.app, self.config, alone=self._alone, pages=self._pages)
         except OSError as error:
             self._close_listeners()
             text = f"wsgiserve: --access-log: cannot write {self.config.access_log}: {error.strerror}"
