@@ -249,3 +249,14 @@ def test_the_helper_writes_lines_as_the_server_does(pebble, settings_for, monkey
     with running_helper(settings, monkeypatch) as helper:
         wait_until(lambda: helper.logged("storage fails"), ISSUE_SECONDS)
     assert {json.loads(line)["severity_text"] for line in helper.lines} == {"ERROR"}
+
+
+def test_the_helper_logs_where_the_server_does(pebble, settings_for, monkeypatch, tmp_path):
+    handler = {"class": "logging.FileHandler", "filename": str(tmp_path / "log")}
+    config = {"handlers": {"file": handler}, "root": {"level": "INFO", "handlers": ["file"]}}
+    (tmp_path / "logging.json").write_text(json.dumps(config))
+    settings = settings_for(pebble, log_config=str(tmp_path / "logging.json"))
+    os.rename(settings.storage().folder, f"{settings.storage().folder}.away")
+    with running_helper(settings, monkeypatch):
+        log = tmp_path / "log"
+        wait_until(lambda: log.exists() and "storage fails" in log.read_text(), ISSUE_SECONDS)

@@ -19,7 +19,7 @@ def test_options_become_settings(tmp_path, monkeypatch):
     assert settings.directory == STAGING
     assert settings.ca_root == str(tmp_path / "root.pem")
     assert settings.folder == str(tmp_path / "data/wsgiserve/acme")
-    assert (settings.log_format, settings.log_level) == ("auto", "info")
+    assert (settings.log_format, settings.log_level, settings.log_config) == ("auto", "info", "")
     given = settings_of(make_config(domain="shop.example", acme_storage="own", acme_email="ann@shop.example"))
     assert (given.folder, given.email, given.ca_root) == (str(tmp_path / "own"), "ann@shop.example", "")
     assert given.directory == "https://acme-v02.api.letsencrypt.org/directory"

@@ -12,6 +12,8 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.program import LOG_LINE
 from tests.server.apps import TEXT, answer, checked
@@ -123,6 +125,39 @@ def test_request_that_ends_before_the_app_has_a_line(data, expected):
     assert "user_agent.original" not in record
     body = answered.partition(b"\r\n\r\n")[2]
     assert record["http.response.body.size"] == len(body)
+
+
+PIECES = [
+    get("/a"),
+    get("/b", "A: b", method="POST", body=b"xyz"),
+    b"GET /a HTTP/1.1\r\n",
+    b"\r\n",
+    b"\n",
+    b'"',
+]
+PIECES += [b"GET /\xff HTTP/1.1\r\n\r\n", b"Host: a\r\n", b"\0", b"x" * 9000, b"HTTP/1.1 200 OK\r\n"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from(PIECES) | st.binary(max_size=30), max_size=8),
+    st.sampled_from(["json", "combined"]),
+)
+def test_whatever_a_client_sends_each_answer_has_one_line(pieces, format):
+    with Lone(answer(b"app"), log_format=format, access_log="-", **LIMITS) as client:
+        client.gateway.access_log = AccessLog(log := io.StringIO())
+        client.send(b"".join(pieces))
+        client.half_close()
+        answered = client.serve()
+        client.connections.close()
+        client.gateway.access_log.flush()
+    lines = log.getvalue().splitlines()
+    assert len(lines) == answered.count(b"HTTP/1.1 ")
+    for line in lines:
+        assert line.isascii()
+        assert line.isprintable()
+        if format == "json":
+            json.loads(line)
 
 
 def test_line_of_a_refusal_has_the_fields_if_they_were_read():

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 
@@ -189,7 +190,9 @@ handlers = ["file"]
 @pytest.mark.slow
 def test_a_configuration_applies_to_every_process(folder, tmp_path):
     (folder / "logging.toml").write_text(TOML.format(path=tmp_path / "out"))
+    (folder / "shop_hooks.py").write_text("def when_ready(server):\n    server.log.info('the hook')\n")
     arguments = ["app", "--bind", "127.0.0.1:0", "--log-config", "logging.toml", "--workers", "2"]
+    arguments += ["--hooks", "shop_hooks"]
     with Program(folder, *arguments) as program:
         port = program.port()
         program.process.send_signal(
@@ -199,11 +202,28 @@ def test_a_configuration_applies_to_every_process(folder, tmp_path):
         with Client(port=port) as client:
             client.send(b"nonsense\r\n\r\n")
             client.rest()
+        wait_until(lambda: "the hook" in (tmp_path / "out").read_text())
         code, _, err = program.stop()
     assert (code, err) == (0, "")
     records = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
     assert any("400" in record["body"] for record in records)
-    assert len({record["process.pid"] for record in records}) == 2
+    assert len({record["process.pid"] for record in records}) == 3
+
+
+@pytest.mark.slow
+def test_a_process_beside_the_server_tells_of_a_configuration_that_is_gone(tmp_path):
+    code = (
+        "import logging; from wsgiserve.config import make_config\n"
+        "from wsgiserve.server.server_log import log_beside\n"
+        "log_beside(make_config(log_config='gone.toml'))\n"
+        "logging.getLogger('wsgiserve').info('hello')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    first, second = done.stderr.splitlines()
+    assert first.endswith(" ERROR --log-config: gone.toml: No such file or directory")
+    assert second.endswith(" INFO hello")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from wsgiserve.acme.settings import Settings
 from wsgiserve.acme.storage import Storage
 from wsgiserve.config import make_config
 from wsgiserve.server import console
-from wsgiserve.server.server_log import log_to_stderr
+from wsgiserve.server.server_log import log_beside
 
 if TYPE_CHECKING:
     from wsgiserve.acme.authority import Authority
@@ -179,7 +179,8 @@ def main() -> None:
     threading.Thread(target=_heed, args=[told], daemon=True).start()
     facts = json.loads(sys.argv[1])
     settings = Settings(*map(_fact, facts))
-    log_to_stderr(make_config(log_format=settings.log_format, log_level=settings.log_level))
+    names = ("log_format", "log_level", "log_config")
+    log_beside(make_config(**{name: getattr(settings, name) for name in names}))
     helper = Helper(settings, settings.storage())
     while True:
         try:

@@ -25,4 +25,5 @@ def settings_of(config: Config) -> Settings:
         challenges,
         config.log_format,
         config.log_level,
+        config.log_config and os.path.abspath(config.log_config),
     )

@@ -14,7 +14,7 @@ HTTP_01, TLS_ALPN_01 = "http-01", "tls-alpn-01"
 class Settings(NamedTuple):
     """One set of domains at one CA; ``challenges`` are those that the listeners can answer.
 
-    The last two are the options of the server's log, to which the helper writes too.
+    The last three are the options of the server's log, to which the helper writes too.
     """
 
     domains: tuple[str, ...]
@@ -25,6 +25,7 @@ class Settings(NamedTuple):
     challenges: tuple[str, ...]
     log_format: str = "auto"
     log_level: str = "info"
+    log_config: str = ""
 
     def storage(self) -> Storage:
         """Return the part of the storage that is for these."""

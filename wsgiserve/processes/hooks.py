@@ -35,7 +35,8 @@ from wsgiserve.forks import ending_children
 from wsgiserve.processes.parent_death import die_with
 from wsgiserve.processes.spawn import folder
 from wsgiserve.server.errors import StartError
-from wsgiserve.server.server_log import log_to_stderr
+from wsgiserve.server.server_log import log_beside
+from wsgiserve.server.sinks import at_start
 
 logger = logging.getLogger("wsgiserve")
 
@@ -96,7 +97,10 @@ class HookProcess:
             "module": config.hooks,
             "name": name,
             "server": {"pid": server.pid, "address": server.address},
-            "options": {option: getattr(config, option) for option in _OPTIONS},
+            "options": {
+                **{option: getattr(config, option) for option in _OPTIONS},
+                "log_config": config.log_config and at_start(config.log_config),
+            },
         }
         with theirs:
             self.process = subprocess.Popen(
@@ -108,14 +112,21 @@ class HookProcess:
             )
 
     def end(self) -> None:
-        """Have the process killed, as the supervisor ends."""
+        """Kill the process, as the supervisor ends; or let go of one that has ended."""
         self._ours.close()
+        self.process.kill()  # It looks first whether the process has ended.
+        self.process.wait()
+
+    def leave(self) -> None:
+        """Let go of the process in a forked child, which must not keep it from ending with the supervisor."""
+        self._ours.close()
+        self.process.returncode = 0  # As Popen sees it: it is no child of ours.
 
 
 def main(facts: Mapping[str, Any]) -> int:
     """Be such a process; return the exit code."""
     sys.path.insert(0, os.getcwd())
-    log_to_stderr(make_config(**facts["options"]))
+    log_beside(make_config(**facts["options"]))
     server = HookServer(facts["server"]["pid"], tuple(facts["server"]["address"]))
     return 0 if call_logged(facts["module"], facts["name"], server) else 1
 

@@ -180,9 +180,10 @@ class Supervisor:
             self._children.wait(self._next_at())
             attempt(self._reap)
             attempt(self._act)
-        self.leave()
         for hook in self._hooks.values():
             hook.end()
+        self._hooks.clear()
+        self.leave()
         self._close_listeners()
         if self._status_files is not None:
             self._status_files.end()
@@ -224,6 +225,8 @@ class Supervisor:
 
     def leave(self) -> None:
         """Let go of the supervisor's descriptors, at the end or in a forked child."""
+        for hook in self._hooks.values():
+            hook.leave()
         self._children.close()
 
     # -- steps

@@ -138,6 +138,17 @@ def log_to_stderr(config: Config) -> logging.Handler | None:
     return handler
 
 
+def log_beside(config: Config) -> None:
+    """Log as the server does, in a process beside it: a ``--log-config`` that is wrong by now is told."""
+    try:
+        configure(config)
+    except ConfigError as error:
+        log_to_stderr(config)
+        logger.error("--log-config: %s", error.text)
+    else:
+        log_to_stderr(config)
+
+
 def stop_logging(handler: logging.Handler) -> None:
     """Undo ``log_to_stderr``: the app may configure logging its own way."""
     logger.removeHandler(handler)
