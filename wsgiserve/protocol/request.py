@@ -53,6 +53,9 @@ TLS_HANDSHAKE = b"\x16"  # RFC 8446 §5.1: the first byte of a client that takes
 RequestLine = tuple[str, str, str, str, int, str | None]
 
 
+_NO_FIELDS = Meaning(None, None, None, None, None)
+
+
 class RequestHead:
     """One request's head: its line, its fields by CGI name, and their meaning.
 
@@ -254,7 +257,7 @@ class RequestReader:
             parts = read_request_line(line)
         except RemoteProtocolError:
             parts = "", line.decode("latin-1"), "", "", 1, None
-        return RequestHead(parts, {}, meaning_of({}, 0))
+        return RequestHead(parts, {}, _NO_FIELDS)
 
     def _read_head(self, buffer: bytes, end: int) -> RequestHead:
         line_end = buffer.find(b"\r\n")
