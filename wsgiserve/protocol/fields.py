@@ -79,7 +79,7 @@ class Meaning:
 
 _known_meaning = functools.lru_cache(maxsize=256)(Meaning)
 # The CGI names of the arguments of Meaning.
-_MEANT = ("HTTP_HOST", "HTTP_CONNECTION", "HTTP_EXPECT", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
+MEANT = ("HTTP_HOST", "HTTP_CONNECTION", "HTTP_EXPECT", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
 
 
 class FieldReader:
@@ -125,7 +125,7 @@ class FieldReader:
 def meaning_of(fields: Fields, length: int) -> Meaning:
     """Return what fields mean whose lines have this length."""
     meaning = _known_meaning if length <= _MAX_BLOCK else Meaning
-    return meaning(*map(fields.get, _MEANT))
+    return meaning(*map(fields.get, MEANT))
 
 
 def read_trailers(lines: bytes, max_fields: int) -> list[tuple[str, str]]:

@@ -3,39 +3,57 @@
 Proxies and client libraries add a request id, a trace or the client's address to each request, one behind
 the other, and send all other lines as before. Two heads show which lines those are. From then on only they
 are read, and the lines around them are compared with those of the last head: equal bytes mean the same.
-For a browser's 12 fields and a new request id that is an eighth of the server's machine instructions.
+Where it is one field that says nothing about connection and body, only its value is looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+
+from wsgiserve.protocol import grammar
 
 Fields = dict[str, str]
 ReadFew = Callable[[bytes], Fields | None]  # see ``fields.read_few``
 
 
-class Varying(NamedTuple):
-    """Where the lines stand: behind ``start`` bytes of lines that stay, and before ``end`` bytes of others.
+class Varying:
+    """Where the lines stand: behind ``before``, and before ``after``, which stay.
 
-    ``names`` are their CGI names; no other line has one of them.
+    ``names`` are their CGI names; no other line has one of them. Where it is one field, and none of those
+    that are ``meant`` for the server, only its value varies: then ``name`` is its name, else None.
     """
 
-    start: int
-    end: int
-    names: tuple[str, ...]
+    __slots__ = ("after", "before", "name", "names")
 
-    def read(self, lines: bytes, last: bytes, fields: Fields, read_few: ReadFew) -> Fields | None:
-        """Read the fields of ``lines``, where ``last`` has ``fields``; None if other lines differ too."""
-        start, end, names = self
-        stop = len(lines) - end
-        if lines[:start] != last[:start] or lines[stop:] != last[len(last) - end :]:
+    def __init__(
+        self, lines: bytes, start: int, stop: int, names: tuple[str, ...], meant: Collection[str]
+    ) -> None:
+        self.names = names
+        self.name = names[0] if len(names) == 1 and names[0] not in meant else None
+        if self.name is not None:
+            start, stop = lines.index(b":", start) + 1, stop - 2
+        self.before, self.after = lines[:start], lines[stop:]
+
+    def read(self, lines: bytes, fields: Fields, read_few: ReadFew) -> Fields | None:
+        """Read the fields of ``lines``, where the last head had ``fields``; None if others differ too."""
+        start, stop = len(self.before), len(lines) - len(self.after)
+        if start > stop or not lines.startswith(self.before) or not lines.endswith(self.after):
             return None
-        few = read_few(lines[start:stop])
-        return fields | few if few and tuple(few) == names else None
+        name = self.name
+        if name is None:
+            few = read_few(lines[start:stop])
+            return fields | few if few and tuple(few) == self.names else None
+        value = lines[start:stop].decode("latin-1")
+        if not grammar.FIELD_VALUE.fullmatch(value):
+            return None
+        fields = fields.copy()
+        fields[name] = value.strip(" \t")
+        return fields
 
 
-def find_varying(lines: bytes, last: bytes, fields: Fields, read_few: ReadFew) -> Varying | None:
+def find_varying(
+    lines: bytes, last: bytes, fields: Fields, read_few: ReadFew, meant: Collection[str]
+) -> Varying | None:
     """Find the lines that differ in two heads; ``fields`` are those of ``lines``, which are right.
 
     None if other lines have the same names, or if a field is ignored: then their values do not stand alone.
@@ -46,7 +64,7 @@ def find_varying(lines: bytes, last: bytes, fields: Fields, read_few: ReadFew) -
     few = read_few(lines[start:stop])
     if not few or any(fields.get(name) != value for name, value in few.items()):
         return None
-    return Varying(start, len(lines) - stop, tuple(few))
+    return Varying(lines, start, stop, tuple(few), meant)
 
 
 def _common(one: bytes, other: bytes) -> int:
