@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgiserve.protocol import fields
-from wsgiserve.protocol.fields import EVERY_FIELD, MEANT, read_fields
+from wsgiserve.protocol.fields import EVERY_FIELD, FORWARDED, read_fields
 from wsgiserve.protocol.varying import find_varying
 
 from .driver import Stream, random_split, read
@@ -23,7 +23,7 @@ def block(*lines):
 
 def find(lines, last):
     """Find what varies, and return the lines."""
-    varying = find_varying(lines, last, read_fields(lines, 99)[0], read_few, MEANT)
+    varying = find_varying(lines, last, read_fields(lines, 99)[0], read_few, FORWARDED)
     if varying is None:
         return None
     start = varying.before.rfind(b"\n") + 1
@@ -47,8 +47,8 @@ def find(lines, last):
         (block("A: 1", "B: 2", "C: 3"), block("A: 1", "C: 3"), block("B: 2", "C: 3")),
         (block("A: 1"), block("A: 1", "B: 2"), None),
         (block("A: 1", "A: 2", "B: 3"), block("A: 1", "A: 3", "B: 3"), None),
-        (block("A: 1", "X_Id: 2", "B: 3"), block("A: 1", "X_Id: 3", "B: 3"), None),
-        (block("A: 1", "Proxy: 2"), block("A: 1", "Proxy: 3"), None),
+        (block("A: 1", "X_Id: 2", "B: 3"), block("A: 1", "X_Id: 3", "B: 3"), block("X_Id: 2")),
+        (block("A: 1", "Proxy: 2"), block("A: 1", "Proxy: 3"), block("Proxy: 2")),
         (block(), block("A: 1"), None),
     ],
 )
@@ -75,7 +75,7 @@ def test_lines_that_differ_are_found(lines, last, expected):
 def test_other_differences_are_left_to_be_read_as_a_whole(lines):
     first, second = (block("Host: a", f"X-Id: {number}", "B: b") for number in (1, 2))
     read_second, _ = read_fields(second, 99)
-    varying = find_varying(second, first, read_second, read_few, MEANT)
+    varying = find_varying(second, first, read_second, read_few, FORWARDED)
     assert varying is not None
     assert varying.read(lines, read_second, read_few) is None
 
@@ -121,6 +121,24 @@ def test_a_wrong_host_among_the_lines_that_differ_is_refused_for_good():
     stream = read(b"GET / HTTP/1.1\r\n" + lines + b"\r\n" for lines in blocks)
     assert [request.fields["HTTP_HOST"] for request in stream.requests] == ["a", "c", "d"]
     assert stream.status == 400
+
+
+@pytest.mark.parametrize(
+    "middles",
+    [
+        [["A: 1"], ["Proxy: 1", "A: 1"], ["Proxy: 1"], ["Proxy: 2"], ["A: 2"]],
+        [["Proxy: 1"], ["X_Id: 2"], ["X_Id: 3"], [], ["X_Id: 3"], ["X_Id: 3"] * 30],
+    ],
+)
+def test_ignored_lines_that_differ_hide_no_others(middles):
+    together = Stream(max_fields=20)
+    for middle in middles:
+        head, alone = b"GET / HTTP/1.1\r\n" + block("Host: a", *middle) + b"\r\n", Stream(max_fields=20)
+        together.receive_data(head)
+        alone.receive_data(head)
+        assert together.status == alone.status
+        if alone.status is None:
+            assert together.requests[-1].fields == alone.requests[0].fields
 
 
 def test_search_is_given_up_where_other_lines_differ_each_time(monkeypatch):

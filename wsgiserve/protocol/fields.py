@@ -109,13 +109,18 @@ class FieldReader:
         return fields, meaning_of(fields, len(lines))
 
     def read_few(self, lines: bytes) -> Fields | None:
-        """Read some lines of a head; None if one is wrong or ignored, or has the name of another."""
+        """Read some lines of a head; None if one is wrong, has the name of another, or has a ``Meaning``."""
         try:
-            split = _split(lines, len(lines))
-            fields = dict(map(self._read_pair, split))
+            pairs = [self._read_pair(line) for line in _split(lines, len(lines))]
         except _Refused:
             return None
-        return fields if len(fields) == len(split) and _PLACES.isdisjoint(fields) else None
+        fields: Fields = {}
+        for key, value in pairs:
+            if (key in fields and key != FORWARDED) or key in MEANT:
+                return None
+            if key != IGNORED:
+                fields[key] = value if key != FORWARDED else REMOVED
+        return fields
 
     def _read_pair(self, line: str) -> tuple[str, str]:
         name, value = _read_line(line)

@@ -26,11 +26,10 @@ from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.fields import (
     BARE_LINE_FEED,
     EVERY_FIELD,
-    MEANT,
+    FORWARDED,
     FieldReader,
     Fields,
     Meaning,
-    meaning_of,
     refuse_fields,
 )
 from wsgiserve.protocol.limits import Limits
@@ -212,26 +211,22 @@ class RequestReader:
         None if it is another one, or wrong: then it is read as a whole, and judged in the order of its bytes.
         """
         line_end = data.find(b"\r\n")
-        if not 0 < line_end <= min(MAX_KNOWN_LINE, self.limits.max_line) or len(data) > MAX_REMEMBERED:
+        most = min(MAX_KNOWN_LINE, self.limits.max_line)
+        if not 0 < line_end <= most or len(data) > MAX_REMEMBERED or not last.meaning.fits:
             return None
         block, varying = data[line_end + 2 :], self._varying
-        fields: Fields | None
-        fields, meaning = last.fields, last.meaning
+        fields: Fields | None = last.fields
+        if block != self._last[self._last_line_end + 2 :]:
+            if varying is None or len(block) - 2 > self.limits.max_head:
+                return None
+            fields = varying.read(block, last.fields, self.field_reader.read_few)
+        if fields is None:
+            return None
         try:
-            if block != self._last[self._last_line_end + 2 :]:
-                if varying is None or len(block) - 2 > self.limits.max_head:
-                    return None
-                fields = varying.read(block, fields, self.field_reader.read_few)
-                if fields is None:
-                    return None
-                if varying.name is None:
-                    meaning = meaning_of(fields, len(block))
             line = _known_request_line(data[:line_end])
         except RemoteProtocolError:
             return None
-        if not meaning.fits:
-            return None
-        head = RequestHead(line, fields, meaning, self.own_paths)
+        head = RequestHead(line, fields, last.meaning, self.own_paths)
         self._last, self._last_line_end, self.last_head = data, line_end, head
         return head
 
@@ -321,7 +316,7 @@ class RequestReader:
         self._varying = None  # Of the last head.
         if head is not None and self._searches < MAX_SEARCHES:
             self._searches += 1
-            self._varying = find_varying(block, last, fields, self.field_reader.read_few, MEANT)
+            self._varying = find_varying(block, last, fields, self.field_reader.read_few, FORWARDED)
         return fields, meaning
 
     def _read_line(self, line: bytes) -> RequestLine:

@@ -8,7 +8,7 @@ Where it is one field that says nothing about connection and body, only its valu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from wsgiserve.protocol import grammar
 
@@ -19,17 +19,17 @@ ReadFew = Callable[[bytes], Fields | None]  # see ``fields.read_few``
 class Varying:
     """Where the lines stand: behind ``before``, and before ``after``, which stay.
 
-    ``names`` are their CGI names; no other line has one of them. Where it is one field, and none of those
-    that are ``meant`` for the server, only its value varies: then ``name`` is its name, else None.
+    ``count`` says how many lines vary, and ``names`` has their CGI names, without those that are ignored; no
+    other line has one of them. Where it is one field that is its value and no more, only that is read: then
+    ``name`` is its name, else None.
     """
 
-    __slots__ = ("after", "before", "name", "names")
+    __slots__ = ("after", "before", "count", "name", "names")
 
-    def __init__(
-        self, lines: bytes, start: int, stop: int, names: tuple[str, ...], meant: Collection[str]
-    ) -> None:
-        self.names = names
-        self.name = names[0] if len(names) == 1 and names[0] not in meant else None
+    def __init__(self, lines: bytes, start: int, stop: int, few: Fields, marker: str) -> None:
+        self.count = lines.count(b"\n", start, stop)
+        self.names = tuple(few)
+        self.name = self.names[0] if self.count == len(few) == 1 and marker not in few else None
         if self.name is not None:
             start, stop = lines.index(b":", start) + 1, stop - 2
         self.before, self.after = lines[:start], lines[stop:]
@@ -41,8 +41,8 @@ class Varying:
             return None
         name = self.name
         if name is None:
-            few = read_few(lines[start:stop])
-            return fields | few if few and tuple(few) == self.names else None
+            few = read_few(lines[start:stop]) if lines.count(b"\n", start, stop) == self.count else None
+            return fields | few if few is not None and tuple(few) == self.names else None
         value = lines[start:stop].decode("latin-1")
         if not grammar.FIELD_VALUE.fullmatch(value):
             return None
@@ -51,20 +51,18 @@ class Varying:
         return fields
 
 
-def find_varying(
-    lines: bytes, last: bytes, fields: Fields, read_few: ReadFew, meant: Collection[str]
-) -> Varying | None:
+def find_varying(lines: bytes, last: bytes, fields: Fields, read_few: ReadFew, marker: str) -> Varying | None:
     """Find the lines that differ in two heads; ``fields`` are those of ``lines``, which are right.
 
-    None if other lines have the same names, or if a field is ignored: then their values do not stand alone.
+    ``marker`` is the name that tells of fields that were removed. None if other lines have the same names.
     """
     start = lines.rfind(b"\n", 0, _common(lines, last)) + 1
     stop = len(lines) - _common(lines[start:][::-1], last[start:][::-1])
     stop = lines.find(b"\n", stop) + 1
-    few = read_few(lines[start:stop])
-    if not few or any(fields.get(name) != value for name, value in few.items()):
+    few = read_few(lines[start:stop]) if start < stop else None
+    if few is None or any(fields.get(name) != value for name, value in few.items()):
         return None
-    return Varying(lines, start, stop, tuple(few), meant)
+    return Varying(lines, start, stop, few, marker)
 
 
 def _common(one: bytes, other: bytes) -> int:
