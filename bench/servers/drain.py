@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -200,7 +200,7 @@ def outcome(pid: int) -> str:
 
 
 def measure(
-    contender: field.Contender, stop: str, delay: float, scratch: Path, workers: int = 1
+    contender: field.Contender, stop: str, delay: float, scratch: Path, options: Sequence[str] = ()
 ) -> tuple[Counter[str], str]:
     """Start the server, stop it under load; return the outcomes of requests, and its exit code or signal."""
     port = free_port()
@@ -208,8 +208,8 @@ def measure(
     command = contender.command(launch)
     if contender.name == field.OURS and stop == "told":
         command += ["--drain-delay", f"{delay:g}"]
-    if contender.name == field.OURS and workers > 1:
-        command += ["--workers", str(workers)]
+    if contender.name == field.OURS:
+        command += options
     with running(command, port, max(os.sched_getaffinity(0)), ROOT, scratch / "log") as server:
         seen = STOPS[stop](server.pid, port)
         return seen, outcome(server.pid)
@@ -221,8 +221,11 @@ def measure(
 @click.option("--times", default=10, show_default=True, help="Stops of each server in each way.")
 @click.option("--delay", default=2.0, show_default=True, help="wsgiserve's --drain-delay in `told`.")
 @click.option("--workers", default=1, show_default=True, help="wsgiserve's worker processes.")
-def main(contenders: str, stops: str, times: int, delay: float, workers: int) -> None:
+@click.option("--preload/--no-preload", default=False, show_default=True, help="wsgiserve's option.")
+def main(contenders: str, stops: str, times: int, delay: float, workers: int, preload: bool) -> None:
     """Stop servers under load and count the requests that fail."""
+    options = ["--workers", str(workers)] if workers > 1 else []
+    options += ["--preload"] if preload else []
     known = {contender.name: contender for contender in field.CONTENDERS}
     rows = [["server", "stop", "times", "answered", "failed", "ended with"]]
     for name in contenders.split(","):
@@ -232,21 +235,21 @@ def main(contenders: str, stops: str, times: int, delay: float, workers: int) ->
             click.echo(f"{name} is not installed", err=True)
             continue
         for stop in stops.split(","):
-            total, ends = _several(contender, stop, times, delay, workers)
+            total, ends = _several(contender, stop, times, delay, options)
             rows.append(_row(f"{name} {version}", stop, times, total, ends))
             click.echo(" | ".join(rows[-1]), err=True)
     click.echo("\n".join(markdown(rows)))
 
 
 def _several(
-    contender: field.Contender, stop: str, times: int, delay: float, workers: int
+    contender: field.Contender, stop: str, times: int, delay: float, options: Sequence[str]
 ) -> tuple[Counter[str], Counter[str]]:
     total: Counter[str] = Counter()
     ends: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as scratch:
         for _ in range(times):
             try:
-                seen, end = measure(contender, stop, delay, Path(scratch), workers)
+                seen, end = measure(contender, stop, delay, Path(scratch), options)
             except UnfitError as error:
                 raise click.ClickException(f"{contender.name}: {error}") from error
             total += seen

@@ -226,6 +226,26 @@ def test_workers_share_one_import(folder):
         assert program.stop()[0] == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a client is reset")
+def test_no_client_comes_to_a_template_that_is_late_to_let_go_of_the_listeners(folder):
+    (folder / "app.py").write_text(
+        "import os\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(os.getppid()).encode()]\n"
+    )
+    with serving(folder, "app", "--preload", "--workers", "2") as (program, port):
+        with Client(port=port) as client:
+            template = int(client.ask(get()).body)
+        os.kill(template, signal.SIGSTOP)
+        try:
+            program.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: refuses(port))
+        finally:
+            os.kill(template, signal.SIGCONT)
+        assert program.end()[0] == 0
+
+
 ONCE = """
 import atexit, multiprocessing, os, tempfile, threading, time
 

@@ -68,8 +68,11 @@ class Response(NamedTuple):
 class Client:
     """One connection to a server."""
 
-    def __init__(self, server=None, *, port=None, receive_buffer=0):
+    def __init__(self, server=None, *, port=None, receive_buffer=0, begins_only=False):
+        """``begins_only`` sends the last packet of the handshake with the first request, or 0.2 s later."""
         self.sock = socket.socket()
+        if begins_only:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(SECONDS)

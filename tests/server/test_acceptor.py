@@ -12,12 +12,15 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.server.client import SECONDS, Client
 from tests.server.clock import Clock
 from wsgiserve.config import make_config
 from wsgiserve.server import acceptor
 from wsgiserve.server.acceptor import ACCEPT_BURST, PAUSE_SECONDS, YIELD_SECONDS, Acceptor
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import open_listeners
+
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a client is reset")
 
 
 class NotingPoller:
@@ -53,7 +56,7 @@ class Entrance:
         )
 
     def _add(self, sock, host, port, peer, listener):
-        assert host == "127.0.0.1"
+        assert host == listener.host
         self.inside.append((self.stack.enter_context(sock), port, peer))
 
     def _make_room(self):
@@ -333,7 +336,7 @@ def test_count_is_published_until_the_listeners_are_closed(new_entrance, rows):
     entrance.inside += [None] * 20
     entrance.acceptor.publish_count()
     assert (mine.place(), other.place()) == ("ahead", "even")
-    entrance.acceptor.close(take_in=False)
+    entrance.acceptor.part(take_in=False, deafen=False)
     entrance.acceptor.publish_count()
     assert other.place() == "alone"
     entrance.inside.clear()
@@ -347,7 +350,7 @@ def test_clients_in_the_backlog_are_taken_in_at_the_end_or_left_to_others(new_en
     entrance = new_entrance(cap=1, addresses=2)
     entrance.arrive(3)
     entrance.arrive(2, address=1)
-    entrance.acceptor.close(take_in=take_in)
+    entrance.acceptor.part(take_in=take_in, deafen=False)
     assert len(entrance.inside) == (5 if take_in else 0), "the cap does not count any more"
     assert (entrance.acceptor.state, entrance.acceptor.listeners, entrance.poller.watched) == (
         "closed",
@@ -361,7 +364,7 @@ def test_clients_in_the_backlog_are_taken_in_at_the_end_or_left_to_others(new_en
 def test_worker_that_retires_takes_in_the_client_that_the_system_may_have_woken_it_for(new_entrance, rows):
     entrance = new_entrance(row=rows[0])
     entrance.arrive(3)
-    entrance.acceptor.close(take_in=False)
+    entrance.acceptor.part(take_in=False, deafen=False)
     assert len(entrance.inside) == 1
 
 
@@ -384,34 +387,43 @@ def test_others_go_on_with_listeners_that_are_not_to_be_deaf(new_entrance, tmp_p
     [listener] = entrance.listeners
     with listener.sock.dup() as theirs, socket.socket(theirs.family) as client:
         listener.file = None  # Only the process that made it removes it.
-        entrance.acceptor.close(take_in=True)
+        entrance.acceptor.part(take_in=True, deafen=False)
         client.settimeout(10)
         client.connect(theirs.getsockname())
         theirs.accept()[0].close()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a client is reset")
+@ON_LINUX
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix"])
 def test_no_client_is_reset_that_comes_between_the_last_accept_and_the_close(new_entrance, tmp_path, bind):
     bind = f"unix:{tmp_path}/s" if bind == "unix" else bind
     entrance = new_entrance(bind=bind)
     [listener] = entrance.listeners
-    late = entrance.stack.enter_context(socket.socket(listener.sock.family))
-    late.setblocking(False)
     close, address = listener.close, listener.sock.getsockname()
-    first = []
+    late = []
 
     def come_and_close():
-        first.append(late.connect_ex(address))
+        with socket.socket(listener.sock.family) as client:
+            client.settimeout(10)
+            late.append(client.connect_ex(address))
         close()
 
     listener.close = come_and_close
-    entrance.acceptor.close(take_in=True, deafen=True)
-    if first == [errno.EINPROGRESS]:
-        assert select.select([], [late], [], 10)[1]
-        first.append(late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-    assert first[-1] == errno.ECONNREFUSED
+    entrance.acceptor.part(take_in=True, deafen=True)
+    assert late == [errno.ECONNREFUSED]
+
+
+@ON_LINUX
+def test_connection_whose_handshake_has_begun_is_taken_in_until_the_end(new_entrance):
+    entrance = new_entrance(bind="0.0.0.0:0")
+    [listener] = entrance.listeners
+    with Client(port=listener.port, begins_only=True) as client:
+        entrance.acceptor.part(take_in=True, deafen=True)
+        client.send(b"request")
+        assert select.select([listener.sock], [], [], SECONDS)[0]
+        entrance.acceptor.close()
+        assert entrance.inside[0][0].recv(100) == b"request"
+    assert (entrance.acceptor.state, entrance.acceptor.listeners) == ("closed", {})
 
 
 def test_listeners_that_are_not_watched_are_closed_too(new_entrance, clock):
@@ -420,7 +432,7 @@ def test_listeners_that_are_not_watched_are_closed_too(new_entrance, clock):
     entrance.accept()
     entrance.accept()
     assert entrance.acceptor.is_full
-    entrance.acceptor.close(take_in=True)
+    entrance.acceptor.part(take_in=True, deafen=False)
     assert (len(entrance.inside), entrance.acceptor.state) == (2, "closed")
     entrance.acceptor.resume()
     assert entrance.poller.watched == set()
@@ -440,5 +452,5 @@ def test_connection_is_taken_in_though_the_system_is_short_at_the_end(new_entran
 
     listener.sock, sock = Last(), listener.sock
     with sock:
-        entrance.acceptor.close(take_in=True)
+        entrance.acceptor.part(take_in=True, deafen=False)
     assert (len(entrance.inside), entrance.acceptor.state) == (1, "closed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
+import sys
 from contextlib import ExitStack
 
 import pytest
@@ -265,22 +266,26 @@ def test_clients_are_accepted_up_to_the_cap_and_when_one_leaves(new_crank):
 # -- the end
 
 
-def test_loop_stops_phase_by_phase(new_crank, clock):
-    crank = new_crank(binds=["127.0.0.1:0"])
+@pytest.mark.parametrize(("host", "state"), [("127.0.0.1", "closed"), ("0.0.0.0", "open")])
+def test_loop_stops_phase_by_phase(new_crank, clock, host, state):
+    """Over a network, a connection may be on its way while the server is deaf."""
+    if sys.platform != "linux":
+        state = "closed"
+    crank = new_crank(binds=[f"{host}:0"])
     idle, _ = crank.connect(get())
     busy, _ = crank.connect(get())
     crank.turn()
     assert (idle.recv(65536)[-5:], busy.recv(65536)[-5:]) == (b"hello", b"hello")
-    crank.loop.stop(shutdown.drain(10, 30))
+    crank.loop.stop(shutdown.drain(10, 30, deafens=True))
     phases = []
-    for _ in range(2):
+    for seconds in (5, 5, FAREWELL_SECONDS):
         assert crank.turn()[0] == "leading"
         phases.append(crank.loop.snapshot()[:2])
-        clock.now += 5
+        clock.now += seconds
     busy.sendall(get())
     assert crank.turn()[0] == "leading"
     phases.append(crank.loop.snapshot()[:2])
-    assert phases == [("draining", "open"), ("parting", "open"), ("emptying", "closed")]
+    assert phases == [("draining", "open"), ("parting", "open"), ("deaf", state), ("emptying", "closed")]
     assert idle.recv(65536) == b""
     assert b"\r\nConnection: close\r\n" in busy.recv(65536)
     busy.close()

@@ -23,8 +23,8 @@ def stopped_clock(monkeypatch):
     ("plan", "begins"),
     [
         (lambda: shutdown.drain(0, 30), [0, 0, FAREWELL_SECONDS, 30]),
-        (lambda: shutdown.drain(10, 30), [5, 10, 10, 40]),
-        (lambda: shutdown.drain(0.1, 30), [0.05, 0.1, 0.05 + FAREWELL_SECONDS, 30.1]),
+        (lambda: shutdown.drain(10, 30), [5, 10, 10 + FAREWELL_SECONDS, 40]),
+        (lambda: shutdown.drain(0.1, 30), [0.05, 0.1, 0.1 + FAREWELL_SECONDS, 30.1]),
         (lambda: shutdown.drain(0, 0), [0, 0, 0, 0]),
         (lambda: shutdown.retire(30), [0, 0, 25, 30]),
         (lambda: shutdown.retire(4), [0, 0, 2, 4]),
@@ -50,9 +50,9 @@ def test_each_phase_is_entered_once():
     stop.ask(shutdown.drain(10, 30))
     assert (stop.phase, stop.ready) == ("draining", False)
     entered = []
-    for seconds in [0, 4.9, 5, 9.9, 10, 10, 39.9, 40, 50]:
+    for seconds in [0, 4.9, 5, 9.9, 10, 10, 10.5, 39.9, 40, 50]:
         entered.append(list(stop.advance(NOW + seconds)))
-    assert entered == [["draining"], [], ["parting"], [], ["deaf", "emptying"], [], [], ["cutting"], []]
+    assert entered == [["draining"], [], ["parting"], [], ["deaf"], [], ["emptying"], [], ["cutting"], []]
     assert stop.next_at() == math.inf
 
 

@@ -10,6 +10,8 @@ short     are not watched for a second: the system has no descriptors or no memo
 closed    are closed
 ========= =============================================================================
 
+At the end, some stay open for a while though no connection can begin any more (``Listener.deafen``).
+
 Everything in here is for the leader, except ``publish_count`` and ``is_full``.
 """
 
@@ -118,26 +120,41 @@ class Acceptor:
             self._is_doubtful = False
             self._pause("yielding", 0.0)
 
-    def close(self, *, take_in: bool, deafen: bool = False) -> None:
-        """Listen no more; ``take_in`` accepts first the connections that wait in the system's backlog.
+    def part(self, *, take_in: bool, deafen: bool) -> None:
+        """Listen no more. ``take_in`` accepts first the connections that wait in the system's backlog.
 
-        ``deafen`` lets no further one wait. It is for listeners that no process needs any more.
+        ``deafen`` lets no further one wait. It is for listeners that no process needs any more. Those to
+        which connections may still be on their way stay open until ``close``.
         """
-        watched, self.state = self.state == "open", "closed"
-        self.resume_at = math.inf
-        while self.listeners:
-            _, listener = self.listeners.popitem()
-            if deafen:
-                listener.deafen()
-            if not take_in and self._row is not None:
+        for listener in list(self.listeners.values()):
+            expects = deafen and listener.deafen()
+            if take_in:
+                self._take_all(listener)
+            elif self._row is not None:
                 self._take(listener, 1)  # The system may have woken us for it, and nobody else.
-            while take_in and self._take(listener, ACCEPT_BURST):
-                pass
-            if watched:
-                self._poller.forget(listener.fd)
-            listener.close()
-        if self._row is not None:
-            self._row.leave()
+            if not expects:
+                self._close(listener)
+
+    def close(self) -> None:
+        """Take in the connections that wait, and listen no more."""
+        for listener in list(self.listeners.values()):
+            self._take_all(listener)
+            self._close(listener)
+
+    def _take_all(self, listener: Listener) -> None:
+        while self._take(listener, ACCEPT_BURST):
+            pass
+
+    def _close(self, listener: Listener) -> None:
+        if self.state == "open":
+            self._poller.forget(listener.fd)
+        del self.listeners[listener.fd]
+        listener.close()
+        if not self.listeners:
+            self.state = "closed"
+            self.resume_at = math.inf
+            if self._row is not None:
+                self._row.leave()
 
     def _room(self) -> int:
         """Return how many connections may be accepted now that one waits; make room or pause if none may."""

@@ -363,7 +363,9 @@ class EventLoop:
             elif phase == "deaf":
                 plan = self.shutdown.plan
                 assert plan is not None
-                self.acceptor.close(take_in=plan.takes_in, deafen=plan.deafens)
+                self.acceptor.part(take_in=plan.takes_in, deafen=plan.deafens)
+            elif phase == "emptying":
+                self.acceptor.close()
         if self.shutdown.phase == "cutting":
             self._serve_behind(self.leadership.shed_all())
         self._due = self._next_due()

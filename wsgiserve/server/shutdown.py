@@ -6,14 +6,14 @@ phase     from then on
 serving   nobody has asked the server to stop
 draining  the health path says that the server is not ready; all else is as before
 parting   answers say ``Connection: close``, so that clients leave a connection in good order
-deaf      the server listens no more; it accepts the system's backlog first, unless other workers do
-emptying  idle connections are closed. A client may just be sending a request on one, which HTTP/1.1
-          cannot exclude; the time between parting and emptying makes that rare
+deaf      no connection begins any more; those that have begun are accepted, unless others do that
+emptying  the server listens no more, and idle connections are closed. A client may just be sending a
+          request on one, which HTTP/1.1 cannot exclude; the time since parting makes that rare
 cutting   requests that wait for a thread are answered 503, and running ones are cut
 ========= ========================================================================================
 
-From deaf on, the server ends as soon as no connection is left. Phases only move forward, also if another plan
-is asked for.
+From deaf on, the server ends as soon as no connection is left and none can come. Phases only move forward,
+also if another plan is asked for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from wsgiserve.server.system import monotonic
 Phase = Literal["serving", "draining", "parting", "deaf", "emptying", "cutting"]
 PHASES: tuple[Phase, ...] = ("serving", "draining", "parting", "deaf", "emptying", "cutting")
 
-# Idle connections are kept for so long after "parting": a client that uses one often does so within it.
+# From "deaf" to "emptying": for the last packet of a handshake, and for the next request of a client that
+# uses its connection often.
 FAREWELL_SECONDS = 0.25
 LAST_ANSWER_SECONDS = 5.0  # of the graceful timeout, for the last answers of a worker that is replaced
 STOP_SECONDS = 1.0  # for a request head that has begun to arrive when idle connections are closed
@@ -38,8 +39,8 @@ STOP_SECONDS = 1.0  # for a request head that has begun to arrive when idle conn
 class Plan:
     """When the phases begin, by the monotonic clock.
 
-    ``takes_in``: accept the backlog before "deaf". ``deafens``: let no connection begin meanwhile, in any
-    process that has the listeners.
+    ``takes_in``: accept what has begun before "deaf". ``deafens``: let no connection begin from then on, in
+    any process that has the listeners.
     """
 
     parting: float
@@ -62,7 +63,7 @@ def drain(delay: float, grace: float, *, deafens: bool = False) -> Plan:
     """
     parting = monotonic() + delay / 2
     deaf = parting + delay / 2
-    return Plan(parting, deaf, max(deaf, parting + FAREWELL_SECONDS), deaf + grace, deafens=deafens)
+    return Plan(parting, deaf, deaf + FAREWELL_SECONDS, deaf + grace, deafens=deafens)
 
 
 def retire(grace: float) -> Plan:

@@ -27,7 +27,7 @@ from bench.servers.chaos.ledger import OUTCOMES, Ledger
 from bench.servers.chaos.service import Service, reached
 
 STORM_SECONDS = 20.0  # of disturbances, then the server must be whole again
-SHOWN = 30  # faults
+SHOWN = 15  # of the first faults, and of the last ones
 
 # How often standard error says this.
 LOGGED = {
@@ -62,7 +62,7 @@ def lull(service: Service, disturber: Disturber, ledger: Ledger, descriptors: in
     disturber.calm()
     service.trim_log()
     if not service.is_alive:
-        ledger.fault("the server has ended")
+        ledger.fault(f"the server has ended; it said last: {service.last_words()}")
     elif not service.settle():
         ledger.fault(f"the server is not whole again: {service.status()}")
     elif not service.answers():
@@ -83,7 +83,6 @@ def run(service: Service, ledger: Ledger, seed: int, seconds: float) -> Disturbe
         while time.monotonic() < end and service.is_alive:
             storm(service, disturber, chance, min(end, time.monotonic() + STORM_SECONDS))
             lull(service, disturber, ledger, descriptors)
-        ledger.has_gap = not room.has_packet_filters()
         ledger.ending = True
         code = service.stop()
     if code != 0:
@@ -111,8 +110,9 @@ def report(service: Service, ledger: Ledger, disturber: Disturber) -> None:
     for name, reason in service.skipped.items():
         click.echo(f"  {name:38}   skipped: {reason}")
     click.echo(f"\n{len(ledger.faults)} faults")
-    for text in ledger.faults[:SHOWN]:
-        click.echo(f"  {text}")
+    for number, text in enumerate(ledger.faults):
+        if min(number, len(ledger.faults) - 1 - number) < SHOWN:
+            click.echo(f"  {text}")
 
 
 @click.command()

@@ -19,7 +19,6 @@ Outcome = Literal[
     "answered whole",
     "answered with an error",
     "cut by a kill",
-    "reset at the stop",
     "refused",
     "lost",
     "wrong",
@@ -35,7 +34,6 @@ class Ledger:
         self.disturbances: Counter[str] = Counter()
         self.faults: list[str] = []
         self.ending = False  # the server is told to stop: a refusal is what it should answer
-        self.has_gap = False  # the system has no packet filter, so a stop may reset new connections
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._fatal: set[int] = set()  # processes whose requests may be cut
@@ -79,8 +77,6 @@ class Ledger:
         """A request has no whole answer: its connection ended. `pid` answered on it before, or is 0."""
         if pid in self._fatal or (not pid and began <= self._fatal_until):
             self._count("cut by a kill")
-        elif self.ending and self.has_gap and not pid:
-            self._count("reset at the stop")
         else:
             self._count("lost", f"{what}; its process {pid or 'is unknown'}")
 

@@ -7,12 +7,9 @@ another process, of a user whom nobody else is.
 from __future__ import annotations
 
 import os
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
-from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +18,6 @@ from bench.harness.child import ROOT
 
 USER = 47_113
 DISK_BYTES = 24 << 20
-_SO_ATTACH_FILTER = 26
 
 
 @contextmanager
@@ -46,18 +42,6 @@ def _mount(disk: Path) -> bool:
         return subprocess.run(command, check=False).returncode == 0
     except OSError:
         return False
-
-
-def has_packet_filters() -> bool:
-    """Whether the system lets this user keep new connections from a socket."""
-    everything = array("B", struct.pack("HBBI", 0x06, 0, 0, 0xFFFFFFFF))  # the program that passes everything
-    with socket.socket() as sock:
-        try:
-            program = struct.pack("HP", 1, everything.buffer_info()[0])
-            sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-        except OSError:
-            return False
-    return True
 
 
 def lacking(folder: Path) -> dict[str, str]:

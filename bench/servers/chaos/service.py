@@ -105,8 +105,8 @@ class Service:
                 self._command, cwd=self.folder, env=self._environment, stdout=out, stderr=err
             )
         if not reached(lambda: self.is_whole() or not self.is_alive) or not self.is_alive:
-            said = self.errors.read_text()[-2000:]
-            raise RuntimeError(f"the server does not start (exit code {self._process.poll()}): {said}")
+            code = self._process.poll()
+            raise RuntimeError(f"the server does not start (exit code {code}): {self.last_words()}")
         self.limits = {name: resource.prlimit(self.pid, number) for name, number in LIMITS.items()}
 
     @property
@@ -125,6 +125,10 @@ class Service:
     @property
     def is_alive(self) -> bool:
         return self._process.poll() is None
+
+    def last_words(self) -> str:
+        """Return the end of its standard error."""
+        return self.errors.read_text(errors="replace")[-2000:]
 
     def stop(self) -> int | None:
         """Send SIGTERM; return the exit code, None if it does not end."""

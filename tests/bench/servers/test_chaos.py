@@ -58,16 +58,6 @@ def test_an_error_is_right_only_in_a_shortage() -> None:
     assert len(ledger.faults) == 1
 
 
-def test_a_reset_at_the_stop_is_told_apart_where_the_system_lacks_packet_filters() -> None:
-    ledger = Ledger()
-    ledger.has_gap = True
-    ledger.ended(0, time.monotonic(), "before the stop")
-    ledger.ending = True
-    ledger.ended(0, time.monotonic(), "new")
-    ledger.ended(7, time.monotonic(), "kept")
-    assert (ledger.requests["lost"], ledger.requests["reset at the stop"]) == (2, 1)
-
-
 def test_a_refusal_is_right_only_once_the_server_is_told_to_stop() -> None:
     ledger = Ledger()
     assert not ledger.refused("early")

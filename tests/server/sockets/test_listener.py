@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import sys
 
 import pytest
 
+from tests.server.client import Client
 from wsgiserve.config import make_config
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.sockets.listener import Listener, adopt, open_listeners
+
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the socket is closed only")
 
 
 @pytest.fixture
@@ -122,6 +126,15 @@ def test_open_listeners_are_kept_and_those_no_longer_named_are_closed(opening):
     assert connects(two.port)
 
 
+@ON_LINUX
+def test_no_client_comes_any_more_to_one_that_is_no_longer_named_and_workers_still_have(opening):
+    (listener,) = opening("127.0.0.1:0")
+    with listener.sock.dup() as theirs, socket.create_connection(theirs.getsockname()):
+        opening("127.0.0.1:0", before=[(f"127.0.0.1:{listener.port}", listener)])
+        assert not connects(listener.port)
+        theirs.accept()[0].close()
+
+
 def test_open_listeners_stay_open_where_a_new_one_fails(opening):
     (one,) = opening("127.0.0.1:0")
     with pytest.raises(ListenError):
@@ -149,12 +162,15 @@ def test_the_port_stays_open_for_others_when_one_process_leaves(opening):
 # -- the end
 
 
-def begin(family, address):
-    """Begin to connect, without waiting; an error of the connection is its ``SO_ERROR`` later."""
-    client = socket.socket(family)
-    client.setblocking(False)
-    client.connect_ex(address)
-    return client
+@pytest.fixture
+def ordinary_user():
+    """Have no rights that only root has."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
 
 
 def is_accepted(listener):
@@ -166,29 +182,47 @@ def is_accepted(listener):
     return True
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the packet filter is Linux's")
-@pytest.mark.parametrize(("bind", "family"), [("127.0.0.1:0", socket.AF_INET), ("[::1]:0", socket.AF_INET6)])
-def test_a_deaf_socket_gives_the_connections_that_wait_and_no_other(opening, bind, family):
+@ON_LINUX
+@pytest.mark.parametrize(
+    ("bind", "host"),
+    [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1"), (":0", "127.0.0.1"), (":0", "::1")],
+)
+def test_a_deaf_socket_gives_the_connections_that_wait_and_no_other(ordinary_user, opening, bind, host):
     (listener,) = opening(bind)
-    address = listener.sock.getsockname()
-    with socket.create_connection(address[:2]) as waits:
+    with socket.create_connection((host, listener.port)) as waits:
         listener.deafen()
         listener.deafen()  # As several workers do.
-        with begin(family, address) as late:
-            accepted, _ = listener.sock.accept()
-            with accepted:
-                waits.sendall(b"request")
-                assert accepted.recv(100) == b"request"
-                assert not is_accepted(listener)
-                listener.close()
-                assert select.select([], [late], [], 10)[1]
-                assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
-                accepted.sendall(b"response")
-                assert waits.recv(100) == b"response"
+        assert not connects(listener.port, host)
+        accepted, _ = listener.sock.accept()
+        with accepted:
+            waits.sendall(b"request")
+            assert accepted.recv(100) == b"request"
+            assert not is_accepted(listener)
+            listener.close()
+            assert not connects(listener.port, host)
+            accepted.sendall(b"response")
+            assert waits.recv(100) == b"response"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the socket is closed only")
+@ON_LINUX
+def test_a_deaf_socket_gives_a_connection_whose_handshake_has_begun(ordinary_user, opening):
+    (listener,) = opening("0.0.0.0:0")
+    with Client(port=listener.port, begins_only=True) as client:
+        assert listener.deafen()
+        client.send(b"request")
+        assert select.select([listener.sock], [], [], 10)[0]
+        with listener.sock.accept()[0] as accepted:
+            assert accepted.recv(100) == b"request"
+
+
+@ON_LINUX
+@pytest.mark.parametrize(("bind", "may_come"), [("127.0.0.1:0", False), ("0.0.0.0:0", True), (":0", True)])
+def test_handshakes_take_time_in_a_network_only(opening, bind, may_come):
+    (listener,) = opening(bind)
+    assert listener.deafen() == may_come
+
+
+@ON_LINUX
 def test_a_deaf_unix_socket_gives_the_connections_that_wait_and_no_other(opening, tmp_path):
     path = str(tmp_path / "s")
     (listener,) = opening(f"unix:{path}")

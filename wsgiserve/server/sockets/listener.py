@@ -7,16 +7,14 @@ import errno
 import logging
 import os
 import socket
-import struct
 import sys
 import weakref
-from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Bind, Config
-from wsgiserve.config.binds import parse_bind
+from wsgiserve.config.binds import is_loopback, parse_bind
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.sockets import unix
 from wsgiserve.server.system import Socket, kind_of
@@ -25,16 +23,10 @@ if TYPE_CHECKING:
     from wsgiserve.acme.settings import Settings
     from wsgiserve.server.sockets.certificates import Certificates
 
-# For the system's packet filter: a TCP segment with SYN and without ACK, which would begin a connection, is
-# dropped. Each instruction is (code, jump if true, jump if false, operand), see linux/filter.h.
-_DROP_SYN = (
-    (0x30, 0, 0, 13),  # load the byte with the flags
-    (0x54, 0, 0, 0x12),  # keep SYN and ACK
-    (0x15, 0, 1, 0x02),  # SYN alone?
-    (0x06, 0, 0, 0),  # drop
-    (0x06, 0, 0, 0xFFFFFFFF),  # pass
-)
-_SO_ATTACH_FILTER = 26
+_SO_BINDTOIFINDEX = 62
+_NO_DEVICE = (
+    2**31 - 1
+)  # The system gives devices the smallest free numbers, and looks for none with this one.
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 _inherited = False
@@ -117,25 +109,32 @@ class Listener:
         """Return the URL for a client that sent HTTP, beginning with ``data``, without TLS."""
         return "https" if self.certificates is None else self.certificates.url_for_plain(data, self.port)
 
-    def deafen(self) -> None:
-        """Let no further connection begin, in any process; those that wait can still be accepted.
+    def deafen(self) -> bool:
+        """Let no further connection begin, in any process: clients are refused. Those that wait stay.
 
-        Closing a socket resets the connections that wait. A client that comes after this is refused: at a
-        Unix socket at once, over TCP when it tries again a second later.
+        Closing a socket resets the clients that wait, and so those that come after the last accept. Return
+        whether connections that have begun may still be made: over a network, the last packet of a handshake
+        takes time.
         """
         if self.foreign or sys.platform != "linux":
-            return
+            return False
         try:
             if self.is_unix:
                 self.sock.shutdown(socket.SHUT_RD)
-            else:
-                program = array("B", b"".join(struct.pack("HBBI", *step) for step in _DROP_SYN))
-                pointer, _ = program.buffer_info()
-                self.sock.setsockopt(
-                    socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_DROP_SYN), pointer)
-                )
+                return False
+            self._leave_devices()
         except OSError:
-            pass  # A sandbox forbids it: clients that come between the last accept and the close are reset.
+            return False  # Linux before 5.7 lets only root do it.
+        return not is_loopback(self.sock.getsockname()[0])
+
+    def _leave_devices(self) -> None:
+        """Listen on a network device that does not exist; handshakes that have begun go on."""
+        try:
+            self.sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_DEVICE)
+        except PermissionError:
+            # Another process has done it: only root may do it a second time.
+            if self.sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX) != _NO_DEVICE:
+                raise
 
     def leave(self) -> None:
         """Close our descriptor of the socket; other processes still listen on it."""
@@ -209,6 +208,10 @@ def open_listeners(
                 new.append(_open(bind, config))
                 listeners.append(new[-1])
         for _, listener in left:
+            if (
+                not listener.is_unix
+            ):  # Nobody finds that without its file, and workers watch the socket still.
+                listener.deafen()
             listener.close()
     except ListenError:
         for listener in new:
