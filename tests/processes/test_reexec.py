@@ -75,6 +75,7 @@ def test_workers_are_passed_on(left, ends):
         "serving": False,
         "cut": 0,
         "foreign": True,
+        "row": 0,
     }
     assert not os.get_inheritable(channel)
     ends[1].send(event="worn")

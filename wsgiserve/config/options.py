@@ -538,9 +538,10 @@ class Config:
     )
     ops_bind: tuple[Bind, ...] = _option(
         (),
-        "Answer /live and /ready at this address, for operators; may be given several times.",
+        "Answer /live, /ready and /metrics at this address, for operators; may be given several times.",
         "HOST:PORT",
-        more="Also `unix:/path`. The supervisor answers, whatever the workers do.",
+        more="Also `unix:/path`. The supervisor answers, whatever the workers do. See "
+        "[ops endpoint](operations.md#ops-endpoint).",
         group="Watching",
         command=True,
         restart=True,

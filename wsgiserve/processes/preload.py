@@ -113,15 +113,15 @@ def _fork_on_order(
                     for listener in pattern.listeners:
                         listener.leave()
                     continue
-                child = _fork(message["number"], next(left, None), channel, pattern, workers)
+                pattern = pattern._replace(number=message["number"], row=message["row"])
+                child = _fork(pattern, next(left, None), channel, workers)
                 if child is not None:
                     return child
 
 
-def _fork(
-    number: int, descriptor: int | None, channel: Channel, pattern: Birth, workers: dict[int, int]
-) -> Birth | None:
+def _fork(birth: Birth, descriptor: int | None, channel: Channel, workers: dict[int, int]) -> Birth | None:
     """Fork a worker; return its birth in the worker, None here."""
+    number = birth.number
     try:
         if descriptor is None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -132,7 +132,7 @@ def _fork(
             if pid == 0:
                 forget_children()
                 forget_finalizers()
-                return pattern._replace(sock=Socket(fileno=sock.detach()), number=number)
+                return birth._replace(sock=Socket(fileno=sock.detach()))
     except OSError as error:
         channel.send(event="refused", number=number, reason=str(error))
         return None

@@ -76,6 +76,7 @@ def heir(worker: Worker, channel: Channel, foreign: bool) -> dict[str, Any]:
         "serving": worker.state in ("called", "serving"),
         "cut": worker.cut,
         "foreign": foreign,
+        "row": worker.row,
         "channel": channel.fileno(),
     }
 
@@ -97,7 +98,8 @@ def execute(estate: dict[str, Any]) -> None:
     """Execute the command in place of this program; return only if the system refuses.
 
     The estate has ``listeners``, those of the ``ops`` endpoint, the ``workers``, the ``generation`` that
-    serves, even if no worker of it is left at the moment, and the ``latest`` one that was tried.
+    serves, even if no worker of it is left at the moment, and the ``latest`` one that was tried. With the ops
+    endpoint it also has the ``counts`` (``ops.totals``).
     """
     environment = handover.environment("inheritance", estate)
     descriptors = _descriptors(estate)
@@ -121,7 +123,9 @@ def _set_inheritable(descriptors: list[int], inheritable: bool) -> None:
 
 def _descriptors(estate: Mapping[str, Any]) -> list[int]:
     opened = [*estate.get("listeners", ()), *estate.get("ops", ())]
-    return [sock["descriptor"] for sock in opened] + [heir["channel"] for heir in estate.get("workers", ())]
+    if estate.get("counts"):
+        opened.append(estate["counts"])
+    return [owner["descriptor"] for owner in opened] + [heir["channel"] for heir in estate.get("workers", ())]
 
 
 def inheritance() -> dict[str, Any]:

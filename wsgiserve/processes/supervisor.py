@@ -41,7 +41,8 @@ from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.hooks import HookProcess, HookServer
 from wsgiserve.processes.ops.endpoint import Endpoint
-from wsgiserve.processes.ops.pages import pages
+from wsgiserve.processes.ops.pages import Pages
+from wsgiserve.processes.ops.totals import Totals
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
@@ -97,7 +98,8 @@ class Supervisor:
         self._warned = False  # of an app that loads its code late
         self._cut = False  # requests still ran at the end
         self._terminal = _terminal()
-        self._scoreboard = Scoreboard()
+        self._scoreboard = Scoreboard()  # or that of the totals
+        self._totals: Totals | None = None  # with the ops endpoint
         self._status_files = StatusFiles(self.config.pid_file) if self.config.pid_file else None
         self._manager = Manager(os.environ)
         self._look_at = math.inf  # when to look at the certificates again
@@ -149,10 +151,11 @@ class Supervisor:
             if certificates is not None:
                 secure_opened(opened, self.config, certificates)
         try:
-            self._listen_for_ops(self._open_for_ops(for_ops))
+            ops = self._open_for_ops(for_ops)
         except OSError as error:
             _complain_of_reexec(error)
-            self._listen_for_ops([listener for _, listener in for_ops])
+            ops = [listener for _, listener in for_ops]
+        self._listen_for_ops(ops, inheritance.get("counts"))
         try:
             self._begin_status()
         except OSError as error:
@@ -175,10 +178,13 @@ class Supervisor:
         except ListenError as error:
             raise ListenError(f"--ops-bind: {error}") from error
 
-    def _listen_for_ops(self, listeners: list[Listener]) -> None:
+    def _listen_for_ops(self, listeners: list[Listener], counts: dict[str, Any] | None = None) -> None:
         self.ops_listeners = listeners
         if listeners:
-            self._ops = Endpoint(self._children, listeners, pages(self.fleet))
+            self._totals = totals = Totals(counts)
+            self._scoreboard = totals.scoreboard
+            pages = Pages(self.fleet, totals, self.listeners)
+            self._ops = Endpoint(self._children, listeners, pages.by_path)
 
     def _begin_status(self) -> None:
         if self._status_files is not None:
@@ -188,6 +194,8 @@ class Supervisor:
         now = time.monotonic()
         for heir in heirs:
             worker = self.fleet.adopt(heir["number"], heir["generation"], heir["pid"], heir["serving"], now)
+            if self._totals is not None:
+                self._totals.adopt(worker, heir.get("row", 0))
             if heir.get("cut") is not None:  # A program before this one did not tell it.
                 worker.ended(heir["cut"])
             if heir["foreign"]:
@@ -256,6 +264,7 @@ class Supervisor:
         self._children.close()
         if self._ops is not None:
             self._ops.leave()
+        self._scoreboard.leave()
 
     # -- steps
 
@@ -290,6 +299,10 @@ class Supervisor:
         for level, text in self.fleet.notices:
             logger.log(level, "%s", text)
         self.fleet.notices.clear()
+        if self._totals is not None:
+            for outcome in self.fleet.outcomes:
+                self._totals.count(f"reload {outcome}")
+        self.fleet.outcomes.clear()
         if self.fleet.complete and not self._announced:
             self._announced = True
             self._announce(self.listeners, self.ops_listeners)
@@ -328,13 +341,15 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         def birth(theirs: socket.socket) -> Birth:
-            birth = Birth(theirs, self.listeners, self._scoreboard, worker.number)
+            birth = Birth(theirs, self.listeners, self._scoreboard, worker.number, worker.row)
             return birth._replace(config=worker.terms.config, supervisor=os.getpid())
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
             its = birth(theirs)
             worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
+        if self._totals is not None:
+            self._totals.enter(worker)
         try:
             if worker.terms.config.preload and CAN_FORK:
                 self._templates.fork(worker, birth)
@@ -357,6 +372,8 @@ class Supervisor:
         self.fleet.failed(worker, reason, now)
         self.fleet.gone(worker, "is gone", now)
         self._templates.forget(worker)
+        if self._totals is not None:
+            self._totals.leave(worker)
 
     # -- messages of workers
 
@@ -449,6 +466,8 @@ class Supervisor:
         if worker.served and worker.state == "retiring":
             self._judge_end(worker, code)
         self._scoreboard.row(worker.number).leave()
+        if self._totals is not None:
+            self._totals.leave(worker)
         self.fleet.gone(worker, how_it_ended(code), time.monotonic())
         self._templates.forget(worker)
 
@@ -566,6 +585,7 @@ class Supervisor:
                 "workers": heirs,
                 "generation": self.fleet.generation,
                 "latest": self.fleet.latest,
+                "counts": None if self._totals is None else self._totals.legacy(),
             }
             reexec.execute(estate)
 

@@ -160,7 +160,7 @@ class Templates:
             return
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
-            template.channel.pass_on(theirs.fileno(), order="fork", number=worker.number)
+            template.channel.pass_on(theirs.fileno(), order="fork", number=worker.number, row=worker.row)
 
         try:
             self._connect(worker, start)

@@ -128,6 +128,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
 
     server = Server(recycled(app, config, worn), config=config)
     server.open_shared(birth.listeners, birth.scoreboard.row(birth.number), alone=config.workers == 1)
+    server.count_in(birth.scoreboard.tally(birth.row) if birth.row else None)
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send_if_room(event="turns"), beat_seconds)

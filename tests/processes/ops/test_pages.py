@@ -5,33 +5,16 @@ from __future__ import annotations
 import re
 import signal
 import socket
-from contextlib import contextmanager
 
 import pytest
 
 import wsgiserve.processes.ops.pages  # noqa: F401 - what a supervisor serves
+from tests.processes.ops.scrape import observed, page
 from tests.processes.programs import serving, who
 from tests.program import Program, run
 from tests.server.client import Client, get, refuses, wait_until
 
 pytestmark = pytest.mark.slow
-
-
-@contextmanager
-def observed(folder, *arguments):
-    """Serve with an ops endpoint; yield (program, port, port of the endpoint)."""
-    with serving(folder, "app", "--ops-bind", "127.0.0.1:0", *arguments) as (program, port):
-        yield (
-            program,
-            port,
-            int(re.search(r"Ops endpoint on http://\S+:(\d+)", program.announcement())[1]),
-        )
-
-
-def page(port, path):
-    with Client(port=port) as client:
-        response = client.ask(get(path))
-        return response.status, response.body.decode()
 
 
 def test_live_and_ready_of_a_server_that_serves(folder):
