@@ -151,7 +151,7 @@ def test_nothing_is_executed(migrated, tmp_path):
         ("bind = 'fd://x'", "'fd://x' names no descriptor"),
         ("backlog = 0", "0 is not a whole number of at least 1"),
         ("chdir = '/srv'", "start wsgiserve in that folder"),
-        ("statsd_host = 'a:1'", "there is no such export here"),
+        ("statsd_host = 'a:1'", "for Prometheus, write ops_bind"),
         ("pre_request = print", "write it as WSGI middleware"),
     ],
 )

@@ -71,7 +71,7 @@ class Template:
     def order(self, number):
         """Order a worker; return the supervisor's end of its channel."""
         ours, theirs = socket.socketpair()
-        self.channel.pass_on(theirs.fileno(), order="fork", number=number)
+        self.channel.pass_on(theirs.fileno(), order="fork", number=number, row=0)
         theirs.close()
         ours.settimeout(SECONDS)
         return ours

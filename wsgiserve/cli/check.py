@@ -33,7 +33,7 @@ from wsgiserve.server.errors import ListenError, StartError
 from wsgiserve.server.program import require_logs
 from wsgiserve.server.server import STOP_SIGNALS, Server
 from wsgiserve.server.server_log import log_to_stderr
-from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.sockets.listener import Listener, open_for_ops
 from wsgiserve.server.system import monotonic
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def _check(settings: Settings) -> None:
     server = Server(_never, config=its)
     try:
         server.open()
+        for listener in open_for_ops(config):
+            listener.close()
     except ConfigError as error:  # such as a certificate that cannot be read
         console.fail_for_option(error)
     except ListenError as error:

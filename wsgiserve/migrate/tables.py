@@ -16,7 +16,7 @@ _FOLDER = "start wsgiserve in that folder (WorkingDirectory= in a systemd unit)"
 _LOG = "the log goes to standard error; for another place, write log_config: docs/logs.md"
 _FORMAT = "write log_format, a name or a template with fields in braces: docs/logs.md"
 _SYSLOG = 'write access_log = "syslog:"; for the other log, log_config: docs/logs.md'
-_METRICS = "there is no such export here; count in a middleware around the app"
+_METRICS = "for Prometheus, write ops_bind, such as 127.0.0.1:9000: docs/metrics.md"
 _HOOK = "there is no such hook; run the code when the app is imported, or in its startup()"
 _OWN_HOOK = "move it to a module, and name that with hooks; name and arguments stay"
 _REQUEST_HOOK = "write it as WSGI middleware around the app"

@@ -31,17 +31,24 @@ class Worker:
     state: State = "starting"
     since: float = 0.0  # in this state
     pid: int = 0
+    row: int = 0  # of its tally; 0 for none
     served: bool = False  # it is or was in the state serving
     worn: str = ""  # the first limit that it passed
     worn_at: float = math.inf  # the end of its lifetime
     turned_at: float = 0.0  # the last time that its loop told of itself
     quiet_at: float = 0.0  # retiring: from then on the next worker may retire
     kill_at: float = math.inf
+    unfit: bool = False  # it could not start
+    overdue: bool = False  # it did not end in time, and is killed
     cut: int | None = None  # requests at its end; None: it has not told yet
 
     def born(self, pid: int) -> None:
         """Its process exists."""
         self.pid = pid
+
+    def count_in(self, row: int) -> None:
+        """It has a row for what it counts."""
+        self.row = row
 
     def become(self, state: State, now: float) -> None:
         """Change its state."""
@@ -73,6 +80,23 @@ class Worker:
         """It is told to end within so many seconds."""
         self.become("retiring", now)
         self.kill_at, self.quiet_at = now + seconds, quiet_at
+
+    def fail(self) -> None:
+        """It could not start."""
+        self.unfit = True
+
+    def overrun(self) -> None:
+        """It did not end in time."""
+        self.overdue = True
+
+    @property
+    def cause(self) -> str:
+        """Why it has ended, once it has: the state of before tells; see ``ENDS`` of ``tally``."""
+        if self.overdue:
+            return "killed"
+        if self.state != "retiring":
+            return "crashed" if self.served else "failed"
+        return "failed" if self.unfit else self.worn or "retired"
 
     def acknowledge(self) -> None:
         """It stopped accepting connections."""

@@ -59,12 +59,17 @@ class Step(NamedTuple):
 
 
 class Fleet:
-    """All workers and the wanted state. ``notices`` are (logging level, text) for the supervisor to log."""
+    """All workers and the wanted state.
+
+    For the supervisor to log, ``notices`` are (logging level, text). For it to count,
+    ``outcomes`` are those of reloads.
+    """
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms  # of the generation that serves
         self._next = terms  # of the latest one
         self.notices: list[tuple[int, str]] = []
+        self.outcomes: list[str] = []
         self.workers: dict[int, Worker] = {}
         self._started = 0
         self.stopping: Literal["", "stop", "hurry"] = ""
@@ -112,6 +117,7 @@ class Fleet:
         if self.candidate and self.generation:
             went_on = f"generation {self.generation} goes on serving: another reload was asked for"
             self._note(logging.WARNING, f"reload superseded, {went_on}")
+            self.outcomes.append("superseded")
         self.latest += 1
         self._attempt, self.reason, self._began = "starting", "", now
         if self.generation:
@@ -125,7 +131,7 @@ class Fleet:
             self._note(logging.ERROR, f"reload refused, the start goes on: {reason}")
             return
         self.latest += 1
-        self._fail(reason)
+        self._fail(reason, "refused")
 
     def resume(self, generation: int, latest: int) -> None:
         """Go on from the program that this one replaced by a re-exec: it served, whoever is left of it."""
@@ -149,6 +155,7 @@ class Fleet:
     def failed(self, worker: Worker, reason: str, now: float) -> None:
         """A worker cannot start, and ends by itself."""
         if worker.state == "starting":
+            worker.fail()
             worker.end(now, KILL_MARGIN)
             self._not_started(worker, reason, now)
 
@@ -218,6 +225,7 @@ class Fleet:
             if self.complete:
                 seconds = now - self._began
                 self._note(logging.INFO, f"reload: generation {self.generation} serves after {seconds:.2f} s")
+                self.outcomes.append("serving")
             self.complete = True
 
     def _start_missing(self, now: float) -> Iterator[Worker]:
@@ -292,6 +300,7 @@ class Fleet:
         late = [worker for worker in self.workers.values() if now >= worker.kill_at]
         for worker in late:
             worker.end(now, KILL_MARGIN)
+            worker.overrun()
             self._note(logging.WARNING, f"worker {worker.pid} does not end and is killed")
         return [Step("kill", worker) for worker in late]
 
@@ -326,12 +335,13 @@ class Fleet:
             pause = self._strike(now)
             self._note(logging.ERROR, f"a worker cannot start; next try in {pause:g} s:\n{reason}")
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, outcome: str = "failed") -> None:
         """Give up the latest generation."""
         self._attempt, self.reason = "failed", reason
         if self.generation:
             went_on = f"generation {self.generation} goes on serving"
             self._note(logging.ERROR, f"reload failed, {went_on}: {reason}")
+            self.outcomes.append(outcome)
 
     def _strike(self, now: float) -> float:
         """Count a bad start; return the pause before the next start."""

@@ -113,13 +113,15 @@ def _fork_on_order(
                     for listener in pattern.listeners:
                         listener.leave()
                     continue
-                its = pattern._replace(number=message["number"], place=message.get("place"))
-                child = _fork(next(left, None), channel, its, workers)
+                pattern = pattern._replace(
+                    number=message["number"], row=message["row"], place=message.get("place")
+                )
+                child = _fork(pattern, next(left, None), channel, workers)
                 if child is not None:
                     return child
 
 
-def _fork(descriptor: int | None, channel: Channel, birth: Birth, workers: dict[int, int]) -> Birth | None:
+def _fork(birth: Birth, descriptor: int | None, channel: Channel, workers: dict[int, int]) -> Birth | None:
     """Fork a worker; return its birth in the worker, None here."""
     number = birth.number
     try:

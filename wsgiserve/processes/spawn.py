@@ -33,6 +33,7 @@ class Birth(NamedTuple):
     listeners: list[Listener]
     scoreboard: Scoreboard
     number: int = 0
+    row: int = 0  # of its tally; 0 if nothing is counted
     app: WSGIApplication | None = None
     is_template: bool = False
     supervisor: int = 0  # its process id; 0 if it is the parent

@@ -28,7 +28,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,6 +40,9 @@ from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt
 from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.hooks import HookProcess, HookServer
+from wsgiserve.processes.ops.endpoint import Endpoint
+from wsgiserve.processes.ops.pages import Pages
+from wsgiserve.processes.ops.totals import Totals
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
@@ -51,6 +54,7 @@ from wsgiserve.server.sockets.listener import (
     Listener,
     certificates_of,
     load_certificates,
+    open_for_ops,
     open_listeners,
     secure_opened,
 )
@@ -70,14 +74,15 @@ T = TypeVar("T")
 class Supervisor:
     """The workers of one program.
 
-    ``announce`` is called once they serve, ``stopping`` with the configuration and the number of requests
-    that run at a stop. ``reread`` returns the terms of now for a reload, or raises ConfigError.
+    Once they serve, ``announce`` is called with the listeners and those of the ops endpoint; at a stop
+    ``stopping``, with the configuration and the number of requests that run. ``reread`` returns the terms of
+    now for a reload, or raises ConfigError.
     """
 
     def __init__(
         self,
         terms: Terms,
-        announce: Callable[[list[Listener]], None],
+        announce: Callable[[list[Listener], list[Listener]], None],
         stopping: Callable[[Config, int], None],
         reread: Callable[[], Terms],
     ) -> None:
@@ -85,6 +90,7 @@ class Supervisor:
         self._reread = reread
         self._unchanged: list[str] = []  # of what the last reload was to change
         self.listeners: list[Listener] = []
+        self.ops_listeners: list[Listener] = []
         self._announce = announce
         self._announced = False
         self._say_what_runs = stopping
@@ -93,7 +99,8 @@ class Supervisor:
         self._warned = False  # of an app that loads its code late
         self._cut = False  # requests still ran at the end
         self._terminal = _terminal()
-        self._scoreboard = Scoreboard()
+        self._scoreboard = Scoreboard()  # or that of the totals
+        self._totals: Totals | None = None  # with the ops endpoint
         self._shelf = Shelf()
         self._status_files = StatusFiles(self.config.pid_file) if self.config.pid_file else None
         self._manager = Manager(os.environ)
@@ -105,6 +112,7 @@ class Supervisor:
         self._trial: reexec.Trial | None = None
         self._helper: CertificateHelper | None = None
         self._hooks: dict[int, HookProcess] = {}  # by process id
+        self._ops: Endpoint | None = None
 
     @property
     def config(self) -> Config:
@@ -123,18 +131,37 @@ class Supervisor:
         if certificates is not None:
             self._look_at = time.monotonic() + LOOK_SECONDS
         inheritance = reexec.inheritance()
-        if not inheritance:
-            self._open((), certificates)
+        if inheritance:
+            self._go_on(inheritance, certificates)
             return
-        inherited = reexec.listeners(inheritance)
         try:
-            self._open(inherited, certificates)
+            self.listeners = open_listeners(self.config, certificates=certificates)
+            self._listen_for_ops(open_for_ops(self.config))
+            self._begin_status()
+        except OSError:
+            self._close_listeners()
+            raise
+
+    def _go_on(self, inheritance: dict[str, Any], certificates: Certificates | None) -> None:
+        """Take the place of the program before a re-exec."""
+        opened, for_ops = (reexec.listeners(inheritance, kind) for kind in ("listeners", "ops"))
+        try:
+            self.listeners = open_listeners(self.config, opened, certificates=certificates)
         except (OSError, ConfigError) as error:
-            logger.error("after the re-exec, everything else goes on as it was: %s", error)
-            if not self.listeners:
-                self.listeners = [listener for _, listener in inherited]
-                if certificates is not None:
-                    secure_opened(inherited, self.config, certificates)
+            _complain_of_reexec(error)
+            self.listeners = [listener for _, listener in opened]
+            if certificates is not None:
+                secure_opened(opened, self.config, certificates)
+        try:
+            ops = open_for_ops(self.config, for_ops)
+        except OSError as error:
+            _complain_of_reexec(error)
+            ops = [listener for _, listener in for_ops]
+        self._listen_for_ops(ops, inheritance.get("counts"))
+        try:
+            self._begin_status()
+        except OSError as error:
+            _complain_of_reexec(error)
         heirs = inheritance["workers"]
         generation = inheritance.get("generation") or max((heir["generation"] for heir in heirs), default=1)
         self.fleet.resume(generation, inheritance.get("latest") or generation)
@@ -147,20 +174,24 @@ class Supervisor:
         if self._status_files is not None:
             self._status_files.check()
 
-    def _open(self, opened: Iterable[tuple[str, Listener]], certificates: Certificates | None) -> None:
-        self.listeners = open_listeners(self.config, opened, certificates=certificates)
+    def _listen_for_ops(self, listeners: list[Listener], counts: dict[str, Any] | None = None) -> None:
+        self.ops_listeners = listeners
+        if listeners:
+            self._totals = totals = Totals(counts)
+            self._scoreboard = totals.scoreboard
+            pages = Pages(self.fleet, totals, self.listeners)
+            self._ops = Endpoint(self._children, listeners, pages.by_path)
+
+    def _begin_status(self) -> None:
         if self._status_files is not None:
-            try:
-                self._status_files.begin()
-            except OSError:
-                if not opened:
-                    self._close_listeners()
-                raise
+            self._status_files.begin()
 
     def _adopt(self, heirs: list[dict[str, Any]]) -> None:
         now = time.monotonic()
         for heir in heirs:
             worker = self.fleet.adopt(heir["number"], heir["generation"], heir["pid"], heir["serving"], now)
+            if self._totals is not None:
+                self._totals.adopt(worker, heir.get("row", 0))
             if heir.get("cut") is not None:  # A program before this one did not tell it.
                 worker.ended(heir["cut"])
             if heir["foreign"]:
@@ -214,6 +245,8 @@ class Supervisor:
             times.append(self._trial.ends_at)
         if self._helper is not None:
             times.append(self._helper.next_at)
+        if self._ops is not None:
+            times.append(self._ops.next_at)
         return min(times)
 
     def _warn_of_threads(self) -> None:
@@ -228,6 +261,9 @@ class Supervisor:
         for hook in self._hooks.values():
             hook.leave()
         self._children.close()
+        if self._ops is not None:
+            self._ops.leave()
+        self._scoreboard.leave()
 
     # -- steps
 
@@ -247,6 +283,8 @@ class Supervisor:
         if self._helper is not None:
             wanted = self.fleet.complete and not self.fleet.stopping
             attempt(partial(self._helper.keep, now, wanted=wanted))
+        if self._ops is not None:
+            attempt(partial(self._ops.look, now))
         self._report()
 
     def _look_at_certificates(self, *, at_once: bool = False) -> None:
@@ -260,11 +298,18 @@ class Supervisor:
         for level, text in self.fleet.notices:
             logger.log(level, "%s", text)
         self.fleet.notices.clear()
+        if self._totals is not None:
+            for outcome in self.fleet.outcomes:
+                self._totals.count(f"reload {outcome}")
+        self.fleet.outcomes.clear()
         if self.fleet.complete and not self._announced:
             self._announced = True
-            self._announce(self.listeners)
+            self._announce(self.listeners, self.ops_listeners)
             attempt(partial(self._hook, "when_ready"))
-        status = self.fleet.status() | {"unchanged": self._unchanged}
+        status = self.fleet.status() | {
+            "unchanged": self._unchanged,
+            "ops": [listener.url for listener in self.ops_listeners],
+        }
         if self._status_files is not None and not self._status_files.write(status):
             self._children.look_again()
         failed = "; the last reload failed" if status["outcome"] == "failed" else ""
@@ -295,13 +340,15 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         def birth(theirs: socket.socket) -> Birth:
-            birth = Birth(theirs, self.listeners, self._scoreboard, worker.number)
+            birth = Birth(theirs, self.listeners, self._scoreboard, worker.number, worker.row)
             return birth._replace(config=worker.terms.config, supervisor=os.getpid(), shelf=self._shelf)
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
             its = birth(theirs)._replace(place=self._shelf.take(worker.number))
             worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
+        if self._totals is not None:
+            self._totals.enter(worker)
         try:
             if worker.terms.config.preload and CAN_FORK:
                 self._templates.fork(worker, birth)
@@ -324,6 +371,8 @@ class Supervisor:
         self.fleet.failed(worker, reason, now)
         self.fleet.gone(worker, "is gone", now)
         self._templates.forget(worker)
+        if self._totals is not None:
+            self._totals.leave(worker)
 
     # -- messages of workers
 
@@ -417,6 +466,8 @@ class Supervisor:
             self._judge_end(worker, code)
         self._scoreboard.row(worker.number).leave()
         attempt(partial(write_left, self._shelf.give_back(worker.number), worker.terms.config.access_log))
+        if self._totals is not None:
+            self._totals.leave(worker)
         self.fleet.gone(worker, how_it_ended(code), time.monotonic())
         self._templates.forget(worker)
 
@@ -495,7 +546,7 @@ class Supervisor:
             self._trial.end("the server stops")
 
     def _close_listeners(self) -> None:
-        for listener in self.listeners:
+        for listener in [*self.listeners, *self.ops_listeners]:
             attempt(listener.close)
 
     def _begin_reexec(self) -> None:
@@ -508,7 +559,7 @@ class Supervisor:
             logger.error("re-exec failed, everything goes on as it was: %s", error)
             return
         # It opens other sockets; all else of that kind would be left behind by this program.
-        fixed = [change.text for change in changes if change.option != "bind"]
+        fixed = [change.text for change in changes if change.option not in ("bind", "ops_bind")]
         if fixed:
             logger.error("re-exec failed, everything goes on as it was: %s", "; ".join(fixed))
             return
@@ -528,9 +579,15 @@ class Supervisor:
                 for worker, channel in self._channels.items()
                 if worker.served or worker.state == "called"
             ]
-            reexec.execute(
-                self.config.addresses, self.listeners, heirs, self.fleet.generation, self.fleet.latest
-            )
+            estate = {
+                "listeners": reexec.sockets(self.listeners),
+                "ops": reexec.sockets(self.ops_listeners),
+                "workers": heirs,
+                "generation": self.fleet.generation,
+                "latest": self.fleet.latest,
+                "counts": None if self._totals is None else self._totals.legacy(),
+            }
+            reexec.execute(estate)
 
     def _is_busy(self) -> bool:
         """Tell, also in the log, whether a re-exec has to wait."""
@@ -538,6 +595,10 @@ class Supervisor:
         if busy:
             logger.warning("re-exec: not now, the workers are being replaced or stopped")
         return busy
+
+
+def _complain_of_reexec(error: Exception) -> None:
+    logger.error("after the re-exec, everything else goes on as it was: %s", error)
 
 
 def _certificate_helper(config: Config, children: Children) -> CertificateHelper | None:

@@ -164,7 +164,9 @@ class Templates:
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
             place = self._shelf.take(worker.number)
-            template.channel.pass_on(theirs.fileno(), order="fork", number=worker.number, place=place)
+            template.channel.pass_on(
+                theirs.fileno(), order="fork", number=worker.number, row=worker.row, place=place
+            )
 
         try:
             self._connect(worker, start)

@@ -130,6 +130,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
     pages = birth.shelf.pages(birth.place) if birth.shelf is not None else None
     row = birth.scoreboard.row(birth.number)
     server.open_shared(birth.listeners, row, alone=config.workers == 1, pages=pages)
+    server.count_in(birth.scoreboard.tally(birth.row) if birth.row else None)
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send_if_room(event="turns"), beat_seconds)

@@ -79,6 +79,9 @@ LAST_CHUNK = b"0\r\n%b\r\n"  # with the trailer lines
 Framing = Literal["none", "length", "head", "chunked", "close"]
 
 
+NEVER: tuple[object, Any] = (None, None)  # no epoch
+
+
 class ResponseHead:
     """The arguments of ``start_response``, valid and rendered.
 
@@ -105,7 +108,7 @@ class ResponseHead:
         self.has_date = has_date
         self.has_server = has_server
         self.has_id = has_id
-        self.rendered: tuple[object, Any] | None = None
+        self.rendered = NEVER
 
     def cache(self, epoch: object, start: Any) -> None:
         """Keep the rendered start of the response, which is right during an epoch of the server's clock."""

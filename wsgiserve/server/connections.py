@@ -309,6 +309,7 @@ class Connections:
             connection.come_by(listener)
         connection.hasten(min(deadline, monotonic() + self.config.head_timeout))
         self.by_fd[connection.fd] = connection
+        self.gateway.tally.count("connections")
         self.watch(connection, READ)
 
     def _why_unready(self) -> str:
@@ -332,7 +333,7 @@ class Connections:
         sock = tls.plain()
         if sock is None:
             if tls.failed:
-                self.gateway.refusals.add_line(connection.peer, f"TLS, {tls.fault}")
+                self.gateway.refusals.add_line("tls", connection.peer, f"TLS, {tls.fault}")
             elif tls.fault:
                 logger.debug("%s: %s", connection.peer, tls.fault)
             return False
@@ -369,6 +370,7 @@ class Connections:
             self.go_on(connection)
         else:
             if connection.outgoing:
+                self.gateway.tally.count("timeout response")
                 connection.cut(reset=True)  # Drops the bytes that the system still holds.
             self.drop(connection)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from math import inf
 
 from wsgiserve.config import Config
@@ -83,7 +84,7 @@ class EventLoop:
             self.connections.peers.trusts,
             config.head_timeout,
             self.connections.add,
-            gateway.refusals.add_line,
+            partial(gateway.refusals.add_line, "proxy"),
             self._on_close,
         )
         self.acceptor = Acceptor(
@@ -342,6 +343,21 @@ class EventLoop:
             leadership.idle,
             len(leadership.calls.written_off),
             self.connections.budget.used,
+        )
+
+    def publish(self) -> None:
+        """Set the gauges of the tally; for the leader, between two requests."""
+        states = {"idle": 0, "receiving": 0, "sending": 0}
+        for connection in self.connections.watched():
+            states[connection.state] += 1
+        leadership = self.leadership
+        states["receiving"] += len(self.greetings)
+        self.gateway.tally.set(
+            running=self.connections.running(),
+            busy=leadership.detached,
+            waiting=len(leadership.queue),
+            lost=len(leadership.calls.written_off),
+            **states,
         )
 
     def look_again(self) -> None:

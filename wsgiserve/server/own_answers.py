@@ -70,7 +70,9 @@ def _whole(gateway: Gateway, connection: Connection, head: RequestHead, status: 
         headers.append(("Allow", "GET, HEAD"))
     response = gateway.response_head(status, headers)
     keep_alive = head.keep_alive and not head.has_body and not connection.receiver.buffer
-    _, _, persists, start = gateway.render_start(response, len(text), head.method, head.minor, keep_alive)
+    _, _, persists, _, start, _ = gateway.render_start(
+        response, len(text), head.method, head.minor, keep_alive
+    )
     if not persists:
         connection.close_when_sent()
     return Answer(response.status, start, b"" if head.method == "HEAD" else text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.server.system import Lock, monotonic
@@ -14,9 +15,13 @@ SHORTAGE_SECONDS = 10.0  # between two lines about the same shortage
 
 
 class RefusalLog:
-    """Log refusals at INFO. Those above the rate are counted; their number is logged with the next one."""
+    """Log refusals at INFO. Those above the rate are counted; their number is logged with the next one.
 
-    def __init__(self) -> None:
+    ``count`` is called for each, with the status of its answer or, without one, with who refused.
+    """
+
+    def __init__(self, count: Callable[[str], object] | None = None) -> None:
+        self._count = count or _count_nothing
         self._lock = Lock()
         self._second = 0.0
         self._lines = 0
@@ -24,10 +29,14 @@ class RefusalLog:
 
     def add(self, peer: str, error: RemoteProtocolError) -> None:
         """Log why a request of ``peer`` was refused."""
-        self.add_line(peer, f"{error.status}, {error.detail}")
+        self._add(str(error.status), peer, f"{error.status}, {error.detail}")
 
-    def add_line(self, peer: str, text: str) -> None:
-        """Log why ``peer`` was refused."""
+    def add_line(self, kind: str, peer: str, text: str) -> None:
+        """Log why ``peer`` was refused, by TLS or the PROXY protocol."""
+        self._add(kind, peer, text)
+
+    def _add(self, kind: str, peer: str, text: str) -> None:
+        self._count(kind)
         with self._lock:
             now = monotonic()
             left_out = 0
@@ -41,6 +50,10 @@ class RefusalLog:
         if left_out:
             logger.info("%d more requests were refused", left_out)
         logger.info("%s: %s", peer, text)
+
+
+def _count_nothing(kind: str) -> None:
+    pass
 
 
 class ShortageLog:

@@ -1,16 +1,26 @@
-"""How many connections each worker has: a row per worker, in memory that all processes of a server share.
+"""A row per worker, in memory that all processes of a server share.
 
-The workers accept from the same sockets, and the system wakes any of them for a new connection. A burst would
-go to the worker that runs first. So a worker that has more connections than another accepts its next one a
-moment later. Counts may be slightly out of date: they balance the load, nothing depends on them.
+First, how many connections each worker has. The workers accept from the same sockets, and the system wakes
+any of them for a new connection. A burst would go to the worker that runs first. So a worker that has more
+connections than another accepts its next one a moment later. Counts may be slightly out of date: they balance
+the load, nothing depends on them.
+
+Then, where somebody wants to know, the ``Tally`` of each worker. Row 0 is the supervisor's. The memory has a
+descriptor then, by which a program reads it that takes this one's place (``exec``).
 """
 
 from __future__ import annotations
 
 import mmap
+import os
+import tempfile
 from typing import Literal
 
-ROWS = 128  # workers at a time; more of them use a row together
+from wsgiserve.server.tally import SIZE, Tally
+
+ROWS = 128  # workers at a time; more of them use a row of connections together
+TALLIES = 1024  # workers at a time that are counted, and the supervisor
+TALLY_SIZE = (SIZE + 63) // 64 * 64  # whole cache lines, so that workers do not slow each other
 SLACK = 1  # connections by which a worker may be ahead of another
 ABSENT = (1 << 31) - 1
 
@@ -18,16 +28,49 @@ Place = Literal["alone", "ahead", "even"]
 
 
 class Scoreboard:
-    """The rows of all workers; a row is ABSENT while its worker does not accept connections."""
+    """The rows of all workers; a row is ABSENT while its worker does not accept connections.
 
-    def __init__(self) -> None:
-        self._counts = memoryview(mmap.mmap(-1, 4 * ROWS)).cast("i")
-        for row in range(ROWS):
+    ``counting`` makes room for tallies. ``descriptor`` is that of a scoreboard which a program before this
+    one has made.
+    """
+
+    def __init__(self, *, counting: bool = False, descriptor: int = -1) -> None:
+        size = 4 * ROWS + (TALLIES * TALLY_SIZE if counting else 0)
+        is_new = descriptor < 0
+        self.descriptor = _memory_file(size) if counting and is_new else descriptor
+        self._counting = counting
+        self._memory = memoryview(mmap.mmap(self.descriptor, size))
+        self._counts = self._memory[: 4 * ROWS].cast("i")
+        for row in range(ROWS if is_new else 0):
             self._counts[row] = ABSENT
 
     def row(self, number: int) -> Row:
         """Return the row of the worker with this number."""
         return Row(self._counts, number % ROWS)
+
+    def tally(self, row: int) -> Tally | None:
+        """Return the tally of a row; None where nobody counts."""
+        if not self._counting:
+            return None
+        start = 4 * ROWS + row * TALLY_SIZE
+        return Tally(self._memory[start : start + SIZE])
+
+    def leave(self) -> None:
+        """Close the descriptor, in a process that is not to pass it on; the memory stays."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def _memory_file(size: int) -> int:
+    """Return the descriptor of memory, or of a file without a name where the system lends no memory so."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("wsgiserve")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.truncate(descriptor, size)
+    return descriptor
 
 
 class Row:

@@ -28,6 +28,7 @@ from wsgiserve.server.snapshot import Snapshot
 from wsgiserve.server.sockets.listener import Listener, certificates_of, open_listeners
 from wsgiserve.server.sockets.poller import make_poller
 from wsgiserve.server.system import monotonic, start_thread
+from wsgiserve.server.tally import Tally
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -75,6 +76,7 @@ class Server:
         self._beat: tuple[Callable[[], object], float] | None = None
         self._worn_out: Callable[[int], None] | None = None
         self._row: Row | None = None  # other processes accept from the listeners too
+        self._tally: Tally | None = None
         self._alone = True  # none serves the app at the same time
         self._pages: tuple[Page, Page] | None = None  # that outlive the process
         self._process = 0  # whose server it is, once it serves
@@ -122,6 +124,10 @@ class Server:
     def on_worn_out(self, call: Callable[[int], None]) -> None:
         """Call ``call`` once so many threads are lost that the process should be replaced."""
         self._worn_out = call
+
+    def count_in(self, tally: Tally | None) -> None:
+        """Count requests and more in there."""
+        self._tally = tally
 
     def open_shared(
         self,
@@ -238,7 +244,7 @@ class Server:
         self.over = self.hurried = False
         self.open()
         try:
-            gateway = Gateway(self.app, self.config, alone=self._alone, pages=self._pages)
+            gateway = Gateway(self.app, self.config, alone=self._alone, pages=self._pages, tally=self._tally)
         except OSError as error:
             self._close_listeners()
             text = f"wsgiserve: --access-log: cannot write {self.config.access_log}: {error.strerror}"
@@ -264,6 +270,8 @@ class Server:
         certificates = certificates_of(self.listeners)
         if certificates is not None and self._row is None:  # Else the supervisor looks at them.
             loop.look_after(certificates.look)
+        if self._tally is not None:
+            loop.look_after(loop.publish)
         return loop
 
     def _abandon(self, loop: EventLoop) -> None:

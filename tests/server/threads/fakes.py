@@ -90,6 +90,9 @@ class FakeExchange:
     def wait(self, until):
         self.waits_until = until
 
+    def got_thread(self, now):
+        self.got_thread_at = now
+
     def client_has_left(self):
         return self.gone
 

@@ -205,6 +205,13 @@ class Connection:
         return self.at_rest and self.pace is None
 
     @property
+    def state(self) -> Literal["idle", "receiving", "sending"]:
+        """What it does while no exchange owns it."""
+        if self.outgoing or self.ending:
+            return "sending"
+        return "idle" if self.is_idle else "receiving"
+
+    @property
     def is_broken(self) -> bool:
         """Whether the client is gone, or must not take its bytes for a whole response."""
         return self.ending == "cut" or self.ending == "reset"

@@ -373,6 +373,9 @@ class Exchange(Response):
         """Wait for a thread, at most until then."""
         self.waits_until = until
 
+    def got_thread(self, now: float) -> None:
+        """Note that it has got a thread, where that is counted."""
+
     def client_has_left(self) -> bool:
         """Whether the client closed the connection while its request waited for a thread.
 

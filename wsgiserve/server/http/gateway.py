@@ -21,12 +21,13 @@ from wsgiserve.server.log_pages import Page
 from wsgiserve.server.refusals import RefusalLog
 from wsgiserve.server.sinks import open_sink
 from wsgiserve.server.system import monotonic, wall_clock
+from wsgiserve.server.tally import BLOCK, Tally
 from wsgiserve.version import __version__
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-Start = tuple[Framing, int, bool, bytes]
+Start = tuple[Framing, int, bool, int, bytes, int]
 
 _MAX_HEADS = 256
 _MAX_STARTS = 256
@@ -44,6 +45,7 @@ class Gateway:
         *,
         alone: bool = True,
         pages: tuple[Page, Page] | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.app = strict(app) if config.strict else app
         if config.request_timeout:
@@ -54,7 +56,9 @@ class Gateway:
         # A call that took too long may go on beside the others.
         multithread = config.threads > 1 or bool(config.request_timeout)
         self.environ = server_environ(multithread=multithread, multiprocess=not alone)
-        self.refusals = RefusalLog()
+        self.counts = tally is not None  # somebody wants to know what is counted
+        self.tally = tally or Tally()
+        self.refusals = RefusalLog(self.tally.refuse)
         self.access_log: AccessLog | None = None
         self.log_format: Format = Combined()
         if config.access_log:
@@ -99,7 +103,7 @@ class Gateway:
         """Decide on the framing and render all that precedes the body; cache it in ``starts``.
 
         ``announced`` is the body's length if known. Returns (framing, the length to keep to, whether the
-        connection persists, the bytes).
+        connection persists, the status, the bytes, where in a tally the status counts or 0 if nowhere).
         """
         # Taken first: nothing is cached for longer than its Date is right.
         epoch, starts = self.epoch, self.starts
@@ -111,7 +115,9 @@ class Gateway:
         elif not minor:
             persistence = b"Connection: keep-alive\r\n"
         data = render_head(head, framing, length, self.date_and_server(head), persistence)
-        start = (framing, length or 0, persists, data)
+        block = head.status // 100 * BLOCK if self.counts else 0
+        kept_to = (length or 0) if framing == "length" else 0
+        start = (framing, kept_to, persists, head.status, data, block)
         if len(starts) < _MAX_STARTS:
             starts[head, announced, method, minor, keep_alive] = start
         if head.content_length is not None and minor and keep_alive and method != "HEAD":

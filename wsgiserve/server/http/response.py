@@ -27,6 +27,8 @@ from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.file_wrapper import FileSegment, FileWrapper
 from wsgiserve.server.http.gateway import Gateway, Start
 from wsgiserve.server.http.pace import Pace
+from wsgiserve.server.system import monotonic
+from wsgiserve.server.tally import FASTEST, OFFSETS, OTHER, RESPONSE_BYTES, SUM
 
 logger = logging.getLogger("wsgiserve")
 
@@ -92,7 +94,7 @@ class Response:
         if self.reader is not None:
             self._decide_persistence()
         rendered = head.rendered
-        if rendered is not None and rendered[0] is gateway.epoch and request.usual and self.keep_alive:
+        if rendered[0] is gateway.epoch and request.usual and self.keep_alive:
             start: Start = rendered[1]
         else:
             announced = head.content_length
@@ -101,10 +103,27 @@ class Response:
                 announced = known_length
             key = (head, announced, request.method, request.minor, self.keep_alive)
             start = gateway.starts.get(key) or gateway.render_start(*key)
-        self.framing, self.remaining, self.keep_alive, data = start
+        self.framing, self.remaining, self.keep_alive, self.status, data, block = start
         self.head_sent = True
-        self.status = head.status
+        if block:  # Somebody wants to know; see ``CountedExchange`` for the rest.
+            elapsed = monotonic() - self.started
+            if known_length is None or elapsed > FASTEST:
+                self._tally(known_length)
+            else:
+                tally = gateway.tally
+                try:
+                    block += OFFSETS[request.method]
+                except KeyError:
+                    block += OTHER
+                counts = tally.counts
+                counts[block] += 1
+                block += SUM
+                tally.seconds[block] += elapsed
+                counts[RESPONSE_BYTES] += self.remaining
         return data
+
+    def _tally(self, known_length: int | None) -> None:
+        """Count a response that begins, where it is not one of the usual."""
 
     def _may_omit_body(self, head: ResponseHead) -> bool:
         """Whether an app may leave out the body whose length the response would announce."""

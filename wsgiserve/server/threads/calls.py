@@ -73,6 +73,9 @@ class Exchange(Protocol):
     def wait(self, until: float) -> None:
         """Set ``waits_until``."""
 
+    def got_thread(self, now: float) -> None:
+        """Note that it waits no more, and runs from now on, in monotonic seconds."""
+
     def client_has_left(self) -> bool:
         """Whether the client closed the connection while the request waited."""
 

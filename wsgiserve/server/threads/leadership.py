@@ -398,6 +398,7 @@ class Leadership(Generic[E]):
             if run:
                 self._enter(task)
                 started = monotonic()
+                task.got_thread(started)
                 try:
                     task.run()
                 except Exception:  # noqa: BLE001 - as in `call`

@@ -1,0 +1,127 @@
+"""Totals never become less: when workers end, and when another program takes over."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+
+from tests.processes.terms import terms
+from wsgiserve.processes.facts import Worker
+from wsgiserve.processes.ops import totals as module
+from wsgiserve.processes.ops.totals import Totals
+from wsgiserve.server.tally import named
+
+
+@pytest.fixture
+def totals():
+    return Totals()
+
+
+def worker(number, *, state="serving", served=True, **facts):
+    return Worker(number, 1, terms(), state, served=served, **facts)
+
+
+def tally_of(totals, worker):
+    return totals.scoreboard.tally(worker.row)
+
+
+def test_the_rows_of_all_workers_are_added(totals):
+    workers = [worker(number) for number in (1, 2, 300)]
+    for each in workers:
+        totals.enter(each)
+        tally_of(totals, each).request("GET", 200, 0.5)
+    assert named(totals.values()) == {"GET 2 0.5": 3, "GET 2 sum": 1.5, "starts": 3}
+    assert len({each.row for each in workers}) == 3
+
+
+def test_what_a_worker_has_counted_stays_when_it_has_ended(totals):
+    for number in range(1, 4):
+        each = worker(number)
+        totals.enter(each)
+        assert each.row == 1  # again
+        tally_of(totals, each).request("GET", 200, 0.5)
+        tally_of(totals, each).set(idle=5)
+        before = totals.values()
+        totals.leave(each)
+        assert all(after >= value for after, value in zip(totals.values(), before, strict=True))
+    assert named(totals.values()) == {"GET 2 0.5": 3, "GET 2 sum": 1.5, "starts": 3, "end crashed": 3}
+    assert totals.gauges()["idle"] == 0
+
+
+@pytest.mark.parametrize(
+    ("facts", "cause"),
+    [
+        ({}, "crashed"),
+        ({"state": "retiring"}, "retired"),
+        ({"state": "retiring", "worn": "max-requests"}, "max-requests"),
+        ({"state": "retiring", "worn": "SIGTERM"}, "SIGTERM"),
+        ({"state": "retiring", "overdue": True}, "killed"),
+        ({"state": "starting", "served": False}, "failed"),
+        ({"state": "retiring", "served": False}, "retired"),
+        ({"state": "retiring", "served": False, "unfit": True}, "failed"),
+    ],
+)
+def test_ends_are_counted_by_cause(totals, facts, cause):
+    each = worker(1, **facts, cut=2)
+    totals.enter(each)
+    totals.leave(each)
+    assert named(totals.values()) == {"starts": 1, f"end {cause}": 1, "cut": 2}
+
+
+def test_a_worker_beyond_the_last_row_is_not_counted_and_harms_nobody(totals, monkeypatch, caplog):
+    monkeypatch.setattr(module, "TALLIES", 2)
+    first, second = worker(1), worker(2)
+    totals.enter(first)
+    tally_of(totals, first).count("shed")
+    totals.enter(second)
+    assert second.row == 0
+    totals.leave(second)
+    assert named(totals.values())["shed"] == 1
+    assert "what worker 2 does is not counted" in caplog.text
+
+
+@pytest.fixture
+def passed_on(totals):
+    """Return ``passed_on()``: what the next program gets, with a descriptor of its own as after an exec."""
+    totals.count("reload serving")
+    return lambda: totals.legacy() | {"descriptor": os.dup(totals.scoreboard.descriptor)}
+
+
+def test_the_next_program_goes_on_with_the_same_memory(totals, passed_on):
+    each = worker(1)
+    totals.enter(each)
+    tally_of(totals, each).count("shed")
+    following = Totals(passed_on())
+    adopted = worker(1)
+    following.adopt(adopted, each.row)
+    tally_of(totals, each).count("shed")  # The worker goes on counting.
+    assert named(following.values()) == {"starts": 1, "shed": 2, "reload serving": 1}
+    following.leave(adopted)
+    assert named(following.values()) == {"starts": 1, "shed": 2, "reload serving": 1, "end crashed": 1}
+
+
+def test_a_program_with_other_slots_gets_the_totals_by_name(totals, passed_on):
+    each = worker(1)
+    totals.enter(each)
+    tally_of(totals, each).request("GET", 200, 0.5)
+    left = passed_on() | {"version": 1}
+    left["totals"] = left["totals"] | {"no longer counted": 7}
+    following = Totals(left)
+    adopted = worker(1)
+    following.adopt(adopted, each.row)
+    assert adopted.row == 0
+    assert named(following.values()) == {"starts": 1, "GET 2 0.5": 1, "GET 2 sum": 0.5, "reload serving": 1}
+
+
+def test_a_child_does_not_keep_the_descriptor(totals):
+    descriptor = totals.scoreboard.descriptor
+    assert not os.get_inheritable(descriptor)
+    totals.scoreboard.leave()
+    totals.scoreboard.leave()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+    totals.count("starts")
+    logging.getLogger("wsgiserve").debug("still counted")
+    assert named(totals.values()) == {"starts": 1}

@@ -1,0 +1,86 @@
+"""What all workers have counted since the server was started: the rows of those that live, and a base.
+
+The base is row 0, which is the supervisor's own. When a worker has ended, however it did, its row is added to
+the base and given to another worker. So a total never becomes less.
+
+A program that takes this one's place (``exec``) goes on with the same memory, in which the workers that it
+adopts go on counting. If its slots are others, it gets the totals by name. What the adopted workers count
+after that is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from wsgiserve.processes.facts import Worker
+from wsgiserve.server.scoreboard import TALLIES, Scoreboard
+from wsgiserve.server.tally import ENDS, GAUGES, VERSION, Tally, named, slot_of
+
+logger = logging.getLogger("wsgiserve")
+
+
+class Totals:
+    """The tallies of one server. ``left`` is what ``legacy`` of the program before an ``exec`` returned."""
+
+    def __init__(self, left: dict[str, Any] | None = None) -> None:
+        left = left or {}
+        self._goes_on = goes_on = left.get("version") == VERSION
+        self.scoreboard = Scoreboard(counting=True, descriptor=left["descriptor"] if goes_on else -1)
+        self._workers: dict[int, Worker] = {}  # by row
+        self.base = self._tally(0)
+        if left and not goes_on:
+            for name, value in left["totals"].items():
+                slot = slot_of(name)
+                if slot is not None:
+                    self.base.add_to(slot, value)
+
+    def _tally(self, row: int) -> Tally:
+        tally = self.scoreboard.tally(row)
+        assert tally is not None
+        return tally
+
+    def enter(self, worker: Worker) -> None:
+        """Give a worker that starts a row."""
+        self.base.count("starts")
+        row = next((row for row in range(1, TALLIES) if row not in self._workers), 0)
+        if not row:
+            logger.warning("too many workers at once: what worker %d does is not counted", worker.number)
+            return
+        self._tally(row).clear()  # A process that was given up as gone may have gone on counting.
+        self._workers[row] = worker
+        worker.count_in(row)
+
+    def adopt(self, worker: Worker, row: int) -> None:
+        """Take over a worker of the program before with its row; 0 for none."""
+        if row and self._goes_on:
+            self._workers[row] = worker
+            worker.count_in(row)
+
+    def leave(self, worker: Worker) -> None:
+        """Keep what a worker has counted that has ended."""
+        self.base.count(f"end {worker.cause if worker.cause in ENDS else 'retired'}")
+        self.base.count("cut", worker.cut or 0)
+        if self._workers.get(worker.row) is worker:
+            del self._workers[worker.row]
+            tally = self._tally(worker.row)
+            self.base.add(tally.values())
+            tally.clear()
+
+    def count(self, name: str) -> None:
+        """Count what the supervisor itself has done or seen."""
+        self.base.count(name)
+
+    def values(self) -> list[int | float]:
+        """Return the totals, by slot."""
+        rows = [self._tally(row).values() for row in (0, *self._workers)]
+        return [sum(values) for values in zip(*rows, strict=True)]
+
+    def gauges(self) -> dict[str, int]:
+        """Return the sums of the gauges of all workers."""
+        tallies = [self._tally(row) for row in self._workers]
+        return {name: sum(tally.get(name) for tally in tallies) for name in GAUGES}
+
+    def legacy(self) -> dict[str, Any]:
+        """Return what a program needs that takes this one's place."""
+        return {"version": VERSION, "descriptor": self.scoreboard.descriptor, "totals": named(self.values())}

@@ -1,0 +1,177 @@
+"""What one worker counts, in slots of memory that it may share with the supervisor.
+
+A slot is eight bytes: a whole number, or a float for seconds. The supervisor made the memory before the
+worker was forked, and reads it whenever it wants to know. Counting takes no lock, no system call and no
+message, and what a worker has counted is there after it was killed.
+
+| part | slots |
+|---|---|
+| requests | a block for each method and status class |
+| waiting | a block for the requests that waited for a thread |
+| counters | one slot each, see ``COUNTERS``; they only grow |
+| gauges | one slot each, see ``GAUGES``; set about once a second while there are connections |
+
+A block is a histogram: a slot for each bucket and one for the sum of the seconds. So one increment counts a
+request by method, status and duration.
+
+Rules
+- A request is counted before its last bytes are sent: no client has an answer that is not counted.
+- The slots of a row belong to one process. Its threads share them: an increment is one statement without a
+  call, within which CPython switches to no other thread. Without the global lock a count may be lost.
+- ``VERSION`` tells whether another version of this package has the same slots.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterator
+from math import inf
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
+CLASSES = range(1, 10)  # of status codes; an app may answer 999
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+FASTEST = BOUNDS[0]
+SUM = len(BOUNDS) + 1  # the slot of a block's seconds; the one before is for all that took longer
+BLOCK = SUM + 1
+
+REFUSALS = ("400", "408", "413", "414", "417", "431", "501", "505", "tls", "proxy", "other")
+TIMEOUTS = ("call", "request", "response", "queue")
+# Of workers; then of the supervisor, which has a row of its own.
+# Why workers ended: replaced by a reload or a stop, past a limit, before the server wanted it, too late, or
+# before they served.
+LIMITS = ("max-requests", "max-rss", "max-lifetime", "request-timeout", "SIGTERM")
+ENDS = ("retired", *LIMITS, "crashed", "killed", "failed")
+RELOADS = ("serving", "failed", "refused", "superseded")
+COUNTERS = (
+    "request_bytes",
+    "response_bytes",
+    "connections",
+    "shed",
+    "clients_left",
+    *(f"timeout {kind}" for kind in TIMEOUTS),
+    *(f"refused {kind}" for kind in REFUSALS),
+    "starts",
+    *(f"end {cause}" for cause in ENDS),
+    *(f"reload {outcome}" for outcome in RELOADS),
+    "cut",
+)
+GAUGES = ("idle", "receiving", "running", "sending", "busy", "waiting", "lost")
+
+# Status classes begin at 1, so a method's blocks begin one block before its own first.
+OFFSETS = {method: (at * len(CLASSES) - 1) * BLOCK for at, method in enumerate(METHODS)}
+OTHER = OFFSETS["other"]
+WAITING = len(METHODS) * len(CLASSES) * BLOCK
+_FIRST_COUNTER = WAITING + BLOCK
+_FIRST_GAUGE = _FIRST_COUNTER + len(COUNTERS)
+SLOTS = {name: at for at, name in enumerate((*COUNTERS, *GAUGES), _FIRST_COUNTER)}
+COUNTED = _FIRST_GAUGE  # slots, those of gauges behind them
+SIZE = (_FIRST_GAUGE + len(GAUGES)) * 8  # bytes
+VERSION = zlib.crc32(repr((METHODS, CLASSES, BOUNDS, COUNTERS, GAUGES)).encode())  # of the layout
+
+REQUEST_BYTES, RESPONSE_BYTES = SLOTS["request_bytes"], SLOTS["response_bytes"]
+
+
+def request_block(method: str, status_class: int) -> int:
+    """Return the first slot of the block for a method and a class."""
+    return OFFSETS[method] + status_class * BLOCK
+
+
+def _sums() -> Iterator[int]:
+    for at in range(0, WAITING + BLOCK, BLOCK):
+        yield at + SUM
+
+
+SUMS = frozenset(_sums())  # the slots that are floats
+
+
+def _names() -> Iterator[str]:
+    blocks = [f"{method} {status_class}" for method in METHODS for status_class in CLASSES]
+    for block in (*blocks, "waiting"):
+        yield from (f"{block} {bound:g}" for bound in (*BOUNDS, inf))
+        yield f"{block} sum"
+    yield from COUNTERS
+
+
+NAMES = tuple(_names())  # of all slots but the gauges
+_BY_NAME = {name: slot for slot, name in enumerate(NAMES)}
+
+
+def named(values: list[int | float]) -> dict[str, int | float]:
+    """Return the values that are not zero by the names of their slots."""
+    return {name: value for name, value in zip(NAMES, values, strict=True) if value}
+
+
+def slot_of(name: str) -> int | None:
+    """Return the slot of this name; None if there is none."""
+    return _BY_NAME.get(name)
+
+
+class Tally:
+    """The slots of one row, in ``memory`` of at least ``SIZE`` bytes; by default in some of its own."""
+
+    def __init__(self, memory: memoryview | None = None) -> None:
+        memory = memoryview(bytearray(SIZE)) if memory is None else memory[:SIZE]
+        self.counts = memory.cast("Q")
+        self.seconds = memory.cast("d")
+
+    def count(self, name: str, much: int = 1) -> None:
+        """Add to a counter."""
+        slot = SLOTS[name]
+        self.counts[slot] += much
+
+    def refuse(self, kind: str) -> None:
+        """Count a refusal, by the status of its answer or, without one, by who refused."""
+        self.count(f"refused {kind if kind in REFUSALS else 'other'}")
+        if kind == "408":
+            self.count("timeout request")
+
+    def request(self, method: str, status: int, seconds: float) -> None:
+        """Count a request that is over."""
+        block = OFFSETS.get(method, OTHER) + status // 100 * BLOCK
+        slot = block + bisect_left(BOUNDS, seconds)
+        self.counts[slot] += 1
+        self.seconds[block + SUM] += seconds
+
+    def wait(self, seconds: float) -> None:
+        """Count a request that waited for a thread."""
+        slot = WAITING + bisect_left(BOUNDS, seconds)
+        self.counts[slot] += 1
+        self.seconds[WAITING + SUM] += seconds
+
+    def set(self, **gauges: int) -> None:
+        """Set gauges."""
+        for name, value in gauges.items():
+            self.counts[SLOTS[name]] = value
+
+    def get(self, name: str) -> int:
+        """Return a counter or a gauge."""
+        return self.counts[SLOTS[name]]
+
+    def values(self) -> list[int | float]:
+        """Return all that is counted, without gauges.
+
+        Read backwards: who waited is counted last, so no reader sees more of these than requests.
+        """
+        counts, seconds = self.counts, self.seconds
+        waiting = counts[WAITING:COUNTED].tolist()
+        values: list[int | float] = [*counts[:WAITING].tolist(), *waiting]
+        for slot in SUMS:
+            values[slot] = seconds[slot]
+        return values
+
+    def add(self, values: list[int | float]) -> None:
+        """Add what another row has counted."""
+        for slot, value in enumerate(values):
+            self.add_to(slot, value)
+
+    def add_to(self, slot: int, value: float) -> None:
+        """Add to a slot."""
+        if slot in SUMS:
+            self.seconds[slot] += value
+        else:
+            self.counts[slot] += int(value)
+
+    def clear(self) -> None:
+        """Set all slots to zero."""
+        self.counts[:] = memoryview(bytearray(self.counts.nbytes)).cast("Q")
