@@ -24,10 +24,10 @@ from wsgiserve.cli.addresses import choose_address, host_port, note, urls
 from wsgiserve.cli.apps import working_folder
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import server_options
-from wsgiserve.cli.settings import refuse_variables
+from wsgiserve.cli.settings import given, refuse_variables
 from wsgiserve.cli.values import SIZE
 from wsgiserve.config.binds import is_loopback
-from wsgiserve.server.console import EXIT_USAGE, fail, fingerprint
+from wsgiserve.server.console import EXIT_USAGE, call_options, fail, fingerprint
 from wsgiserve.server.program import run
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ def command(
     Visitors only read unless you add --upload or --delete.
     """
     refuse_variables(context, "WSGISERVE_FILES_")
+    call_options({name: setting.origin.name for name, setting in given(context).items()})
     if not os.path.isabs(directory):
         working_folder()  # Or the program ends: it was removed.
     from wsgiserve.files import Files

@@ -267,7 +267,7 @@ def certificates_of(listeners: Iterable[Listener]) -> Certificates | None:
 
 def _open(bind: Bind, config: Config) -> Listener:
     if bind.kind == "tcp":
-        return _open_tcp(bind, config.backlog)
+        return _open_tcp(bind, config)
     backlog = min(config.backlog, 65535)
     path = os.path.abspath(bind.name) if bind.kind == "unix" else bind.name
     file = None
@@ -308,8 +308,8 @@ def _host(sock: socket.socket) -> str:
     return str(address[0]) if isinstance(address, tuple) else ""
 
 
-def _open_tcp(bind: Bind, backlog: int) -> Listener:
-    host, port = bind.name, bind.number
+def _open_tcp(bind: Bind, config: Config) -> Listener:
+    host, port, backlog = bind.name, bind.number, config.backlog
     try:
         if host == "" and socket.has_dualstack_ipv6():
             return Listener(_listen(socket.AF_INET6, ("::", port), backlog, v6only=False), "")
@@ -317,7 +317,9 @@ def _open_tcp(bind: Bind, backlog: int) -> Listener:
         return Listener(_listen(address[0], address[4], backlog, v6only=True), host)
     except (OSError, UnicodeError) as error:
         other_port = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, *_FORBIDDEN)
-        raise ListenError(f"cannot listen on {bind}: {_reason(error)}", other_port=other_port) from error
+        text = f"cannot listen on {bind}: {_reason(error)}"
+        redirects = bind in config.redirect_http
+        raise ListenError(text, other_port=other_port, redirects=redirects) from error
 
 
 def _listen(family: int, address: object, backlog: int, *, v6only: bool) -> socket.socket:
