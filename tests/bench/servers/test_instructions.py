@@ -26,7 +26,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy": 691,
         "proxy-trust": 691,
         "proxy-new": 1202,
-        "proxy-trust-new": 1583,
+        "proxy-trust-new": 1268,
         "request-id": 788,
     },
     (3, 13): {
@@ -42,7 +42,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy": 641,
         "proxy-trust": 641,
         "proxy-new": 1098,
-        "proxy-trust-new": 1461,
+        "proxy-trust-new": 1158,
         "request-id": 728,
     },
 }
