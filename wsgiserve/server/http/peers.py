@@ -71,14 +71,14 @@ class _ProxyReader(FieldReader):
         """Read the field lines of a head; see ``FieldReader``."""
         fields, meaning = super().read(lines, max_fields)
         fields |= self._changes(fields)
-        if self._checks_ids and not _has_sound_id(fields):
+        if self._checks_ids and not request_ids.SOUND.fullmatch(fields.get(request_ids.FIELD, "-")):
             del fields[request_ids.FIELD]
         return fields, meaning
 
     def read_few(self, lines: bytes) -> Fields | None:
         """Read some lines of a head; None also if more follows from them than is said here."""
         few = super().read_few(lines)
-        if few is None or (self._checks_ids and not _has_sound_id(few)):
+        if few is None or (self._checks_ids and request_ids.FIELD in few):
             return None
         return self._change_few(few)
 
@@ -105,7 +105,7 @@ class _XForwarded:
         The address of one client has no influence on how the other fields are read. A list has.
         """
         value = few.get("HTTP_X_FORWARDED_FOR", _NONE)
-        if "," in value or not _FIELDS_SAID.isdisjoint(few):
+        if not value or "," in value or not _FIELDS_SAID.isdisjoint(few):
             return None
         return few if value is _NONE else few | self._by_addresses(value)[1]
 
@@ -130,10 +130,6 @@ class _Forwarded:
 
 def _of_forwarded(trusts: Trusts, scheme: str, value: str, host: str) -> Fields:
     return variables(read_forwarded(trusts, value), host, scheme)
-
-
-def _has_sound_id(fields: Fields) -> bool:
-    return request_ids.SOUND.fullmatch(fields.get(request_ids.FIELD, "-")) is not None
 
 
 def _without_id(place: Callable[[str], str], key: str) -> str:
