@@ -141,5 +141,5 @@ def spawned(config: Config) -> Birth | None:
         own.set_inheritable(False)  # Programs that the app executes must not keep them open.
     certificates = load_certificates(config)
     if certificates is not None:
-        secure(listeners, config, certificates)
+        secure(zip(config.addresses, listeners, strict=True), config, certificates)
     return Birth(sock, listeners, Scoreboard())  # A scoreboard of its own: it cannot see other workers.

@@ -33,6 +33,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wsgiserve.config import Config, ConfigError
+from wsgiserve.config.binds import parse_bind
 from wsgiserve.config.options import keep_until_restart
 from wsgiserve.processes import handover, reexec
 from wsgiserve.processes.channel import BufferedChannel
@@ -50,7 +51,7 @@ from wsgiserve.server.sockets.listener import (
     certificates_of,
     load_certificates,
     open_listeners,
-    secure_opened,
+    secure,
 )
 from wsgiserve.server.sockets.systemd import Manager
 
@@ -131,7 +132,8 @@ class Supervisor:
             if not self.listeners:
                 self.listeners = [listener for _, listener in inherited]
                 if certificates is not None:
-                    secure_opened(inherited, self.config, certificates)
+                    binds = [(parse_bind(text), listener) for text, listener in inherited]
+                    secure(binds, self.config, certificates)
         heirs = inheritance["workers"]
         generation = inheritance.get("generation") or max((heir["generation"] for heir in heirs), default=1)
         self.fleet.resume(generation, inheritance.get("latest") or generation)

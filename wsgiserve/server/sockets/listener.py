@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Bind, Config
-from wsgiserve.config.binds import parse_bind
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.sockets import unix
 from wsgiserve.server.system import Socket, kind_of
@@ -215,7 +214,7 @@ def open_listeners(
             listener.close()
         raise
     if certificates is not None:
-        secure(listeners, config, certificates)
+        secure(zip(config.addresses, listeners, strict=True), config, certificates)
     return listeners
 
 
@@ -236,27 +235,21 @@ def _acme_settings(config: Config) -> Settings | None:
     return settings_of(config)
 
 
-def secure(listeners: list[Listener], config: Config, certificates: Certificates) -> None:
-    """Have the listeners of a configuration speak TLS, or redirect to the first that does."""
-    count = len(config.bind)
-    for bind, listener in zip(config.bind, listeners[:count], strict=True):
-        if config.is_secure(bind):
-            listener.speak_tls(certificates)
-    first = next(listener for listener in listeners if listener.certificates is not None)
-    for listener in listeners[count:]:
-        listener.redirect(first)
+def secure(opened: Iterable[tuple[Bind, Listener]], config: Config, certificates: Certificates) -> None:
+    """Have listeners speak TLS as their binds say, or redirect to the first that does.
 
-
-def secure_opened(opened: Iterable[tuple[str, Listener]], config: Config, certificates: Certificates) -> None:
-    """Have open listeners, each with the text of its bind, go on with TLS though others cannot be opened."""
-    first = None
+    They may be fewer than those of the configuration, where the others cannot be opened.
+    """
     redirecting = {bind.text for bind in config.redirect_http}
-    for text, listener in opened:
-        if text not in redirecting and config.is_secure(parse_bind(text)):
+    first, rest = None, []
+    for bind, listener in opened:
+        if bind.text in redirecting:
+            rest.append(listener)
+        elif config.is_secure(bind):
             listener.speak_tls(certificates)
             first = first or listener
-    for text, listener in opened:
-        if text in redirecting and first is not None:
+    for listener in rest:
+        if first is not None:
             listener.redirect(first)
 
 
