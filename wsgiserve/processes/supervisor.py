@@ -132,8 +132,9 @@ class Supervisor:
             if not self.listeners:
                 self.listeners = [listener for _, listener in inherited]
                 if certificates is not None:
-                    binds = [(parse_bind(text), listener) for text, listener in inherited]
-                    secure(binds, self.config, certificates)
+                    redirecting = {bind.text for bind in self.config.redirect_http}
+                    binds = (None if text in redirecting else parse_bind(text) for text, _ in inherited)
+                    secure(zip(binds, self.listeners, strict=True), self.config, certificates)
         heirs = inheritance["workers"]
         generation = inheritance.get("generation") or max((heir["generation"] for heir in heirs), default=1)
         self.fleet.resume(generation, inheritance.get("latest") or generation)

@@ -13,6 +13,7 @@ import weakref
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Bind, Config
@@ -214,7 +215,7 @@ def open_listeners(
             listener.close()
         raise
     if certificates is not None:
-        secure(zip(config.addresses, listeners, strict=True), config, certificates)
+        secure_all(listeners, config, certificates)
     return listeners
 
 
@@ -235,22 +236,28 @@ def _acme_settings(config: Config) -> Settings | None:
     return settings_of(config)
 
 
-def secure(opened: Iterable[tuple[Bind, Listener]], config: Config, certificates: Certificates) -> None:
-    """Have listeners speak TLS as their binds say, or redirect to the first that does.
+def secure(
+    opened: Iterable[tuple[Bind | None, Listener]], config: Config, certificates: Certificates
+) -> None:
+    """Have listeners speak TLS as their binds say; those without one redirect to the first that does.
 
     They may be fewer than those of the configuration, where the others cannot be opened.
     """
-    redirecting = {bind.text for bind in config.redirect_http}
-    first, rest = None, []
+    first, redirecting = None, []
     for bind, listener in opened:
-        if bind.text in redirecting:
-            rest.append(listener)
+        if bind is None:
+            redirecting.append(listener)
         elif config.is_secure(bind):
             listener.speak_tls(certificates)
             first = first or listener
-    for listener in rest:
+    for listener in redirecting:
         if first is not None:
             listener.redirect(first)
+
+
+def secure_all(listeners: Iterable[Listener], config: Config, certificates: Certificates) -> None:
+    """Do so with all listeners of a configuration, in its order."""
+    secure(zip_longest(config.bind, listeners), config, certificates)
 
 
 def certificates_of(listeners: Iterable[Listener]) -> Certificates | None:
