@@ -102,7 +102,7 @@ MAY_IMPORT = {
     "wsgiserve.acme": {
         *("acme", "cryptography", "josepy", "requests"),
         *("wsgiserve.version", "wsgiserve.config"),
-        *(f"{SERVER}.{name}" for name in ("console", "server_log", "system")),
+        *(f"{SERVER}.{name}" for name in ("console", "server_log", "sockets.self_signed", "system")),
         *(f"wsgiserve.acme.{name}" for name in ("answers", "settings", "storage")),
     },
     f"{SERVER}.departure": {f"{SERVER}.console", f"{SERVER}.system"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
@@ -22,6 +23,9 @@ def folder(tmp_path):
     authority.pair("shop.example", file="expired.pem", ends=-0.5)
     authority.pair("shop.example", file="early.pem", begins=2)
     (tmp_path / "empty.pem").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 1 << 40)
     return tmp_path
 
 
@@ -43,6 +47,15 @@ def folder(tmp_path):
             ["--cert", "pair.pem", "--tls-ciphers", "X"],
             "--tls-ciphers: OpenSSL knows no such cipher suites: 'X'.",
         ),
+        (["--cert", "pipe"], "--cert: cannot read pipe: it is a pipe, no file."),
+        (["--cert", "pair.pem", "--key", "pipe"], "--key: cannot read pipe: it is a pipe, no file."),
+        (["--cert", "/dev/zero"], "--cert: cannot read /dev/zero: it is a device, no file."),
+        (["--cert", "huge"], "--cert: cannot read huge: it has more than 8 MiB."),
+        (
+            ["--cert", "pair.pem", "--client-ca", "pipe"],
+            "--client-ca: cannot read pipe: it is a pipe, no file.",
+        ),
+        (["--log-config", "pipe"], "--log-config: pipe: it is a pipe, no file."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -63,8 +76,37 @@ def test_a_port_in_use_is_one_line(folder, workers):
     assert (code, out) == (4, "")
     assert err == (
         f"wsgiserve: cannot listen on {taken}: address already in use; stop the other server or choose "
-        "another port with --bind HOST:PORT\n"
+        "another port with --redirect-http :PORT\n"
     )
+
+
+@WORKERS
+def test_a_wrong_certificate_is_told_by_the_place_where_it_was_named(folder, workers):
+    (folder / "wsgiserve.toml").write_text('cert = "gone.pem"\n')
+    arguments = ("app", "--bind", "127.0.0.1:0", "--workers", workers)
+    where = {"wsgiserve.toml: cert": {}, "WSGISERVE_CERT": {"WSGISERVE_CERT": "gone.pem"}}
+    for place, variables in where.items():
+        assert run(folder, *arguments, env=variables) == (
+            *(2, ""),
+            f"wsgiserve: {place}: cannot read gone.pem: No such file or directory. See wsgiserve --help.\n",
+        )
+
+
+def test_files_tell_it_by_the_variable_too(folder):
+    code, out, err = run(folder, "files", "0", env={"WSGISERVE_FILES_CERT": "gone.pem"})
+    assert (code, out) == (2, "")
+    assert err.startswith("wsgiserve: WSGISERVE_FILES_CERT: cannot read gone.pem: No such file")
+
+
+def test_a_configuration_that_is_no_file_is_one_line(folder):
+    for name in ("pipe", "huge", "/dev/zero"):
+        code, out, err = run(folder, "app", "--config", name)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"wsgiserve: --config: cannot read {name}: it ")
+    (folder / "pipe").rename(folder / "wsgiserve.toml")
+    code, out, err = run(folder, "app")
+    assert (code, out) == (2, "")
+    assert err == "wsgiserve: wsgiserve.toml: cannot be read: it is a pipe, no file. See wsgiserve --help.\n"
 
 
 @WORKERS

@@ -24,6 +24,7 @@ import socket
 import statistics
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -149,24 +150,36 @@ def written(request: Request) -> Write:
         fields += f"Content-Length: {request.body}\r\n"
     query = f"?number={NUMBER}" if request.targets else ""
     text = f"{request.method} {request.path}{query} HTTP/1.1\r\n{fields}\r\n{'x' * request.body}"
-    return lambda number: text.replace(NUMBER, f"{start + number % (request.targets or 10**5):08}").encode()
+
+    def write(number: int) -> bytes:
+        its = start + number % (request.targets or 10**5)
+        return text.replace(NUMBER, f"{its:08}").replace(ADDRESS, str(IPv4Address(its))).encode()
+
+    return write
 
 
 # Scenarios whose requests run on a kept connection and on the thread of the event loop.
 NAMES = ("minimal", "path", "id", "browser", "browser-id", "browser-path-id", "varied", "post-1k", "log")
-# Behind a proxy, with its three fields; "-new" has another host each time, so that nothing is known.
+ADDRESS = "ADDRESS"  # is another one in each request
+# Behind a proxy, with its three fields; "-new" has a client each time that was never seen before.
 PROXY: Headers = (
     ("X-Forwarded-For", "203.0.113.9"),
     ("X-Forwarded-Proto", "https"),
     ("X-Forwarded-Host", "shop.example"),
 )
-PROXY_NEW: Headers = (*PROXY[:2], ("X-Forwarded-Host", f"{NUMBER}.example"))
+PROXY_NEW: Headers = (("X-Forwarded-For", ADDRESS), *PROXY[1:])
 MORE = (
     Scenario("proxy", "GET with a proxy's 3 fields, removed", Load(Request(headers=PROXY))),
     Scenario("proxy-trust", "GET with a proxy's 3 fields, --trust", Load(Request(headers=PROXY))),
-    Scenario("proxy-new", "GET with a proxy's 3 fields, one new, removed", Load(Request(headers=PROXY_NEW))),
     Scenario(
-        "proxy-trust-new", "GET with a proxy's 3 fields, one new, --trust", Load(Request(headers=PROXY_NEW))
+        "proxy-new",
+        "GET with a proxy's 3 fields, a new client each time, removed",
+        Load(Request(headers=PROXY_NEW)),
+    ),
+    Scenario(
+        "proxy-trust-new",
+        "GET with a proxy's 3 fields, a new client each time, --trust",
+        Load(Request(headers=PROXY_NEW)),
     ),
     Scenario("request-id", "Minimal GET, --request-id"),
 )

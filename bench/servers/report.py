@@ -39,7 +39,8 @@ speed of the load generator. Answers/s are those of one core. p50 and p99 are th
 99 in 100 of the answers came.
 
 Written by `python -m bench {arguments}`; run it to get your own figures. Compare figures within this
-page only: another machine, or the same one on another day, gives others.
+page only: another machine, or the same one on another day, gives others. What TLS costs stands in
+[TLS](tls.md#what-it-costs).
 
 How to read a row:
 

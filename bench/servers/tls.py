@@ -1,14 +1,15 @@
 """What TLS costs, beside granian and beside nginx in front: `python -m bench.servers.tls`.
 
 All servers run at once, and take turns with short bursts, so that a machine that does other things too
-disturbs them alike. A figure is the processor time of a server's process tree per request, the least of all
-rounds: what others do on a machine only adds to it. Python's `ssl` is the client.
+disturbs them alike. The clients of a burst act together: if each one acted alone, the server would wait
+between requests, and find the processor's caches cold. A figure is the processor time of a server's process
+tree per request, the least of all rounds: what others do on a machine only adds to it. Python's `ssl` is the
+client.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import os
 import shutil
@@ -28,6 +29,7 @@ import trustme
 from bench.harness import tables
 from bench.harness.child import Cores, free_port, pick_cores, running
 from bench.harness.proc import usage
+from bench.servers.crowd import raise_descriptor_limit
 from bench.servers.scenarios import BROWSER
 
 MIB = 1 << 20
@@ -36,11 +38,11 @@ APP = "bench.servers.tls:application"
 FILE = Path(tempfile.gettempdir()) / "wsgiserve-bench-16-mib"
 NGINX = """
 {user} daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; worker_processes 1;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
     access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    keepalive_requests 1000000;
+    keepalive_requests 1000000; keepalive_timeout 300;
     upstream app {{ server unix:{folder}/app.sock; keepalive 64; }}
     server {{
         listen 127.0.0.1:{port} ssl; ssl_protocols TLSv1.2 TLSv1.3;
@@ -76,16 +78,40 @@ class Contender:
     port: int
     context: ssl.SSLContext | None
 
-    def connect(self) -> socket.socket:
-        """Shake hands, as a client that was never here."""
+    def reach(self) -> socket.socket:
+        """Connect, and let the handshake of a client that was never here begin."""
         sock = socket.create_connection(("127.0.0.1", self.port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock if self.context is None else self.context.wrap_socket(sock, server_hostname="localhost")
+        if self.context is not None:
+            sock = self.context.wrap_socket(
+                sock, server_hostname="localhost", do_handshake_on_connect=False, suppress_ragged_eofs=False
+            )
+            sock.setblocking(False)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                sock.do_handshake()
+            sock.setblocking(True)
+        return sock
+
+    def connect(self) -> socket.socket:
+        """Return a connection that is ready."""
+        sock = self.reach()
+        shake_hands(sock)
+        return sock
 
 
-def ask(sock: socket.socket, path: str, size: int) -> None:
-    """Send a request as a browser does, and read its answer, whose body has `size` bytes."""
+def shake_hands(sock: socket.socket) -> None:
+    """End a handshake that has begun, if there is one."""
+    if isinstance(sock, ssl.SSLSocket):
+        sock.do_handshake()
+
+
+def ask(sock: socket.socket, path: str) -> None:
+    """Send a request as a browser does."""
     sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{FIELDS}\r\n".encode())
+
+
+def read(sock: socket.socket, size: int) -> None:
+    """Read an answer whose body has `size` bytes."""
     data = sock.recv(MIB)
     left = size - len(data.partition(b"\r\n\r\n")[2])
     if not data.startswith(b"HTTP/1.1 200 "):
@@ -99,37 +125,50 @@ FIELDS = "".join(f"{name}: {value}\r\n" for name, value in BROWSER)
 
 @contextlib.contextmanager
 def connected(contender: Contender, count: int) -> Iterator[list[socket.socket]]:
+    """Connect `count` clients that do the same at a time, so that the server always has work."""
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(contender.connect()) for _ in range(count)]
+        socks = [stack.enter_context(contender.reach()) for _ in range(count)]
+        for sock in socks:
+            shake_hands(sock)
+        yield socks
+
+
+def get(socks: list[socket.socket]) -> None:
+    """Have each client send a request, and then each one read its answer."""
+    for sock in socks:
+        ask(sock, "/")
+    for sock in socks:
+        read(sock, 14)
 
 
 def kept(contender: Contender) -> float:
-    """Requests on 32 kept connections; microseconds each."""
-    with connected(contender, 32) as socks:
-        for sock in socks:
-            ask(sock, "/", 14)
+    """Requests of active clients on kept connections; microseconds each."""
+    with connected(contender, ACTIVE) as socks:
+        get(socks)
         before = usage(contender.pid).cpu
-        for sock in itertools.islice(itertools.cycle(socks), 2000):
-            ask(sock, "/", 14)
-        return (usage(contender.pid).cpu - before) / 2000 * 1e6
+        for _ in range(125):
+            get(socks)
+        return (usage(contender.pid).cpu - before) / (125 * ACTIVE) * 1e6
 
 
 def handshakes(contender: Contender) -> float:
-    """New connections with one request each; microseconds each."""
+    """New connections of active clients with one request each; microseconds each."""
     before = usage(contender.pid).cpu
-    for _ in range(300):
-        with contender.connect() as sock:
-            ask(sock, "/", 14)
-    return (usage(contender.pid).cpu - before) / 300 * 1e6
+    for _ in range(20):
+        with connected(contender, ACTIVE) as socks:
+            get(socks)
+    return (usage(contender.pid).cpu - before) / (20 * ACTIVE) * 1e6
 
 
 def transfers(path: str, size: int, count: int) -> Callable[[Contender], float]:
     def measure(contender: Contender) -> float:
         with contender.connect() as sock:
-            ask(sock, path, size)
+            ask(sock, path)
+            read(sock, size)
             before = usage(contender.pid).cpu
             for _ in range(count):
-                ask(sock, path, size)
+                ask(sock, path)
+                read(sock, size)
             return (usage(contender.pid).cpu - before) / count * 1e6
 
     return measure
@@ -145,23 +184,30 @@ def beside_silent(contender: Contender) -> float:
 
 
 def idle_memory(contender: Contender) -> float:
-    """KiB of 2,000 connections that have had one answer, each."""
-    before = 0
+    """KiB of 5,000 connections that have had one answer, each."""
     with contextlib.ExitStack() as stack:
-        for number in range(2050):  # The first have the server allocate what it needs in any case.
-            ask(stack.enter_context(contender.connect()), "/", 14)
-            if number == 49:
-                before = usage(contender.pid).rss
-        return (usage(contender.pid).rss - before) / 2000 / 1024
+        # The first have it allocate what it needs in any case.
+        socks = stack.enter_context(connected(contender, 50))
+        get(socks)
+        before = usage(contender.pid).rss
+        for _ in range(IDLE):
+            sock = stack.enter_context(contender.connect())
+            get([sock])
+            socks.append(sock)
+        found = (usage(contender.pid).rss - before) / IDLE / 1024
+        get(socks[::100])  # Each is still there.
+        return found
 
 
+ACTIVE = 16  # clients
+IDLE = 5000
 MEASURES: dict[str, tuple[Callable[[Contender], float], int]] = {
+    "idle connection, KiB": (idle_memory, 1),  # First: later a server has memory that it has used before.
     "browser's GET, kept, µs": (kept, 1),
     "new connection and GET, µs": (handshakes, 0),
     "GET beside 1,000 silent, µs": (beside_silent, 1),
     "1 MiB from memory, µs": (transfers("/large", MIB, 40), 0),
     "16 MiB file, µs": (transfers("/file", 16 * MIB, 4), 0),
-    "idle connection, KiB": (idle_memory, 1),
 }
 ONCE = {"idle connection, KiB"}
 
@@ -172,7 +218,7 @@ def wait_for_app(contender: Contender) -> None:
     while True:
         try:
             with contender.connect() as sock:
-                return ask(sock, "/", 14)
+                return get([sock])
         except click.ClickException:
             if time.monotonic() > deadline:
                 raise
@@ -189,9 +235,12 @@ def contenders(cores: Cores, folder: Path) -> Iterator[list[Contender]]:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     ours = [sys.executable, "-m", "wsgiserve", APP, "--no-access-log", "--workers", "0"]
+    ours += ["--max-connections", "10000", "--keep-alive", "300"]
     theirs = [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--workers", "1"),
         *("--no-access-log", "--host", "127.0.0.1", "--blocking-threads", "64"),
+        # Else it has a place for 1,024 connections, and closes those that are idle for 30 seconds.
+        *("--backlog", "16384", "--backpressure", "16384", "--http1-header-read-timeout", "60000"),
         *("--ssl-certificate", pem, "--ssl-keyfile", key),
     ]
     plain, secure, granian, proxied = (free_port() for _ in range(4))
@@ -230,6 +279,7 @@ def figure(measure: Callable[[Contender], float], contender: Contender) -> float
 def main(rounds: int) -> None:
     """Measure what TLS costs."""
     cores = pick_cores()
+    raise_descriptor_limit()
     with FILE.open("wb") as file:
         os.truncate(file.fileno(), 16 * MIB)
     with tempfile.TemporaryDirectory() as name, contenders(cores, Path(name)) as servers:

@@ -310,7 +310,7 @@ def test_a_port_that_is_in_use_is_one_line_and_nothing_is_left(alone, workers):
 def test_a_storage_that_cannot_be_written_is_one_line(alone, workers):
     (alone.folder / "storage").write_text("a file")
     assert fails(alone, "--workers", workers) == (
-        f"--acme-storage: cannot write {alone.storage}: File exists. See wsgiserve --help."
+        f"--acme-storage: cannot keep keys in {alone.storage}: File exists. See wsgiserve --help."
     )
 
 

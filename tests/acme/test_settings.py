@@ -45,7 +45,7 @@ def test_a_missing_library_is_named_with_its_extra(settings, tmp_path, monkeypat
 
 def test_a_storage_that_cannot_be_written_is_named(settings, tmp_path):
     (tmp_path / "storage").write_text("a file")
-    assert wrong(settings) == ("acme_storage", f"cannot write {tmp_path / 'storage'}: File exists")
+    assert wrong(settings) == ("acme_storage", f"cannot keep keys in {tmp_path / 'storage'}: File exists")
 
 
 def test_a_root_that_is_none_is_named(settings, tmp_path):

@@ -54,6 +54,31 @@ def test_a_folder_of_ours_that_others_could_read_is_closed_to_them(tmp_path):
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
 
 
+def test_a_folder_that_every_user_can_write_to_is_refused(tmp_path):
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage").chmod(0o777)
+    storage = Storage(str(tmp_path / "storage"), CA, ("shop.example",))
+    with pytest.raises(PermissionError, match="every user can write to it; use chmod o-w"):
+        storage.open()
+    assert os.listdir(tmp_path / "storage") == []
+    # In /tmp nobody can replace a folder of others, and a group may be one for this, as a volume's can be.
+    for mode in (0o1777, 0o770):
+        (tmp_path / "storage").chmod(mode)
+        storage.open()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+@pytest.mark.parametrize("part", ["storage", "ca", "answers", "own"])
+def test_a_folder_of_another_user_is_refused(tmp_path, part):
+    storage = Storage(str(tmp_path / "storage"), CA, ("shop.example",))
+    storage.open()
+    ca = os.path.dirname(storage.account)
+    folder = {"storage": tmp_path / "storage", "ca": ca, "answers": storage.answers, "own": storage.folder}
+    os.chown(folder[part], 12345, -1)
+    with pytest.raises(PermissionError, match="it belongs to the user 12345, and the server runs as 0"):
+        storage.open()
+
+
 def test_each_ca_and_each_set_of_domains_has_a_folder_that_a_person_recognises(tmp_path):
     folders = {
         (ca, domains): Storage(str(tmp_path), ca, domains).folder

@@ -110,6 +110,21 @@ def test_where_clients_need_a_certificate_the_app_is_asked_all_the_same(folder):
     assert (code, err) == (3, "wsgiserve: the app answered GET / with 500\n")
 
 
+@pytest.mark.slow
+def test_for_a_domain_the_ca_is_not_asked(folder):
+    with socket.create_server(("127.0.0.1", 0)) as ca:
+        url = f"https://127.0.0.1:{ca.getsockname()[1]}/dir"
+        arguments = ["--domain", "shop.example", "--acme-directory", url, "--acme-storage", "storage"]
+        code, out, err = run(folder, "check", *arguments, "--bind", "https://127.0.0.1:0")
+        ca.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            ca.accept()
+    assert (code, err) == (0, "")
+    assert "GET / was answered 200" in out
+    assert out.endswith("This would serve.\n")
+    assert not [path for path in (folder / "storage").rglob("*") if path.is_file()]
+
+
 BAD = [
     (2, ["--cert", "missing.pem"], "--cert: cannot read missing.pem: No such file or directory"),
     (2, ["--threads", "0"], "--threads: 0 is not a whole number of at least 1"),

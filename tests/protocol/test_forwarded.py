@@ -14,12 +14,21 @@ from wsgiserve.protocol.forwarded import (
     Client,
     is_forwarded,
     read_forwarded,
-    read_x_forwarded,
+    read_rest_of_x_forwarded,
+    read_x_forwarded_for,
     removed_beside_forwarded,
     removed_beside_x_forwarded,
     removed_from_clients,
     variables,
 )
+
+
+def read_x_forwarded(trusts, addresses="", proto="", host="", port="", prefix=""):
+    """Read all fields; return all that follows."""
+    depth, client = read_x_forwarded_for(trusts, addresses)
+    rest = read_rest_of_x_forwarded(depth, proto, host, port, prefix)
+    assert client.pop("wsgiserve.forwarded", None) == ("trusted" if client else None)
+    return rest._replace(address=client.get("REMOTE_ADDR"), port=client.get("REMOTE_PORT"))
 
 
 def trusts(peer):

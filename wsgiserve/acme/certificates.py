@@ -12,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from wsgiserve.server.sockets.self_signed import sign_itself
+
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")  # RFC 8737 §6.1
 _OCTET_STRING_OF_32 = b"\x04\x20"  # the DER of what the extension holds
 ANSWER_LIFETIME = datetime.timedelta(days=7)
@@ -30,10 +32,7 @@ class Misfit(ValueError):
 
 def new_key() -> str:
     """Return a new key for P-256, which every client knows, as PEM."""
-    return _pem(ec.generate_private_key(ec.SECP256R1()))
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
 
@@ -47,23 +46,10 @@ def request(key: str, domains: Iterable[str]) -> bytes:
 
 def challenge_certificate(domain: str, authorization: str) -> str:
     """Return key and certificate for TLS-ALPN-01 (RFC 8737 §3), as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
     digest = _OCTET_STRING_OF_32 + hashlib.sha256(authorization.encode()).digest()
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ACME challenge")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - ANSWER_LIFETIME)
-        .not_valid_after(now + ANSWER_LIFETIME)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(domain)]), False)
-        .add_extension(x509.UnrecognizedExtension(ACME_IDENTIFIER, digest), True)
-        .sign(key, hashes.SHA256())
-    )
-    return _pem(key) + certificate.public_bytes(serialization.Encoding.PEM).decode()
+    proof = x509.UnrecognizedExtension(ACME_IDENTIFIER, digest), True
+    names = [x509.DNSName(domain)]
+    return sign_itself("ACME challenge", names, ANSWER_LIFETIME, ANSWER_LIFETIME, [proof])
 
 
 def checked(key: str, chain: str, domains: Iterable[str], now: float) -> Validity:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from wsgiserve.acme.storage import Storage
 from wsgiserve.config.errors import ConfigError
+from wsgiserve.config.reading import read_file
 
 HTTP_01, TLS_ALPN_01 = "http-01", "tls-alpn-01"
 
@@ -43,6 +44,7 @@ def prepare(settings: Settings) -> None:
         raise ConfigError("domain", text) from None
     if settings.ca_root:
         try:
+            read_file(settings.ca_root)  # OpenSSL would wait for a pipe.
             ssl.create_default_context(cafile=settings.ca_root)
         except OSError as error:  # ssl.SSLError is one.
             reason = "there is no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
@@ -50,4 +52,4 @@ def prepare(settings: Settings) -> None:
     try:
         settings.storage().open()
     except OSError as error:
-        raise ConfigError("acme_storage", f"cannot write {error.filename}: {error.strerror}") from None
+        raise ConfigError("acme_storage", f"cannot keep keys in {error.filename}: {error.strerror}") from None

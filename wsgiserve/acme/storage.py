@@ -22,6 +22,7 @@ Rules
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -68,13 +69,14 @@ class Storage:
         self.state = os.path.join(own, "state.json")
 
     def open(self) -> None:
-        """Make the folders, readable for us alone; OSError if they cannot be written.
+        """Make the folders, readable for us alone; OSError if they cannot be written, or are not safe.
 
-        The first one may be somebody's who keeps more in it: if it is there already, it stays as it is.
+        The first one may have more in it, and a group that writes: if it is there already, it stays as it is.
         """
         os.makedirs(os.path.dirname(self._folders[0]), exist_ok=True)
         for folder in self._folders:
             os.makedirs(folder, 0o700, exist_ok=True)
+            _require_safe(folder)
             if folder != self._folders[0] and os.name == "posix" and os.stat(folder).st_mode & 0o077:
                 os.chmod(folder, 0o700)
         probe = os.path.join(self._folders[-1], f".{os.getpid()}.probe")
@@ -134,6 +136,18 @@ def _folder_name(text: str, identity: str) -> str:
     """Return a name for a folder that a person recognises, and that no other identity has."""
     plain = re.sub("[^a-z0-9.-]+", "_", text.lower().split("/")[0])[:100]
     return f"{plain}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
+def _require_safe(folder: str) -> None:
+    """Raise PermissionError if another user could put something else in the place of our files."""
+    if os.name != "posix":
+        return
+    status = os.stat(folder)
+    if status.st_uid not in (0, os.geteuid()):
+        text = f"it belongs to the user {status.st_uid}, and the server runs as {os.geteuid()}; use a folder"
+        raise PermissionError(errno.EPERM, f"{text} of its own, or change the owner", folder)
+    if status.st_mode & 0o002 and not status.st_mode & 0o1000:
+        raise PermissionError(errno.EPERM, "every user can write to it; use chmod o-w", folder)
 
 
 def _write(path: str, data: bytes) -> None:

@@ -24,10 +24,10 @@ from wsgiserve.cli.addresses import choose_address, host_port, note, urls
 from wsgiserve.cli.apps import working_folder
 from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.serve import server_options
-from wsgiserve.cli.settings import refuse_variables
+from wsgiserve.cli.settings import given, refuse_variables
 from wsgiserve.cli.values import SIZE
 from wsgiserve.config.binds import is_loopback
-from wsgiserve.server.console import EXIT_USAGE, fail, fingerprint
+from wsgiserve.server.console import EXIT_USAGE, call_options, fail, fingerprint
 from wsgiserve.server.program import run
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ def command(
     Visitors only read unless you add --upload or --delete.
     """
     refuse_variables(context, "WSGISERVE_FILES_")
+    call_options({name: setting.origin.name for name, setting in given(context).items()})
     if not os.path.isabs(directory):
         working_folder()  # Or the program ends: it was removed.
     from wsgiserve.files import Files
@@ -223,32 +224,37 @@ def command(
         options["keep_alive"] = 0
     if upload:
         options["max_body"] = 0  # --max-size counts, for each file
-    show_qr = _qr_printer() if qr else None
-    if show_qr is not None and is_loopback(bind):
-        note("--qr: only this machine is served, so there is no code; no phone could follow it")
-        show_qr = None
-
-    def announcement(listeners: list[Listener]) -> str:
-        port = listeners[0].port
-        here, *elsewhere = (
-            [f"https://{host_port(name, port).removesuffix(':443')}/" for name in domains]
-            if domains
-            else urls(bind, port, "https" if secure else "http")
-        )
-        lines = [f"Serving {'HTTPS' if secure else 'HTTP'} on {bind or '::'} port {port} ({here}) ..."]
-        lines += [f"From other devices: {url}" for url in elsewhere]
-        lines += fingerprint(listeners)
-        if show_qr is not None:
-            lines.append(show_qr(elsewhere[-1] if elsewhere else here))
-        return "\n".join(lines)
-
     run(
         app,
-        announcement=announcement,
+        announcement=functools.partial(
+            _announcement, bind, domains, secure, _qr_printer(bind) if qr else None
+        ),
         port_option="wsgiserve files PORT",
         bind=host_port(bind, port),
         **options,
     )
+
+
+def _announcement(
+    bind: str,
+    domains: Sequence[str],
+    secure: bool,
+    show_qr: Callable[[str], str] | None,
+    listeners: list[Listener],
+) -> str:
+    """Return the lines that tell where the files are served."""
+    port = listeners[0].port
+    here, *elsewhere = (
+        [f"https://{host_port(name, port).removesuffix(':443')}/" for name in domains]
+        if domains
+        else urls(bind, port, "https" if secure else "http")
+    )
+    lines = [f"Serving {'HTTPS' if secure else 'HTTP'} on {bind or '::'} port {port} ({here}) ..."]
+    lines += [f"From other devices: {url}" for url in elsewhere]
+    lines += fingerprint(listeners)
+    if show_qr is not None:
+        lines.append(show_qr(elsewhere[-1] if elsewhere else here))
+    return "\n".join(lines)
 
 
 def _port_for_a_ca(bind: str, port: int, options: dict[str, Any]) -> int:
@@ -310,11 +316,15 @@ def _checked_types(types: Sequence[tuple[str, str]]) -> dict[str, str]:
         return types_by_suffix(dict(types))
 
 
-def _qr_printer() -> Callable[[str], str]:
+def _qr_printer(bind: str) -> Callable[[str], str] | None:
+    """Return what draws a URL as a code; None where no phone could follow it."""
     try:
         import segno
     except ImportError:
         fail("--qr needs the package segno: pip install segno", EXIT_USAGE)
+    if is_loopback(bind):
+        note("--qr: only this machine is served, so there is no code; no phone could follow it")
+        return None
 
     def draw(url: str) -> str:
         drawn = io.StringIO()

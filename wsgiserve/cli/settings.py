@@ -21,6 +21,7 @@ from wsgiserve.config import Config, ConfigError, make_config
 from wsgiserve.config.options import FIELDS, flag
 from wsgiserve.config.sources import FILE, PREFIX, File, Origin, Setting, check_variables, combine, find_file
 from wsgiserve.processes import handover
+from wsgiserve.server import console
 from wsgiserve.server.program import listen_where_passed
 from wsgiserve.server.sockets.systemd import inherited_descriptors
 
@@ -46,7 +47,7 @@ def given(context: click.Context) -> dict[str, Setting]:
         if name not in FIELDS or source not in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
             continue
         if source is ParameterSource.ENVIRONMENT:
-            origin = Origin("environment", f"WSGISERVE_{name.upper()}")
+            origin = Origin("environment", f"{context.auto_envvar_prefix}_{name.upper()}")
         else:
             written = flag(name) if isinstance(param, click.Option) else "MODULE:NAME"
             origin = Origin("command line", written)
@@ -95,6 +96,7 @@ class Sources:
             text = f'MODULE:NAME is missing; name the app, or write app = "MODULE:NAME" in {FILE}'
             raise ConfigError("", text)
         self._file = found.name
+        console.call_options({name: _place(name, origin) for name, origin in settings.origins.items()})
         return settings
 
 
@@ -117,6 +119,9 @@ def settle(given: Mapping[str, Setting], file: File) -> Settings:
 
 def _with_origin(error: ConfigError, origin: Origin) -> str:
     """Return the text of an error with the place to correct."""
-    if origin.source == "file":
-        return f"{origin.name}: {error}"
-    return str(error) if origin is DEFAULT else f"{origin.name}: {error.text}"
+    return str(error) if origin is DEFAULT else f"{_place(error.option, origin)}: {error.text}"
+
+
+def _place(option: str, origin: Origin) -> str:
+    """Return the words that name the place where an option was given."""
+    return f"{origin.name}: {option}" if origin.source == "file" else origin.name

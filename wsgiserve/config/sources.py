@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 from wsgiserve.config.elsewhere import PYTHON
 from wsgiserve.config.errors import ConfigError
 from wsgiserve.config.options import FIELDS, checked, from_text
+from wsgiserve.config.reading import read_file
 
 FILE = "wsgiserve.toml"
 PROJECT = "pyproject.toml"
@@ -79,8 +80,7 @@ def find_file(folder: str, path: str = "") -> File:
 
 
 def _read(folder: str, name: str) -> bytes:
-    with open(os.path.join(folder, name), "rb") as file:
-        return file.read()
+    return read_file(os.path.join(folder, name))
 
 
 def _read_if_there(folder: str, name: str) -> bytes | None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from wsgiserve.config import ConfigError
+from wsgiserve.config.reading import read_file
 from wsgiserve.migrate.result import Result, Row, source
 from wsgiserve.migrate.tables import GUNICORN, GUNICORN_FLAGS, GUNICORN_SWITCHES, PORT
 
@@ -148,8 +149,7 @@ def _add_unknown(result: Result, row: Row, node: ast.AST) -> None:
 def _read(path: str, result: Result) -> dict[str, Any]:
     """Return the settings that a program assigns: a ``_Value`` each, or the syntax of what is computed."""
     try:
-        with open(path, "rb") as file:
-            tree = ast.parse(file.read(), path)
+        tree = ast.parse(read_file(path), path)
     except OSError as error:
         raise ConfigError("", f"cannot read {path}: {error.strerror}") from None
     except (SyntaxError, ValueError) as error:

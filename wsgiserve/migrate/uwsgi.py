@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from wsgiserve.config import ConfigError
+from wsgiserve.config.reading import read_file
 from wsgiserve.migrate.result import Result, Row
 from wsgiserve.migrate.tables import UWSGI
 
@@ -88,8 +89,7 @@ def _arguments(words: list[str]) -> Iterator[Setting]:
 
 def _read_ini(path: str) -> list[Setting]:
     try:
-        with open(path, encoding="utf-8") as file:
-            return list(_settings(file.read().splitlines(), path))
+        return list(_settings(read_file(path).decode().splitlines(), path))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("", f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
 

@@ -15,6 +15,8 @@ import os
 from contextlib import suppress
 from typing import Any
 
+from wsgiserve.config.reading import read_file
+
 logger = logging.getLogger("wsgiserve")
 
 SUFFIX = ".status"
@@ -104,8 +106,7 @@ def _running(path: str) -> int | None:
 
 def read_pid(path: str) -> int:
     """Return the process id in a pid file; OSError or ValueError if there is none."""
-    with open(path) as file:
-        pid = int(file.read())
+    pid = int(read_file(path))
     if pid <= 0:
         raise ValueError(f"{pid} is no process id")
     return pid
@@ -114,7 +115,6 @@ def read_pid(path: str) -> int:
 def read_status(path: str) -> dict[str, Any]:
     """Return the content of the status file beside a pid file, {} if there is none."""
     try:
-        with open(path + SUFFIX) as file:
-            return dict(json.load(file))
+        return dict(json.loads(read_file(path + SUFFIX)))
     except (OSError, TypeError, ValueError):
         return {}

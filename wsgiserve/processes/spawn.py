@@ -19,7 +19,7 @@ from wsgiserve.config import Config
 from wsgiserve.processes import handover, signals
 from wsgiserve.server.log_pages import Shelf
 from wsgiserve.server.scoreboard import Scoreboard
-from wsgiserve.server.sockets.listener import Listener, inherited, load_certificates, secure
+from wsgiserve.server.sockets.listener import Listener, inherited, load_certificates, secure_all
 from wsgiserve.server.system import get_ident
 
 if TYPE_CHECKING:
@@ -145,5 +145,5 @@ def spawned(config: Config) -> Birth | None:
         own.set_inheritable(False)  # Programs that the app executes must not keep them open.
     certificates = load_certificates(config)
     if certificates is not None:
-        secure(listeners, config, certificates)
+        secure_all(listeners, config, certificates)
     return Birth(sock, listeners, Scoreboard())  # A scoreboard of its own: it cannot see other workers.

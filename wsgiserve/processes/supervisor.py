@@ -33,6 +33,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wsgiserve.config import Config, ConfigError
+from wsgiserve.config.binds import parse_bind
 from wsgiserve.config.options import keep_until_restart
 from wsgiserve.processes import handover, reexec
 from wsgiserve.processes.channel import BufferedChannel
@@ -56,7 +57,7 @@ from wsgiserve.server.sockets.listener import (
     load_certificates,
     open_for_ops,
     open_listeners,
-    secure_opened,
+    secure,
 )
 from wsgiserve.server.sockets.systemd import Manager
 
@@ -151,7 +152,9 @@ class Supervisor:
             _complain_of_reexec(error)
             self.listeners = [listener for _, listener in opened]
             if certificates is not None:
-                secure_opened(opened, self.config, certificates)
+                redirecting = {bind.text for bind in self.config.redirect_http}
+                binds = (None if text in redirecting else parse_bind(text) for text, _ in opened)
+                secure(zip(binds, self.listeners, strict=True), self.config, certificates)
         try:
             ops = open_for_ops(self.config, for_ops)
         except OSError as error:

@@ -77,24 +77,27 @@ def removed_beside_forwarded(key: str) -> str:
 # -- what they say
 
 
-def read_x_forwarded(
-    trusts: Trusts, addresses: str = "", proto: str = "", host: str = "", port: str = "", prefix: str = ""
-) -> Client:
-    """Read the values of X-Forwarded-For, -Proto, -Host, -Port and -Prefix; "" if there is no such field."""
-    depth, address, client_port = 0, None, None
-    for text in reversed(_items(addresses)):
-        address, client_port = _node(text, "X-Forwarded-For")
+def read_x_forwarded_for(trusts: Trusts, value: str) -> tuple[int, dict[str, str]]:
+    """Return the depth at which the other fields are to be read, and the variables of the client."""
+    if "," not in value:  # Most often. Whether the first one is trusted makes no difference.
+        return 1, _address_variables(*_node(value, "X-Forwarded-For")) if value else {}
+    depth, changed = 0, {}
+    for text in reversed(_items(value)):
+        address, port = _node(text, "X-Forwarded-For")
+        changed = _address_variables(address, port)
         depth += 1
         if not trusts(address):
             break
-    depth = depth or 1
+    return depth or 1, changed
+
+
+def read_rest_of_x_forwarded(depth: int, proto: str, host: str, port: str, prefix: str) -> Client:
+    """Read what X-Forwarded-… says besides addresses."""
     return Client(
-        _shown(address),
-        client_port,
-        _scheme(_at(depth, proto), "X-Forwarded-Proto"),
-        _host(_at(depth, host), "X-Forwarded-Host"),
-        _host_port(_at(depth, port)),
-        _prefix(_at(depth, prefix)),
+        scheme=_scheme(_at(depth, proto), "X-Forwarded-Proto"),
+        host=_host(_at(depth, host), "X-Forwarded-Host"),
+        host_port=_host_port(_at(depth, port)),
+        prefix=_prefix(_at(depth, prefix)),
     )
 
 
@@ -109,7 +112,8 @@ def read_forwarded(trusts: Trusts, value: str) -> Client:
         if not trusts(address):
             break
     scheme, host = said.get("proto"), said.get("host")
-    return Client(_shown(address), port, _scheme(scheme, "Forwarded"), _host(host, "Forwarded"))
+    address = "" if address == UNIX else address
+    return Client(address, port, _scheme(scheme, "Forwarded"), _host(host, "Forwarded"))
 
 
 def _items(value: str) -> list[str]:
@@ -150,10 +154,10 @@ def _node(text: str, field: str) -> tuple[str, str | None]:
     match = grammar.node().fullmatch(text)
     if match is not None:
         ipv4, ipv6, hidden, port = match.groups()
-        if port is not None and port[0] == "_":
-            port = None
-        elif port is not None and not 0 < int(port) < 65536:
-            raise _malformed(field)
+        if port is not None:
+            port = None if port[0] == "_" else port
+            if port and not 0 < int(port) < 65536:
+                raise _malformed(field)
         return ("" if hidden else ipv4 or as_ipv4(ipv6)), port
     if field == "X-Forwarded-For":
         if grammar.ipv6_address().fullmatch(text):
@@ -171,10 +175,6 @@ def as_ipv4(address: str) -> str:
 def peer_name(peer: object) -> str:
     """Return the address of a peer that is named as ``accept`` does, UNIX for one on a Unix socket."""
     return as_ipv4(peer[0]) if isinstance(peer, tuple) else UNIX
-
-
-def _shown(address: str | None) -> str | None:
-    return "" if address == UNIX else address
 
 
 def _scheme(text: str | None, field: str) -> str | None:
@@ -220,11 +220,7 @@ def variables(client: Client, host: str, scheme: str) -> dict[str, str]:
     The address is as ``Client`` has it. SERVER_NAME and SERVER_PORT follow from the host where anything about
     it was said: apps without a Host field build URLs of them.
     """
-    changed: dict[str, str] = {}
-    if client.address is not None:
-        changed["REMOTE_ADDR"] = client.address
-        if client.port is not None:
-            changed["REMOTE_PORT"] = client.port
+    changed = {} if client.address is None else _address_variables(client.address, client.port)
     if client.scheme is not None:
         changed["wsgi.url_scheme"] = scheme = client.scheme
     if client.prefix is not None:
@@ -232,6 +228,13 @@ def variables(client: Client, host: str, scheme: str) -> dict[str, str]:
     if client.host or client.host_port or client.scheme:
         changed |= _server_variables(client.host or host, client.host_port, scheme)
     return changed and changed | {FORWARDED: TRUSTED}
+
+
+def _address_variables(address: str, port: str | None) -> dict[str, str]:
+    changed = {"REMOTE_ADDR": "" if address == UNIX else address, FORWARDED: TRUSTED}
+    if port is not None:
+        changed["REMOTE_PORT"] = port
+    return changed
 
 
 def _server_variables(host: str, port: str | None, scheme: str) -> dict[str, str]:

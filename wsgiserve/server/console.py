@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, TextIO, TypeVar
 
 from wsgiserve.config import Config, ConfigError
@@ -34,6 +34,7 @@ CUT_LINE = "stopped with requests still running; they were cut"
 
 _kept_out: TextIO | None = None
 _kept_err: TextIO | None = None
+_options: Mapping[str, str] = {}
 
 
 def keep_output() -> None:
@@ -69,10 +70,17 @@ def exit_without_app(get: Callable[[], T]) -> T:
         raise SystemExit(EXIT_NO_APP) from None
 
 
+def call_options(names: Mapping[str, str]) -> None:
+    """Call options by these names in errors, where the user gave them: such as WSGISERVE_CERT."""
+    global _options
+    _options = names
+
+
 def fail_for_option(error: ConfigError) -> NoReturn:
     """End the program for an option that is wrong."""
-    flag = f"--{error.option.replace('_', '-')}: " if error.option else ""
-    fail(f"{flag}{error.text}. See wsgiserve --help.", EXIT_USAGE)
+    flag = f"--{error.option.replace('_', '-')}" if error.option else ""
+    name = _options.get(error.option, flag)
+    fail(f"{name and f'{name}: '}{error.text}. See wsgiserve --help.", EXIT_USAGE)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -83,6 +91,8 @@ def fail(message: str, code: int) -> NoReturn:
 
 def fail_to_listen(error: ListenError, port_option: str = BIND_OPTION) -> NoReturn:
     """End the program; if another port would help, say how to choose one."""
+    if error.redirects:
+        port_option = 'redirect_http=":PORT"' if "=" in port_option else "--redirect-http :PORT"
     fail(f"{error} with {port_option}" if error.other_port else str(error), EXIT_CANNOT_LISTEN)
 
 

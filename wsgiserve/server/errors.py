@@ -36,12 +36,14 @@ class RequestTimeout(BaseException):
 class ListenError(OSError):
     """The server cannot listen on an address; the text is one plain line with a remedy.
 
-    With ``other_port`` the text ends in "choose another port", and the caller adds how.
+    With ``other_port`` the text ends in "choose another port", and the caller adds how. ``redirects`` if it
+    is an address of ``--redirect-http``.
     """
 
-    def __init__(self, text: str, *, other_port: bool = False) -> None:
+    def __init__(self, text: str, *, other_port: bool = False, redirects: bool = False) -> None:
         super().__init__(text)
         self.other_port = other_port
+        self.redirects = redirects
 
 
 class StartError(Exception):

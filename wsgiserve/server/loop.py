@@ -69,33 +69,9 @@ class EventLoop:
         self.config = config
         self.poller = poller
         self.shutdown = Shutdown()
-        awaited = certificates_of(listeners) if config.acme_wait else None
-        self.connections = Connections(
-            gateway,
-            config,
-            poller,
-            self.shutdown,
-            self._on_close,
-            awaited=awaited,
-            exchange=exchange_type(gateway, request_id=config.request_id),
-        )
-        self.greetings = Greetings(
-            poller,
-            self.connections.peers.trusts,
-            config.head_timeout,
-            self.connections.add,
-            partial(gateway.refusals.add_line, "proxy"),
-            self._on_close,
-        )
-        self.acceptor = Acceptor(
-            listeners,
-            poller,
-            config.max_connections,
-            self.greetings.add if config.proxy_protocol else self.connections.add,
-            self.count,
-            self.connections.make_room,
-            row,
-        )
+        self.connections = self._make_connections(listeners)
+        self.greetings = self._make_greetings()
+        self.acceptor = self._make_acceptor(listeners, row)
         self.leadership: Leadership[Exchange] = Leadership(
             self.turn,
             self.connections,
@@ -117,6 +93,38 @@ class EventLoop:
         self._next_sweep = 0.0
         self._emptied = False  # idle connections were closed, as the server stops
         self._due = 0.0  # when ``_look_around`` has something to do
+
+    def _make_connections(self, listeners: list[Listener]) -> Connections:
+        return Connections(
+            self.gateway,
+            self.config,
+            self.poller,
+            self.shutdown,
+            self._on_close,
+            awaited=certificates_of(listeners) if self.config.acme_wait else None,
+            exchange=exchange_type(self.gateway, request_id=self.config.request_id),
+        )
+
+    def _make_greetings(self) -> Greetings:
+        return Greetings(
+            self.poller,
+            self.connections.peers.trusts,
+            self.config.head_timeout,
+            self.connections.add,
+            partial(self.gateway.refusals.add_line, "proxy"),
+            self._on_close,
+        )
+
+    def _make_acceptor(self, listeners: list[Listener], row: Row | None) -> Acceptor:
+        return Acceptor(
+            listeners,
+            self.poller,
+            self.config.max_connections,
+            self.greetings.add if self.config.proxy_protocol else self.connections.add,
+            self.count,
+            self.connections.make_room,
+            row,
+        )
 
     def count(self) -> int:
         """Count the open connections."""

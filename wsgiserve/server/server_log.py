@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wsgiserve.config import Config, ConfigError
+from wsgiserve.config.reading import read_file
 from wsgiserve.server.console import error_output
 from wsgiserve.server.sinks import at_start, stream_sink
 
@@ -189,9 +190,7 @@ def configure(config: Config) -> None:
     import logging.config  # It imports a dozen modules.
 
     try:
-        with open(at_start(config.log_config), "rb") as file:
-            data = file.read()
-        settings = _parsed(config.log_config, data)
+        settings = _parsed(config.log_config, read_file(at_start(config.log_config)))
         logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, **settings})
     except OSError as error:
         raise ConfigError("log_config", f"{config.log_config}: {error.strerror or error}") from None

@@ -25,8 +25,8 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "post-1k": 827,
         "proxy": 691,
         "proxy-trust": 691,
-        "proxy-new": 1202,
-        "proxy-trust-new": 1583,
+        "proxy-new": 1103,
+        "proxy-trust-new": 1214,
         "request-id": 788,
     },
     (3, 13): {
@@ -41,8 +41,8 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "post-1k": 766,
         "proxy": 641,
         "proxy-trust": 641,
-        "proxy-new": 1098,
-        "proxy-trust-new": 1461,
+        "proxy-new": 998,
+        "proxy-trust-new": 1106,
         "request-id": 728,
     },
 }

@@ -111,12 +111,16 @@ said = st.lists(
             *(
                 "X-Forwarded-For: 192.0.2.1:5",
                 "X-Forwarded-For: 192.0.2.2",
+                "X-Forwarded-For: 192.0.2.3, 10.0.0.1",
+                "X-Forwarded-For: unknown",
+                "X-Forwarded-For:",
                 "X-Forwarded-Prefix: /a",
                 "X-A: 1",
             ),
             *(
                 "X-Forwarded-Host: shop.example",
                 "X-Forwarded-Proto: https",
+                "X-Forwarded-Proto: http, https",
                 "X-Request-ID: a",
                 "X-Request-ID: b c",
             ),
@@ -136,6 +140,14 @@ def test_what_a_proxy_said_of_an_earlier_request_does_not_stay(heads, trusted):
         fresh = RequestReader(Limits(), (), reader).next_head(request)
         assert connection.next_head(request).fields == fresh.fields
         assert fresh.fields.get("HTTP_X_REQUEST_ID") in ((None, "a") if trusted else (None,))
+
+
+@pytest.mark.parametrize("value", ["-", "rubbish", "192.0.2.1:99999"])
+def test_a_malformed_address_after_a_sound_one_is_refused(value):
+    sound = [get("/", f"X-Forwarded-For: 192.0.2.{number}") for number in (1, 2, 3)]
+    with Lone(Recorder(), trust="127.0.0.1") as client:
+        assert [client.ask(request).status for request in sound] == [200] * 3
+        assert client.ask(get("/", f"X-Forwarded-For: {value}")).status == 400
 
 
 @pytest.mark.parametrize("value", ["example", "192.0.2.1:0", "<script>"])

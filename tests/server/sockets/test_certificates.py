@@ -297,6 +297,28 @@ def test_a_challenge_is_answered_by_its_own_certificate(authority, tmp_path):
     assert (names(answered), answered.selected_alpn_protocol()) == (["a.example"], "http/1.1")
 
 
+def test_a_client_that_asks_as_an_authority_costs_no_new_context(authority, tmp_path):
+    """Anybody can, for any name; a context with the authorities of clients took 44 ms to make."""
+    certificates = Certificates(make_config(cert=authority.pair()), challenges=str(tmp_path))
+    hello = b"\x16\x03\x01...\x0aacme-tls/1"
+    assert certificates.begin(hello) is certificates.begin(hello) is not certificates.begin(b"")
+
+
+def test_a_challenge_that_was_asked_for_lately_is_read_anew(authority, tmp_path):
+    certificates = Certificates(make_config(cert=authority.pair()), challenges=str(tmp_path))
+    challenger = authority.client()
+    challenger.check_hostname = False
+    challenger.set_alpn_protocols(["acme-tls/1"])
+    for proof in ("one.example", "one.example", "two.example"):
+        shutil.move(authority.pair(proof, file=proof), tmp_path / "a.example.pem")
+        shutil.copy(authority.pair(f"b.{proof}", file=proof), tmp_path / "b.example.pem")
+        for name, said in (("a.example", proof), ("a.example", proof), ("b.example", f"b.{proof}")):
+            assert names(shake_hands(certificates, challenger, name)) == [said]
+    (tmp_path / "a.example.pem").unlink()
+    with pytest.raises(ssl.SSLError):
+        shake_hands(certificates, challenger, "a.example")
+
+
 def test_a_name_is_no_path(authority, tmp_path):
     challenges = tmp_path / "challenges"
     (challenges / "folder").mkdir(parents=True)
@@ -387,5 +409,5 @@ def test_the_authority_s_questions_are_answered_by_files(settings):
 
 def test_a_storage_that_cannot_be_had_is_named(settings, tmp_path):
     (tmp_path / "storage").write_text("a file")
-    with pytest.raises(ConfigError, match="acme_storage: cannot write"):
+    with pytest.raises(ConfigError, match="acme_storage: cannot keep keys in"):
         by_acme(settings)

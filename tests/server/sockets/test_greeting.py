@@ -120,6 +120,24 @@ def test_what_a_proxy_says_of_tls(serving, recorder):
     assert {name: recorder.environs[0].get(name) for name in expected} == expected
 
 
+def test_where_we_end_tls_ourselves_all_facts_are_about_that(serving, recorder, tmp_path):
+    """Else a certificate of the proxy that we checked would stand beside the name in its client's."""
+    authority = Authority(tmp_path)
+    header = binary(
+        V4, fact(2, b"other.example"), fact(5, b"id"), tls(7, 0, fact(0x21, b"TLSv1.1"), fact(0x22, b"ann"))
+    )
+    options = {**PROXIED, "cert": (authority.pair(),), "client_ca": authority.file, "client_cert": "optional"}
+    with serving(recorder, **options) as server, socket.create_connection(("127.0.0.1", server.port)) as sock:
+        sock.sendall(header)
+        with authority.client().wrap_socket(sock, server_hostname="localhost") as client:
+            client.sendall(get())
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+    (environ,) = recorder.environs
+    assert {name for name in environ if name.startswith("SSL_")} == {"SSL_CLIENT_VERIFY"}
+    assert environ["SSL_CLIENT_VERIFY"] == "NONE"
+    assert (environ["HTTPS"], environ["wsgiserve.connection_id"]) == ("on", "id")
+
+
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [

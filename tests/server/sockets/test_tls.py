@@ -161,6 +161,18 @@ def test_bytes_count_once_the_socket_has_taken_their_records(line):
     assert not line.tls.waits_to_send
 
 
+def test_a_call_that_counts_bytes_sends_those_behind_them_too(line):
+    line.shake_hands()
+    data = bytes(2 * CHUNK)
+    sent = fill(line, data * 4)
+    while line.tls.waits_to_send:
+        line.pull()
+        with contextlib.suppress(BlockingIOError):
+            sent = line.tls.send(data)
+    # Else the rest of a block that was read from a file would be read from it again.
+    assert sent > CHUNK
+
+
 def test_blocks_of_a_list_leave_in_order(line):
     line.shake_hands()
     views = [memoryview(b"head"), memoryview(b"x" * 3 * CHUNK)]
@@ -207,6 +219,37 @@ def test_the_client_s_end(line, announced):
     assert line.tls.recv(RECORD) == b""
     assert line.tls.fault == ("" if announced else "it closed the connection without close_notify")
     assert not line.tls.failed
+    line.pull()
+    before = line.incoming.pending
+    line.tls.say_goodbye()
+    line.pull()
+    # One that left without a word has closed its socket: the system would answer with a reset.
+    assert (line.incoming.pending > before) == announced
+
+
+def test_a_new_client_gets_one_session_ticket(line):
+    line.shake_hands()
+    line.tls.send(b"hello")
+    line.pull()
+    data, records = line.incoming.read(), []
+    while data:
+        size = 5 + int.from_bytes(data[3:5], "big")
+        records.append(data[:size])
+        data = data[size:]
+    assert len(records) == 2  # the ticket and the bytes
+    assert len(records[1]) < 50 < len(records[0])
+
+
+@pytest.mark.parametrize(
+    ("ours", "chosen"), [({}, "CHACHA20"), ({"tls_ciphers": "ECDHE+AESGCM:ECDHE+CHACHA20"}, "AES256")]
+)
+def test_the_client_chooses_among_our_suites_unless_they_are_named(authority, ours, chosen):
+    client = authority.client()
+    client.set_ciphers("ECDHE+CHACHA20:ECDHE+AESGCM")
+    with contextlib.closing(Line(authority, client=client, version=ssl.TLSVersion.TLSv1_2, **ours)) as line:
+        line.shake_hands()
+        name, _, _ = line.client.cipher()
+        assert chosen in name
 
 
 @pytest.mark.parametrize(

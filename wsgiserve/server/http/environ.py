@@ -100,14 +100,17 @@ def connection_environ(server: Environ, host: str, port: int, peer: tuple[Any, .
     return layer
 
 
-def proxied_environ(said: ProxyHeader) -> Environ:
+def proxied_environ(said: ProxyHeader, *, ends_tls: bool) -> Environ:
     """Return what a connection's layer has besides, behind a proxy that speaks the PROXY protocol.
 
-    The names are those of Apache's mod_ssl, which apps know.
+    The names are those of Apache's mod_ssl, which apps know. Unless the proxy is the one that ``ends_tls``,
+    they are about our TLS: a certificate that we checked is not to be mixed with the name in another one.
     """
     layer: Environ = {FORWARDED: "proxy protocol"}
     if said.unique_id:
         layer["wsgiserve.connection_id"] = said.unique_id.decode("latin-1")
+    if not ends_tls:
+        return layer
     if said.server_name:
         layer["SSL_TLS_SNI"] = said.server_name
     tls = said.tls

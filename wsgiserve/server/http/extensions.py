@@ -126,7 +126,7 @@ def open_connection(
     if trusted:
         layer.pop("REMOTE_PORT", None)
     if said is not None:
-        layer |= proxied_environ(said)
+        layer |= proxied_environ(said, ends_tls=certificates is None)
     peer_address = layer["REMOTE_ADDR"]
     if certificates is None:
         connection = Connection(sock, peer_address, layer, config, receiver, budget)

@@ -2,6 +2,7 @@
 
 What a trusted proxy says becomes a part of the fields of a head (see ``protocol.forwarded``). So it is read
 once per block of fields, as they are, and a request that repeats the fields of the one before pays nothing.
+Where only the client's address differs, only that is read.
 Servers that trust nobody pay nothing either: the fields that a client must not send are left out as its lines
 are read.
 """
@@ -9,7 +10,7 @@ are read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from wsgiserve.config import Config
 from wsgiserve.protocol.fields import IGNORED, FieldReader, Fields, Meaning
@@ -17,16 +18,22 @@ from wsgiserve.protocol.forwarded import (
     Trusts,
     peer_name,
     read_forwarded,
-    read_x_forwarded,
+    read_rest_of_x_forwarded,
+    read_x_forwarded_for,
     removed_beside_forwarded,
     removed_beside_x_forwarded,
     removed_from_clients,
     variables,
 )
-from wsgiserve.protocol.known import Known
 from wsgiserve.server.http import request_ids
 
-_X_FORWARDED = tuple(f"HTTP_X_FORWARDED_{name}" for name in ("FOR", "PROTO", "HOST", "PORT", "PREFIX"))
+# By which fields of a request proxies say something, besides X-Forwarded-For.
+_FORWARDED = ("HTTP_FORWARDED", "HTTP_HOST")
+_X_FORWARDED = (*(f"HTTP_X_FORWARDED_{name}" for name in ("PROTO", "HOST", "PORT", "PREFIX")), "HTTP_HOST")
+_NOTHING = ("",) * len(_X_FORWARDED)  # the value of fields that are not there
+_FIELDS_SAID = frozenset(_FORWARDED + _X_FORWARDED)
+_NONE = "\n"  # no value of a field
+MOST_KNOWN = 256  # values; clients choose them
 
 
 class Peers:
@@ -51,38 +58,78 @@ class Peers:
 class _ProxyReader(FieldReader):
     """Reads the fields of trusted proxies, with the variables that follow from them."""
 
-    __slots__ = ("_checks_ids", "_known", "_names_said", "_nothing", "_say", "_scheme")
+    __slots__ = ("_change_few", "_changes", "_checks_ids")
 
     def __init__(self, config: Config, trusts: Trusts, scheme: str) -> None:
-        names, say, place = _X_FORWARDED, partial(read_x_forwarded, trusts), removed_beside_x_forwarded
-        if config.trust_header == "forwarded":
-            names, say, place = ("HTTP_FORWARDED",), partial(read_forwarded, trusts), removed_beside_forwarded
-        super().__init__(place)
-        self._names_said = (*names, "HTTP_HOST")
-        self._nothing = ("",) * len(self._names_said)
-        self._say = say
-        self._scheme = scheme
+        forwarded = config.trust_header == "forwarded"
+        super().__init__(removed_beside_forwarded if forwarded else removed_beside_x_forwarded)
+        said = _Forwarded(trusts, scheme) if forwarded else _XForwarded(trusts, scheme)
+        self._changes, self._change_few = said.changes, said.change_few
         self._checks_ids = config.request_id
-        self._known = Known(self._variables, most=1024, longest=1024)
 
     def read(self, lines: bytes, max_fields: int) -> tuple[Fields, Meaning]:
         """Read the field lines of a head; see ``FieldReader``."""
         fields, meaning = super().read(lines, max_fields)
-        fields |= self._known["\n".join(map(fields.get, self._names_said, self._nothing))]
+        fields |= self._changes(fields)
         if self._checks_ids and not request_ids.SOUND.fullmatch(fields.get(request_ids.FIELD, "-")):
             del fields[request_ids.FIELD]
         return fields, meaning
 
     def read_few(self, lines: bytes) -> Fields | None:
-        """Read some lines; None also where more than a line's own field follows from it."""
+        """Read some lines of a head; None also if more follows from them than is said here."""
         few = super().read_few(lines)
-        if few is None or not few.keys().isdisjoint(self._names_said):
+        if few is None or (self._checks_ids and request_ids.FIELD in few):
             return None
-        return few if not self._checks_ids or request_ids.FIELD not in few else None
+        return self._change_few(few)
 
-    def _variables(self, values: str) -> dict[str, str]:
-        *said, host = values.split("\n")
-        return variables(self._say(*said), host, self._scheme)
+
+class _XForwarded:
+    """What follows from X-Forwarded-…: from the addresses, which clients differ in, and from the rest.
+
+    Each is read once per value.
+    """
+
+    def __init__(self, trusts: Trusts, scheme: str) -> None:
+        self._by_addresses = lru_cache(MOST_KNOWN)(partial(read_x_forwarded_for, trusts))
+        self._by_rest = lru_cache(MOST_KNOWN)(self._of_rest)
+        self._scheme = scheme
+
+    def changes(self, fields: Fields) -> dict[str, str]:
+        """Return the variables that follow from all fields."""
+        depth, changes = self._by_addresses(fields.get("HTTP_X_FORWARDED_FOR", ""))
+        return changes | self._by_rest(depth, *map(fields.get, _X_FORWARDED, _NOTHING))
+
+    def change_few(self, few: Fields) -> Fields | None:
+        """Add the variables that follow from some fields alone; None if others count too.
+
+        The address of one client has no influence on how the other fields are read. A list has.
+        """
+        value = few.get("HTTP_X_FORWARDED_FOR", _NONE)
+        if not value or "," in value or not _FIELDS_SAID.isdisjoint(few):
+            return None
+        return few if value is _NONE else few | self._by_addresses(value)[1]
+
+    def _of_rest(self, depth: int, proto: str, host: str, port: str, prefix: str, its_host: str) -> Fields:
+        return variables(read_rest_of_x_forwarded(depth, proto, host, port, prefix), its_host, self._scheme)
+
+
+class _Forwarded:
+    """What follows from Forwarded, which is read once per value."""
+
+    def __init__(self, trusts: Trusts, scheme: str) -> None:
+        self._by_value = lru_cache(MOST_KNOWN)(partial(_of_forwarded, trusts, scheme))
+
+    def changes(self, fields: Fields) -> dict[str, str]:
+        """Return the variables that follow from all fields."""
+        return self._by_value(*map(fields.get, _FORWARDED, _NOTHING))
+
+    def change_few(self, few: Fields) -> Fields | None:
+        """Return some fields if nothing follows from them, else None."""
+        return few if _FIELDS_SAID.isdisjoint(few) else None
+
+
+def _of_forwarded(trusts: Trusts, scheme: str, value: str, host: str) -> Fields:
+    return variables(read_forwarded(trusts, value), host, scheme)
 
 
 def _without_id(place: Callable[[str], str], key: str) -> str:

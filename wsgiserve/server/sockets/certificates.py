@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wsgiserve.acme.answers import answer
 from wsgiserve.acme.settings import Settings, prepare
 from wsgiserve.config import Config, ConfigError
+from wsgiserve.config.reading import read_file
 from wsgiserve.server.sockets.addresses import own_addresses
 from wsgiserve.server.sockets.tls import TLSSocket
 from wsgiserve.server.system import Lock
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 # Forward secret and authenticated (AEAD), as all suites of TLS 1.3 are.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+# Session tickets for a new client of TLS 1.3. OpenSSL's two would cost a tenth of the handshake more, and a
+# client that resumes a session gets a new one.
+TICKETS = 1
 HTTP = ["http/1.1"]
 ACME = "acme-tls/1"  # RFC 8737
 _ACME_OFFERED = b"\x0aacme-tls/1"  # in a list of protocols each one stands behind its length
@@ -133,6 +137,8 @@ class Certificates:
         self.fingerprint = _fingerprint(fallback)  # of the fallback
         self._fallback = [load_text(fallback, config)] if fallback else []
         self._base = self._make_base()
+        self._challenge_base = self._make_challenge_base()
+        self._challenge: tuple[object, ssl.SSLContext] | None = None  # that was asked for last
         self._stamps = self._seen = self._look()
         self.in_force = self._load(lenient=True)
 
@@ -180,14 +186,12 @@ class Certificates:
         return True
 
     def _look(self) -> Stamps:
-        """Return what tells a changed file: its time, size and number."""
         stamps = {}
         config = self._config
         paths = {path for pair in self.pairs() for path in pair}
         for path in paths | {config.client_ca, config.key_passphrase_file} - {""}:
             try:
-                status = os.stat(path)
-                stamps[path] = (status.st_mtime_ns, status.st_size, status.st_ino)
+                stamps[path] = _stamp(path)
             except OSError:
                 stamps[path] = (0, 0, 0)
         return stamps
@@ -248,9 +252,7 @@ class Certificates:
 
     def begin(self, hello: bytes) -> ssl.SSLContext:
         """Return the context that begins a handshake, by the first message of the client."""
-        if self._challenges and _ACME_OFFERED in hello:
-            return self._make_challenge_base()
-        return self._base
+        return self._challenge_base if self._challenges and _ACME_OFFERED in hello else self._base
 
     def _make_base(self) -> ssl.SSLContext:
         base = make_context(self._config)
@@ -275,15 +277,28 @@ class Certificates:
         return base
 
     def _choose_challenge(self, tls: ssl.SSLObject, name: str | None, base: ssl.SSLContext) -> int | None:
-        if name is None or not _NAME.fullmatch(name.lower()):
-            return int(ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME)
-        context = make_context(self._config, [ACME])
         try:
-            context.load_cert_chain(os.path.join(self._challenges, f"{name.lower()}.pem"))
+            tls.context = self._challenge_context((name or "").lower())
         except OSError:  # No such file, or nothing to use in it.
             return int(ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME)
-        tls.context = context
         return None
+
+    def _challenge_context(self, name: str) -> ssl.SSLContext:
+        """Return the context by which an authority checks a host; OSError if none does now.
+
+        Anybody can ask so. Then it costs one look at a file: contexts take a millisecond to make.
+        """
+        if not _NAME.fullmatch(name):
+            raise FileNotFoundError
+        path = os.path.join(self._challenges, f"{name}.pem")
+        stamp = (path, *_stamp(path))
+        known = self._challenge
+        if known is not None and known[0] == stamp:
+            return known[1]
+        context = make_context(self._config, [ACME])
+        context.load_cert_chain(path)
+        self._challenge = stamp, context
+        return context
 
 
 def make_certificates(
@@ -314,6 +329,12 @@ def _by_acme(config: Config, settings: Settings) -> Certificates:
     there = os.path.exists(storage.certificate)
     fallback = "" if there else _throw_away("domain", config.domain)
     return Certificates(config, folder=storage.folder, challenges=storage.answers, fallback=fallback)
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    """Return what tells a changed file: its time, size and number."""
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _fingerprint(text: str) -> str:
@@ -352,26 +373,31 @@ def make_context(config: Config, protocols: list[str] = HTTP) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
+    context.num_tickets = TICKETS
+    if (
+        not config.tls_ciphers
+    ):  # All of ours are strong: a client knows best which one its processor is good at.
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(protocols)
     try:
         context.set_ciphers(config.tls_ciphers or CIPHERS)
     except ssl.SSLError:
         text = f"OpenSSL knows no such cipher suites: {config.tls_ciphers!r}"
         raise PairError("tls_ciphers", text) from None
-    if config.client_ca:
-        _read(config.client_ca, "client_ca", "CERTIFICATE-----", "certificate")
-        try:
-            context.load_verify_locations(config.client_ca)
-        except ssl.SSLError as error:
-            raise PairError("client_ca", f"{config.client_ca}: {_reason(error)}") from None
     return context
 
 
 def ask_clients(context: ssl.SSLContext, config: Config) -> None:
-    """Have clients asked for a certificate, if that is configured."""
-    if config.client_ca:
-        required = config.client_cert == "required"
-        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    """Have clients asked for a certificate, if that is configured; PairError if the authority is unfit."""
+    if not config.client_ca:
+        return
+    _read(config.client_ca, "client_ca", "CERTIFICATE-----", "certificate")
+    try:
+        context.load_verify_locations(config.client_ca)
+    except ssl.SSLError as error:
+        raise PairError("client_ca", f"{config.client_ca}: {_reason(error)}") from None
+    required = config.client_cert == "required"
+    context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
 
 
 def load(pair: Pair, config: Config) -> Certificate:
@@ -414,8 +440,7 @@ def load_text(text: str, config: Config) -> Certificate:
 def _read(path: str, option: str, mark: str, noun: str) -> str:
     """Read a file in which ``mark`` stands; OpenSSL's own words for a failure help nobody."""
     try:
-        with open(path, encoding="latin-1") as file:
-            text = file.read()
+        text = read_file(path).decode("latin-1")
     except OSError as error:
         raise PairError(option, f"cannot read {path}: {error.strerror}") from None
     if mark not in text:
@@ -428,8 +453,7 @@ def _passphrase(config: Config, pair: Pair) -> str:
     if not path:
         raise PairError("key", f"the key in {pair.key} is encrypted; add --key-passphrase-file FILE")
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().removesuffix("\n")
+        return read_file(path).decode().removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise PairError("key_passphrase_file", f"cannot read {path}: {reason}") from None

@@ -11,6 +11,7 @@ import sys
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Bind, Config
@@ -201,7 +202,7 @@ def open_listeners(
     certificates = certificates or load_certificates(config, throw_away)
     listeners = open_binds(config.addresses, config, opened)
     if certificates is not None:
-        secure(listeners, config, certificates)
+        secure_all(listeners, config, certificates)
     return listeners
 
 
@@ -259,28 +260,28 @@ def _acme_settings(config: Config) -> Settings | None:
     return settings_of(config)
 
 
-def secure(listeners: list[Listener], config: Config, certificates: Certificates) -> None:
-    """Have the listeners of a configuration speak TLS, or redirect to the first that does."""
-    count = len(config.bind)
-    for bind, listener in zip(config.bind, listeners[:count], strict=True):
-        if config.is_secure(bind):
-            listener.speak_tls(certificates)
-    first = next(listener for listener in listeners if listener.certificates is not None)
-    for listener in listeners[count:]:
-        listener.redirect(first)
+def secure(
+    opened: Iterable[tuple[Bind | None, Listener]], config: Config, certificates: Certificates
+) -> None:
+    """Have listeners speak TLS as their binds say; those without one redirect to the first that does.
 
-
-def secure_opened(opened: Iterable[tuple[str, Listener]], config: Config, certificates: Certificates) -> None:
-    """Have open listeners, each with the text of its bind, go on with TLS though others cannot be opened."""
-    first = None
-    redirecting = {bind.text for bind in config.redirect_http}
-    for text, listener in opened:
-        if text not in redirecting and config.is_secure(parse_bind(text)):
+    They may be fewer than those of the configuration, where the others cannot be opened.
+    """
+    first, redirecting = None, []
+    for bind, listener in opened:
+        if bind is None:
+            redirecting.append(listener)
+        elif config.is_secure(bind):
             listener.speak_tls(certificates)
             first = first or listener
-    for text, listener in opened:
-        if text in redirecting and first is not None:
+    for listener in redirecting:
+        if first is not None:
             listener.redirect(first)
+
+
+def secure_all(listeners: Iterable[Listener], config: Config, certificates: Certificates) -> None:
+    """Do so with all listeners of a configuration, in its order."""
+    secure(zip_longest(config.bind, listeners), config, certificates)
 
 
 def certificates_of(listeners: Iterable[Listener]) -> Certificates | None:
@@ -290,7 +291,7 @@ def certificates_of(listeners: Iterable[Listener]) -> Certificates | None:
 
 def _open(bind: Bind, config: Config) -> Listener:
     if bind.kind == "tcp":
-        return _open_tcp(bind, config.backlog)
+        return _open_tcp(bind, config)
     backlog = min(config.backlog, 65535)
     path = os.path.abspath(bind.name) if bind.kind == "unix" else bind.name
     file = None
@@ -331,8 +332,8 @@ def _host(sock: socket.socket) -> str:
     return str(address[0]) if isinstance(address, tuple) else ""
 
 
-def _open_tcp(bind: Bind, backlog: int) -> Listener:
-    host, port = bind.name, bind.number
+def _open_tcp(bind: Bind, config: Config) -> Listener:
+    host, port, backlog = bind.name, bind.number, config.backlog
     try:
         if host == "" and socket.has_dualstack_ipv6():
             return Listener(_listen(socket.AF_INET6, ("::", port), backlog, v6only=False), bind=bind.text)
@@ -340,7 +341,9 @@ def _open_tcp(bind: Bind, backlog: int) -> Listener:
         return Listener(_listen(address[0], address[4], backlog, v6only=True), host, bind=bind.text)
     except (OSError, UnicodeError) as error:
         other_port = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, *_FORBIDDEN)
-        raise ListenError(f"cannot listen on {bind}: {_reason(error)}", other_port=other_port) from error
+        text = f"cannot listen on {bind}: {_reason(error)}"
+        redirects = bind in config.redirect_http
+        raise ListenError(text, other_port=other_port, redirects=redirects) from error
 
 
 def _listen(family: int, address: object, backlog: int, *, v6only: bool) -> socket.socket:

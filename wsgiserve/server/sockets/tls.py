@@ -11,8 +11,9 @@ Rules
   bytes that have not left are the caller's, with all its rules for slow clients.
 - OpenSSL begins with a whole first message of the client: one that connects and says nothing costs a socket
   and no more.
-- The end is announced (``close_notify``, RFC 8446 §6.1) by ``shutdown`` for writing, and never otherwise: a
-  client must be able to tell a response that was cut.
+- The end is announced (``close_notify``, RFC 8446 §6.1) by ``shutdown`` for writing and ``say_goodbye``, not
+  by ``close``: a client must be able to tell a response that was cut. One that left without announcing it
+  hears nothing: it has closed its socket, and the system would answer ours with a reset.
 - A thread may be given up in the middle of a call (``Connections.take_over``). ``dup`` takes everything away
   from it, under the lock that each call takes.
 """
@@ -108,15 +109,14 @@ class TLSSocket:
         with self._lock:
             if self._state != "open":
                 raise BrokenPipeError("TLS is over")
+            sent = 0
             if self._unsent or self._counted:
                 self._push(flags)
-                if self._counted:
-                    sent = min(self._counted, len(data))
-                    self._counted -= sent
-                    return sent
-            if len(data) <= CHUNK:
+                sent = min(self._counted, len(data))
+                self._counted -= sent
+            elif len(data) <= CHUNK:
                 return self._send_chunk(data, flags)
-            return self._send_large(memoryview(data), flags)
+            return self._send_more(memoryview(data), sent, flags)
 
     def sendmsg(self, views: Sequence[memoryview]) -> int:
         """Send several blocks as ``send`` does."""
@@ -170,7 +170,7 @@ class TLSSocket:
     def say_goodbye(self) -> None:
         """Announce that nothing follows; from then on ``recv`` returns the client's bytes as they are."""
         with self._lock:
-            if self._state == "open" and self._tls is not None:
+            if self._state == "open" and self._tls is not None and not self.fault:
                 try:
                     self._tls.unwrap()
                 except (OSError, ValueError):
@@ -276,8 +276,9 @@ class TLSSocket:
         self.fault, self.failed = fault, True
         raise ConnectionAbortedError(fault) from None
 
-    def _send_large(self, data: memoryview, flags: int) -> int:
-        total, most = 0, min(len(data), BURST)
+    def _send_more(self, data: memoryview, sent: int, flags: int) -> int:
+        """Send what stands behind the first ``sent`` bytes; return how many have left, with these."""
+        total, most = sent, min(len(data), sent + BURST)
         try:
             while total < most:
                 total += self._send_chunk(data[total : total + CHUNK], flags)
