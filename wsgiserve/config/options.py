@@ -546,6 +546,12 @@ class Config:
         command=True,
         restart=True,
     )
+    ops_verbose: bool = _option(
+        False,
+        "Show the query of each request in flight at --ops-bind too; queries may have secrets.",
+        group="Watching",
+        command=True,
+    )
     max_line: int = _option(
         8192, "Answer 414 if the request line is longer than this.", "BYTES", group="Limits", least=64
     )

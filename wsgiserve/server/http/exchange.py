@@ -62,6 +62,11 @@ class Exchange(Response):
     over = False  # the call has ended: ``write`` is refused
     written_off = False  # its thread is given up, and nothing that the thread does reaches the client
 
+    @property
+    def client(self) -> str:
+        """The address of the client."""
+        return self.connection.client_of(self.request)
+
     # -- the call
 
     def run(self) -> None:
