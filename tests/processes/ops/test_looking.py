@@ -90,12 +90,16 @@ def test_a_request_that_holds_the_interpreter_is_found_by_its_stack(tmp_path, op
         assert seen.program.stop()[0] == 0
 
 
-def test_requests_are_seen_while_all_threads_burn_the_processor(tmp_path):
-    with glass(tmp_path, "--threads", "64", "--workers", "2") as seen:
-        clients = [seen.begin("/burn") for _ in range(130)]
-        wait_until(lambda: len(seen.seen(phase="app", path="/burn")) == 128)
-        assert len(seen.seen(phase="waiting", path="/burn")) == 2
-        assert [worker["busy"] for worker in seen.status()["workers"]] == [64, 64]
+def test_requests_are_seen_while_all_threads_are_busy_and_some_burn_the_processor(tmp_path):
+    with glass(tmp_path, "--threads", "64") as seen:
+        clients = [seen.begin("/slow") for _ in range(61)]
+        wait_until(lambda: len(seen.seen(phase="app")) == 61)
+        clients += [seen.begin("/burn") for _ in range(3)]
+        wait_until(lambda: len(seen.seen(phase="app", path="/burn")) == 3)
+        clients += [seen.begin("/late") for _ in range(2)]
+        wait_until(lambda: len(seen.seen(phase="waiting", path="/late")) == 2)
+        (worker,) = seen.status()["workers"]
+        assert (worker["busy"], worker["threads"], worker["waiting"]) == (64, 64, 2)
         seen.let_go()
         for client in clients:
             assert client.response().status == 200

@@ -84,7 +84,7 @@ def memory(pid: int) -> int | None:
 def history(totals: Totals, now: float) -> dict[str, Any]:
     """Return the last ten minutes: for each field the values of every ten seconds, the oldest first."""
     current = int(now) // SECONDS
-    buckets = totals.history()
+    buckets = totals.history(now)
     rows = [buckets.get(number, (0.0,) * len(FIELDS)) for number in range(current - BUCKETS + 2, current + 1)]
     columns = zip(FIELDS, zip(*rows, strict=True), strict=True)
     return {"seconds": SECONDS, **{field: [round(value, 3) for value in values] for field, values in columns}}

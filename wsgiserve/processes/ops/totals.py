@@ -87,9 +87,8 @@ class Totals:
         tallies = [self._tally(row) for row in self._workers]
         return {name: sum(tally.get(name) for tally in tallies) for name in GAUGES}
 
-    def history(self) -> dict[int, tuple[float, ...]]:
+    def history(self, now: float) -> dict[int, tuple[float, ...]]:
         """Return the buckets of the last ten minutes, summed over all workers, by their numbers."""
-        now = time.monotonic()
         total: dict[int, tuple[float, ...]] = {}
         for row in (0, *self._workers):
             for number, values in self.board(row).history.buckets(now).items():
