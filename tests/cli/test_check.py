@@ -117,6 +117,7 @@ BAD = [
     (3, ["missing:app"], "no module named 'missing' here"),
     (3, ["hooks:down"], "the app answered GET / with 500"),
     (4, ["--bind", "256.0.0.1:0"], "cannot listen on 256.0.0.1:0: "),
+    (4, ["--ops-bind", "256.0.0.1:0"], "--ops-bind: cannot listen on 256.0.0.1:0: "),
 ]
 
 

@@ -33,7 +33,7 @@ from wsgiserve.server.errors import ListenError, StartError
 from wsgiserve.server.program import require_logs
 from wsgiserve.server.server import STOP_SIGNALS, Server
 from wsgiserve.server.server_log import log_to_stderr
-from wsgiserve.server.sockets.listener import Listener
+from wsgiserve.server.sockets.listener import Listener, open_for_ops
 from wsgiserve.server.system import monotonic
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ def _check(settings: Settings) -> None:
     its = dataclasses.replace(config, access_log="", drain_delay=0.0, proxy_protocol=False)
     server = Server(_never, config=its)
     try:
+        for listener in open_for_ops(config):
+            listener.close()
         server.open()
     except ConfigError as error:  # such as a certificate that cannot be read
         console.fail_for_option(error)

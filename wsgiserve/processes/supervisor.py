@@ -28,7 +28,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,13 +48,12 @@ from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
-from wsgiserve.server.errors import ListenError
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import (
     Listener,
     certificates_of,
     load_certificates,
-    open_binds,
+    open_for_ops,
     open_listeners,
     secure_opened,
 )
@@ -136,7 +135,7 @@ class Supervisor:
             return
         try:
             self.listeners = open_listeners(self.config, certificates=certificates)
-            self._listen_for_ops(self._open_for_ops())
+            self._listen_for_ops(open_for_ops(self.config))
             self._begin_status()
         except OSError:
             self._close_listeners()
@@ -153,7 +152,7 @@ class Supervisor:
             if certificates is not None:
                 secure_opened(opened, self.config, certificates)
         try:
-            ops = self._open_for_ops(for_ops)
+            ops = open_for_ops(self.config, for_ops)
         except OSError as error:
             _complain_of_reexec(error)
             ops = [listener for _, listener in for_ops]
@@ -173,12 +172,6 @@ class Supervisor:
         load_certificates(self.config)
         if self._status_files is not None:
             self._status_files.check()
-
-    def _open_for_ops(self, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
-        try:
-            return open_binds(self.config.ops_bind, self.config, opened)
-        except ListenError as error:
-            raise ListenError(f"--ops-bind: {error}") from error
 
     def _listen_for_ops(self, listeners: list[Listener], counts: dict[str, Any] | None = None) -> None:
         self.ops_listeners = listeners

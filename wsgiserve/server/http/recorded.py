@@ -1,8 +1,8 @@
 """Exchanges about which somebody wants to know more: the access log, or who reads the metrics.
 
 A ``CountedExchange`` is counted in the ``tally``, once: when its response is there as a whole, before the
-last bytes leave, or else when it has failed. ``Response._start`` counts the usual ones. One on a thread
-of its own may be given up by another thread, which then counts it; a lock decides between the two.
+last bytes leave, or else when it has failed. ``Response._start`` itself counts the fast ones, if all of the
+body is there. A slow one may be given up by another thread, which then counts it; a lock decides which.
 
 A ``RecordedExchange`` knows how long each part took, and why it ended. The clock is read three times more per
 request. So there are such exchanges only for a log that needs them.

@@ -105,9 +105,9 @@ class Response:
             start = gateway.starts.get(key) or gateway.render_start(*key)
         self.framing, self.remaining, self.keep_alive, self.status, data, block = start
         self.head_sent = True
-        if block:  # Somebody wants to know.
+        if block:  # Somebody wants to know; see ``CountedExchange`` for the rest.
             elapsed = monotonic() - self.started
-            if known_length is None or elapsed > FASTEST or self.detached:
+            if known_length is None or elapsed > FASTEST:
                 self._tally(known_length)
             else:
                 tally = gateway.tally

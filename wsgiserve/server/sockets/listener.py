@@ -231,6 +231,14 @@ def open_binds(
     return listeners
 
 
+def open_for_ops(config: Config, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
+    """Listen on the addresses of the ops endpoint, as ``open_binds`` does."""
+    try:
+        return open_binds(config.ops_bind, config, opened)
+    except ListenError as error:
+        raise ListenError(f"--ops-bind: {error}") from error
+
+
 def load_certificates(config: Config, throw_away: str = "") -> Certificates | None:
     """Return the certificates of a configuration; None if it has no TLS, which is not even imported then."""
     if not config.has_certificate:
