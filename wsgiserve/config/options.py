@@ -538,7 +538,7 @@ class Config:
     )
     ops_bind: tuple[Bind, ...] = _option(
         (),
-        "Answer /live, /ready and /metrics at this address, for operators; may be given several times.",
+        "Answer /live, /ready, /metrics and /status at this address; may be given several times.",
         "HOST:PORT",
         more="Also `unix:/path`. The supervisor answers, whatever the workers do. See "
         "[ops endpoint](operations.md#ops-endpoint).",
