@@ -48,7 +48,9 @@ MAY_IMPORT = {
         f"{SERVER}.system",
     },
     f"{SERVER}.tally": set(),
-    f"{SERVER}.scoreboard": {f"{SERVER}.tally"},
+    f"{SERVER}.history": set(),
+    f"{SERVER}.in_flight": set(),
+    f"{SERVER}.scoreboard": {f"{SERVER}.{name}" for name in ("history", "in_flight", "tally")},
     f"{SERVER}.shutdown": {f"{SERVER}.system"},
     f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
     f"{SERVER}.sockets.self_signed": {"cryptography"},
@@ -65,8 +67,8 @@ MAY_IMPORT = {
         "wsgiserve.forks",
         "wsgiserve.protocol",
         "wsgiserve.tracebacks",
-        *(f"{SERVER}.{name}" for name in ("access_log", "errors", "log_lines", "log_pages", "refusals")),
-        *(f"{SERVER}.{name}" for name in ("sinks", "sockets", "system", "tally")),
+        *(f"{SERVER}.{name}" for name in ("access_log", "errors", "in_flight", "log_lines", "log_pages")),
+        *(f"{SERVER}.{name}" for name in ("refusals", "sinks", "sockets", "system", "tally")),
     },
     f"{SERVER}.own_answers": {"wsgiserve.protocol", f"{SERVER}.errors", f"{SERVER}.http"},
     f"{SERVER}.connections": {
@@ -82,7 +84,8 @@ MAY_IMPORT = {
     f"{SERVER}.snapshot": {f"{SERVER}.{name}" for name in ("acceptor", "shutdown")},
     f"{SERVER}.loop": {
         "wsgiserve.config",
-        *(f"{SERVER}.{name}" for name in ("acceptor", "access_log", "connections", "http", "scoreboard")),
+        *(f"{SERVER}.{name}" for name in ("acceptor", "access_log", "connections", "history", "http")),
+        *(f"{SERVER}.{name}" for name in ("in_flight", "scoreboard")),
         *(f"{SERVER}.{name}" for name in ("shutdown", "snapshot", "sockets", "system", "threads")),
     },
     f"{SERVER}.server": {

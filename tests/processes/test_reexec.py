@@ -76,6 +76,7 @@ def test_workers_are_passed_on(left, ends):
         "cut": 0,
         "foreign": True,
         "row": 0,
+        "began": 1.0,
     }
     assert not os.get_inheritable(channel)
     ends[1].send(event="worn")

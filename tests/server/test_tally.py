@@ -9,6 +9,9 @@ import pytest
 
 from tests.server.apps import LARGE, answer, fail, generator
 from tests.server.client import Client, get, wait_until
+from wsgiserve.server.history import History
+from wsgiserve.server.in_flight import InFlight
+from wsgiserve.server.scoreboard import Board
 from wsgiserve.server.tally import (
     BLOCK,
     BOUNDS,
@@ -93,7 +96,7 @@ def counting(serving):
     def counting(app, **options):
         server = serving(app, **options)
         server.tally = Tally()
-        server.count_in(server.tally)
+        server.show_on(Board(server.tally, History(), InFlight()))
         return server
 
     return counting

@@ -81,9 +81,9 @@ def _check(settings: Settings) -> None:
     its = dataclasses.replace(config, access_log="", drain_delay=0.0, proxy_protocol=False)
     server = Server(_never, config=its)
     try:
-        server.open()
         for listener in open_for_ops(config):
             listener.close()
+        server.open()
     except ConfigError as error:  # such as a certificate that cannot be read
         console.fail_for_option(error)
     except ListenError as error:

@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-COMMANDS = ("check", "config", "files", "health", "migrate", "reload", "routes")
+COMMANDS = ("check", "config", "files", "health", "migrate", "reload", "routes", "stacks", "status")
 # They take the options of serving, from the same variables.
 LIKE_SERVING = ("check", "config")
 HELP = {"help_option_names": ["-h", "--help"]}

@@ -42,12 +42,12 @@ def command(url: str, timeout: float, insecure: bool) -> None:
     URL is such as http://127.0.0.1:8000/healthz/ready, or unix:/run/app.sock:/healthz/ready. Redirects are
     not followed, and no proxy is used.
     """
-    connection, target = _open(url, timeout, insecure)
+    connection, target = connect(url, timeout, insecure)
     try:
         connection.request("GET", target, headers={"Connection": "close", "User-Agent": "wsgiserve-health"})
         response = connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
-        fail(f"{url} does not answer: {_reason(error)}", EXIT_NOT_WELL)
+        fail(f"{url} does not answer: {reason(error)}", EXIT_NOT_WELL)
     finally:
         connection.close()
     if response.status >= BAD_STATUS:
@@ -55,7 +55,7 @@ def command(url: str, timeout: float, insecure: bool) -> None:
     click.echo(f"{response.status} {response.reason}")
 
 
-def _open(url: str, timeout: float, insecure: bool) -> tuple[http.client.HTTPConnection, str]:
+def connect(url: str, timeout: float, insecure: bool) -> tuple[http.client.HTTPConnection, str]:
     """Return a connection, not made yet, and the target to ask it for."""
     unix = re.fullmatch(r"unix:(?P<path>[^:]+)(:(?P<target>/.*))?", url)
     if unix:
@@ -81,7 +81,7 @@ def _open(url: str, timeout: float, insecure: bool) -> tuple[http.client.HTTPCon
     return http.client.HTTPSConnection(host, port, timeout=timeout, context=context), target
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "it took too long"
     if isinstance(error, OSError):

@@ -538,13 +538,19 @@ class Config:
     )
     ops_bind: tuple[Bind, ...] = _option(
         (),
-        "Answer /live, /ready and /metrics at this address, for operators; may be given several times.",
+        "Answer /live, /ready, /metrics and /status at this address; may be given several times.",
         "HOST:PORT",
         more="Also `unix:/path`. The supervisor answers, whatever the workers do. See "
         "[ops endpoint](operations.md#ops-endpoint).",
         group="Watching",
         command=True,
         restart=True,
+    )
+    ops_verbose: bool = _option(
+        False,
+        "Show the query of each request in flight at --ops-bind too; queries may have secrets.",
+        group="Watching",
+        command=True,
     )
     max_line: int = _option(
         8192, "Answer 414 if the request line is longer than this.", "BYTES", group="Limits", least=64

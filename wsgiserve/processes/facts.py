@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from wsgiserve.config import Config
@@ -30,6 +30,7 @@ class Worker:
     terms: Terms
     state: State = "starting"
     since: float = 0.0  # in this state
+    began: float = field(default=0.0, kw_only=True)  # its process; by default ``since``
     pid: int = 0
     row: int = 0  # of its tally; 0 for none
     served: bool = False  # it is or was in the state serving
@@ -41,6 +42,9 @@ class Worker:
     unfit: bool = False  # it could not start
     overdue: bool = False  # it did not end in time, and is killed
     cut: int | None = None  # requests at its end; None: it has not told yet
+
+    def __post_init__(self) -> None:
+        self.began = self.began or self.since
 
     def born(self, pid: int) -> None:
         """Its process exists."""

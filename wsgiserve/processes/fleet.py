@@ -138,9 +138,11 @@ class Fleet:
         self.generation, self.latest = generation, latest
         self.complete = True
 
-    def adopt(self, number: int, generation: int, pid: int, serving: bool, now: float) -> Worker:
+    def adopt(
+        self, number: int, generation: int, pid: int, serving: bool, now: float, began: float = 0.0
+    ) -> Worker:
         """Take over a worker of the program before."""
-        worker = Worker(number, generation, self.terms, "serving", now, pid, served=True)
+        worker = Worker(number, generation, self.terms, "serving", now, pid, served=True, began=began)
         if not serving:
             worker.end(now, worker.terms.grace + KILL_MARGIN)
         self.workers[number] = worker

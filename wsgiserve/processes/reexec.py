@@ -77,6 +77,7 @@ def heir(worker: Worker, channel: Channel, foreign: bool) -> dict[str, Any]:
         "cut": worker.cut,
         "foreign": foreign,
         "row": worker.row,
+        "began": worker.began,
         "channel": channel.fileno(),
     }
 

@@ -43,6 +43,7 @@ from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.hooks import HookProcess, HookServer
 from wsgiserve.processes.ops.endpoint import Endpoint
 from wsgiserve.processes.ops.pages import Pages
+from wsgiserve.processes.ops.stacks import Stacks
 from wsgiserve.processes.ops.totals import Totals
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
@@ -114,6 +115,7 @@ class Supervisor:
         self._helper: CertificateHelper | None = None
         self._hooks: dict[int, HookProcess] = {}  # by process id
         self._ops: Endpoint | None = None
+        self._stacks: Stacks | None = None  # with it
 
     @property
     def config(self) -> Config:
@@ -182,8 +184,15 @@ class Supervisor:
         if listeners:
             self._totals = totals = Totals(counts)
             self._scoreboard = totals.scoreboard
-            pages = Pages(self.fleet, totals, self.listeners)
+            self._stacks = stacks = Stacks(totals.scoreboard, self._send)
+            pages = Pages(self.fleet, totals, self.listeners, stacks)
             self._ops = Endpoint(self._children, listeners, pages.by_path)
+
+    def _send(self, worker: Worker, message: dict[str, Any]) -> None:
+        """Send an order, but not to a worker that starts, which that would kill (``parent_death``)."""
+        channel = self._channels.get(worker)
+        if channel is not None and worker.state != "starting":
+            channel.send(**message)
 
     def _begin_status(self) -> None:
         if self._status_files is not None:
@@ -192,7 +201,9 @@ class Supervisor:
     def _adopt(self, heirs: list[dict[str, Any]]) -> None:
         now = time.monotonic()
         for heir in heirs:
-            worker = self.fleet.adopt(heir["number"], heir["generation"], heir["pid"], heir["serving"], now)
+            worker = self.fleet.adopt(
+                heir["number"], heir["generation"], heir["pid"], heir["serving"], now, heir.get("began", 0)
+            )
             if self._totals is not None:
                 self._totals.adopt(worker, heir.get("row", 0))
             if heir.get("cut") is not None:  # A program before this one did not tell it.
@@ -250,6 +261,8 @@ class Supervisor:
             times.append(self._helper.next_at)
         if self._ops is not None:
             times.append(self._ops.next_at)
+        if self._stacks is not None:
+            times.append(self._stacks.next_at)
         return min(times)
 
     def _warn_of_threads(self) -> None:
@@ -266,7 +279,6 @@ class Supervisor:
         self._children.close()
         if self._ops is not None:
             self._ops.leave()
-        self._scoreboard.leave()
 
     # -- steps
 
@@ -288,14 +300,16 @@ class Supervisor:
             attempt(partial(self._helper.keep, now, wanted=wanted))
         if self._ops is not None:
             attempt(partial(self._ops.look, now))
+        if self._stacks is not None:
+            attempt(partial(self._stacks.look, now))
         self._report()
 
     def _look_at_certificates(self, *, at_once: bool = False) -> None:
         """Use certificates whose files have changed, here for workers to come, and in all workers."""
         certificates = certificates_of(self.listeners)
         if certificates is not None and (certificates.refresh() if at_once else certificates.look()):
-            for channel in self._channels.values():
-                channel.send(order="refresh")
+            for worker in self._channels:
+                self._send(worker, {"order": "refresh"})
 
     def _report(self) -> None:
         for level, text in self.fleet.notices:
@@ -384,6 +398,8 @@ class Supervisor:
         if event == "ready":
             worker.born(message["pid"])
             worker.ready(now)
+            if certificates_of(self.listeners) is not None:  # They may have changed as it started.
+                self._send(worker, {"order": "refresh"})
         elif event == "lazy":
             self._warn_of_laziness()
         elif event == "serving":
@@ -399,6 +415,8 @@ class Supervisor:
             worker.acknowledge()
         elif event == "ended":
             worker.ended(message["cut"])
+        elif event == "stacks" and self._stacks is not None:
+            self._stacks.hear(message["serial"])
         elif event == "stopping":
             self._count_running(message["running"])
 
@@ -473,6 +491,8 @@ class Supervisor:
             self._totals.leave(worker)
         self.fleet.gone(worker, how_it_ended(code), time.monotonic())
         self._templates.forget(worker)
+        if self._stacks is not None:
+            self._stacks.gone(worker)
 
     def _judge_end(self, worker: Worker, code: int | None) -> None:
         """Log the end of a worker that was to end, unless it was in good order."""

@@ -10,6 +10,7 @@ message                                    order
 ``worn``, and which limit it passed        ``retire``: finish; others take new connections
                                            ``reopen``: open the access log's file anew
 ``retiring``: it accepts no more           ``stop``: finish, and answer the backlog too
+``stacks``: they are written               ``stacks``: write the stacks of all threads
 ``stopping``, and how many requests run    ``hurry``: end now
 ``ended``: it serves no more, and how many requests were cut
 ========================================== =======================================================
@@ -38,7 +39,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import Config
-from wsgiserve.processes import hooks, signals
+from wsgiserve.processes import hooks, signals, stacks
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.fleet import KILL_MARGIN
 from wsgiserve.processes.hooks import HookServer, HookWorker
@@ -69,6 +70,7 @@ def work(
     departure = Departure([signal.SIGTERM])
     die_with(birth.sock)
     _ignore_signals()
+    stacks.heed_signal(birth.scoreboard)
     server = HookServer(birth.supervisor or os.getppid(), tuple(listener.url for listener in birth.listeners))
     worker = HookWorker(os.getpid(), birth.number)
     try:
@@ -130,7 +132,8 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
     pages = birth.shelf.pages(birth.place) if birth.shelf is not None else None
     row = birth.scoreboard.row(birth.number)
     server.open_shared(birth.listeners, row, alone=config.workers == 1, pages=pages)
-    server.count_in(birth.scoreboard.tally(birth.row) if birth.row else None)
+    if birth.row:
+        server.show_on(birth.scoreboard.board(birth.row, verbose=config.ops_verbose))
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send_if_room(event="turns"), beat_seconds)
@@ -183,6 +186,9 @@ def _obey(
     while (message := channel.wait()) is not None:
         if message["order"] == "refresh":
             refresh()
+        elif message["order"] == "stacks":
+            if stacks.write(birth.scoreboard, message):
+                channel.send(event="stacks", serial=message["serial"])
         elif called:
             _follow(message["order"], channel, server, departure)
         else:

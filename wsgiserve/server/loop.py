@@ -24,11 +24,13 @@ from wsgiserve.config import Config
 from wsgiserve.server.acceptor import Acceptor
 from wsgiserve.server.access_log import MAX_SECONDS
 from wsgiserve.server.connections import Connections
+from wsgiserve.server.history import Done
 from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.recorded import exchange_type
-from wsgiserve.server.scoreboard import Row
+from wsgiserve.server.in_flight import Entry, InFlight
+from wsgiserve.server.scoreboard import Board, Row
 from wsgiserve.server.shutdown import Plan, Shutdown
 from wsgiserve.server.snapshot import Snapshot
 from wsgiserve.server.sockets.greeting import Greetings
@@ -78,7 +80,7 @@ class EventLoop:
             config.threads,
             config.max_queue,
             config.queue_timeout,
-            Calls(config.slow_log, config.request_timeout),
+            Calls(config.slow_log, config.request_timeout, gateway.in_flight if gateway.counts else None),
         )
         gateway.tell_before_wait(self.leadership.detach)
         self.sentinel = Sentinel(self.leadership, Timeouts(self.leadership, worn_out))
@@ -93,6 +95,7 @@ class EventLoop:
         self._next_sweep = 0.0
         self._emptied = False  # idle connections were closed, as the server stops
         self._due = 0.0  # when ``_look_around`` has something to do
+        self._unfinished_since: dict[Connection, float] = {}  # that wait for their clients, as published
 
     def _make_connections(self, listeners: list[Listener]) -> Connections:
         return Connections(
@@ -353,20 +356,42 @@ class EventLoop:
             self.connections.budget.used,
         )
 
-    def publish(self) -> None:
-        """Set the gauges of the tally; for the leader, between two requests."""
+    def publish(self, board: Board) -> None:
+        """Show what is going on; for the leader, between two requests."""
         states = {"idle": 0, "receiving": 0, "sending": 0}
+        unfinished = []
         for connection in self.connections.watched():
             states[connection.state] += 1
+            if connection.state != "idle":
+                unfinished.append(connection)
         leadership = self.leadership
         states["receiving"] += len(self.greetings)
-        self.gateway.tally.set(
+        self._show_clients(board.in_flight, unfinished)
+        board.tally.set(
             running=self.connections.running(),
             busy=leadership.detached,
             waiting=len(leadership.queue),
             lost=len(leadership.calls.written_off),
             **states,
         )
+        now, done = self.gateway.now, Done(*board.tally.done())
+        busy = leadership.detached + (leadership.inline is not None)
+        board.history.note(now, done, busy, len(leadership.queue), self.count())
+
+    def _show_clients(self, in_flight: InFlight, unfinished: list[Connection]) -> None:
+        """Show the requests that wait for their clients."""
+        with self.leadership.mutex:
+            for exchange in self.leadership.calls.running():
+                in_flight.refine(exchange, exchange.connection.waits or "app")
+        now = self.gateway.now
+        before, self._unfinished_since = self._unfinished_since, {}
+        entries = []
+        for connection in unfinished:
+            since = self._unfinished_since[connection] = before.get(connection, now)
+            entry = _entry(connection, since, in_flight)
+            if entry is not None:
+                entries.append(entry)
+        in_flight.show_clients(entries)
 
     def look_again(self) -> None:
         """Have the leader accept what waits, though the system woke another process; safe from any thread."""
@@ -425,3 +450,18 @@ class EventLoop:
         for listener in self.acceptor.listeners.values():
             listener.close()
         self.poller.close()
+
+
+def _entry(connection: Connection, since: float, in_flight: InFlight) -> Entry | None:
+    """Return what is shown of a connection that waits for its client; None if that has sent nothing."""
+    head, exchange = connection.receiver.incomplete, connection.exchange
+    if head is not None:
+        client = connection.client_of(head)
+        return Entry(since, 0, "body", client, head.method, in_flight.target(head), "")
+    if connection.outgoing and exchange is not None:
+        head = exchange.request
+        client = connection.client_of(head)
+        return Entry(since, 0, "sending", client, head.method, in_flight.target(head), exchange.id)
+    if connection.receiver.buffer:
+        return Entry(since, 0, "head", connection.peer, "", "", "")
+    return None

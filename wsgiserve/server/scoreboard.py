@@ -5,8 +5,10 @@ any of them for a new connection. A burst would go to the worker that runs first
 connections than another accepts its next one a moment later. Counts may be slightly out of date: they balance
 the load, nothing depends on them.
 
-Then, where somebody wants to know, the ``Tally`` of each worker. Row 0 is the supervisor's. The memory has a
-descriptor then, by which a program reads it that takes this one's place (``exec``).
+Then, where somebody wants to know, the ``Board`` of each worker: what it counts, the requests that it serves
+now, its last ten minutes. Row 0 is the supervisor's. The memory has a descriptor then, by which a program
+reads it that takes this one's place (``exec``). Behind the memory, from ``end`` on, processes write to the
+descriptor what else they have to say: the stacks of their threads (``processes.stacks``).
 """
 
 from __future__ import annotations
@@ -14,28 +16,49 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from typing import Literal
+import zlib
+from typing import Literal, NamedTuple
 
-from wsgiserve.server.tally import SIZE, Tally
+from wsgiserve.server import history, in_flight, tally
+from wsgiserve.server.history import History
+from wsgiserve.server.in_flight import InFlight
+from wsgiserve.server.tally import Tally
 
 ROWS = 128  # workers at a time; more of them use a row of connections together
 TALLIES = 1024  # workers at a time that are counted, and the supervisor
-TALLY_SIZE = (SIZE + 63) // 64 * 64  # whole cache lines, so that workers do not slow each other
+_PARTS = (tally.SIZE, history.SIZE, in_flight.SIZE)
+BOARD_SIZE = (sum(_PARTS) + 63) // 64 * 64  # whole cache lines, so that workers do not slow each other
+# Tells whether another version of this package has the same boards.
+VERSION = zlib.crc32(repr((tally.VERSION, *_PARTS, history.FIELDS)).encode())
 SLACK = 1  # connections by which a worker may be ahead of another
 ABSENT = (1 << 31) - 1
 
 Place = Literal["alone", "ahead", "even"]
 
 
+class Board(NamedTuple):
+    """What one worker shows."""
+
+    tally: Tally
+    history: History
+    in_flight: InFlight
+
+    def clear(self) -> None:
+        """Empty it, for another worker."""
+        self.tally.clear()
+        self.history.clear()
+        self.in_flight.clear()
+
+
 class Scoreboard:
     """The rows of all workers; a row is ABSENT while its worker does not accept connections.
 
-    ``counting`` makes room for tallies. ``descriptor`` is that of a scoreboard which a program before this
+    ``counting`` makes room for boards. ``descriptor`` is that of a scoreboard which a program before this
     one has made.
     """
 
     def __init__(self, *, counting: bool = False, descriptor: int = -1) -> None:
-        size = 4 * ROWS + (TALLIES * TALLY_SIZE if counting else 0)
+        self.end = size = 4 * ROWS + (TALLIES * BOARD_SIZE if counting else 0)
         is_new = descriptor < 0
         self.descriptor = _memory_file(size) if counting and is_new else descriptor
         self._counting = counting
@@ -50,10 +73,19 @@ class Scoreboard:
 
     def tally(self, row: int) -> Tally | None:
         """Return the tally of a row; None where nobody counts."""
+        board = self.board(row)
+        return None if board is None else board.tally
+
+    def board(self, row: int, *, verbose: bool = False) -> Board | None:
+        """Return the board of a row; None where nobody counts. ``verbose`` shows queries too."""
         if not self._counting:
             return None
-        start = 4 * ROWS + row * TALLY_SIZE
-        return Tally(self._memory[start : start + SIZE])
+        start = 4 * ROWS + row * BOARD_SIZE
+        parts = []
+        for size in _PARTS:
+            parts.append(self._memory[start : start + size])
+            start += size
+        return Board(Tally(parts[0]), History(parts[1]), InFlight(parts[2], verbose=verbose))
 
     def leave(self) -> None:
         """Close the descriptor, in a process that is not to pass it on; the memory stays."""

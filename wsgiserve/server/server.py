@@ -13,6 +13,7 @@ import signal
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve import starting
@@ -23,12 +24,11 @@ from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.log_pages import Page
 from wsgiserve.server.loop import EventLoop
-from wsgiserve.server.scoreboard import Row
+from wsgiserve.server.scoreboard import Board, Row
 from wsgiserve.server.snapshot import Snapshot
 from wsgiserve.server.sockets.listener import Listener, certificates_of, open_listeners
 from wsgiserve.server.sockets.poller import make_poller
 from wsgiserve.server.system import monotonic, start_thread
-from wsgiserve.server.tally import Tally
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -76,7 +76,7 @@ class Server:
         self._beat: tuple[Callable[[], object], float] | None = None
         self._worn_out: Callable[[int], None] | None = None
         self._row: Row | None = None  # other processes accept from the listeners too
-        self._tally: Tally | None = None
+        self._board: Board | None = None
         self._alone = True  # none serves the app at the same time
         self._pages: tuple[Page, Page] | None = None  # that outlive the process
         self._process = 0  # whose server it is, once it serves
@@ -125,9 +125,9 @@ class Server:
         """Call ``call`` once so many threads are lost that the process should be replaced."""
         self._worn_out = call
 
-    def count_in(self, tally: Tally | None) -> None:
-        """Count requests and more in there."""
-        self._tally = tally
+    def show_on(self, board: Board | None) -> None:
+        """Count requests, and show what is going on, on a board."""
+        self._board = board
 
     def open_shared(
         self,
@@ -244,7 +244,15 @@ class Server:
         self.over = self.hurried = False
         self.open()
         try:
-            gateway = Gateway(self.app, self.config, alone=self._alone, pages=self._pages, tally=self._tally)
+            board = self._board
+            gateway = Gateway(
+                self.app,
+                self.config,
+                alone=self._alone,
+                pages=self._pages,
+                tally=board and board.tally,
+                in_flight=board and board.in_flight,
+            )
         except OSError as error:
             self._close_listeners()
             text = f"wsgiserve: --access-log: cannot write {self.config.access_log}: {error.strerror}"
@@ -270,8 +278,8 @@ class Server:
         certificates = certificates_of(self.listeners)
         if certificates is not None and self._row is None:  # Else the supervisor looks at them.
             loop.look_after(certificates.look)
-        if self._tally is not None:
-            loop.look_after(loop.publish)
+        if self._board is not None:
+            loop.look_after(partial(loop.publish, self._board))
         return loop
 
     def _abandon(self, loop: EventLoop) -> None:

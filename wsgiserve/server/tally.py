@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from math import inf
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
+SERVER_ERROR = 5
 CLASSES = range(1, 10)  # of status codes; an app may answer 999
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 FASTEST = BOUNDS[0]
@@ -159,6 +160,19 @@ class Tally:
         for slot in SUMS:
             values[slot] = seconds[slot]
         return values
+
+    def done(self) -> tuple[int, int, float]:
+        """Return the requests that were answered, those answered by 5xx, and their seconds."""
+        counts, seconds = self.counts, self.seconds
+        requests = errors = 0
+        total = 0.0
+        for block in range(0, WAITING, BLOCK):
+            count = sum(counts[block : block + SUM])
+            requests += count
+            total += seconds[block + SUM]
+            if block // BLOCK % len(CLASSES) == SERVER_ERROR - 1:
+                errors += count
+        return requests, errors, total
 
     def add(self, values: list[int | float]) -> None:
         """Add what another row has counted."""

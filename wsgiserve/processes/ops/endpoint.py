@@ -8,6 +8,7 @@ Rules
   Above ``MOST`` connections the oldest one is closed for a new one: it has had the most time.
 - Without clients nothing here is due: ``next_at`` is infinity, and the supervisor is not woken.
 - A page is a function of the request. It must not wait. An exception in it is a 500 and a line in the log.
+  One that has to ask a worker returns ``Later``: a function that is called with where to give the answer.
 - On a loopback address ``Host`` must be a name that no stranger can own. Else a page of another site, whose
   name resolves to 127.0.0.1, could have the browser of somebody on this machine read the pages (DNS
   rebinding). Other addresses have names that only their operator knows.
@@ -58,7 +59,8 @@ class Answer(NamedTuple):
     fields: tuple[tuple[str, str], ...] = ()
 
 
-Page = Callable[[RequestHead], Answer]
+Later = Callable[[Callable[[Answer], None]], None]
+Page = Callable[[RequestHead], Answer | Later]
 
 
 class Endpoint:
@@ -120,7 +122,7 @@ class Endpoint:
     def _take(self, sock: socket.socket) -> None:
         if len(self._clients) >= MOST:
             self._close(next(iter(self._clients)))
-        client = _Client(sock, time.monotonic() + SECONDS, self._pages)
+        client = _Client(sock, time.monotonic() + SECONDS, self._pages, self._follow)
         self._clients[client] = None
         self._children.watch(sock, partial(self._on_event, client))
 
@@ -132,6 +134,11 @@ class Endpoint:
         if client.phase == "over":
             self._close(client)
         elif client.phase != before:
+            self._follow(client)
+
+    def _follow(self, client: _Client) -> None:
+        """Watch for what a client waits for now."""
+        if client in self._clients:
             events = selectors.EVENT_WRITE if client.phase == "answer" else selectors.EVENT_READ
             self._children.unwatch(client.sock)
             self._children.watch(client.sock, partial(self._on_event, client), events)
@@ -145,11 +152,18 @@ class Endpoint:
 class _Client:
     """One connection. Behind the answer it waits for the client to close: unread bytes would reset it."""
 
-    def __init__(self, sock: socket.socket, ends_at: float, pages: Mapping[str, Page]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        ends_at: float,
+        pages: Mapping[str, Page],
+        follow: Callable[[_Client], None],
+    ) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.ends_at = ends_at
-        self.phase: Literal["request", "answer", "farewell", "over"] = "request"
+        self.phase: Literal["request", "page", "answer", "farewell", "over"] = "request"
+        self._follow = follow
         self._pages = pages
         self._reader = RequestReader(LIMITS)
         self._unsent = memoryview(b"")
@@ -173,7 +187,7 @@ class _Client:
     def _receive(self, data: bytes) -> None:
         if not data or self._discarded > FAREWELL_BYTES:
             self.phase = "over"
-        elif self.phase == "farewell":
+        elif self.phase == "farewell" or self.phase == "page":
             self._discarded += len(data)
         else:
             try:
@@ -183,8 +197,19 @@ class _Client:
                 self._begin(start, body, self._reader.method)
             else:
                 if head is not None:
-                    answer = answer_to(head, self._pages, self._is_local())
-                    self._begin(_start(answer), answer.body, head.method)
+                    self._answer(head, answer_to(head, self._pages, self._is_local()))
+
+    def _answer(self, head: RequestHead, answer: Answer | Later) -> None:
+        if isinstance(answer, Answer):
+            self._begin(_start(answer), answer.body, head.method)
+        else:
+            self.phase = "page"
+            answer(partial(self._answer_late, head))
+
+    def _answer_late(self, head: RequestHead, answer: Answer) -> None:
+        if self.phase == "page":
+            self._answer(head, answer)
+            self._follow(self)
 
     def _begin(self, start: bytes, body: bytes, method: str) -> None:
         self._unsent = memoryview(start if method == "HEAD" else start + body)
@@ -195,7 +220,7 @@ class _Client:
         return isinstance(address, tuple) and is_loopback(address[0])
 
 
-def answer_to(head: RequestHead, pages: Mapping[str, Page], is_local: bool) -> Answer:
+def answer_to(head: RequestHead, pages: Mapping[str, Page], is_local: bool) -> Answer | Later:
     """Return the answer to a request; ``is_local`` if it came to a loopback address."""
     if is_local and not _is_nobodys(head.authority or head.fields.get("HTTP_HOST", "")):
         return _refusal("403 Forbidden", "a stranger may own that name of the server; ask for localhost")

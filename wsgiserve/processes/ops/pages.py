@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from wsgiserve.processes.ops.endpoint import Answer, Page
 from wsgiserve.processes.ops.exposition import OPENMETRICS, TEXT, render, wants_openmetrics
+from wsgiserve.processes.ops.looking import looking_glass
 from wsgiserve.processes.ops.metrics import families
 from wsgiserve.protocol.request import RequestHead
 
 if TYPE_CHECKING:
     from wsgiserve.processes.fleet import Fleet
+    from wsgiserve.processes.ops.stacks import Stacks
     from wsgiserve.processes.ops.totals import Totals
     from wsgiserve.server.sockets.listener import Listener
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 class Pages:
     """What the supervisor says of its workers; ``by_path`` are the pages."""
 
-    def __init__(self, fleet: Fleet, totals: Totals, listeners: list[Listener]) -> None:
+    def __init__(self, fleet: Fleet, totals: Totals, listeners: list[Listener], stacks: Stacks) -> None:
         self._fleet = fleet
         self._totals = totals
         self._listeners = listeners
@@ -27,6 +29,7 @@ class Pages:
             "/live": self._live,
             "/ready": self._ready,
             "/metrics": self._metrics,
+            **looking_glass(fleet, totals, stacks),
         }
 
     def _live(self, head: RequestHead) -> Answer:

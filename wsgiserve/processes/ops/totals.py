@@ -11,11 +11,12 @@ after that is lost.
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from wsgiserve.processes.facts import Worker
-from wsgiserve.server.scoreboard import TALLIES, Scoreboard
-from wsgiserve.server.tally import ENDS, GAUGES, VERSION, Tally, named, slot_of
+from wsgiserve.server.scoreboard import TALLIES, VERSION, Board, Scoreboard
+from wsgiserve.server.tally import ENDS, GAUGES, Tally, named, slot_of
 
 logger = logging.getLogger("wsgiserve")
 
@@ -35,10 +36,14 @@ class Totals:
                 if slot is not None:
                     self.base.add_to(slot, value)
 
+    def board(self, row: int) -> Board:
+        """Return the board of a row."""
+        board = self.scoreboard.board(row)
+        assert board is not None
+        return board
+
     def _tally(self, row: int) -> Tally:
-        tally = self.scoreboard.tally(row)
-        assert tally is not None
-        return tally
+        return self.board(row).tally
 
     def enter(self, worker: Worker) -> None:
         """Give a worker that starts a row."""
@@ -47,7 +52,7 @@ class Totals:
         if not row:
             logger.warning("too many workers at once: what worker %d does is not counted", worker.number)
             return
-        self._tally(row).clear()  # A process that was given up as gone may have gone on counting.
+        self.board(row).clear()  # A process that was given up as gone may have gone on counting.
         self._workers[row] = worker
         worker.count_in(row)
 
@@ -63,9 +68,10 @@ class Totals:
         self.base.count("cut", worker.cut or 0)
         if self._workers.get(worker.row) is worker:
             del self._workers[worker.row]
-            tally = self._tally(worker.row)
-            self.base.add(tally.values())
-            tally.clear()
+            board = self.board(worker.row)
+            self.base.add(board.tally.values())
+            self.board(0).history.absorb(board.history, time.monotonic())
+            board.clear()
 
     def count(self, name: str) -> None:
         """Count what the supervisor itself has done or seen."""
@@ -80,6 +86,15 @@ class Totals:
         """Return the sums of the gauges of all workers."""
         tallies = [self._tally(row) for row in self._workers]
         return {name: sum(tally.get(name) for tally in tallies) for name in GAUGES}
+
+    def history(self, now: float) -> dict[int, tuple[float, ...]]:
+        """Return the buckets of the last ten minutes, summed over all workers, by their numbers."""
+        total: dict[int, tuple[float, ...]] = {}
+        for row in (0, *self._workers):
+            for number, values in self.board(row).history.buckets(now).items():
+                before = total.get(number, (0.0,) * len(values))
+                total[number] = tuple(map(sum, zip(before, values, strict=True)))
+        return total
 
     def legacy(self) -> dict[str, Any]:
         """Return what a program needs that takes this one's place."""

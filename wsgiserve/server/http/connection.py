@@ -24,7 +24,8 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
 from wsgiserve.config import Config
@@ -68,6 +69,7 @@ class Running(Protocol):
 
     request: RequestHead
     head_sent: bool
+    id: str
 
     def send(self, data: bytes) -> None:
         """Send, and wait while the client does not read."""
@@ -150,6 +152,7 @@ class Connection:
         "tls",
         "unlogged",
         "unsent",
+        "waits",
         "watched",
     )
 
@@ -188,6 +191,7 @@ class Connection:
         # the exchange that runs, or ran last
         self.exchange: Running | None = None
         self.handler: Callable[[socket.socket, bytes], object] | None = None  # takes the socket over
+        self.waits: Literal["body", "sending"] | None = None  # its thread, for the client
         # the response being sent
         self.outgoing: list[memoryview | FileSegment] = []  # a few at most
         self.unsent = 0  # bytes in outgoing, without those in files
@@ -607,11 +611,13 @@ class Connection:
 
     def wait_readable(self, seconds: float) -> bool:
         """Wait until there is something to receive, or a hang-up."""
-        return self._wait(select.POLLIN, seconds)
+        with self._shown_as("body"):
+            return self._wait(select.POLLIN, seconds)
 
     def wait_writable(self, seconds: float) -> bool:
         """Wait until the socket takes bytes, or a hang-up."""
-        return self._wait(select.POLLOUT, seconds)
+        with self._shown_as("sending"):
+            return self._wait(select.POLLOUT, seconds)
 
     def wait_until_sent(self, pace: Pace, progress: Callable[[], int]) -> None:
         """Send, and wait while the client does not read, until all has left but the rest of a file.
@@ -624,6 +630,14 @@ class Connection:
             if pace.too_slow(progress):
                 self.cut(reset=True)  # Drops the bytes that the system still holds.
                 raise ClientTooSlow("the client reads the response too slowly")
+
+    @contextmanager
+    def _shown_as(self, phase: Literal["body", "sending"]) -> Iterator[None]:
+        self.waits = phase
+        try:
+            yield
+        finally:
+            self.waits = None
 
     def _wait(self, event: int, seconds: float) -> bool:
         waiter = poll()

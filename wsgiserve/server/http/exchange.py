@@ -67,6 +67,11 @@ class Exchange(Response):
     first_byte = 0.0  # the head of the response was ready to be sent
     returned = 0.0  # the app had made its whole response, if that was before the response had left
 
+    @property
+    def client(self) -> str:
+        """The address of the client."""
+        return self.connection.client_of(self.request)
+
     # -- the call
 
     def run(self) -> None:

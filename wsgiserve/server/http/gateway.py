@@ -16,6 +16,7 @@ from wsgiserve.protocol.response import Framing, ResponseHead, render_head, resp
 from wsgiserve.server.access_log import MONTHS, AccessLog, output
 from wsgiserve.server.http.environ import Environ, server_environ, with_deadline
 from wsgiserve.server.http.strict import strict
+from wsgiserve.server.in_flight import InFlight
 from wsgiserve.server.log_lines import Combined, Format, make_format
 from wsgiserve.server.log_pages import Page
 from wsgiserve.server.refusals import RefusalLog
@@ -46,6 +47,7 @@ class Gateway:
         alone: bool = True,
         pages: tuple[Page, Page] | None = None,
         tally: Tally | None = None,
+        in_flight: InFlight | None = None,
     ) -> None:
         self.app = strict(app) if config.strict else app
         if config.request_timeout:
@@ -58,6 +60,7 @@ class Gateway:
         self.environ = server_environ(multithread=multithread, multiprocess=not alone)
         self.counts = tally is not None  # somebody wants to know what is counted
         self.tally = tally or Tally()
+        self.in_flight = in_flight or InFlight()
         self.refusals = RefusalLog(self.tally.refuse)
         self.access_log: AccessLog | None = None
         self.log_format: Format = Combined()

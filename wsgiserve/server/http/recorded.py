@@ -42,6 +42,22 @@ class CountedExchange(Exchange):
     open_ended = False  # the response has begun, and is to be counted once it is whole
     waited = 0.0  # seconds, for a thread
 
+    def run(self) -> None:
+        """Call the app, for all to see; ``in_flight`` has the rules."""
+        if self.detached:
+            super().run()
+            return
+        in_flight = self.gateway.in_flight
+        starts = in_flight.starts
+        if self.request is not in_flight.shown or self.id:
+            in_flight.show(self)
+        starts[0] = self.started
+        if self.detached:  # Deposed meanwhile, so it has another row.
+            starts[0] = 0.0  # type: ignore[unreachable]  # Another thread sets it.
+        super().run()
+        if not self.detached:
+            starts[0] = 0.0
+
     def _tally(self, known_length: int | None) -> None:
         if known_length is None:
             self.open_ended = True

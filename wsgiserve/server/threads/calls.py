@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from wsgiserve.server.errors import RequestTimeout
 from wsgiserve.server.system import get_ident, monotonic
@@ -80,7 +80,37 @@ class Exchange(Protocol):
         """Whether the client closed the connection while the request waited."""
 
 
+Phase = Literal["waiting", "app", "given up"]
+
+
 E = TypeVar("E", bound=Exchange)
+B = TypeVar("B", bound=Exchange, contravariant=True)
+
+
+class Board(Protocol[B]):
+    """Where somebody may see which exchanges are in flight; the mutex is held."""
+
+    def lead(self, thread: int) -> None:
+        """Name the leader's thread."""
+
+    def put(self, exchange: B, phase: Phase, thread: int = 0) -> None:
+        """Show an exchange in this phase, which may be shown already."""
+
+    def take(self, exchange: B) -> None:
+        """Show it no more."""
+
+
+class NoBoard:
+    """Nobody looks."""
+
+    def lead(self, thread: int) -> None:
+        """Do nothing."""
+
+    def put(self, exchange: object, phase: Phase, thread: int = 0) -> None:
+        """Do nothing."""
+
+    def take(self, exchange: object) -> None:
+        """Do nothing."""
 
 
 @dataclass(eq=False, slots=True)
@@ -110,7 +140,8 @@ class Call(Generic[E]):
 class Calls(Generic[E]):
     """The calls of one server. ``slow_log`` and ``timeout`` are seconds, 0 for never."""
 
-    def __init__(self, slow_log: float = 0, timeout: float = 0) -> None:
+    def __init__(self, slow_log: float = 0, timeout: float = 0, board: Board[E] | None = None) -> None:
+        self.board: Board[E] = board or NoBoard()
         self._slow = slow_log or math.inf
         self._timeout = timeout or math.inf
         self._interrupt = _interrupter() if timeout else None
@@ -122,6 +153,7 @@ class Calls(Generic[E]):
         """Add a call that begins, or that the leader leaves; True if it makes something due earlier."""
         began = monotonic()
         self._running[thread] = Call(exchange, thread, began)
+        self.board.put(exchange, "app", thread)
         due = began + min(self._slow, self._timeout)
         earlier = due < self.due
         if earlier:
@@ -131,7 +163,9 @@ class Calls(Generic[E]):
     def leave(self) -> None:
         """End this thread's call; raise RequestTimeout if it was written off."""
         me = get_ident()
-        self._running.pop(me, None)
+        call = self._running.pop(me, None)
+        if call is not None:
+            self.board.take(call.exchange)
         if me in self.written_off:
             raise RequestTimeout
 
@@ -142,12 +176,22 @@ class Calls(Generic[E]):
         for call in list(self._running.values()):
             if now >= call.began + self._timeout:
                 self.written_off[call.thread] = self._running.pop(call.thread)
+                self.board.put(call.exchange, "given up", call.thread)
                 overdue.append(call)
             elif now >= call.began + self._slow and not call.logged:
                 call.take_note()
                 slow.append(call)
         self.due = min(map(self._due, self._running.values()), default=math.inf)
         return slow, overdue
+
+    def forget(self, call: Call[E]) -> None:
+        """The thread of a call that was written off has come back."""
+        self.written_off.pop(call.thread, None)
+        self.board.take(call.exchange)
+
+    def running(self) -> list[E]:
+        """Return the exchanges that run on threads of their own."""
+        return [call.exchange for call in self._running.values()]
 
     def _due(self, call: Call[E]) -> float:
         return call.began + (self._timeout if call.logged else min(self._slow, self._timeout))

@@ -105,7 +105,7 @@ class Leadership(Generic[E]):
         self.idle = 0  # parked followers that have no task in the mailbox
         self.promoting = False
         self.vacant = False  # nobody leads, and there may be no thread to promote
-        self.queue: Queue[E] = Queue(max_queue, queue_timeout)  # for a slot
+        self.queue: Queue[E] = Queue(max_queue, queue_timeout, self.calls.board)  # for a slot
         # work for followers; None: lead
         self._mailbox: queue.SimpleQueue[E | None] = SimpleQueue()
 
@@ -120,6 +120,7 @@ class Leadership(Generic[E]):
                 if self.inline is not None:
                     self._depose(self.inline)
                 self._leader = get_ident()
+                self.calls.board.lead(self._leader)
             role = self._take_turns()
         if role == "over":
             self._send_home()
@@ -356,7 +357,7 @@ class Leadership(Generic[E]):
         if call is not None:
             call.exchange.bury()
             with self.mutex:
-                self.calls.written_off.pop(call.thread, None)
+                self.calls.forget(call)
 
     def _work(self, task: E | None) -> None:
         """Work for one thread: tasks, until there were none for a while or the server stopped."""

@@ -12,13 +12,16 @@ from typing import Generic
 
 from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.system import monotonic
-from wsgiserve.server.threads.calls import E
+from wsgiserve.server.threads.calls import Board, E, NoBoard
 
 
 class Queue(Generic[E]):
     """At most ``size`` exchanges, each for ``seconds`` at most; oldest first."""
 
-    def __init__(self, size: float = math.inf, seconds: float = math.inf) -> None:
+    def __init__(
+        self, size: float = math.inf, seconds: float = math.inf, board: Board[E] | None = None
+    ) -> None:
+        self._board: Board[E] = board or NoBoard()
         self._size = size
         self._seconds = seconds
         self.exchanges: deque[E] = deque()
@@ -43,16 +46,22 @@ class Queue(Generic[E]):
         """Let an exchange wait, also if the queue is full."""
         exchange.wait(monotonic() + self._seconds)
         self.exchanges.append(exchange)
+        self._board.put(exchange, "waiting")
 
     def take(self) -> E | None:
         """Take the oldest one out; None if there is none."""
-        return self.exchanges.popleft() if self.exchanges else None
+        return self._next() if self.exchanges else None
+
+    def _next(self) -> E:
+        exchange = self.exchanges.popleft()
+        self._board.take(exchange)
+        return exchange
 
     def take_until(self, moment: float) -> list[E]:
         """Take out those whose time is up at that moment, in monotonic seconds."""
         taken = []
         while self.exchanges and self.exchanges[0].waits_until <= moment:
-            taken.append(self.exchanges.popleft())
+            taken.append(self._next())
         return taken
 
     def tell_full(self) -> None:

@@ -1,0 +1,214 @@
+"""The requests in flight of one worker, in memory that the supervisor reads.
+
+The supervisor has to see a request also when its worker can run no Python code any more: the app burns the
+processor in C and holds the interpreter's lock. So whoever is about to call the app writes the request down
+first. There are three kinds of rows:
+
+| rows | written | phase |
+|---|---|---|
+| the first | by the leader, around each call on its own thread | app |
+| ``CALLS`` | when a call gets a thread of its own, or has to wait for one | app, waiting, given up |
+| ``CLIENTS`` | about once a second, of all connections at once | head, body, sending |
+
+Most requests are answered on the leader's thread, within microseconds. For these the text of the row is
+written only if the request is not the one before; the rest is two stores. Other requests cost more, and are
+slow anyway. The once-a-second look also refines "app" for a call whose thread waits for its client.
+
+Rules
+- A row is in use while its start is not 0. Its text is written only while the start is 0, so a reader that
+  finds the same start before and after it has read has a text that belongs to it.
+- The first row is the leader's. Who is deposed leaves it: a thread clears it only while it is not detached.
+- The leadership's mutex guards the rows of calls. Only the leader writes those of clients.
+- A row says who asks for which path, without the query unless that is wanted, and no header field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, Protocol
+
+Phase = Literal["head", "body", "waiting", "app", "sending", "given up"]
+
+CALLS = 256
+CLIENTS = 128
+ROWS = 1 + CALLS + CLIENTS
+TEXT = 352  # bytes of a row's text
+LONGEST = 200  # bytes of a path in it
+_HIDDEN = 8 * ROWS * 2  # where it stands how many found no row
+_TEXTS = _HIDDEN + 8 * 2
+SIZE = _TEXTS + ROWS * TEXT
+_STARTS_SIZE = 8 * ROWS
+
+
+class Request(Protocol):
+    """The part of a request that is shown."""
+
+    method: str
+    target: str
+    path: str
+
+
+class Connection(Protocol):
+    """A connection, as far as it is looked at in here."""
+
+    waits: Phase | None  # for its client, on an exchange's thread
+
+
+class Exchange(Protocol):
+    """A request and its answer, as far as it is looked at in here."""
+
+    id: str
+    started: float
+
+    @property
+    def request(self) -> Request:
+        """The request."""
+
+    @property
+    def client(self) -> str:
+        """The address of the client."""
+
+
+class Entry(NamedTuple):
+    """A row as it is read: monotonic seconds, the thread that runs it or 0, and the texts."""
+
+    started: float
+    thread: int
+    phase: str
+    client: str
+    method: str
+    target: str
+    id: str
+
+
+class InFlight:
+    """The rows in ``memory`` of at least ``SIZE`` bytes; with ``verbose`` they have the query too."""
+
+    def __init__(self, memory: memoryview | None = None, *, verbose: bool = False) -> None:
+        memory = memoryview(bytearray(SIZE)) if memory is None else memory[:SIZE]
+        self.starts = memory[:_STARTS_SIZE].cast("d")
+        self._threads = memory[_STARTS_SIZE:_HIDDEN].cast("Q")
+        self._hidden = memory[_HIDDEN:_TEXTS].cast("Q")  # of calls, of clients
+        self._texts = memory[_TEXTS:]
+        self._verbose = verbose
+        self.shown: Request | None = None  # the request in the first row, by its thread
+        self._rows: dict[Exchange, int] = {}  # of calls; 0 without room
+        self._free = list(range(CALLS, 0, -1))
+        self._refined: dict[int, str] = {}  # the phases of calls, by row, as they were written last
+
+    # -- the leader's call
+
+    def show(self, exchange: Exchange) -> None:
+        """Write the text of the first row, which is not in use."""
+        self.shown = exchange.request
+        self._write(0, "app", exchange)
+
+    def lead(self, thread: int) -> None:
+        """Name the thread of the first row."""
+        self._threads[0] = thread
+
+    # -- calls on threads of their own; the leadership's mutex is held
+
+    def put(self, exchange: Exchange, phase: Phase, thread: int = 0) -> None:
+        """Show an exchange in this phase, which may be shown already."""
+        if exchange.request is self.shown:  # It was the leader's until now.
+            self.starts[0] = 0.0
+            self.shown = None
+        if not self._rows.get(exchange):
+            self.take(exchange)  # There may be room for it by now.
+            self._take_row(exchange)
+        row = self._rows[exchange]
+        if row:
+            self.starts[row] = 0.0
+            self._threads[row] = thread
+            self._write(row, phase, exchange)
+            self.starts[row] = exchange.started
+
+    def _take_row(self, exchange: Exchange) -> None:
+        self._rows[exchange] = self._free.pop() if self._free else 0
+        self._hidden[0] += not self._rows[exchange]
+
+    def take(self, exchange: Exchange) -> None:
+        """Show an exchange no more."""
+        row = self._rows.pop(exchange, None)
+        if row:
+            self.starts[row] = 0.0
+            self._refined.pop(row, None)
+            self._free.append(row)
+        elif row == 0:
+            self._hidden[0] -= 1
+
+    def refine(self, exchange: Exchange, phase: Phase) -> None:
+        """Correct the phase of a call that runs."""
+        row = self._rows.get(exchange)
+        if row and self._refined.get(row, "app") != phase:
+            self._refined[row] = phase
+            thread = self._threads[row]
+            self.put(exchange, phase, thread)
+
+    # -- the requests that the loop looks after
+
+    def show_clients(self, entries: Iterable[Entry]) -> None:
+        """Show these in place of those shown before."""
+        row, hidden = 1 + CALLS, 0
+        for entry in entries:
+            if row == ROWS:
+                hidden += 1
+                continue
+            self.starts[row] = 0.0
+            self._write_text(row, entry.phase, entry.client, entry.method, entry.target, entry.id)
+            self.starts[row] = entry.started
+            row += 1
+        for rest in range(row, ROWS):
+            self.starts[rest] = 0.0
+        self._hidden[1] = hidden
+
+    def target(self, request: Request) -> str:
+        """Return what is shown of a request's target."""
+        return request.target if self._verbose else request.path
+
+    def _write(self, row: int, phase: str, exchange: Exchange) -> None:
+        request = exchange.request
+        self._write_text(row, phase, exchange.client, request.method, self.target(request), exchange.id)
+
+    def _write_text(self, row: int, *parts: str) -> None:
+        phase, client, method, target, id = parts
+        if len(target) > LONGEST:
+            target = f"{target[: LONGEST - 3]}..."
+        # No part has a control character: requests with one are refused.
+        text = f"{phase}\n{client[:45]}\n{method[:16]}\n{target}\n{id[:64]}".encode("latin-1", "replace")
+        text = text[: TEXT - 1]
+        start = row * TEXT
+        self._texts[start : start + len(text) + 1] = text + b"\0"
+
+    # -- reading, in the supervisor
+
+    def entries(self) -> list[Entry]:
+        """Return the rows that are in use; one that changes meanwhile is left out, or read again."""
+        starts = self.starts.tolist()
+        found = []
+        for row in [row for row, started in enumerate(starts) if started]:
+            entry = self._read(row) or self._read(row)
+            if entry is not None:
+                found.append(entry)
+        return found
+
+    def _read(self, row: int) -> Entry | None:
+        started, thread = self.starts[row], self._threads[row]
+        text = bytes(self._texts[row * TEXT : (row + 1) * TEXT]).partition(b"\0")[0]
+        if not started or self.starts[row] != started:
+            return None
+        parts = text.decode("latin-1").split("\n")
+        if len(parts) < 5:
+            return None  # Another version of this package has written it.
+        return Entry(started, thread, *parts[:5])
+
+    @property
+    def hidden(self) -> int:
+        """How many requests found no row."""
+        return self._hidden[0] + self._hidden[1]
+
+    def clear(self) -> None:
+        """Empty all rows."""
+        self.starts[:] = memoryview(bytearray(_STARTS_SIZE)).cast("d")
+        self._hidden[0] = self._hidden[1] = 0
