@@ -144,6 +144,11 @@ ROWS = {
     )._replace(default="info"),
     "log_config": _text("logging.toml", "", ""),
     "slow_log": _time(0.0),
+    "ops_bind": Row(
+        [], "127.0.0.1:9000", '["127.0.0.1:9000"]', ["127.0.0.1:9000"], "9000",
+        "'9000' is not HOST:PORT, such as 127.0.0.1:8000", "9000",
+        "9000 is not HOST:PORT, such as 127.0.0.1:8000",
+    ),
     "max_line": _size(8192),
     "max_head": _size(65536),
     "max_fields": _count(100, 1),

@@ -44,7 +44,15 @@ def left(config, ends, monkeypatch):
 
     monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setattr(reexec, "folder", lambda: None)
-    reexec.execute(config.bind, listeners, [reexec.heir(worker, ends[0], foreign=True)], 3, 5)
+    reexec.execute(
+        {
+            "listeners": reexec.sockets(listeners),
+            "ops": [],
+            "workers": [reexec.heir(worker, ends[0], foreign=True)],
+            "generation": 3,
+            "latest": 5,
+        }
+    )
     assert not listeners[0].sock.get_inheritable()
     descriptors = [sock.detach() for sock in (ends[0].sock, *(listener.sock for listener in listeners))]
     monkeypatch.setenv(VARIABLE, executed[VARIABLE])

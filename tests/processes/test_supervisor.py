@@ -34,7 +34,7 @@ def supervise(tmp_path):
         config = make_config(bind="127.0.0.1:0", pid_file=str(tmp_path / "pid"), **options)
         return Supervisor(
             terms(2)._replace(config=config),
-            announced.append,
+            lambda listeners, ops: announced.append(listeners),
             lambda config, running: announced.append(running),
             lambda: pytest.fail("there is no reload"),
         )

@@ -145,7 +145,7 @@ def test_a_reload_in_which_any_one_step_is_a_death_is_no_outage(monkeypatch, siz
 def test_a_worker_that_was_called_is_passed_on_by_a_re_exec(monkeypatch):
     """Its channel would end, and it would take that for the end of the supervisor."""
     heirs = []
-    monkeypatch.setattr(reexec, "execute", lambda binds, listeners, them, *generations: heirs.extend(them))
+    monkeypatch.setattr(reexec, "execute", lambda estate: heirs.extend(estate["workers"]))
     world = World(monkeypatch, SIZE)
     try:
         world.fleet.reload(world.clock.now)

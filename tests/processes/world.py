@@ -171,7 +171,7 @@ class World(Supervisor):
         monkeypatch.setattr(children, "reap", self._take_zombies)
         monkeypatch.setattr(templates, "os", types.SimpleNamespace(kill=self._deliver))
         its = terms(size, **options)
-        super().__init__(its, lambda listeners: None, lambda config, running: None, lambda: its)
+        super().__init__(its, lambda listeners, ops: None, lambda config, running: None, lambda: its)
 
     def _play(self, ours, birth):
         number = None if birth.is_template else birth.number

@@ -536,6 +536,15 @@ class Config:
         group="Watching",
         least=0,
     )
+    ops_bind: tuple[Bind, ...] = _option(
+        (),
+        "Answer /live and /ready at this address, for operators; may be given several times.",
+        "HOST:PORT",
+        more="Also `unix:/path`. The supervisor answers, whatever the workers do.",
+        group="Watching",
+        command=True,
+        restart=True,
+    )
     max_line: int = _option(
         8192, "Answer 414 if the request line is longer than this.", "BYTES", group="Limits", least=64
     )
@@ -558,6 +567,7 @@ class Config:
             _check_alone(field, getattr(self, field.name))
         if self.dev and self.workers not in (0, 1):
             raise ConfigError("workers", "--dev has one worker, whose frames its debugger knows")
+        self._check_ops_options()
         self._check_unix_options()
         self._check_tls_options()
         self._check_acme_options()
@@ -640,9 +650,18 @@ class Config:
             if getattr(self, name):
                 raise ConfigError(name, "there is no TLS; add --cert FILE or --domain NAME")
 
+    def _check_ops_options(self) -> None:
+        if self.ops_bind and (self.dev or self.workers == 0):
+            which = "--dev" if self.dev else "--workers 0"
+            text = f"the supervisor of workers answers there, and {which} has none; leave one of them out"
+            raise ConfigError("ops_bind", text)
+        for bind in self.ops_bind:
+            if bind.scheme == "https":
+                raise ConfigError("ops_bind", f"{bind} is an address for https; write it without https://")
+
     def _check_unix_options(self) -> None:
         for option in ("socket_mode", "socket_owner"):
-            if getattr(self, option) and not any(bind.kind == "unix" for bind in self.bind):
+            if getattr(self, option) and not any(bind.kind == "unix" for bind in self.bind + self.ops_bind):
                 raise ConfigError(option, "there is no socket to set it for; name one with --bind unix:/path")
         check_rights(self.socket_mode, self.socket_owner)
 

@@ -57,9 +57,15 @@ class Children:
 
         self.watch(reader, on_event)
 
-    def watch(self, source: HasFileno, on_event: Callable[[], object]) -> None:
-        """Call ``on_event`` whenever ``source`` is readable."""
-        self._selector.register(source, selectors.EVENT_READ, on_event)
+    def watch(
+        self, source: HasFileno, on_event: Callable[[], object], events: int = selectors.EVENT_READ
+    ) -> None:
+        """Call ``on_event`` whenever ``source`` is readable, or has another of the selector's events."""
+        self._selector.register(source, events, on_event)
+
+    def unwatch(self, source: HasFileno) -> None:
+        """Call back for ``source`` no more."""
+        self._selector.unregister(source)
 
     def wait(self, until: float) -> None:
         """Wait for events until a time of the monotonic clock, or for a minute; call back for each."""
@@ -125,7 +131,7 @@ class Children:
     def hang_up(self, channel: BufferedChannel) -> None:
         """Stop talking to a child."""
         if channel.fileno() >= 0:
-            self._selector.unregister(channel)
+            self.unwatch(channel)
             channel.close()
 
     def last_messages(self, channel: BufferedChannel) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
         set_title("supervisor", terms.config.app)
         supervisor = Supervisor(
             terms,
-            lambda listeners: console.announce(console.where(listeners)),
+            lambda listeners, ops: console.announce(console.where(listeners, ops)),
             console.say_what_runs,
             reread,
         )

@@ -2,7 +2,8 @@
 
 The status file is JSON and is replaced as a whole whenever it changes: ``state`` (starting, serving,
 reloading, stopping), the ``generation`` that serves, the ``latest`` one that was tried, its ``outcome``
-(serving, failed, or empty while it starts) and the ``reason`` for a failure, and the ``workers``.
+(serving, failed, or empty while it starts) and the ``reason`` for a failure, the ``workers``, and where the
+``ops`` endpoint listens.
 """
 
 from __future__ import annotations

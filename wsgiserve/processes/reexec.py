@@ -19,12 +19,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from wsgiserve.config import Bind
 from wsgiserve.processes import handover, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.facts import Worker
@@ -81,29 +80,27 @@ def heir(worker: Worker, channel: Channel, foreign: bool) -> dict[str, Any]:
     }
 
 
-def execute(
-    binds: tuple[Bind, ...],
-    listeners: list[Listener],
-    heirs: list[dict[str, Any]],
-    generation: int,
-    latest: int,
-) -> None:
-    """Execute the command in place of this program; return only if the system refuses.
-
-    ``generation`` serves, even if no worker of it is left at the moment; ``latest`` was tried last.
-    """
-    sockets = [
+def sockets(listeners: Iterable[Listener]) -> list[dict[str, Any]]:
+    """Describe open listeners for the new program."""
+    return [
         {
-            "bind": bind.text,
+            "bind": listener.bind,
             "descriptor": listener.fd,
             "host": listener.host,
             "file": listener.file and [listener.file.path, listener.file.identity],
         }
-        for bind, listener in zip(binds, listeners, strict=True)
+        for listener in listeners
     ]
-    descriptors = [heir["channel"] for heir in heirs] + [listener.fd for listener in listeners]
-    facts = {"listeners": sockets, "workers": heirs, "generation": generation, "latest": latest}
-    environment = handover.environment("inheritance", facts)
+
+
+def execute(estate: dict[str, Any]) -> None:
+    """Execute the command in place of this program; return only if the system refuses.
+
+    The estate has ``listeners``, those of the ``ops`` endpoint, the ``workers``, the ``generation`` that
+    serves, even if no worker of it is left at the moment, and the ``latest`` one that was tried.
+    """
+    environment = handover.environment("inheritance", estate)
+    descriptors = _descriptors(estate)
     flush_output()
     signals.block()
     try:
@@ -122,20 +119,24 @@ def _set_inheritable(descriptors: list[int], inheritable: bool) -> None:
         os.set_inheritable(descriptor, inheritable)
 
 
+def _descriptors(estate: Mapping[str, Any]) -> list[int]:
+    opened = [*estate.get("listeners", ()), *estate.get("ops", ())]
+    return [sock["descriptor"] for sock in opened] + [heir["channel"] for heir in estate.get("workers", ())]
+
+
 def inheritance() -> dict[str, Any]:
     """Take over the open descriptors of the program before a re-exec; {} if there was none."""
     left: dict[str, Any] = handover.take("inheritance") or {}
     with suppress(OSError):
-        _set_inheritable([sock["descriptor"] for sock in left.get("listeners", ())], False)
-        _set_inheritable([heir["channel"] for heir in left.get("workers", ())], False)
+        _set_inheritable(_descriptors(left), False)
     return left
 
 
-def listeners(left: Mapping[str, Any]) -> list[tuple[str, Listener]]:
-    """Return the open listeners of an inheritance, each with the text of its bind."""
-    return [(sock["bind"], _adopted(sock)) for sock in left.get("listeners", ())]
+def listeners(left: Mapping[str, Any], kind: str = "listeners") -> list[tuple[str, Listener]]:
+    """Return the open listeners of an inheritance, each with the text of its bind; ``ops`` is a kind too."""
+    return [(sock["bind"], _adopted(sock)) for sock in left.get(kind, ())]
 
 
 def _adopted(sock: Mapping[str, Any]) -> Listener:
     file = sock["file"] and SocketFile(*sock["file"])
-    return adopt(sock["descriptor"], sock["host"], file, foreign=sock["bind"].startswith("fd:"))
+    return adopt(sock["descriptor"], sock["bind"], sock["host"], file)

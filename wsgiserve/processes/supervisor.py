@@ -40,15 +40,19 @@ from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt
 from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.hooks import HookProcess, HookServer
+from wsgiserve.processes.ops.endpoint import Endpoint
+from wsgiserve.processes.ops.pages import pages
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
+from wsgiserve.server.errors import ListenError
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import (
     Listener,
     certificates_of,
     load_certificates,
+    open_binds,
     open_listeners,
     secure_opened,
 )
@@ -68,14 +72,15 @@ T = TypeVar("T")
 class Supervisor:
     """The workers of one program.
 
-    ``announce`` is called once they serve, ``stopping`` with the configuration and the number of requests
-    that run at a stop. ``reread`` returns the terms of now for a reload, or raises ConfigError.
+    Once they serve, ``announce`` is called with the listeners and those of the ops endpoint; at a stop
+    ``stopping``, with the configuration and the number of requests that run. ``reread`` returns the terms of
+    now for a reload, or raises ConfigError.
     """
 
     def __init__(
         self,
         terms: Terms,
-        announce: Callable[[list[Listener]], None],
+        announce: Callable[[list[Listener], list[Listener]], None],
         stopping: Callable[[Config, int], None],
         reread: Callable[[], Terms],
     ) -> None:
@@ -83,6 +88,7 @@ class Supervisor:
         self._reread = reread
         self._unchanged: list[str] = []  # of what the last reload was to change
         self.listeners: list[Listener] = []
+        self.ops_listeners: list[Listener] = []
         self._announce = announce
         self._announced = False
         self._say_what_runs = stopping
@@ -102,6 +108,7 @@ class Supervisor:
         self._trial: reexec.Trial | None = None
         self._helper: CertificateHelper | None = None
         self._hooks: dict[int, HookProcess] = {}  # by process id
+        self._ops: Endpoint | None = None
 
     @property
     def config(self) -> Config:
@@ -120,18 +127,36 @@ class Supervisor:
         if certificates is not None:
             self._look_at = time.monotonic() + LOOK_SECONDS
         inheritance = reexec.inheritance()
-        if not inheritance:
-            self._open((), certificates)
+        if inheritance:
+            self._go_on(inheritance, certificates)
             return
-        inherited = reexec.listeners(inheritance)
         try:
-            self._open(inherited, certificates)
+            self.listeners = open_listeners(self.config, certificates=certificates)
+            self._listen_for_ops(self._open_for_ops())
+            self._begin_status()
+        except OSError:
+            self._close_listeners()
+            raise
+
+    def _go_on(self, inheritance: dict[str, Any], certificates: Certificates | None) -> None:
+        """Take the place of the program before a re-exec."""
+        opened, for_ops = (reexec.listeners(inheritance, kind) for kind in ("listeners", "ops"))
+        try:
+            self.listeners = open_listeners(self.config, opened, certificates=certificates)
         except (OSError, ConfigError) as error:
-            logger.error("after the re-exec, everything else goes on as it was: %s", error)
-            if not self.listeners:
-                self.listeners = [listener for _, listener in inherited]
-                if certificates is not None:
-                    secure_opened(inherited, self.config, certificates)
+            _complain_of_reexec(error)
+            self.listeners = [listener for _, listener in opened]
+            if certificates is not None:
+                secure_opened(opened, self.config, certificates)
+        try:
+            self._listen_for_ops(self._open_for_ops(for_ops))
+        except OSError as error:
+            _complain_of_reexec(error)
+            self._listen_for_ops([listener for _, listener in for_ops])
+        try:
+            self._begin_status()
+        except OSError as error:
+            _complain_of_reexec(error)
         heirs = inheritance["workers"]
         generation = inheritance.get("generation") or max((heir["generation"] for heir in heirs), default=1)
         self.fleet.resume(generation, inheritance.get("latest") or generation)
@@ -144,15 +169,20 @@ class Supervisor:
         if self._status_files is not None:
             self._status_files.check()
 
-    def _open(self, opened: Iterable[tuple[str, Listener]], certificates: Certificates | None) -> None:
-        self.listeners = open_listeners(self.config, opened, certificates=certificates)
+    def _open_for_ops(self, opened: Iterable[tuple[str, Listener]] = ()) -> list[Listener]:
+        try:
+            return open_binds(self.config.ops_bind, self.config, opened)
+        except ListenError as error:
+            raise ListenError(f"--ops-bind: {error}") from error
+
+    def _listen_for_ops(self, listeners: list[Listener]) -> None:
+        self.ops_listeners = listeners
+        if listeners:
+            self._ops = Endpoint(self._children, listeners, pages(self.fleet))
+
+    def _begin_status(self) -> None:
         if self._status_files is not None:
-            try:
-                self._status_files.begin()
-            except OSError:
-                if not opened:
-                    self._close_listeners()
-                raise
+            self._status_files.begin()
 
     def _adopt(self, heirs: list[dict[str, Any]]) -> None:
         now = time.monotonic()
@@ -210,6 +240,8 @@ class Supervisor:
             times.append(self._trial.ends_at)
         if self._helper is not None:
             times.append(self._helper.next_at)
+        if self._ops is not None:
+            times.append(self._ops.next_at)
         return min(times)
 
     def _warn_of_threads(self) -> None:
@@ -222,6 +254,8 @@ class Supervisor:
     def leave(self) -> None:
         """Let go of the supervisor's descriptors, at the end or in a forked child."""
         self._children.close()
+        if self._ops is not None:
+            self._ops.leave()
 
     # -- steps
 
@@ -241,6 +275,8 @@ class Supervisor:
         if self._helper is not None:
             wanted = self.fleet.complete and not self.fleet.stopping
             attempt(partial(self._helper.keep, now, wanted=wanted))
+        if self._ops is not None:
+            attempt(partial(self._ops.look, now))
         self._report()
 
     def _look_at_certificates(self, *, at_once: bool = False) -> None:
@@ -256,9 +292,12 @@ class Supervisor:
         self.fleet.notices.clear()
         if self.fleet.complete and not self._announced:
             self._announced = True
-            self._announce(self.listeners)
+            self._announce(self.listeners, self.ops_listeners)
             attempt(partial(self._hook, "when_ready"))
-        status = self.fleet.status() | {"unchanged": self._unchanged}
+        status = self.fleet.status() | {
+            "unchanged": self._unchanged,
+            "ops": [listener.url for listener in self.ops_listeners],
+        }
         if self._status_files is not None and not self._status_files.write(status):
             self._children.look_again()
         failed = "; the last reload failed" if status["outcome"] == "failed" else ""
@@ -488,7 +527,7 @@ class Supervisor:
             self._trial.end("the server stops")
 
     def _close_listeners(self) -> None:
-        for listener in self.listeners:
+        for listener in [*self.listeners, *self.ops_listeners]:
             attempt(listener.close)
 
     def _begin_reexec(self) -> None:
@@ -501,7 +540,7 @@ class Supervisor:
             logger.error("re-exec failed, everything goes on as it was: %s", error)
             return
         # It opens other sockets; all else of that kind would be left behind by this program.
-        fixed = [change.text for change in changes if change.option != "bind"]
+        fixed = [change.text for change in changes if change.option not in ("bind", "ops_bind")]
         if fixed:
             logger.error("re-exec failed, everything goes on as it was: %s", "; ".join(fixed))
             return
@@ -521,9 +560,14 @@ class Supervisor:
                 for worker, channel in self._channels.items()
                 if worker.served or worker.state == "called"
             ]
-            reexec.execute(
-                self.config.addresses, self.listeners, heirs, self.fleet.generation, self.fleet.latest
-            )
+            estate = {
+                "listeners": reexec.sockets(self.listeners),
+                "ops": reexec.sockets(self.ops_listeners),
+                "workers": heirs,
+                "generation": self.fleet.generation,
+                "latest": self.fleet.latest,
+            }
+            reexec.execute(estate)
 
     def _is_busy(self) -> bool:
         """Tell, also in the log, whether a re-exec has to wait."""
@@ -531,6 +575,10 @@ class Supervisor:
         if busy:
             logger.warning("re-exec: not now, the workers are being replaced or stopped")
         return busy
+
+
+def _complain_of_reexec(error: Exception) -> None:
+    logger.error("after the re-exec, everything else goes on as it was: %s", error)
 
 
 def _certificate_helper(config: Config, children: Children) -> CertificateHelper | None:

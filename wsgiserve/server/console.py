@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn, TextIO, TypeVar
 
 from wsgiserve.config import Config, ConfigError
@@ -42,13 +42,14 @@ def keep_output() -> None:
     _kept_out, _kept_err = sys.stdout, sys.stderr
 
 
-def where(listeners: list[Listener]) -> str:
-    """Return the line that tells where the server listens, and one for a throw-away certificate."""
+def where(listeners: list[Listener], ops: Sequence[Listener] = ()) -> str:
+    """Return the line that tells where the server listens, and others for what else there is to know."""
     own = [listener.where for listener in listeners if listener.secure is None]
     redirected = [listener.where for listener in listeners if listener.secure is not None]
     to_https = f", redirecting from {', '.join(redirected)}" if redirected else ""
     line = f"Serving on {', '.join(own)}{to_https} (Ctrl+C to stop)"
-    return "\n".join([line, *fingerprint(listeners)])
+    for_ops = [f"Ops endpoint on {', '.join(listener.where for listener in ops)}"] if ops else []
+    return "\n".join([line, *for_ops, *fingerprint(listeners)])
 
 
 def fingerprint(listeners: list[Listener]) -> list[str]:

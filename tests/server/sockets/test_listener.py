@@ -131,7 +131,7 @@ def test_open_listeners_stay_open_where_a_new_one_fails(opening):
 
 def test_a_descriptor_is_adopted(opening):
     (before,) = opening("127.0.0.1:0")
-    after = adopt(before.sock.detach(), before.host, None)
+    after = adopt(before.sock.detach(), before.bind, before.host, None)
     assert (after.url, after.fd) == (before.url, before.fd)
     assert connects(after.port)
     after.close()

@@ -45,7 +45,8 @@ logger = logging.getLogger("wsgiserve")
 class Listener:
     """One listening socket.
 
-    ``host`` and ``port`` are the real ones, or ``localhost`` and 80 for a Unix socket. A ``foreign`` socket
+    ``bind`` is the text that it was opened for. ``host`` and ``port`` are the real ones, or ``localhost`` and
+    80 for a Unix socket. A ``foreign`` socket
     was opened by another program, which may go on with it. Connections speak TLS if there are
     ``certificates``, or are redirected to the listener ``secure``, which does.
     """
@@ -57,8 +58,10 @@ class Listener:
         file: unix.SocketFile | None = None,
         *,
         foreign: bool = False,
+        bind: str = "",
     ) -> None:
         self.sock = sock
+        self.bind = bind
         self.foreign = foreign
         self.fd = sock.fileno()
         self.kind = kind_of(sock)
@@ -171,9 +174,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_in_child)
 
 
-def adopt(descriptor: int, host: str, file: unix.SocketFile | None, *, foreign: bool = False) -> Listener:
+def adopt(descriptor: int, bind: str, host: str, file: unix.SocketFile | None) -> Listener:
     """Make the listener of a descriptor that the program before us, in the same process, has left open."""
-    return Listener(Socket(fileno=descriptor), host, file, foreign=foreign)
+    foreign = parse_bind(bind).kind == "fd"
+    return Listener(Socket(fileno=descriptor), host, file, foreign=foreign, bind=bind)
 
 
 def open_listeners(
@@ -196,11 +200,21 @@ def open_listeners(
             config.trust,
         )
     certificates = certificates or load_certificates(config, throw_away)
+    listeners = open_binds(config.addresses, config, opened)
+    if certificates is not None:
+        secure(listeners, config, certificates)
+    return listeners
+
+
+def open_binds(
+    binds: Iterable[Bind], config: Config, opened: Iterable[tuple[str, Listener]] = ()
+) -> list[Listener]:
+    """Listen on each address, or on none, as ``open_listeners`` does; connections speak no TLS."""
     listeners: list[Listener] = []
     new: list[Listener] = []
     left = list(opened)
     try:
-        for bind in config.addresses:
+        for bind in binds:
             there = next((pair for pair in left if pair[0] == bind.text), None)
             if there is not None:
                 left.remove(there)
@@ -214,8 +228,6 @@ def open_listeners(
         for listener in new:
             listener.close()
         raise
-    if certificates is not None:
-        secure(listeners, config, certificates)
     return listeners
 
 
@@ -282,7 +294,7 @@ def _open(bind: Bind, config: Config) -> Listener:
         raise ListenError(f"cannot listen on {bind}: {unix.reason(error, path)}") from error
     sock.setblocking(False)
     foreign = bind.kind == "fd"
-    return Listener(sock, _host(sock) if foreign else "", file, foreign=foreign)
+    return Listener(sock, _host(sock) if foreign else "", file, foreign=foreign, bind=bind.text)
 
 
 def _inherit(descriptor: int) -> socket.socket:
@@ -312,9 +324,9 @@ def _open_tcp(bind: Bind, backlog: int) -> Listener:
     host, port = bind.name, bind.number
     try:
         if host == "" and socket.has_dualstack_ipv6():
-            return Listener(_listen(socket.AF_INET6, ("::", port), backlog, v6only=False), "")
+            return Listener(_listen(socket.AF_INET6, ("::", port), backlog, v6only=False), bind=bind.text)
         address = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]
-        return Listener(_listen(address[0], address[4], backlog, v6only=True), host)
+        return Listener(_listen(address[0], address[4], backlog, v6only=True), host, bind=bind.text)
     except (OSError, UnicodeError) as error:
         other_port = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, *_FORBIDDEN)
         raise ListenError(f"cannot listen on {bind}: {_reason(error)}", other_port=other_port) from error

@@ -1,0 +1,1 @@
+"""The ops endpoint (``--ops-bind``): a few pages about the server, which the supervisor serves itself."""
