@@ -24,10 +24,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import click
@@ -96,14 +97,14 @@ class Seen:
 class Load:
     """Clients of a balancer; they ask until ``stop``."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, kinds: Mapping[str, int]) -> None:
         self.seen = Seen()
         self._port = port
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._threads = [
             threading.Thread(target=self._visit, args=(kind, number))
-            for kind, count in KINDS.items()
+            for kind, count in kinds.items()
             for number in range(count)
         ]
 
@@ -295,9 +296,12 @@ EVENTS: dict[str, Callable[[Site], None]] = {
 }
 
 
-def measure(balancer: str, event: str, pace: Pace, scratch: Path) -> Seen:
+def measure(
+    balancer: str, event: str, pace: Pace, scratch: Path, kinds: Mapping[str, int] = MappingProxyType(KINDS)
+) -> Seen:
     """Let an event happen to a server of three behind a balancer; return what the clients saw."""
-    with _site(balancer, pace, scratch, SLUGGISH_SECONDS if event == "slow" else 0.0) as site:
+    with _site(balancer, pace, scratch, SLUGGISH_SECONDS if event == "slow" else 0.0) as (fleet, port):
+        site = Site(fleet, Load(port, kinds), pace)
         site.load.start()
         try:
             time.sleep(WARM_SECONDS)
@@ -309,7 +313,7 @@ def measure(balancer: str, event: str, pace: Pace, scratch: Path) -> Seen:
 
 
 @contextmanager
-def _site(balancer: str, pace: Pace, scratch: Path, delay: float) -> Iterator[Site]:
+def _site(balancer: str, pace: Pace, scratch: Path, delay: float) -> Iterator[tuple[Fleet, int]]:
     fleet = Fleet(pace.drain, scratch)
     with ExitStack() as stack:
         stack.callback(fleet.end)
@@ -321,7 +325,7 @@ def _site(balancer: str, pace: Pace, scratch: Path, delay: float) -> Iterator[Si
         stack.enter_context(
             balancers.running(balancer, port, fleet.ports, scratch / balancer, pace.edits(balancer))
         )
-        yield Site(fleet, Load(port), pace)
+        yield fleet, port
 
 
 @click.command()
