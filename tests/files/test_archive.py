@@ -40,18 +40,19 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def deep(store: Store) -> str:
-    """A file whose path, from the store's folder, is longer than the system lets a program open."""
-    above, part = store.directory, "d" * 250
-    folder = os.open(above, os.O_RDONLY)
-    for _ in range(16):
+    """A file whose path is longer than a program may open (PATH_MAX), in a folder whose path is not."""
+    whole, rest = divmod(4090 - len(os.fsencode(store.directory)), 251)
+    parts = ["d" * 250] * whole + ["d" * (rest - 1)] * (rest > 1)
+    folder = os.open(store.directory, os.O_RDONLY)
+    for part in parts:
         os.mkdir(part, dir_fd=folder)
         below = os.open(part, os.O_RDONLY, dir_fd=folder)
         os.close(folder)
         folder = below
-    leaf = "e" * 100
+    leaf = "e" * 250
     os.close(os.open(leaf, os.O_CREAT | os.O_WRONLY, dir_fd=folder))
     os.close(folder)
-    return "/".join([*[part] * 16, leaf])
+    return "/".join([*parts, leaf])
 
 
 def unpacked(kind: str, packed: bytes) -> dict[str, bytes]:
