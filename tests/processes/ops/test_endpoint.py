@@ -219,6 +219,20 @@ def test_a_thousand_connections_keep_nobody_out(served):
     case.works()
 
 
+def test_requests_that_are_here_are_answered_before_an_exec():
+    children, listeners = Children(), open_listeners(make_config(bind="127.0.0.1:0"))
+    endpoint = Endpoint(children, listeners, {"/page": lambda head: Answer(b"page\n")})
+    with Client(port=listeners[0].port) as client, Client(port=listeners[0].port) as silent:
+        client.send(get("/page"))
+        while len(endpoint._clients) < 2:
+            children.wait(time.monotonic() + 20)
+        endpoint.finish()
+        endpoint.leave()  # As an exec does.
+        assert client.response().body == b"page\n"
+        assert silent.rest() == b""
+    children.close()
+
+
 def test_without_clients_nothing_is_due(served):
     case = served()
     assert case.endpoint.next_at == math.inf
