@@ -610,6 +610,8 @@ class Supervisor:
                 "latest": self.fleet.latest,
                 "counts": None if self._totals is None else self._totals.legacy(),
             }
+            if self._ops is not None:
+                self._ops.finish()
             reexec.execute(estate)
 
     def _is_busy(self) -> bool:

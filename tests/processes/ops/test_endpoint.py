@@ -25,7 +25,7 @@ class Case:
     def __init__(self, bind):
         self.children = Children()
         self.listeners = open_listeners(make_config(bind=bind))
-        self.large = b"x" * (8 << 20)
+        self.large = b"x" * (4 << 20)
         pages = {
             "/page": lambda head: Answer(b"page\n"),
             "/query": lambda head: Answer(head.query.encode(), fields=(("X-Own", "1"),)),
@@ -163,7 +163,8 @@ def test_a_unix_socket_takes_any_name(served, tmp_path):
         assert sock.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_a_client_that_does_not_read_holds_nobody_up(served):
+def test_a_client_that_does_not_read_holds_nobody_up(served, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS", 60.0)  # The small buffer makes it slow on a busy machine.
     case = served()
     with Client(port=case.port, receive_buffer=4096) as slow:
         slow.send(get("/large"))
@@ -216,6 +217,20 @@ def test_a_thousand_connections_keep_nobody_out(served):
     for client in clients:
         client.close()
     case.works()
+
+
+def test_requests_that_are_here_are_answered_before_an_exec():
+    children, listeners = Children(), open_listeners(make_config(bind="127.0.0.1:0"))
+    endpoint = Endpoint(children, listeners, {"/page": lambda head: Answer(b"page\n")})
+    with Client(port=listeners[0].port) as client, Client(port=listeners[0].port) as silent:
+        client.send(get("/page"))
+        while len(endpoint._clients) < 2:
+            children.wait(time.monotonic() + 20)
+        endpoint.finish()
+        endpoint.leave()  # As an exec does.
+        assert client.response().body == b"page\n"
+        assert silent.rest() == b""
+    children.close()
 
 
 def test_without_clients_nothing_is_due(served):

@@ -89,6 +89,11 @@ class Endpoint:
         if now >= self._resume_at:
             self._listen()
 
+    def finish(self) -> None:
+        """Answer the requests that are here, before another program takes this one's place."""
+        for client in list(self._clients):
+            self._on_event(client)
+
     def leave(self) -> None:
         """Close the sockets of clients, and ours of the listeners; the selector is closed already."""
         for client in self._clients:
