@@ -400,7 +400,8 @@ class Connection:
     def identify(self, id: str) -> None:
         """Set the id of the request that is about to run, in its environ."""
         self.layer["wsgiserve.request_id"] = id
-        self.repeated = None
+        if self.kept_environ is not None:
+            self.kept_environ["wsgiserve.request_id"] = id
 
     def environ_of(self, request: RequestHead) -> Environ:
         """Make a request's environ; the caller adds its body. One that is repeated has a copy of the last."""
