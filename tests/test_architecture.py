@@ -128,7 +128,7 @@ MAY_IMPORT = {
         SERVER,
     },
     "wsgiserve.web": {"werkzeug", "webtest", "msgspec", "wsgiserve.forks"},
-    "wsgiserve.files": {"werkzeug", "wsgiserve.web"},
+    "wsgiserve.files": {"werkzeug", "wsgiserve.web", "obstore"},
     "wsgiserve.pytest_plugin": {"pytest", "webtest", SERVER, "wsgiserve.web"},
     "wsgiserve.dev": {
         "watchfiles",
@@ -257,6 +257,8 @@ def test_imports_make_no_cycle_and_no_long_chain() -> None:
         ("wsgiserve.pytest_plugin", "wsgiserve.server"),
         ("wsgiserve.web.app", "wsgiserve.files"),
         ("wsgiserve.files", "wsgiserve.web.app"),
+        ("wsgiserve.files", "wsgiserve.files.objects"),
+        ("wsgiserve.files.objects.store", "obstore"),
         ("wsgiserve", "wsgiserve.web"),
     ],
 )

@@ -22,6 +22,7 @@ import pytest
 
 from tests.authority import Authority
 from tests.cli.conftest import CommandLine
+from tests.files.seaweed import Seaweed
 from tests.program import ROOT, run
 from wsgiserve.cli.files import EXAMPLES, command
 from wsgiserve.config import Config
@@ -385,3 +386,44 @@ def test_the_reference_has_every_option_and_no_other() -> None:
     flags = {flag for option in command.params for flag in option.opts if flag.startswith("-")}
     servers = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(Config)} - {"--bind"}
     assert set(re.findall(r"(?<![\w-])--?[A-Za-z][a-z-]*", rows)) == flags - servers
+
+
+@pytest.mark.slow
+def test_an_object_store_is_served_and_written(seaweed: Seaweed, bucket: str, tmp_path: Path) -> None:
+    environ = ENVIRON | seaweed.variables()
+    store = ("--store", f"s3://{bucket}/cli", "--upload", "0")
+    with running(tmp_path, *store, environ=environ) as server:
+        assert server.request("PUT", "/a.txt", b"hello")[0] == 201
+        assert b"a.txt" in server.request("GET", "/")[2]
+    assert server.errors.startswith("wsgiserve: only this machine is served")
+    assert server.errors.count("\n") == 1
+    with running(tmp_path, "--redirect", *store, environ=environ) as server:
+        status, headers, _ = server.request("GET", "/a.txt")
+        assert status == 307
+        assert headers["location"].startswith(f"{seaweed.url}/{bucket}/cli/a.txt?")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (("--store", "bucket"), 2, "--store: 'bucket' is no store; write s3://BUCKET or s3://BUCKET/PREFIX"),
+        (
+            ("--store", "s3://abc", "-d", "."),
+            2,
+            "--store: it takes the place of --directory; give one of them",
+        ),
+        (("--redirect",), 2, "--redirect: it is for the files of an object store; add --store s3://BUCKET"),
+        (("--store", "s3://no-such"), 3, "--store s3://no-such: The bucket of this server does not exist."),
+    ],
+)
+def test_a_store_that_cannot_be_served_is_one_line(
+    seaweed: Seaweed, tmp_path: Path, arguments: tuple[str, ...], code: int, line: str
+) -> None:
+    done = subprocess.run(
+        [*COMMAND, "0", *arguments],
+        cwd=tmp_path, env=ENVIRON | seaweed.variables(), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, line in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr

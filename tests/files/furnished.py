@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
+
+from wsgiserve.files.store import FileStore
 
 DIGITS = b"0123456789"
 MODIFIED = 1_700_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -28,6 +31,16 @@ CONTENTS = {
     "gr\u00fc\u00dfe.txt": b"hello",
     ".hidden": b"hidden",
 }
+
+
+def furnish_store(store: FileStore) -> None:
+    """Save the same files in a store that has no links and no devices."""
+    for name in CONTENTS:
+        if "/" in name:
+            store.make_folder(name.rpartition("/")[0])
+    for name, content in CONTENTS.items():
+        if not name.startswith("."):
+            store.save(name, io.BytesIO(content), len(content))
 
 
 def furnish(base: Path) -> Path:

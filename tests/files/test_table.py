@@ -1,8 +1,9 @@
-"""The table of cases: from the cache, from the open file, and over a socket."""
+"""The table of cases: from the cache, from the open file, over a socket, and from an object store."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from tests.files.cases import CASES, Case
 from tests.files.conftest import call
-from tests.files.furnished import furnish
+from tests.files.furnished import furnish, furnish_store
 from tests.files.judging import Ask, fault, over, run
+from tests.files.seaweed import Seaweed
+from tests.server.client import wait_until
 from wsgiserve import Server
 from wsgiserve.files import Files
 
@@ -47,6 +50,27 @@ def test_each_case_has_its_answer_over_a_socket(case: Case, served: Ask) -> None
     seen = run(case, served)
     assert seen.status == case.status
     assert fault(case, seen, served) == ""
+
+
+@pytest.fixture(scope="module")
+def stored(seaweed: Seaweed, bucket: str) -> Ask:
+    store = seaweed.store(f"s3://{bucket}/table")
+    furnish_store(store)
+    saved = time.time()
+    # RFC 9110 §8.8.2.2: a date is a strong validator when it is old enough.
+    wait_until(lambda: time.time() > saved + 3)
+    files = Files(store=store, precompressed=True)
+    return lambda method, path, fields: call(files, method, path, fields)
+
+
+LINKS = {"house-link-inside"}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.id not in LINKS], ids=lambda case: case.id)
+def test_each_case_has_its_answer_from_an_object_store(case: Case, stored: Ask) -> None:
+    seen = run(case, stored)
+    assert seen.status == case.status
+    assert fault(case, seen, stored) == ""
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.status == 200], ids=lambda case: case.id)

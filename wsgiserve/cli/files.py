@@ -27,12 +27,13 @@ from wsgiserve.cli.serve import server_options
 from wsgiserve.cli.settings import given, refuse_variables
 from wsgiserve.cli.values import SIZE
 from wsgiserve.config.binds import is_loopback
-from wsgiserve.server.console import EXIT_USAGE, call_options, fail, fingerprint
+from wsgiserve.server.console import EXIT_NO_APP, EXIT_USAGE, call_options, fail, fingerprint
 from wsgiserve.server.program import run
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from wsgiserve.files.objects.store import ObjectStore
     from wsgiserve.server.sockets.listener import Listener
 
 EXAMPLES = """
@@ -41,6 +42,7 @@ Examples:
   wsgiserve files                           the current folder, on port 8000
   wsgiserve files 9000 -d public --spa      a single-page app in public/
   wsgiserve files --upload                  accept uploads, from this machine only
+  wsgiserve files --store s3://bucket/a     the files below a/ in a bucket
   wsgiserve files --qr                      show the URL as a QR code
   wsgiserve files --upload --tls-self-signed  nobody on the way reads what is sent
   wsgiserve files --hash ann                make the value of --auth for ann
@@ -100,6 +102,14 @@ def _print_hash(ctx: click.Context, param: click.Parameter, user: str | None) ->
     type=click.Path(exists=True, file_okay=False),
     default=".",
     help="Serve this folder; by default the current one.",
+)
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Serve the files of an object store instead, such as s3://bucket/prefix.",
+)
+@click.option(
+    "--redirect", is_flag=True, help="With --store, send readers to the object store by signed URLs."
 )
 @click.option(
     "-p",
@@ -168,6 +178,8 @@ def command(
     port: int,
     bind: str | None,
     directory: str,
+    store: str | None,
+    redirect: bool,
     protocol: str,
     header: tuple[tuple[str, str], ...],
     type: tuple[tuple[str, str], ...],
@@ -190,7 +202,7 @@ def command(
     """
     refuse_variables(context, "WSGISERVE_FILES_")
     call_options({name: setting.origin.name for name, setting in given(context).items()})
-    if not os.path.isabs(directory):
+    if store is None and not os.path.isabs(directory):
         working_folder()  # Or the program ends: it was removed.
     from wsgiserve.files import Files
 
@@ -206,8 +218,11 @@ def command(
     bind = choose_address(bind, auth, writable=writable, secure=secure)
     if domains:
         port = _port_for_a_ca(bind, port, options)
+    served = directory if store is None else _object_store(context, store, redirect=redirect, write=writable)
+    if redirect and store is None:
+        fail("--redirect: it is for the files of an object store; add --store s3://BUCKET", EXIT_USAGE)
     app = Files(
-        directory,
+        served,
         listing=True,
         archive=archive,
         upload=upload,
@@ -255,6 +270,25 @@ def _announcement(
     if show_qr is not None:
         lines.append(show_qr(elsewhere[-1] if elsewhere else here))
     return "\n".join(lines)
+
+
+def _object_store(context: click.Context, url: str, *, redirect: bool, write: bool) -> ObjectStore:
+    """Return the store at ``url``, or end the program with one line if it cannot be used."""
+    if context.get_parameter_source("directory") is not ParameterSource.DEFAULT:
+        fail("--store: it takes the place of --directory; give one of them", EXIT_USAGE)
+    from wsgiserve.files.objects.store import ObjectStore
+    from wsgiserve.files.store import NotStored
+
+    with _said_of("store"):
+        try:
+            found = ObjectStore(url, redirect=redirect)
+        except ImportError:
+            fail("--store needs the package obstore: pip install obstore", EXIT_USAGE)
+    try:
+        found.look(write=write)
+    except NotStored as error:
+        fail(f"--store {url}: {error}", EXIT_NO_APP)
+    return found
 
 
 def _port_for_a_ca(bind: str, port: int, options: dict[str, Any]) -> int:

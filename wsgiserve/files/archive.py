@@ -25,9 +25,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, cast
 
-from wsgiserve.files.disk.store import Store
-from wsgiserve.files.disk.stored_file import StoredFile
-from wsgiserve.files.store import Entry, join
+from wsgiserve.files.store import Entry, FileStore, OpenFile, join
 from wsgiserve.files.tree import walk
 
 MOST_MEMBERS = 100_000
@@ -59,14 +57,14 @@ class TooManyMembers(Exception):
     """The folder has more files than a zip may have."""
 
 
-def zip_stream(store: Store, name: str) -> Iterator[bytes]:
+def zip_stream(store: FileStore, name: str) -> Iterator[bytes]:
     """Return the folder ``name`` as a zip, in blocks; raise ``TooManyMembers`` before the first block."""
     if next(itertools.islice(walk(store.entries, name), MOST_MEMBERS, None), None) is not None:
         raise TooManyMembers(f"The folder has more than {MOST_MEMBERS} files; take it as .tar.gz.")
     return _zip(store, name)
 
 
-def tar_stream(store: Store, name: str) -> Iterator[bytes]:
+def tar_stream(store: FileStore, name: str) -> Iterator[bytes]:
     """Return the folder ``name`` as a gzipped tar, in blocks."""
     packer = zlib.compressobj(_LEVEL, wbits=31)  # 31: with a gzip header
     for block in _tar(store, name):
@@ -75,7 +73,7 @@ def tar_stream(store: Store, name: str) -> Iterator[bytes]:
     yield packer.flush()
 
 
-FORMATS: dict[str, tuple[str, Callable[[Store, str], Iterator[bytes]]]] = {
+FORMATS: dict[str, tuple[str, Callable[[FileStore, str], Iterator[bytes]]]] = {
     "zip": ("application/zip", zip_stream),
     "tar.gz": ("application/gzip", tar_stream),
 }
@@ -132,7 +130,7 @@ class _Sink:
 class _LeftOut:
     """What an archive is without, though nobody hid it."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: FileStore, name: str) -> None:
         self._store = store
         self._name = name
         self._lines: list[str] = []
@@ -175,7 +173,7 @@ class _LeftOut:
         return name, "".join(lines).encode("utf-8", "backslashreplace")
 
 
-def _zip(store: Store, name: str) -> Iterator[bytes]:
+def _zip(store: FileStore, name: str) -> Iterator[bytes]:
     sink, left_out = _Sink(), _LeftOut(store, name)
     with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_DEFLATED) as archive:
         for path, entry in walk(store.entries, name):
@@ -213,7 +211,7 @@ def _zip_info(path: str, entry: Entry) -> zipfile.ZipInfo:
     return info
 
 
-def _tar(store: Store, name: str) -> Iterator[bytes]:
+def _tar(store: FileStore, name: str) -> Iterator[bytes]:
     left_out = _LeftOut(store, name)
     for path, entry in walk(store.entries, name):
         left_out.meet(path, entry)
@@ -247,7 +245,7 @@ def _now(name: str, content: bytes) -> Entry:
 
 
 @contextlib.contextmanager
-def _opened(store: Store, name: str) -> Iterator[StoredFile | None]:
+def _opened(store: FileStore, name: str) -> Iterator[OpenFile | None]:
     """Open a file for a ``with`` block; None if the file has been removed."""
     try:
         stored = store.open(name)

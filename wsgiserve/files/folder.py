@@ -1,4 +1,4 @@
-"""A folder as a WSGI application.
+"""A folder, on a disk or in an object store, as a WSGI application.
 
 ``Files`` answers GET and HEAD from its cache (``hot``) or by a lookup (``reading``), and lets ``writing``
 answer PUT, POST and DELETE. Uploads and deletions are off by default; each has an option of its own.
@@ -20,10 +20,13 @@ from wsgiserve.files.policy import Policy, checked_field
 from wsgiserve.files.reading import Listing, Reading, name_of
 from wsgiserve.files.refusal import for_reader
 from wsgiserve.files.representation import LOOKED_AT
+from wsgiserve.files.store import Changed, FileStore, Unavailable
 from wsgiserve.files.writing import Writing
 from wsgiserve.web.head import METHODS
 from wsgiserve.web.media_types import check_media_type
 from wsgiserve.web.paths import normal_path, relative, sent_path
+
+_TRIES = 5  # to read a file that others replace all the time
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 class Files:
     """A WSGI application that serves a folder.
 
-    ``directory`` is a path or a ``Store``. The options:
+    ``directory`` is a path or a ``Store``; or ``store`` is a URL ``s3://BUCKET/PREFIX`` or an
+    ``ObjectStore``. The options:
 
     - ``upload``: PUT and POST write files; ``delete``: DELETE removes them; ``max_size``: the largest upload,
       in bytes.
@@ -48,7 +52,8 @@ class Files:
     - ``guard``: a middleware that decides who may in, such as ``BasicAuth``. Its refusals have the fields of
       ``headers`` and ``cors`` too, and preflights are answered before it.
     - ``precompressed``: send ``a.js.br`` for ``a.js`` to clients that accept it. None means: only if no
-      files can be written.
+      files can be written, and the files lie on a disk: an object store has to be asked for each coding.
+    - ``redirect``: with a URL as ``store``, send readers to the object store, by signed URLs.
     - ``media_type``: one Content-Type for all files. ``types``: Content-Types by suffix, before the built-in
       table.
 
@@ -57,8 +62,10 @@ class Files:
 
     def __init__(
         self,
-        directory: str | os.PathLike[str] | Store,
+        directory: str | os.PathLike[str] | FileStore | None = None,
         *,
+        store: str | FileStore | None = None,
+        redirect: bool = False,
         upload: bool = False,
         delete: bool = False,
         max_size: int | None = None,
@@ -77,7 +84,7 @@ class Files:
         types: Mapping[str, str] | None = None,
     ) -> None:
         check_flags(upload=upload, delete=delete, archive=archive, spa=spa, clean_urls=clean_urls)
-        check_flags(dotfiles=dotfiles, precompressed=precompressed or False)
+        check_flags(dotfiles=dotfiles, redirect=redirect, precompressed=precompressed or False)
         check_size(max_size)
         names = index_names(index)
         if not isinstance(listing, bool) and not callable(listing):
@@ -88,10 +95,9 @@ class Files:
             raise ValueError("archive adds links to the built-in page; write listing=True too")
         if spa and not names:
             raise ValueError("spa sends the index for missing paths, and index is empty")
-        if isinstance(directory, Store) and dotfiles:
-            raise ValueError("dotfiles is an option of the Store; write Store(directory, dotfiles=True)")
         checked_field(("Cache-Control", cache_control))
-        self.store = directory if isinstance(directory, Store) else Store(directory, dotfiles=dotfiles)
+        self.store = _store(directory, store, dotfiles=dotfiles, redirect=redirect)
+        on_disk = self.store if isinstance(self.store, Store) else None
         writable = upload or delete
         page = None if isinstance(listing, bool) else listing
         if listing is True:
@@ -102,7 +108,7 @@ class Files:
             listing=page,
             spa=spa,
             clean_urls=clean_urls,
-            precompressed=not writable if precompressed is None else precompressed,
+            precompressed=not writable and on_disk is not None if precompressed is None else precompressed,
             cache_control=cache_control,
             sandbox=upload,
             media_type=None if media_type is None else check_media_type(media_type),
@@ -111,7 +117,7 @@ class Files:
         self._writing = Writing(self.store, upload=upload, delete=delete, max_size=max_size)
         self._listing = page if writable else None
         self._policy = Policy(cors, headers)
-        self._hot = HotFiles(self.store)
+        self._hot = HotFiles(on_disk)
         self.allow = ", ".join(("GET", "HEAD", "OPTIONS", *self._writing.methods))
         self._app = self._respond if guard is None else guard(self._respond)
         # Nothing but the path and Accept-Encoding decides about the usual answer.
@@ -132,6 +138,15 @@ class Files:
 
     def _respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request that the guard let in."""
+        try:
+            answer = self._answered(environ)
+        except Unavailable as fault:
+            later = [("Retry-After", "5")] if fault.status == 503 else []
+            answer = for_reader(text(fault.status, str(fault), later), environ)
+        start_response(answer.status, answer.fields)
+        return answer.body
+
+    def _answered(self, environ: WSGIEnvironment) -> Answer:
         method = environ["REQUEST_METHOD"]
         path = environ.get("PATH_INFO", "")
         if method == "GET" or method == "HEAD":
@@ -141,10 +156,8 @@ class Files:
             if method == "HEAD":
                 answer.close()
                 answer = answer._replace(body=[])
-        else:
-            answer = for_reader(self._change(method, path, environ), environ, ("./", "Back to the folder"))
-        start_response(answer.status, answer.fields)
-        return answer.body
+            return answer
+        return for_reader(self._change(method, path, environ), environ, ("./", "Back to the folder"))
 
     def _read_or_let_go(self, path: str, environ: WSGIEnvironment) -> Answer:
         """Read again without the open files of the cache, if there is no descriptor left."""
@@ -156,6 +169,14 @@ class Files:
         return self._read(path, environ)
 
     def _read(self, path: str, environ: WSGIEnvironment) -> Answer:
+        for _ in range(_TRIES):
+            try:
+                return self._read_once(path, environ)
+            except Changed:
+                pass
+        raise Unavailable("The file is being replaced all the time; try again later.", 503)
+
+    def _read_once(self, path: str, environ: WSGIEnvironment) -> Answer:
         found = self._reading.look_up(path, environ)
         if isinstance(found, Answer):
             return found
@@ -187,6 +208,31 @@ class Files:
             return self._writing.answer(name, environ)
         finally:
             self._hot.clear()
+
+
+def _store(
+    directory: str | os.PathLike[str] | FileStore | None,
+    store: str | FileStore | None,
+    *,
+    dotfiles: bool,
+    redirect: bool,
+) -> FileStore:
+    """Return the store that the options of ``Files`` name."""
+    if (directory is None) == (store is None):
+        raise TypeError("Files takes a folder, or a store such as store='s3://bucket/prefix'")
+    if isinstance(store, str):
+        from wsgiserve.files.objects.store import ObjectStore
+
+        return ObjectStore(store, dotfiles=dotfiles, redirect=redirect)
+    if redirect:
+        raise ValueError("redirect is for store='s3://bucket/prefix', or is an option of the ObjectStore")
+    if isinstance(directory, (str, os.PathLike)):
+        return Store(directory, dotfiles=dotfiles)
+    if dotfiles:
+        raise ValueError("dotfiles is an option of the Store; write Store(directory, dotfiles=True)")
+    found = store if directory is None else directory
+    assert found is not None
+    return found
 
 
 def _way_back(environ: WSGIEnvironment) -> tuple[str, str] | None:

@@ -16,13 +16,11 @@ from werkzeug.http import parse_options_header
 from werkzeug.wsgi import get_input_stream
 
 from wsgiserve.files.answer import Answer, text
-from wsgiserve.files.store import NotStored, Version, join
+from wsgiserve.files.store import FileStore, NotStored, Version, join
 from wsgiserve.web.forms import MULTIPART, URLENCODED, Part, multipart_parts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-    from wsgiserve.files.disk.store import Store
 
 Clash = Literal["keep", "replace", "skip"]
 
@@ -40,7 +38,13 @@ class _Skipped(Exception):
 
 
 def answer_form(
-    environ: WSGIEnvironment, store: Store, folder: str, *, upload: bool, delete: bool, max_size: int | None
+    environ: WSGIEnvironment,
+    store: FileStore,
+    folder: str,
+    *,
+    upload: bool,
+    delete: bool,
+    max_size: int | None,
 ) -> Answer:
     """Carry out a form that was sent to ``folder``, as far as ``upload`` and ``delete`` allow.
 
@@ -68,7 +72,7 @@ def answer_form(
     return text(415, "The folder does not accept such a form.")
 
 
-def _delete(environ: WSGIEnvironment, store: Store, name: str) -> Answer:
+def _delete(environ: WSGIEnvironment, store: FileStore, name: str) -> Answer:
     try:
         if store.is_folder(name):
             store.remove_folder(name)
@@ -96,7 +100,7 @@ def _fields(environ: WSGIEnvironment) -> dict[str, str]:
 
 def _save_files(
     environ: WSGIEnvironment,
-    store: Store,
+    store: FileStore,
     folder: str,
     boundary: str,
     max_size: int | None,
@@ -133,7 +137,13 @@ def _save_files(
 
 
 def _save(
-    store: Store, folder: str, leaf: str, part: Part, clash: Clash, names: _FreeNames, max_size: int | None
+    store: FileStore,
+    folder: str,
+    leaf: str,
+    part: Part,
+    clash: Clash,
+    names: _FreeNames,
+    max_size: int | None,
 ) -> str:
     """Return the name of the saved file, "" if the user chose to keep the existing one."""
     if clash == "keep":
@@ -161,7 +171,7 @@ def _leaf(filename: str) -> str:
 class _FreeNames:
     """Free names in a folder, which is listed once for all files of a form."""
 
-    def __init__(self, store: Store, folder: str) -> None:
+    def __init__(self, store: FileStore, folder: str) -> None:
         try:
             self._taken = {entry.name for entry in store.entries(folder)}
         except FileNotFoundError:

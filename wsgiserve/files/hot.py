@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import threading
 import time
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 from wsgiserve.files.codings import ranking
 from wsgiserve.files.disk.store import Store
+from wsgiserve.files.disk.stored_file import StoredFile
 from wsgiserve.files.representation import Representation
 from wsgiserve.web.head import Fields
 
@@ -39,13 +41,14 @@ class Hot(NamedTuple):
     representation: Representation
     fields: Fields
     name: str
+    status: os.stat_result
     until: float
 
 
 class HotFiles:
-    """The cache of one store."""
+    """The cache of one store on a disk. None is a store elsewhere: none of its files is ever cached."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store | None) -> None:
         self._store = store
         self._kept: dict[tuple[str, tuple[str, ...]], Hot] = {}
         self._bytes = self._open = 0
@@ -56,29 +59,35 @@ class HotFiles:
         hot = self._kept.get((path, ranking(accepted)))
         if (
             hot
+            and self._store is not None
             and time.monotonic() < hot.until
-            and self._store.is_current(hot.name, hot.representation.status)
+            and self._store.is_current(hot.name, hot.status)
         ):
             return hot
         return None
 
     def add(self, path: str, accepted: str | None, name: str, found: Representation, fields: Fields) -> None:
         """Cache the representation of the file ``name``, unless it is too large or too new."""
-        status = found.status
+        stored = found.stored
+        if self._store is None or not isinstance(stored, StoredFile):
+            return
+        status = stored.status
         changed = max(status.st_mtime_ns, status.st_ctime_ns)
         if status.st_size > _LARGEST or time.time_ns() - changed < _SETTLED_NS:
             return
         if status.st_size <= _IN_MEMORY:
-            if not found.load():
+            content = stored.content()
+            if content is None:  # It is changing.
                 return
+            found.load(content)
         elif self._store.has_proc:
-            found = found.share()
+            found = found.sharing(stored.shared())
         else:
             return
         key = path, ranking(accepted)
         with self._lock:
             self._drop(key)
-            self._kept[key] = Hot(found, fields, name, time.monotonic() + _SECONDS)
+            self._kept[key] = Hot(found, fields, name, status, time.monotonic() + _SECONDS)
             self._count(found, 1)
             while self._bytes > _MOST_BYTES or len(self._kept) > _MOST_ENTRIES:
                 self._drop(next(iter(self._kept)))

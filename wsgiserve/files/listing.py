@@ -25,7 +25,7 @@ from wsgiserve.files.answer import Answer, empty, text
 from wsgiserve.files.archive import FORMATS, Packing, TooManyArchives, TooManyMembers
 from wsgiserve.files.conditional import evaluate
 from wsgiserve.files.forms import answer_form
-from wsgiserve.files.store import HIDDEN, Entry
+from wsgiserve.files.store import HIDDEN, Entry, FileStore
 from wsgiserve.files.tree import Order, ordered
 from wsgiserve.files.validators import Validators
 from wsgiserve.web.head import Fields, attachment
@@ -34,8 +34,6 @@ from wsgiserve.web.paths import relative, sent_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-    from wsgiserve.files.disk.store import Store
 
 _PAGE = Path(__file__).with_name("page")
 _LISTING, _UPLOAD, _CLASH, _DELETE, _CONFIRM = (
@@ -95,7 +93,7 @@ class FolderPage:
     no limit. ``Files`` calls this for POST only if it has ``upload`` or ``delete``.
     """
 
-    store: Store
+    store: FileStore
     upload: bool = False
     delete: bool = False
     archive: bool = False
@@ -226,9 +224,9 @@ def _answer(environ: WSGIEnvironment, content: str, kind: str) -> Answer:
 
 def _json(name: str, entries: Iterable[Entry]) -> str:
     listed = [
-        {"name": entry.name, "type": "folder", "modified": _utc(entry)}
-        if entry.kind == "folder"
-        else {"name": entry.name, "type": "file", "size": entry.size, "modified": _utc(entry)}
+        {"name": entry.name, "type": entry.kind}
+        | ({"size": entry.size} if entry.kind == "file" else {})
+        | ({"modified": _utc(entry)} if entry.modified is not None else {})
         for entry in entries
     ]
     return json.dumps({"path": f"/{name}/" if name else "/", "entries": listed}, ensure_ascii=False)
@@ -286,7 +284,9 @@ def _row(entry: Entry, new: bool, *, first: bool, delete: bool) -> str:
         link, kind, size = f"{link}/", ' class="folder"', ""
     elif new:
         kind = ' class="new" id="saved"' if first else ' class="new"'
-    changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.moment))
+    changed = ""
+    if entry.modified is not None:
+        changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.moment))
     last = "<td></td>" if delete else ""
     if delete and not entry.link:
         # A link, not a button in a form: browsers are slow with ten thousand forms.

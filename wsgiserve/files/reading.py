@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from wsgiserve.files.answer import Answer, not_found, text
 from wsgiserve.files.codings import IDENTITY, SUFFIXES, ranking
 from wsgiserve.files.representation import Representation
-from wsgiserve.files.store import HIDDEN, join
+from wsgiserve.files.store import HIDDEN, FileStore, OpenFile, join
 from wsgiserve.files.validators import validators_of
 from wsgiserve.web.media_types import content_coding, is_active, is_compressible, media_type
 from wsgiserve.web.paths import decode_path, normal_path, with_slash
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-    from wsgiserve.files.disk.store import Store
-    from wsgiserve.files.disk.stored_file import StoredFile
 
 Listing = Callable[["WSGIEnvironment", str], Answer | None]
 """A function that answers for a folder, given the environ and the folder's name; None means 404.
@@ -49,7 +46,7 @@ class Reading:
 
     def __init__(
         self,
-        store: Store,
+        store: FileStore,
         *,
         index: tuple[str, ...],
         listing: Listing | None,
@@ -104,7 +101,7 @@ class Reading:
         if own:
             fields.append(("Content-Encoding", own))
         elif self._precompressed and is_compressible(kind):
-            variants = self._store.variants(name, stored.status)
+            variants = self._store.variants(name, stored.version)
         if variants:
             fields.append(("Vary", "Accept-Encoding"))
         for coding in ranking(environ.get("HTTP_ACCEPT_ENCODING")):
@@ -144,7 +141,7 @@ class Reading:
                     return found
         return not_found()
 
-    def _open_or_none(self, name: str) -> StoredFile | None:
+    def _open_or_none(self, name: str) -> OpenFile | None:
         try:
             return self._store.open(name)
         except FileNotFoundError:

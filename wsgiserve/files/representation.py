@@ -23,7 +23,7 @@ from wsgiserve.files.ranges import Bounds, content_range, select
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from wsgiserve.files.disk.stored_file import Part, StoredFile
+    from wsgiserve.files.store import OpenFile, Readable
     from wsgiserve.files.validators import Validators
     from wsgiserve.web.head import Fields
 
@@ -42,11 +42,10 @@ class Representation:
     Whoever gets a representation sends it or closes it.
     """
 
-    __slots__ = ("content", "fields", "status", "stored", "validators")
+    __slots__ = ("content", "fields", "stored", "validators")
 
-    def __init__(self, stored: StoredFile, validators: Validators, fields: Fields) -> None:
+    def __init__(self, stored: OpenFile, validators: Validators, fields: Fields) -> None:
         self.stored = stored
-        self.status = stored.status
         self.validators = validators
         self.content: bytes | None = None
         self.fields = [
@@ -59,7 +58,7 @@ class Representation:
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
         """Answer GET or HEAD: with the whole file or a part of it, or by 304, 412 or 416."""
-        if environ.keys().isdisjoint(LOOKED_AT):
+        if environ.keys().isdisjoint(LOOKED_AT) and self.stored.location is None:
             return Answer("200 OK", self.fields.copy(), self.body(environ))
         try:
             return self._answer_conditions(environ)
@@ -67,18 +66,15 @@ class Representation:
             self.close()
             raise
 
-    def load(self) -> bool:
-        """Read the content into memory; return False, and keep the file open, if the file is changing."""
-        self.content = self.stored.content()
-        if self.content is None:
-            return False
+    def load(self, content: bytes) -> None:
+        """Send ``content``, the whole file, from memory from now on."""
+        self.content = content
         self.close()
-        return True
 
-    def share(self) -> Representation:
-        """Return a copy for any number of responses, which has a descriptor of its own."""
+    def sharing(self, stored: OpenFile) -> Representation:
+        """Return a copy that sends ``stored``, the same file opened once more."""
         twin = copy.copy(self)
-        twin.stored = self.stored.shared()
+        twin.stored = stored
         return twin
 
     def close(self) -> None:
@@ -93,6 +89,11 @@ class Representation:
             if outcome == "not modified":
                 return empty(304, guides)
             return text(412, "The file is not the version that the request is for.", guides)
+        if self._is_elsewhere(environ):
+            self.close()
+            # The URL is good for a while only, and a way around the guard.
+            place = [("Location", self.stored.location or ""), ("Cache-Control", "no-store")]
+            return text(307, "The file is there.", place)
         fields = self.fields.copy()
         if is_wanted(environ.get("HTTP_WANT_REPR_DIGEST", "")):
             digest = self._sha256(environ.get("wsgiserve.client_gone", lambda: False))
@@ -102,19 +103,27 @@ class Representation:
             return Answer("200 OK", fields, self.body(environ))
         if not spans:
             self.close()
-            size = ("Content-Range", f"bytes */{self.status.st_size}")
+            size = ("Content-Range", f"bytes */{self.stored.size}")
             return text(416, "The file has none of these bytes.", [size])
         return self._parts(environ, fields, spans)
+
+    def _is_elsewhere(self, environ: Mapping[str, str]) -> bool:
+        """Whether readers are sent to another server; it knows nothing of codings."""
+        return (
+            self.stored.location is not None
+            and environ["REQUEST_METHOD"] == "GET"
+            and not any(name == "Content-Encoding" for name, _ in self.fields)
+        )
 
     def _ranges(self, environ: Mapping[str, str]) -> list[Bounds] | None:
         """Return the requested parts, None for the whole file; §14.2: only GET has ranges."""
         field = environ.get("HTTP_RANGE")
         if field is None or environ["REQUEST_METHOD"] != "GET":
             return None
-        return select(field, self.status.st_size) if part_is_wanted(environ, self.validators) else None
+        return select(field, self.stored.size) if part_is_wanted(environ, self.validators) else None
 
     def _parts(self, environ: WSGIEnvironment, fields: Fields, spans: list[Bounds]) -> Answer:
-        size = self.status.st_size
+        size = self.stored.size
         if len(spans) == 1:
             start, stop = spans[0]
             fields = _replaced(fields, "Content-Length", str(stop - start))
@@ -145,7 +154,7 @@ class Representation:
             return []
         if self.content is not None:
             return [self.content if bounds is None else self.content[bounds[0] : bounds[1]]]
-        start, stop = bounds or (0, self.status.st_size)
+        start, stop = bounds or (0, self.stored.size)
         body: Iterable[bytes] = environ.get("wsgi.file_wrapper", _Blocks)(
             self.stored.part(start, stop), BLOCK
         )
@@ -157,12 +166,11 @@ class Representation:
         return self.stored.blocks(start, stop) if self.content is None else [self.content[start:stop]]
 
     def _sha256(self, gone: Callable[[], bool]) -> bytes | None:
-        status = self.status
-        version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        size = self.stored.size
         # A file that may still change and keep its times is hashed for each request.
         lasting = not self.validators.etag.startswith("W/")
         return _digests.of(
-            version if lasting else None, status.st_size, lambda: self.blocks((0, status.st_size)), gone
+            self.stored.identity if lasting else None, size, lambda: self.blocks((0, size)), gone
         )
 
 
@@ -190,7 +198,7 @@ class Parts:
 class _Blocks:
     """``wsgi.file_wrapper`` for servers that have none."""
 
-    def __init__(self, file: Part, size: int) -> None:
+    def __init__(self, file: Readable, size: int) -> None:
         self._file = file
         self._size = size
         self.close = file.close

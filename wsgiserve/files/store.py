@@ -1,7 +1,7 @@
 """What every store of files shares: its values, its errors, the rules for names and for uploads.
 
-``wsgiserve.files.disk.store`` keeps files on a local disk. Nothing here knows of a disk, so another kind of
-store, such as an object store, can use the same names, values and errors.
+``FileStore`` and ``OpenFile`` are what the rest of the files asks of a store. There are two:
+``wsgiserve.files.disk`` keeps files on a local disk, ``wsgiserve.files.objects`` in an object store.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, Protocol
 
 from werkzeug.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 HIDDEN = ".wsgiserve-"
 """The beginning of names that no file of a store has: drafts, and the style and script of the folder page."""
@@ -26,6 +29,8 @@ class Version(NamedTuple):
     status_changed_ns: int | None = None
     """When the content or the times were last written, by the clock of the file system; None if unknown.
     Programs set ``modified_ns`` as they like, this only the system."""
+    tag: str | None = None
+    """The entity tag that the store gave the content, without quotes; None on a disk."""
 
     @classmethod
     def of(cls, status: os.stat_result) -> Version:
@@ -64,6 +69,14 @@ class NotStored(HTTPException):
         return str(self.description)
 
 
+class Unavailable(NotStored):
+    """Say why a store does not work now: 502 if it is set up wrongly, 503 or 504 if it may work later."""
+
+
+class Changed(Exception):
+    """The file was replaced after it was opened; open it again."""
+
+
 class InvalidName(NotStored, ValueError):
     """Say why a name cannot be a file of the store."""
 
@@ -85,14 +98,131 @@ class Entry(NamedTuple):
     name: str
     kind: Literal["file", "folder"]
     size: int
-    modified: float
+    modified: float | None
+    """None if unknown: an object store keeps no times of folders."""
     link: bool = False
     """Whether the name is a symbolic link: it cannot be deleted, and may lead in a circle."""
 
     @property
     def moment(self) -> float:
         """The time of change, or the nearest in a year of four digits: some file systems keep any time."""
-        return min(max(self.modified, _FIRST_MOMENT), _LAST_MOMENT)
+        return min(max(self.modified or 0, _FIRST_MOMENT), _LAST_MOMENT)
+
+
+class Readable(Protocol):
+    """A file object for ``wsgi.file_wrapper``."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read as any file does."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class OpenFile(Protocol):
+    """A file of a store that is open for reading; whoever opened it closes it, or sends it by ``part``."""
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        ...
+
+    @property
+    def version(self) -> Version:
+        """The version that was opened."""
+        ...
+
+    @property
+    def identity(self) -> Hashable:
+        """Stands for this content of this file, and no other."""
+        ...
+
+    @property
+    def location(self) -> str | None:
+        """A URL to send readers to; None if the bytes are sent from here."""
+        ...
+
+    def part(self, start: int, stop: int) -> Readable:
+        """Return the bytes from ``start`` to ``stop`` as a file; closing that closes this one.
+
+        ``Changed`` if they are gone because the file was replaced.
+        """
+        ...
+
+    def blocks(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes from ``start`` to ``stop``; OSError if they are gone."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class FileStore(Protocol):
+    """A store of files. A name has parts that are joined by ``/``; '' is the topmost folder.
+
+    Methods that read raise ``FileNotFoundError``, those that write ``NotStored``, both ``Unavailable``.
+    """
+
+    def check_name(self, name: str) -> None:
+        """Raise ``InvalidName`` for a name that cannot be a file, whatever the store holds."""
+        ...
+
+    def open(self, name: str) -> OpenFile:
+        """Open a file for reading."""
+        ...
+
+    def is_folder(self, name: str) -> bool:
+        """Whether ``name`` is a folder."""
+        ...
+
+    def entries(self, name: str = "") -> list[Entry]:
+        """Return the files and folders in a folder that can be opened, in no order."""
+        ...
+
+    def left_out(self, name: str = "") -> list[tuple[str, str]]:
+        """Return (name, reason) of all that ``entries`` leaves out though nobody hid it."""
+        ...
+
+    def variants(self, name: str, version: Version) -> list[str]:
+        """Return the codings (RFC 9110 §8.4.1) in which a file exists beside the original."""
+        ...
+
+    def save(
+        self,
+        name: str,
+        stream: SupportsRead[bytes],
+        length: int | None = None,
+        *,
+        max_size: int | None = None,
+        digests: Mapping[str, bytes] | None = None,
+        check: Check | None = None,
+    ) -> Saved:
+        """Store the bytes of ``stream`` as the file ``name``, all of them or none.
+
+        ``length`` is the announced number of bytes, None if unknown. ``max_size`` is the largest body, in
+        bytes. ``digests`` are the digests that the body must have, by the names of ``hashlib``. ``check`` is
+        called before the stream is read; the file replaces only a version that it let pass, and creates a
+        name only if it let None pass.
+
+        Raise ``NotStored`` for a body that is too large or does not have the announced length or digests, for
+        a full store and for missing permission. An exception of ``stream`` passes through.
+        """
+        ...
+
+    def remove(self, name: str, *, check: Check | None = None) -> None:
+        """Delete a file, if ``check`` lets its version pass."""
+        ...
+
+    def make_folder(self, name: str) -> None:
+        """Create a folder unless it exists."""
+        ...
+
+    def remove_folder(self, name: str) -> None:
+        """Delete a folder; raise ``NotStored`` unless it is empty."""
+        ...
 
 
 def join(folder: str, name: str) -> str:
@@ -136,16 +266,21 @@ class Upload:
         """Count and hash a chunk of the body."""
         self._received += len(chunk)
         self._check_size(self._received)
+        if self._length is not None and self._received > self._length:
+            self._refuse_length()
         for made in self._hashes.values():
             made.update(chunk)
 
     def finish(self) -> None:
         """Compare the whole body with its announced length (RFC 9112 §8) and digests (RFC 9530 §2)."""
         if self._length is not None and self._received != self._length:
-            raise NotStored(f"{self._length} bytes were announced and {self._received} arrived.", 400)
+            self._refuse_length()
         for kind, announced in self._digests.items():
             if self._hashes[kind].digest() != announced:
                 raise NotStored(f"The {kind} digest of the body is not the announced one.", 400)
+
+    def _refuse_length(self) -> NoReturn:
+        raise NotStored(f"{self._length} bytes were announced and {self._received} arrived.", 400)
 
     def _check_size(self, size: int) -> None:
         if self._max_size is not None and size > self._max_size:

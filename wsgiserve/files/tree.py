@@ -19,7 +19,7 @@ def ordered(entries: Iterable[Entry], by: Order = "name", *, descending: bool = 
     if by == "size":
         found.sort(key=lambda entry: entry.size, reverse=descending)
     elif by == "date":
-        found.sort(key=lambda entry: entry.modified, reverse=descending)
+        found.sort(key=lambda entry: entry.modified or 0, reverse=descending)
     found.sort(key=lambda entry: entry.kind == "file")
     return found
 

@@ -4,7 +4,7 @@
   one.
 * Every check of the head comes before the body is read, so that a client that waits for ``100 Continue`` does
   not send the body of a refused request.
-* Conditions are checked before the body, and again while the folder is locked. Of many requests with
+* Conditions are checked before the body, and again when the file is published. Of many requests with
   ``If-None-Match: *`` exactly one creates the file; of many with the same ``If-Match`` exactly one replaces
   it.
 * A part of a file (Content-Range, RFC 9110 §14.5), a coding of it (Content-Encoding, §8.4) and a form around
@@ -19,15 +19,12 @@ from urllib.parse import quote
 from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.conditional import CONDITIONS, evaluate
 from wsgiserve.files.digests import announced
-from wsgiserve.files.store import Check, NotStored, Version
+from wsgiserve.files.store import Check, FileStore, NotStored, Version
 from wsgiserve.files.validators import settle, validators_of
 from wsgiserve.web.forms import MULTIPART
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-    from wsgiserve.files.disk.store import Store
-
 
 _MOST_DIGITS = 19
 
@@ -35,7 +32,7 @@ _MOST_DIGITS = 19
 class Writing:
     """Uploads and deletions in one store; the options are those of ``Files``."""
 
-    def __init__(self, store: Store, *, upload: bool, delete: bool, max_size: int | None) -> None:
+    def __init__(self, store: FileStore, *, upload: bool, delete: bool, max_size: int | None) -> None:
         self._store = store
         self._max_size = max_size
         self.methods = (*(("PUT", "POST") if upload else ()), *(("DELETE",) if delete else ()))
@@ -121,12 +118,12 @@ def _refuse_parts_and_codings(environ: WSGIEnvironment) -> None:
         raise NotStored("Send the file as it is, without Content-Encoding.", 415)
 
 
-def _condition(environ: WSGIEnvironment) -> Check:
-    """Return the check of a request's conditions (RFC 9110 §13.1)."""
+def _condition(environ: WSGIEnvironment) -> Check | None:
+    """Return the check of a request's conditions (RFC 9110 §13.1), None if it has none."""
 
     def check(version: Version | None) -> None:
         current = validators_of(settle(version)) if version is not None else None
         if evaluate(environ["REQUEST_METHOD"], environ, current) != "proceed":
             raise NotStored("The file is not the version that the request is for.", 412)
 
-    return check if not environ.keys().isdisjoint(CONDITIONS) else lambda version: None
+    return check if not environ.keys().isdisjoint(CONDITIONS) else None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("wsgiserve.files")
 
+_SECOND = 1_000_000_000
 # By kind: the mode bits that let everybody read it, and the question to os.access if they are not all set.
 _READABLE = {stat.S_IFREG: (0o004, os.R_OK), stat.S_IFDIR: (0o005, os.R_OK | os.X_OK)}
 
@@ -113,10 +114,10 @@ class Store:
             and now.st_dev == status.st_dev
         )
 
-    def variants(self, name: str, status: os.stat_result) -> list[str]:
+    def variants(self, name: str, version: Version) -> list[str]:
         """Return the codings (RFC 9110 §8.4.1) in which the file ``name`` exists beside the original.
 
-        ``status`` is that of the original. A coded file that is older, in whole seconds, belongs to another
+        ``version`` is that of the original. A coded file that is older, in whole seconds, belongs to another
         version and is left out.
         """
         found = []
@@ -125,7 +126,8 @@ class Store:
                 beside = os.stat(f"{self._prefix}{name}{suffix}")
             except (OSError, ValueError):
                 continue
-            if int(beside.st_mtime) >= int(status.st_mtime) and stat.S_ISREG(beside.st_mode):
+            newer = beside.st_mtime_ns // _SECOND >= version.modified_ns // _SECOND
+            if newer and stat.S_ISREG(beside.st_mode):
                 found.append(coding)
         return found
 
@@ -137,17 +139,11 @@ class Store:
         *,
         max_size: int | None = None,
         digests: Mapping[str, bytes] | None = None,
-        check: Check = lambda version: None,
+        check: Check | None = None,
     ) -> Saved:
-        """Store the bytes of ``stream`` as the file ``name``, all of them or none.
+        """Store the bytes of ``stream`` as the file ``name``, all of them or none; see ``FileStore``.
 
-        ``length`` is the announced number of bytes, None if unknown. ``max_size`` is the largest body, in
-        bytes. ``digests`` are the digests that the body must have, by the names of ``hashlib``. ``check`` is
-        called before the stream is read, and again while the folder is locked.
-
-        Raise ``InvalidName``, or ``NotStored`` for a body that is too large or does not have the announced
-        length or digests, for a full disk and for missing permission. An exception of ``stream`` passes
-        through.
+        ``check`` is called before the stream is read, and again while the folder is locked.
         """
         self.check_name(name)
         upload = Upload(length, max_size, digests or {})
@@ -155,7 +151,9 @@ class Store:
             leaf = name.rpartition("/")[2]
 
             def check_target() -> None:
-                check(_target(folder, leaf, name))
+                version = _target(folder, leaf, name)
+                if check is not None:
+                    check(version)
 
             check_target()
             with Draft(folder, unnamed=self.has_proc) as draft:
@@ -163,7 +161,7 @@ class Store:
                 upload.finish()
                 return Saved(*draft.publish(leaf, check_target))
 
-    def remove(self, name: str, *, check: Check = lambda version: None) -> None:
+    def remove(self, name: str, *, check: Check | None = None) -> None:
         """Delete the file ``name``, durably, after ``check``.
 
         Raise ``FileNotFoundError`` unless it is a regular file, ``NotStored`` for missing permission.
@@ -178,7 +176,8 @@ class Store:
             try:
                 with locked(folder):
                     version = _version_or_none(folder, leaf)
-                    check(version)
+                    if check is not None:
+                        check(version)
                     if version is None:
                         raise not_found(name)
                     os.unlink(leaf, dir_fd=folder)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 from wsgiserve.files.store import Version
@@ -88,7 +88,6 @@ class _Whole:
 
 
 Part = Span | _Whole
-"""A file object for ``wsgi.file_wrapper``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +106,17 @@ class StoredFile:
     def version(self) -> Version:
         """The version when the file was opened."""
         return Version.of(self.status)
+
+    @property
+    def identity(self) -> Hashable:
+        """Stands for this content of this file, and no other."""
+        status = self.status
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    @property
+    def location(self) -> None:
+        """None: the bytes are sent from here."""
+        return
 
     def part(self, start: int, stop: int) -> Part:
         """Return the bytes from ``start`` to ``stop`` as a file; closing that closes this one."""

@@ -1,0 +1,418 @@
+"""A store in a bucket. Any number of servers may use the same one at once.
+
+* A file is an object under its name. The store publishes objects whole, so readers see the old one or the
+  new one, and a body that ends early or fails its checks is never published.
+* What a client may replace is decided by the store itself: each write that has a condition goes out with
+  ``If-None-Match: *`` or with ``If-Match`` and the tag that was looked at. So of any number of servers
+  exactly one creates a name. A store that ignores these fields is found out before the first upload.
+* A folder is there while anything is below it. One that was made here has a hidden object in it, so that it
+  may be empty.
+* A body of unknown length is collected in hidden objects, because the store must know the length first.
+  They are removed at the end; those of a server that was killed are removed by another one a day later.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from wsgiserve.files.codings import SUFFIXES
+from wsgiserve.files.objects.address import parse
+from wsgiserve.files.objects.engine import SECONDS, Engine, Reply
+from wsgiserve.files.objects.faults import DENIED
+from wsgiserve.files.objects.stored_object import BLOCK, FIRST, StoredObject
+from wsgiserve.files.store import (
+    HIDDEN,
+    Check,
+    Entry,
+    InvalidName,
+    NotStored,
+    Saved,
+    Unavailable,
+    Upload,
+    Version,
+    check_name,
+    join,
+)
+from wsgiserve.web.media_types import media_type
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
+
+logger = logging.getLogger("wsgiserve.files")
+
+_SECOND = 1_000_000_000
+_FOLDER = HIDDEN + "folder"
+_DRAFTS = HIDDEN + "drafts"
+_PROBE = HIDDEN + "probe-"
+_DRAFT = 8 * 1024 * 1024  # bytes of a hidden object
+_LEFT_FOR = timedelta(days=1)
+_TRIES = 5  # to replace a file that others replace all the time
+_LIFE = timedelta(hours=1)  # of a signed URL
+
+NO_CONDITIONS = (
+    "The object store ignores If-None-Match or If-Match in uploads, so uploads could replace each other "
+    "unseen; serve it without uploads, or use a store with conditional writes."
+)
+
+
+class ObjectStore:
+    """Keep files in a bucket, below a prefix: ``s3://BUCKET/PREFIX``.
+
+    ``dotfiles`` as for ``Store``. ``redirect`` sends readers to the object store, by signed URLs. ``seconds``
+    is how long the object store may take to send or take some bytes. The endpoint, the region and the
+    credentials come from the environment (``AWS_ENDPOINT_URL`` and its like).
+
+    ValueError for a URL that is no address, ImportError without the extra ``s3``.
+    """
+
+    def __init__(
+        self, url: str, *, dotfiles: bool = False, redirect: bool = False, seconds: float = SECONDS
+    ) -> None:
+        self.address = parse(url)
+        self.dotfiles = dotfiles
+        self._redirect = redirect
+        self._engine = Engine(self.address, seconds=seconds)
+        self._lock = threading.Lock()
+        self._proven = False
+        self._deletes_conditionally = False
+
+    def check_name(self, name: str) -> None:
+        """Raise ``InvalidName`` for a name that cannot be a file, whatever the bucket holds."""
+        check_name(name, dotfiles=self.dotfiles)
+
+    def look(self, *, write: bool) -> None:
+        """Raise ``NotStored`` unless the bucket can be read, and with ``write`` also written to."""
+        self._engine.list(self._key(HIDDEN) + "/")
+        if write:
+            self._prove()
+
+    def open(self, name: str) -> StoredObject:
+        """Open the file ``name`` for reading, by one request; FileNotFoundError if there is none."""
+        self._check_readable(name)
+        key = self._key(name)
+        if self._redirect:
+            version = self._version(name)
+            if version is None:
+                raise FileNotFoundError(name)
+            return StoredObject(self._engine, key, version, b"", self._engine.signed(key, _LIFE))
+        reply = self._engine.get(key, {"Range": f"bytes=0-{FIRST - 1}"})
+        try:
+            if reply.status in (200, 206):  # 200: some send all of a short object.
+                whole = reply.fields.get("Content-Range", "").rpartition("/")[2]
+                version = _version(reply, int(whole or reply.fields["Content-Length"]))
+                first = _first(reply)
+                if len(first) == min(FIRST, version.size):
+                    return StoredObject(self._engine, key, version, first)
+                return StoredObject(self._engine, key, version, b"")  # It broke off.
+        finally:
+            reply.close()
+        version = self._version(name)  # RFC 9110 §15.5.17: an empty file has no first byte, hence 416.
+        if version is None or reply.status == 404:
+            raise FileNotFoundError(name)
+        return StoredObject(self._engine, key, version, b"")
+
+    def is_folder(self, name: str) -> bool:
+        """Whether anything is below ``name``; '' is the topmost folder, which may be empty."""
+        if not name:
+            return True
+        try:
+            self.check_name(name)
+        except InvalidName:
+            return False
+        return next(self._engine.below(self._key(name) + "/"), None) is not None
+
+    def entries(self, name: str = "") -> list[Entry]:
+        """Return the files and folders in the folder ``name``; FileNotFoundError if it is none."""
+        return [entry for entry in self._listed(name) if self._why_left_out(join(name, entry.name)) is None]
+
+    def left_out(self, name: str = "") -> list[tuple[str, str]]:
+        """Return (name, reason) of the objects that cannot be files here, except hidden ones."""
+        return [
+            (entry.name, reason)
+            for entry in self._listed(name)
+            if not entry.name.startswith(".") and (reason := self._why_left_out(join(name, entry.name)))
+        ]
+
+    def variants(self, name: str, version: Version) -> list[str]:
+        """Return the codings in which the file exists beside the original, and is no older, by the second."""
+        found = []
+        for coding, suffix in SUFFIXES.items():
+            beside = self._version(name + suffix)
+            if beside is not None and beside.modified_ns >= version.modified_ns:
+                found.append(coding)
+        return found
+
+    def save(
+        self,
+        name: str,
+        stream: SupportsRead[bytes],
+        length: int | None = None,
+        *,
+        max_size: int | None = None,
+        digests: Mapping[str, bytes] | None = None,
+        check: Check | None = None,
+    ) -> Saved:
+        """Store the bytes of ``stream`` as the file ``name``, all of them or none; see ``FileStore``."""
+        self.check_name(name)
+        upload = Upload(length, max_size, digests or {})
+        self._prove()
+        self._check_place(name)
+        version = self._version(name)
+        if check is not None:
+            check(version)
+        blocks = _checked(stream, upload)
+        if length is not None:
+            return self._publish(name, blocks, length, version, check)
+        held = _take(blocks, _DRAFT)
+        if len(held) < _DRAFT:
+            return self._publish(name, iter((held,)), len(held), version, check)
+        draft = _Draft(self._engine, self._key(_DRAFTS))
+        try:
+            draft.write(itertools.chain((held,), iter(lambda: _take(blocks, _DRAFT), b"")))
+            return self._publish(name, draft.blocks(), draft.size, version, check)
+        finally:
+            draft.remove()
+
+    def remove(self, name: str, *, check: Check | None = None) -> None:
+        """Delete the file ``name``, if it is still the version that ``check`` let pass."""
+        self._check_readable(name)
+        for _ in range(_TRIES):
+            version = self._version(name)
+            if check is not None:
+                check(version)
+                self._prove()
+                if not self._deletes_conditionally:
+                    raise NotStored("The object store cannot delete a certain version only.", 501)
+            if version is None:
+                raise FileNotFoundError(name)
+            fields = {} if check is None else {"If-Match": f'"{version.tag}"'}
+            with _writing():
+                if self._engine.delete(self._key(name), fields) != 412:
+                    return
+        raise _contended()
+
+    def make_folder(self, name: str) -> None:
+        """Create the folder ``name`` unless it exists."""
+        self.check_name(name)
+        self._check_parent(name)
+        if self._version(name) is not None:
+            raise InvalidName(name, "a file has that name")
+        self._put_small(join(name, _FOLDER), b"")
+
+    def remove_folder(self, name: str) -> None:
+        """Delete the folder ``name``; raise ``NotStored`` unless it is empty."""
+        self._check_readable(name)
+        own = self._key(join(name, _FOLDER))
+        found = [each.key for each in itertools.islice(self._engine.below(self._key(name) + "/"), 2)]
+        if not found:
+            raise FileNotFoundError(name)
+        if found != [own]:
+            raise NotStored("The folder is not empty.", 409)
+        with _writing():
+            self._engine.delete(own, {})
+
+    def _key(self, name: str) -> str:
+        return self.address.prefix + name
+
+    def _check_readable(self, name: str) -> None:
+        try:
+            self.check_name(name)
+        except InvalidName:
+            raise FileNotFoundError(name) from None
+
+    def _why_left_out(self, name: str) -> str | None:
+        try:
+            self.check_name(name)
+        except InvalidName as error:
+            return error.reason
+        return None
+
+    def _listed(self, name: str) -> Iterator[Entry]:
+        """Yield all that lies right below a folder, also what is hidden or no file."""
+        if name:
+            self._check_readable(name)
+        above = self._key(f"{name}/" if name else "")
+        prefixes, objects = self._engine.list(above)
+        inside = [found for found in objects if found.key.startswith(above) and found.key != above]
+        # Other tools mark a folder by an object "folder/", which some listings show and others do not.
+        if name and not prefixes and not inside and not self.is_folder(name):
+            raise FileNotFoundError(name)
+        for prefix in prefixes:
+            yield Entry(prefix.removesuffix("/").removeprefix(above), "folder", 0, None)
+        for found in inside:
+            yield Entry(found.key.removeprefix(above), "file", found.size, found.modified.timestamp())
+
+    def _version(self, name: str) -> Version | None:
+        reply = self._engine.head(self._key(name))
+        reply.close()
+        if reply.status == 404:
+            return None
+        return _version(reply, int(reply.fields["Content-Length"]))
+
+    def _check_parent(self, name: str) -> None:
+        parent = name.rpartition("/")[0]
+        if not self.is_folder(parent):
+            raise InvalidName(name, f"there is no folder {parent!r}")
+
+    def _check_place(self, name: str) -> None:
+        self._check_parent(name)
+        if self.is_folder(name):
+            raise InvalidName(name, "it is a folder")
+
+    def _publish(
+        self, name: str, blocks: Iterator[bytes], length: int, version: Version | None, check: Check | None
+    ) -> Saved:
+        """Write the object if ``version`` is still the current one, or if nobody asks for that."""
+        # All checks of a short body are done before it is sent, and it can be sent again.
+        first = next(blocks, b"")
+        for _ in range(_TRIES if len(first) == length else 1):
+            conditions = {} if check is None else _condition(version)
+            fields = {"Content-Type": media_type(name), **conditions}
+            with _writing():
+                status, tag = self._engine.put(
+                    self._key(name), itertools.chain((first,), blocks), length, fields
+                )
+            if status == 200:
+                return Saved(version is None, Version(time.time_ns(), length, tag=_opaque(tag)))
+            version = self._version(name)
+            if check is not None:
+                check(version)
+        raise _contended()
+
+    def _put_small(self, name: str, content: bytes, fields: Mapping[str, str] | None = None) -> int:
+        with _writing():
+            return self._engine.put(self._key(name), (content,), len(content), fields or {})[0]
+
+    def _prove(self) -> None:
+        """Look, once, whether the store does what this module relies on."""
+        with self._lock:
+            if self._proven:
+                return
+            name = _PROBE + secrets.token_hex(8)
+            wrong = {"If-Match": '"00000000000000000000000000000000"'}
+            self._put_small(name, b"1", {"If-None-Match": "*"})
+            try:
+                if self._put_small(name, b"2", {"If-None-Match": "*"}) != 412:
+                    raise NotStored(NO_CONDITIONS, 501)
+                if self._put_small(name, b"3", wrong) != 412:
+                    raise NotStored(NO_CONDITIONS, 501)
+                self._deletes_conditionally = self._engine.delete(self._key(name), wrong) == 412
+            finally:
+                self._engine.delete(self._key(name), {})
+            self._sweep()
+            self._proven = True
+
+    def _sweep(self) -> None:
+        """Remove what servers left behind that were killed."""
+        before = datetime.now(UTC) - _LEFT_FOR
+        for found in self._engine.below(self._key(_DRAFTS) + "/"):
+            if found.modified < before:
+                self._engine.delete(found.key, {})
+
+
+class _Draft:
+    """Hidden objects that hold a body in pieces."""
+
+    def __init__(self, engine: Engine, folder: str) -> None:
+        self._engine = engine
+        self._name = f"{folder}/{secrets.token_hex(16)}"
+        self._sizes: list[int] = []
+
+    @property
+    def size(self) -> int:
+        return sum(self._sizes)
+
+    def write(self, pieces: Iterator[bytes]) -> None:
+        for piece in pieces:
+            with _writing():
+                self._engine.put(self._key(len(self._sizes)), (piece,), len(piece), {})
+            self._sizes.append(len(piece))
+
+    def blocks(self) -> Iterator[bytes]:
+        for number, size in enumerate(self._sizes):
+            stored = StoredObject(self._engine, self._key(number), self._version(number, size), b"")
+            yield from stored.blocks(0, size)
+
+    def remove(self) -> None:
+        for number in range(len(self._sizes) + 1):
+            try:
+                self._engine.delete(self._key(number), {})
+            except NotStored as error:
+                logger.warning("a draft was left in the object store: %s", error)
+
+    def _key(self, number: int) -> str:
+        return f"{self._name}/{number:06}"
+
+    def _version(self, number: int, size: int) -> Version:
+        reply = self._engine.head(self._key(number))
+        reply.close()
+        if reply.status == 404 or int(reply.fields["Content-Length"]) != size:
+            raise Unavailable("The object store has lost a part of the upload; send it again.", 503)
+        return _version(reply, size)
+
+
+class _writing:  # noqa: N801 - a context manager that is used like a function
+    """A refused key may not write: 403, as for a folder that is not writable."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if isinstance(error, Unavailable) and str(error) == DENIED[1]:
+            raise NotStored("The server may not write here.", 403) from error
+
+
+def _first(reply: Reply) -> bytes:
+    """Read the first bytes of an object; fewer if the store breaks off."""
+    taken = b""
+    while len(taken) < FIRST and (block := reply.read(FIRST - len(taken))):
+        taken += block
+    return taken
+
+
+def _contended() -> NotStored:
+    return NotStored("Others change the file at the same moment; send it again.", 409)
+
+
+def _checked(stream: SupportsRead[bytes], upload: Upload) -> Iterator[bytes]:
+    """Yield the blocks of a body; the last one only when all checks have passed."""
+    held = b""
+    while chunk := stream.read(BLOCK):
+        upload.receive(chunk)
+        if held:
+            yield held
+        held = chunk
+    upload.finish()
+    if held:
+        yield held
+
+
+def _take(blocks: Iterator[bytes], size: int) -> bytes:
+    """Return ``size`` bytes or somewhat more; less only at the end."""
+    taken: list[bytes] = []
+    count = 0
+    while count < size and (block := next(blocks, b"")):
+        taken.append(block)
+        count += len(block)
+    return b"".join(taken)
+
+
+def _condition(version: Version | None) -> dict[str, str]:
+    return {"If-None-Match": "*"} if version is None else {"If-Match": f'"{version.tag}"'}
+
+
+def _opaque(tag: str) -> str:
+    return tag.removeprefix("W/").strip('"')
+
+
+def _version(reply: Reply, size: int) -> Version:
+    modified = parsedate_to_datetime(reply.fields["Last-Modified"])
+    return Version(int(modified.timestamp()) * _SECOND, size, tag=_opaque(reply.fields.get("ETag", "")))
