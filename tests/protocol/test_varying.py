@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgiserve.protocol import fields
-from wsgiserve.protocol.fields import EVERY_FIELD, read_fields
+from wsgiserve.protocol.fields import EVERY_FIELD, FORWARDED, read_fields
 from wsgiserve.protocol.varying import find_varying
 
 from .driver import Stream, random_split, read
@@ -23,8 +23,11 @@ def block(*lines):
 
 def find(lines, last):
     """Find what varies, and return the lines."""
-    varying = find_varying(lines, last, read_fields(lines, 99)[0], read_few)
-    return varying and lines[varying.start : len(lines) - varying.end]
+    varying = find_varying(lines, last, read_fields(lines, 99)[0], read_few, FORWARDED)
+    if varying is None:
+        return None
+    start = varying.before.rfind(b"\n") + 1
+    return lines[start : lines.index(b"\n", len(lines) - len(varying.after) - 1) + 1]
 
 
 @pytest.mark.parametrize(
@@ -44,8 +47,8 @@ def find(lines, last):
         (block("A: 1", "B: 2", "C: 3"), block("A: 1", "C: 3"), block("B: 2", "C: 3")),
         (block("A: 1"), block("A: 1", "B: 2"), None),
         (block("A: 1", "A: 2", "B: 3"), block("A: 1", "A: 3", "B: 3"), None),
-        (block("A: 1", "X_Id: 2", "B: 3"), block("A: 1", "X_Id: 3", "B: 3"), None),
-        (block("A: 1", "Proxy: 2"), block("A: 1", "Proxy: 3"), None),
+        (block("A: 1", "X_Id: 2", "B: 3"), block("A: 1", "X_Id: 3", "B: 3"), block("X_Id: 2")),
+        (block("A: 1", "Proxy: 2"), block("A: 1", "Proxy: 3"), block("Proxy: 2")),
         (block(), block("A: 1"), None),
     ],
 )
@@ -72,9 +75,9 @@ def test_lines_that_differ_are_found(lines, last, expected):
 def test_other_differences_are_left_to_be_read_as_a_whole(lines):
     first, second = (block("Host: a", f"X-Id: {number}", "B: b") for number in (1, 2))
     read_second, _ = read_fields(second, 99)
-    varying = find_varying(second, first, read_second, read_few)
+    varying = find_varying(second, first, read_second, read_few, FORWARDED)
     assert varying is not None
-    assert varying.read(lines, second, read_second, read_few) is None
+    assert varying.read(lines, read_second, read_few) is None
 
 
 def test_only_the_lines_that_differ_are_read(monkeypatch):
@@ -106,6 +109,38 @@ def test_no_field_of_an_earlier_head_stays(middles):
         assert stream.requests[-1].fields == read_fields(lines, 9)[0]
 
 
+def test_a_head_without_the_last_lines_has_no_such_fields():
+    stream = read(
+        b"GET / HTTP/1.1\r\n" + block(*lines) + b"\r\n" for lines in (["Host: a", "B: b"], ["Host: a"])
+    )
+    assert stream.requests[-1].fields == {"HTTP_HOST": "a"}
+
+
+def test_a_wrong_host_among_the_lines_that_differ_is_refused_for_good():
+    blocks = [block(f"Host: {host}", f"X-Id: {host}", "B: b") for host in ("a", "c", "d", "a@b", "a")]
+    stream = read(b"GET / HTTP/1.1\r\n" + lines + b"\r\n" for lines in blocks)
+    assert [request.fields["HTTP_HOST"] for request in stream.requests] == ["a", "c", "d"]
+    assert stream.status == 400
+
+
+@pytest.mark.parametrize(
+    "middles",
+    [
+        [["A: 1"], ["Proxy: 1", "A: 1"], ["Proxy: 1"], ["Proxy: 2"], ["A: 2"]],
+        [["Proxy: 1"], ["X_Id: 2"], ["X_Id: 3"], [], ["X_Id: 3"], ["X_Id: 3"] * 30],
+    ],
+)
+def test_ignored_lines_that_differ_hide_no_others(middles):
+    together = Stream(max_fields=20)
+    for middle in middles:
+        head, alone = b"GET / HTTP/1.1\r\n" + block("Host: a", *middle) + b"\r\n", Stream(max_fields=20)
+        together.receive_data(head)
+        alone.receive_data(head)
+        assert together.status == alone.status
+        if alone.status is None:
+            assert together.requests[-1].fields == alone.requests[0].fields
+
+
 def test_search_is_given_up_where_other_lines_differ_each_time(monkeypatch):
     searches = []
     monkeypatch.setattr("wsgiserve.protocol.request.find_varying", lambda *_: searches.append(1))
@@ -126,7 +161,8 @@ heads = st.lists(
 def test_heads_behind_others_are_read_as_first_ones(sequence, source, whole):
     connection = Stream()
     for middle in sequence:
-        data = b"GET / HTTP/1.1\r\n" + block("Host: a", "A: 1", *middle, "B: 2", "Cookie: c") + b"\r\n"
+        line = source.choice([b"GET / HTTP/1.1", b"GET /a HTTP/1.1", b"HEAD /a?b HTTP/1.0"])
+        data = line + b"\r\n" + block("Host: a", "A: 1", *middle, "B: 2", "Cookie: c") + b"\r\n"
         alone = read([data])
         before = len(connection.requests)
         for piece in [data] if whole else random_split(data, source):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+from tests.program import ROOT
 from tests.server.client import SECONDS
 from wsgiserve.server import system
 
@@ -62,3 +65,14 @@ def test_the_clocks_go_on_though_the_app_stopped_those_of_python(monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert 0 <= system.monotonic() - monotonic < SECONDS
     assert abs(system.wall_clock() - wall_clock) < SECONDS
+
+
+def test_the_clocks_go_on_where_they_were_stopped_before_the_import():
+    program = (
+        "import time; time.monotonic = time.time = lambda: 0.0\n"
+        "from wsgiserve.server import system; print(min(system.monotonic(), system.wall_clock()) > 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == "True\n"

@@ -79,7 +79,7 @@ class Meaning:
 
 _known_meaning = functools.lru_cache(maxsize=256)(Meaning)
 # The CGI names of the arguments of Meaning.
-_MEANT = ("HTTP_HOST", "HTTP_CONNECTION", "HTTP_EXPECT", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
+MEANT = ("HTTP_HOST", "HTTP_CONNECTION", "HTTP_EXPECT", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
 
 
 class FieldReader:
@@ -109,13 +109,18 @@ class FieldReader:
         return fields, meaning_of(fields, len(lines))
 
     def read_few(self, lines: bytes) -> Fields | None:
-        """Read some lines of a head; None if one is wrong or ignored, or has the name of another."""
+        """Read some lines of a head; None if one is wrong, has the name of another, or has a ``Meaning``."""
         try:
-            split = _split(lines, len(lines))
-            fields = dict(map(self._read_pair, split))
+            pairs = [self._read_pair(line) for line in _split(lines, len(lines))]
         except _Refused:
             return None
-        return fields if len(fields) == len(split) and _PLACES.isdisjoint(fields) else None
+        fields: Fields = {}
+        for key, value in pairs:
+            if (key in fields and key != FORWARDED) or key in MEANT:
+                return None
+            if key != IGNORED:
+                fields[key] = value if key != FORWARDED else REMOVED
+        return fields
 
     def _read_pair(self, line: str) -> tuple[str, str]:
         name, value = _read_line(line)
@@ -125,7 +130,7 @@ class FieldReader:
 def meaning_of(fields: Fields, length: int) -> Meaning:
     """Return what fields mean whose lines have this length."""
     meaning = _known_meaning if length <= _MAX_BLOCK else Meaning
-    return meaning(*map(fields.get, _MEANT))
+    return meaning(*map(fields.get, MEANT))
 
 
 def read_trailers(lines: bytes, max_fields: int) -> list[tuple[str, str]]:

@@ -91,7 +91,9 @@ def _ip_literal() -> re.Pattern[str]:
 # RFC 9112 §5: field-line = field-name ":" OWS field-value OWS, each ended by CRLF;
 # RFC 9110 §5.5: field-value of VCHAR, obs-text, SP and HTAB. Folding (9112 §5.2) does not match: a line
 # that begins with white space has no name.
-_FIELD_LINE = rf"[{TCHAR}]+:[\t\x20-\x7e\x80-\xff]*"
+_FIELD_VALUE = r"[\t\x20-\x7e\x80-\xff]*"  # with the white space around it
+FIELD_VALUE = re.compile(_FIELD_VALUE)
+_FIELD_LINE = rf"[{TCHAR}]+:{_FIELD_VALUE}"
 FIELD_LINE = re.compile(_FIELD_LINE)  # without its CRLF
 FIELD_LINES = re.compile(rf"(?:{_FIELD_LINE}\r\n)*")
 

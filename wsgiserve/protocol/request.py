@@ -26,10 +26,10 @@ from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.fields import (
     BARE_LINE_FEED,
     EVERY_FIELD,
+    FORWARDED,
     FieldReader,
     Fields,
     Meaning,
-    meaning_of,
     refuse_fields,
 )
 from wsgiserve.protocol.limits import Limits
@@ -172,11 +172,15 @@ class RequestReader:
 
         Raise RemoteProtocolError to refuse.
         """
-        head = self.last_head
-        if head is not None and data == self._last and not self.buffer:  # Most often; and nothing behind it.
-            self.method = head.method
-            self._empty_lines = 0
-            return head
+        last = self.last_head
+        if last is not None and not self.buffer:  # Most often; and most often nothing is behind it.
+            head: RequestHead | None = last
+            if data != self._last:
+                head = None if data.startswith(self._last) else self._read_similar(data, last)
+            if head is not None:
+                self.method = head.method
+                self._empty_lines = 0
+                return head
         if not self.buffer and not self.failed:
             self.buffer = data
         elif data:
@@ -184,11 +188,11 @@ class RequestReader:
         buffer = self.buffer
         if not buffer:
             return None
-        if head is not None and not self._scanned and buffer.startswith(self._last):
+        if last is not None and not self._scanned and buffer.startswith(self._last):
             self.buffer = buffer[len(self._last) :]
-            self.method = head.method
+            self.method = last.method
             self._empty_lines = 0
-            return head
+            return last
         try:
             if buffer[0] < 32 and not self._skip_empty_lines():
                 return None
@@ -201,6 +205,31 @@ class RequestReader:
             self.fail()
             raise
 
+    def _read_similar(self, data: bytes, last: RequestHead) -> RequestHead | None:
+        """Read a head that has the fields of the last one, but for those that vary, and nothing behind it.
+
+        None if it is another one, or wrong: then it is read as a whole, and judged in the order of its bytes.
+        """
+        line_end = data.find(b"\r\n")
+        most = min(MAX_KNOWN_LINE, self.limits.max_line)
+        if not 0 < line_end <= most or len(data) > MAX_REMEMBERED or not last.meaning.fits:
+            return None
+        block, varying = data[line_end + 2 :], self._varying
+        fields: Fields | None = last.fields
+        if block != self._last[self._last_line_end + 2 :]:
+            if varying is None or len(block) - 2 > self.limits.max_head:
+                return None
+            fields = varying.read(block, last.fields, self.field_reader.read_few)
+        if fields is None:
+            return None
+        try:
+            line = _known_request_line(data[:line_end])
+        except RemoteProtocolError:
+            return None
+        head = RequestHead(line, fields, last.meaning, self.own_paths)
+        self._last, self._last_line_end, self.last_head = data, line_end, head
+        return head
+
     def fail(self) -> None:
         """Read nothing more: nobody can say where a next request would begin."""
         self.failed = True
@@ -210,15 +239,9 @@ class RequestReader:
     def _read_head(self, buffer: bytes, end: int) -> RequestHead:
         line_end = buffer.find(b"\r\n")
         line = self._line or self._read_line(buffer[:line_end])
-        rest = buffer[line_end : end + 4]
-        last = self.last_head
-        # Both end at their only empty line: if one begins with the other they are equal.
-        if last is not None and self._last.startswith(rest, self._last_line_end):
-            fields, meaning = last.fields, last.meaning
-        else:
-            if end - line_end > self.limits.max_head:
-                self._refuse_fields(buffer, line_end + 2)
-            fields, meaning = self._read_fields(rest[2:-2])
+        if end - line_end > self.limits.max_head:
+            self._refuse_fields(buffer, line_end + 2)
+        fields, meaning = self._read_fields(buffer[line_end + 2 : end + 4])
         head = RequestHead(line, fields, meaning, self.own_paths)
         if not meaning.fits:
             self._judge_head(head)
@@ -283,21 +306,17 @@ class RequestReader:
     def _refuse_fields(self, buffer: bytes, start: int) -> NoReturn:
         refuse_fields(buffer[start:], self.limits.max_fields, self.limits.max_head)
 
-    def _read_fields(self, lines: bytes) -> tuple[Fields, Meaning]:
-        """Read the lines that differ from one head to the next, once it is known which, or else all."""
+    def _read_fields(self, block: bytes) -> tuple[Fields, Meaning]:
+        """Read field lines and the empty line, or take them for those of the last head, which they repeat."""
+        last = self._last[self._last_line_end + 2 :]
         head = self.last_head
-        if head is None:
-            return self.field_reader.read(lines, self.limits.max_fields)
-        last = self._last[self._last_line_end + 2 : -2]
-        if self._varying is not None:
-            some = self._varying.read(lines, last, head.fields, self.field_reader.read_few)
-            if some is not None:
-                return some, meaning_of(some, len(lines))
-        fields, meaning = self.field_reader.read(lines, self.limits.max_fields)
+        if head is not None and block == last:
+            return head.fields, head.meaning
+        fields, meaning = self.field_reader.read(block[:-2], self.limits.max_fields)
         self._varying = None  # Of the last head.
-        if self._searches < MAX_SEARCHES:
+        if head is not None and self._searches < MAX_SEARCHES:
             self._searches += 1
-            self._varying = find_varying(lines, last, fields, self.field_reader.read_few)
+            self._varying = find_varying(block, last, fields, self.field_reader.read_few, FORWARDED)
         return fields, meaning
 
     def _read_line(self, line: bytes) -> RequestLine:

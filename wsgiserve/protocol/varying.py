@@ -3,50 +3,66 @@
 Proxies and client libraries add a request id, a trace or the client's address to each request, one behind
 the other, and send all other lines as before. Two heads show which lines those are. From then on only they
 are read, and the lines around them are compared with those of the last head: equal bytes mean the same.
-For a browser's 12 fields and a new request id that is an eighth of the server's machine instructions.
+Where it is one field that says nothing about connection and body, only its value is looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+from wsgiserve.protocol import grammar
 
 Fields = dict[str, str]
 ReadFew = Callable[[bytes], Fields | None]  # see ``fields.read_few``
 
 
-class Varying(NamedTuple):
-    """Where the lines stand: behind ``start`` bytes of lines that stay, and before ``end`` bytes of others.
+class Varying:
+    """Where the lines stand: behind ``before``, and before ``after``, which stay.
 
-    ``names`` are their CGI names; no other line has one of them.
+    ``count`` says how many lines vary, and ``names`` has their CGI names, without those that are ignored; no
+    other line has one of them. Where it is one field that is its value and no more, only that is read: then
+    ``name`` is its name, else None.
     """
 
-    start: int
-    end: int
-    names: tuple[str, ...]
+    __slots__ = ("after", "before", "count", "name", "names")
 
-    def read(self, lines: bytes, last: bytes, fields: Fields, read_few: ReadFew) -> Fields | None:
-        """Read the fields of ``lines``, where ``last`` has ``fields``; None if other lines differ too."""
-        start, end, names = self
-        stop = len(lines) - end
-        if lines[:start] != last[:start] or lines[stop:] != last[len(last) - end :]:
+    def __init__(self, lines: bytes, start: int, stop: int, few: Fields, marker: str) -> None:
+        self.count = lines.count(b"\n", start, stop)
+        self.names = tuple(few)
+        self.name = self.names[0] if self.count == len(few) == 1 and marker not in few else None
+        if self.name is not None:
+            start, stop = lines.index(b":", start) + 1, stop - 2
+        self.before, self.after = lines[:start], lines[stop:]
+
+    def read(self, lines: bytes, fields: Fields, read_few: ReadFew) -> Fields | None:
+        """Read the fields of ``lines``, where the last head had ``fields``; None if others differ too."""
+        start, stop = len(self.before), len(lines) - len(self.after)
+        if start > stop or not lines.startswith(self.before) or not lines.endswith(self.after):
             return None
-        few = read_few(lines[start:stop])
-        return fields | few if few and tuple(few) == names else None
+        name = self.name
+        if name is None:
+            few = read_few(lines[start:stop]) if lines.count(b"\n", start, stop) == self.count else None
+            return fields | few if few is not None and tuple(few) == self.names else None
+        value = lines[start:stop].decode("latin-1")
+        if not grammar.FIELD_VALUE.fullmatch(value):
+            return None
+        fields = fields.copy()
+        fields[name] = value.strip(" \t")
+        return fields
 
 
-def find_varying(lines: bytes, last: bytes, fields: Fields, read_few: ReadFew) -> Varying | None:
+def find_varying(lines: bytes, last: bytes, fields: Fields, read_few: ReadFew, marker: str) -> Varying | None:
     """Find the lines that differ in two heads; ``fields`` are those of ``lines``, which are right.
 
-    None if other lines have the same names, or if a field is ignored: then their values do not stand alone.
+    ``marker`` is the name that tells of fields that were removed. None if other lines have the same names.
     """
     start = lines.rfind(b"\n", 0, _common(lines, last)) + 1
     stop = len(lines) - _common(lines[start:][::-1], last[start:][::-1])
     stop = lines.find(b"\n", stop) + 1
-    few = read_few(lines[start:stop])
-    if not few or any(fields.get(name) != value for name, value in few.items()):
+    few = read_few(lines[start:stop]) if start < stop else None
+    if few is None or any(fields.get(name) != value for name, value in few.items()):
         return None
-    return Varying(start, len(lines) - stop, tuple(few))
+    return Varying(lines, start, stop, few, marker)
 
 
 def _common(one: bytes, other: bytes) -> int:

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from types import BuiltinFunctionType
 from typing import Any
 
 
@@ -59,12 +60,20 @@ _socketpair = _optional("_socket", "socketpair")
 epoll = _optional("select", "epoll")
 poll = _optional("select", "poll")
 
-# The clocks, behind a ``partial``: freezegun looks through all modules for the functions themselves.
-if hasattr(time, "CLOCK_BOOTTIME"):  # Linux, where this clock is that of ``time.monotonic``.
-    monotonic: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
-    wall_clock: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_REALTIME)
-else:
-    monotonic, wall_clock = partial(time.monotonic), partial(time.time)
+
+def _clock(name: str, number: str) -> Callable[[], float]:
+    """Return a clock, behind a ``partial``: freezegun looks through all modules for the functions themselves.
+
+    Where it has stopped the clock already there is another name for the same one, on Linux and macOS.
+    """
+    clock = getattr(time, name)
+    if isinstance(clock, BuiltinFunctionType) or not hasattr(time, number):
+        return partial(clock)
+    return partial(time.clock_gettime, getattr(time, number))
+
+
+monotonic = _clock("monotonic", "CLOCK_MONOTONIC")
+wall_clock = _clock("time", "CLOCK_REALTIME")
 
 
 def _parts_of_threads() -> list[object]:

@@ -32,7 +32,7 @@ from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected, ClientTooSlow, ResponseCut
 from wsgiserve.server.http.budget import Budget
-from wsgiserve.server.http.environ import Environ
+from wsgiserve.server.http.environ import Environ, request_environ
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment
 from wsgiserve.server.http.pace import ABSOLUTE, Absolute, Pace
 from wsgiserve.server.sockets.poller import Poller
@@ -131,12 +131,14 @@ class Connection:
         "exchange",
         "fd",
         "handler",
+        "kept_environ",
         "layer",
         "logged",
         "outgoing",
         "pace",
         "peer",
         "receiver",
+        "repeated",
         "share",
         "sock",
         "tls",
@@ -166,6 +168,9 @@ class Connection:
         self.door: Door | None = None
         self.ending: Ending = ""
         self.layer = layer
+        # the last request, if the receiver knows it when it comes again, and its environ once it did
+        self.repeated: RequestHead | None = None
+        self.kept_environ: Environ | None = None
         # the last request in the access log: (request, status, bytes, its client, the text of its line)
         self.logged: tuple[RequestHead | None, int, int, str, str] = (None, 0, 0, "", "")
         # the loop's wait for the client
@@ -328,7 +333,7 @@ class Connection:
 
     def forget_exchange(self) -> None:
         """Drop references that lead back to this connection, so that it is freed without the collector."""
-        self.exchange = None
+        self.exchange = self.kept_environ = None
         self.layer = {}
 
     def hand_over(self, handler: Callable[[socket.socket, bytes], object] | None) -> None:
@@ -365,6 +370,17 @@ class Connection:
     def identify(self, id: str) -> None:
         """Set the id of the request that is about to run, in its environ."""
         self.layer["wsgiserve.request_id"] = id
+        self.repeated = None
+
+    def environ_of(self, request: RequestHead) -> Environ:
+        """Make a request's environ; the caller adds its body. One that is repeated has a copy of the last."""
+        if request is not self.repeated:
+            self.repeated = request if request is self.receiver.last_head else None
+            self.kept_environ = None
+            return request_environ(self.layer, request)
+        if self.kept_environ is None:
+            self.kept_environ = request_environ(self.layer, request)
+        return self.kept_environ.copy()
 
     def client_of(self, request: RequestHead) -> str:
         """Return the address of a request's client for the logs: the peer, unless a proxy named another."""

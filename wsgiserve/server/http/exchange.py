@@ -28,7 +28,7 @@ from wsgiserve.protocol.response import CONTINUE, error_response
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http import request_ids
 from wsgiserve.server.http.connection import Connection
-from wsgiserve.server.http.environ import Environ, request_environ
+from wsgiserve.server.http.environ import Environ
 from wsgiserve.server.http.file_wrapper import FileWrapper
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.input import BodyStream
@@ -67,7 +67,7 @@ class Exchange(Response):
     def run(self) -> None:
         """Call the app and send its answer; the connection is left ready for the next request."""
         request = self.request
-        environ = request_environ(self.connection.layer, request)
+        environ = self.connection.environ_of(request)
         try:
             if request.meaning.has_body:
                 self._open_body(environ)

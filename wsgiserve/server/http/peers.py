@@ -74,8 +74,11 @@ class _ProxyReader(FieldReader):
         return fields, meaning
 
     def read_few(self, lines: bytes) -> Fields | None:
-        """Have all lines read: more than a line's own field may follow from it."""
-        return None
+        """Read some lines; None also where more than a line's own field follows from it."""
+        few = super().read_few(lines)
+        if few is None or not few.keys().isdisjoint(self._names_said):
+            return None
+        return few if not self._checks_ids or request_ids.FIELD not in few else None
 
     def _variables(self, values: str) -> dict[str, str]:
         *said, host = values.split("\n")
