@@ -30,6 +30,20 @@ def busy():
 busy()
 """
 
+# Its frames and code objects come and go, so that looking at them without the lock soon crashes it.
+COMPUTING = CHILD.replace(
+    "def busy():",
+    """
+import threading
+def compute():
+    while True:
+        names = {}
+        exec("def f(n): return n and f(n - 1)\\nf(300)", names)
+for _ in range(16):
+    threading.Thread(target=compute, daemon=True).start()
+def busy():""",
+)
+
 
 class Case:
     """Stacks, the orders that it sent, and the answers that it gave."""
@@ -137,3 +151,25 @@ def test_stacks_are_told_apart_by_thread():
         0x7F02: '  File "c.py", line 3 in c',
     }
     assert by_thread("") == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads' processor time")
+def test_one_whose_threads_run_in_turn_gets_no_signal(case):
+    descriptor = case.scoreboard.descriptor
+    with subprocess.Popen(
+        [sys.executable, "-c", COMPUTING, str(descriptor)],
+        cwd=ROOT,
+        env=without_coverage(),
+        pass_fds=[descriptor],
+        stdout=subprocess.PIPE,
+    ) as child:
+        try:
+            assert child.stdout.readline() == b"ready\n"
+            for number in range(3):
+                case.ask(worker(child.pid))
+                wait_until(lambda: case.look() and len(case.answers) > number)  # noqa: B023 - in this turn
+            assert child.poll() is None
+        finally:
+            child.kill()
+    assert case.answers == [(child.pid, "")] * 3

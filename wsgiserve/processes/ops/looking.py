@@ -111,7 +111,7 @@ class _Round:
         named = {entry.thread: entry for entry in entries if entry.thread}
         found = by_thread(text)
         if not found:
-            self._texts.append(f"worker {worker.pid} does not tell, not even upon a signal\n")
+            self._texts.append(f"worker {worker.pid} does not tell; if its threads compute, ask again\n")
         elif self._thread:
             self._texts.append(_one(self._thread, found, named))
         else:

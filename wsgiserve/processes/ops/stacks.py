@@ -5,6 +5,11 @@ within ``PATIENCE``, by a signal, which it follows at once (``processes.stacks``
 that all is written; it is when it grows no more. A worker that starts gets the signal at once: the system
 kills it if anything is sent to it (``parent_death``).
 
+The signal's handler reads frames without the interpreter's lock. If threads change them meanwhile the worker
+crashes, and one whose many threads compute may not get round to the order in time. So first a look at the
+threads' processor time: where more than one of them runs the lock is passed on, and no signal is sent. One
+may run: C code that has the lock.
+
 Without anybody who asks nothing here is due.
 """
 
@@ -25,6 +30,11 @@ from wsgiserve.server.scoreboard import Scoreboard
 PATIENCE = 1.0  # seconds, for a worker that may only be busy
 LAST_PATIENCE = 1.0  # seconds, after the signal
 LOOK_SECONDS = 0.05
+WATCH_SECONDS = 0.4  # before the signal, in which threads are looked at
+WATCH_EACH = 0.02
+# A thread that gets the lock keeps it for 5 ms; who waits for it wakes every 5 ms, for microseconds.
+RUNS = 0.0015  # seconds of processor time between two looks, and a share of the time between them
+RUNS_SHARE = 0.02
 MOST = 8 << 20  # bytes that are read
 _THREAD = re.compile(r"^(?:Thread|Current thread) 0x([0-9a-f]+)", re.MULTILINE)
 
@@ -48,6 +58,7 @@ class Stacks:
         self._signal_at = math.inf
         self._ends_at = math.inf
         self._size = 0  # of the file, at the last look after the signal
+        self._watch: _Watch | None = None  # before the signal
         self.next_at = math.inf
 
     def ask(self, worker: Worker, give: Give) -> None:
@@ -64,6 +75,7 @@ class Stacks:
         self._serial += 1
         worker = self._questions[0].worker
         self._ends_at = math.inf
+        self._watch = None
         self.next_at = self._signal_at = now + (0 if worker.state == "starting" else PATIENCE)
         if worker.state != "starting":
             self._send(worker, {"order": "stacks", "serial": self._serial, "until": self._signal_at})
@@ -81,6 +93,14 @@ class Stacks:
     def look(self, now: float) -> None:
         """Send the signal if it is time, or look whether it was followed."""
         if not self._questions or now < self.next_at:
+            return
+        if self._watch is None:
+            self._watch = _Watch(self._questions[0].worker.pid)
+            self._signal_at = now + WATCH_SECONDS
+        elif self._signal_at < math.inf:
+            self._watch.look()
+        if now < self._signal_at < math.inf:
+            self.next_at = now + WATCH_EACH
             return
         if now >= self._signal_at:
             self._signal_at = math.inf
@@ -101,7 +121,7 @@ class Stacks:
         self.next_at = now + LOOK_SECONDS
 
     def _signal(self, worker: Worker) -> bool:
-        if not CAN_SIGNAL or not worker.pid:
+        if not CAN_SIGNAL or not worker.pid or self._watch is None or self._watch.moves:
             return False
         assert SIGNAL is not None
         try:
@@ -124,6 +144,40 @@ class Stacks:
         finally:
             if self._questions:
                 self._begin()
+
+
+class _Watch:
+    """Which threads of a process run."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._seen: set[str] = set()
+        self._at = time.monotonic()
+        self._times = _times(pid)
+
+    def look(self) -> None:
+        """Note who has run since the last look."""
+        now, times = time.monotonic(), _times(self._pid)
+        least = RUNS + RUNS_SHARE * (now - self._at)
+        self._seen |= {name for name in times if times[name] - self._times.get(name, 0.0) > least}
+        self._at, self._times = now, times
+
+    @property
+    def moves(self) -> bool:
+        """Whether threads seem to run in turn, or nobody can tell."""
+        return len(self._seen) > 1 or not self._times
+
+
+def _times(pid: int) -> dict[str, float]:
+    """Return the processor time of each thread in seconds; {} where the system does not tell."""
+    times = {}
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
+                times[thread] = int(file.read().split()[0]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return {}
+    return times
 
 
 def by_thread(text: str) -> dict[int, str]:
