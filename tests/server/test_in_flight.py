@@ -20,12 +20,20 @@ class Request:
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
+class Connection:
+    shown = (None, b"")
+
+    def show_as(self, request, text):
+        self.shown = (request, text)
+
+
 @dataclass(eq=False)
 class Exchange:
     request: Request = field(default_factory=Request)
     id: str = ""
     started: float = 5.0
     client: str = "192.0.2.1"
+    connection: Connection = field(default_factory=lambda: Connection())
 
 
 @pytest.fixture
@@ -52,6 +60,17 @@ def test_the_leaders_call_is_there_while_it_has_a_start(written, read):
     assert read() == [Entry(3.5, 77, "app", "192.0.2.1", "GET", "/a", "x1")]
     written.starts[0] = 0.0
     assert read() == []
+
+
+def test_the_text_of_a_request_that_its_connection_repeats_is_kept(written, read):
+    first, other = Exchange(), Exchange(Request(path="/b"))
+    repeated = Exchange(first.request, connection=first.connection)
+    for exchange in (first, other, repeated):
+        written.show(exchange)
+        written.starts[0] = exchange.started
+        assert read()[0].target == exchange.request.path
+        written.starts[0] = 0.0
+    assert first.connection.shown[0] is first.request
 
 
 def test_a_call_that_is_deposed_moves_to_another_row(written, read):

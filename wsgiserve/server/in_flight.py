@@ -11,8 +11,9 @@ first. There are three kinds of rows:
 | ``CLIENTS`` | about once a second, of all connections at once | head, body, sending |
 
 Most requests are answered on the leader's thread, within microseconds. For these the text of the row is
-written only if the request is not the one before; the rest is two stores. Other requests cost more, and are
-slow anyway. The once-a-second look also refines "app" for a call whose thread waits for its client.
+written only if the request is not the one before, and made only if its connection has not repeated it.
+The rest is two stores. Other requests cost more, and are slow anyway. The once-a-second look also refines
+"app" for a call whose thread waits for its client.
 
 Rules
 - A row is in use while its start is not 0. Its text is written only while the start is 0, so a reader that
@@ -25,7 +26,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 Phase = Literal["head", "body", "waiting", "app", "sending", "given up"]
 
@@ -49,9 +50,14 @@ class Request(Protocol):
 
 
 class Connection(Protocol):
-    """A connection, as far as it is looked at in here."""
+    """A connection, which keeps the text of its last request."""
 
-    waits: Phase | None  # for its client, on an exchange's thread
+    @property
+    def shown(self) -> tuple[Request | None, bytes]:
+        """What ``show_as`` was told last."""
+
+    def show_as(self, request: Any, text: bytes) -> None:
+        """Keep a text for a request that may be repeated."""
 
 
 class Exchange(Protocol):
@@ -63,6 +69,10 @@ class Exchange(Protocol):
     @property
     def request(self) -> Request:
         """The request."""
+
+    @property
+    def connection(self) -> Connection:
+        """Its connection."""
 
     @property
     def client(self) -> str:
@@ -90,6 +100,7 @@ class InFlight:
         self._threads = memory[_STARTS_SIZE:_HIDDEN].cast("Q")
         self._hidden = memory[_HIDDEN:_TEXTS].cast("Q")  # of calls, of clients
         self._texts = memory[_TEXTS:]
+        self._first = self._texts[:TEXT]
         self._verbose = verbose
         self.shown: Request | None = None  # the request in the first row, by its thread
         self._rows: dict[Exchange, int] = {}  # of calls; 0 without room
@@ -100,8 +111,12 @@ class InFlight:
 
     def show(self, exchange: Exchange) -> None:
         """Write the text of the first row, which is not in use."""
+        request, text = exchange.connection.shown
+        if request is not exchange.request or exchange.id:
+            text = self.text("app", exchange)
+            exchange.connection.show_as(exchange.request, text)
         self.shown = exchange.request
-        self._write(0, "app", exchange)
+        self._first[:] = text
 
     def lead(self, thread: int) -> None:
         """Name the thread of the first row."""
@@ -121,7 +136,7 @@ class InFlight:
         if row:
             self.starts[row] = 0.0
             self._threads[row] = thread
-            self._write(row, phase, exchange)
+            self._write(row, self.text(phase, exchange))
             self.starts[row] = exchange.started
 
     def _take_row(self, exchange: Exchange) -> None:
@@ -156,7 +171,7 @@ class InFlight:
                 hidden += 1
                 continue
             self.starts[row] = 0.0
-            self._write_text(row, entry.phase, entry.client, entry.method, entry.target, entry.id)
+            self._write(row, _text(entry.phase, entry.client, entry.method, entry.target, entry.id))
             self.starts[row] = entry.started
             row += 1
         for rest in range(row, ROWS):
@@ -167,19 +182,13 @@ class InFlight:
         """Return what is shown of a request's target."""
         return request.target if self._verbose else request.path
 
-    def _write(self, row: int, phase: str, exchange: Exchange) -> None:
+    def text(self, phase: Phase, exchange: Exchange) -> bytes:
+        """Return the text of an exchange's row."""
         request = exchange.request
-        self._write_text(row, phase, exchange.client, request.method, self.target(request), exchange.id)
+        return _text(phase, exchange.client, request.method, self.target(request), exchange.id)
 
-    def _write_text(self, row: int, *parts: str) -> None:
-        phase, client, method, target, id = parts
-        if len(target) > LONGEST:
-            target = f"{target[: LONGEST - 3]}..."
-        # No part has a control character: requests with one are refused.
-        text = f"{phase}\n{client[:45]}\n{method[:16]}\n{target}\n{id[:64]}".encode("latin-1", "replace")
-        text = text[: TEXT - 1]
-        start = row * TEXT
-        self._texts[start : start + len(text) + 1] = text + b"\0"
+    def _write(self, row: int, text: bytes) -> None:
+        self._texts[row * TEXT : (row + 1) * TEXT] = text
 
     # -- reading, in the supervisor
 
@@ -212,3 +221,11 @@ class InFlight:
         """Empty all rows."""
         self.starts[:] = memoryview(bytearray(_STARTS_SIZE)).cast("d")
         self._hidden[0] = self._hidden[1] = 0
+
+
+def _text(phase: str, client: str, method: str, target: str, id: str) -> bytes:
+    """Return a text of ``TEXT`` bytes. No part has a control character: requests with one are refused."""
+    if len(target) > LONGEST:
+        target = f"{target[: LONGEST - 3]}..."
+    text = f"{phase}\n{client[:45]}\n{method[:16]}\n{target}\n{id[:64]}"
+    return text.encode("latin-1", "replace").ljust(TEXT, b"\0")
