@@ -9,7 +9,7 @@ import pytest
 
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.migrate.gunicorn import ROWS, from_command, from_file
-from wsgiserve.migrate.tables import GUNICORN_FLAGS, GUNICORN_SWITCHES
+from wsgiserve.migrate.tables import GUNICORN_FLAGS, GUNICORN_SWITCHES, PORT
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_nothing_is_executed(migrated, tmp_path):
         ("def when_ready(server): pass", "move it to a module, and name that with hooks"),
         ("limit_request_line = 0", "the request line is always bounded"),
         ("wsgi_app = 'shop:make(1)'", "a factory is called without arguments"),
-        ("workers = 'many'", "invalid literal for int()"),
+        ("workers = 'many'", "the value is not understood"),
         ("bind = 'fd://x'", "'fd://x' names no descriptor"),
         ("backlog = 0", "0 is not a whole number of at least 1"),
         ("chdir = '/srv'", "start wsgiserve in that folder"),
@@ -205,7 +205,14 @@ def test_a_command_line_wins_over_the_file_that_it_names(tmp_path):
 def test_a_platform_s_port_is_left_to_the_platform():
     options, comments = parts(from_command("gunicorn --bind 0.0.0.0:$PORT app"))
     assert "bind" not in options
-    assert comments == ['# bind = ["0.0.0.0:$PORT"]: PORT is honoured by itself; leave it out.']
+    assert comments == [f'# bind = ["0.0.0.0:$PORT"]: {PORT}.']
+
+
+@pytest.mark.parametrize("call", ["os.getenv('PORT', '5000')", "os.environ.get('PORT', 5000)"])
+def test_a_platform_s_port_is_left_to_the_platform_by_a_file_too(migrated, call):
+    options, comments = migrated(f'import os\nbind = f"0.0.0.0:{{{call}}}"')
+    assert "bind" not in options
+    assert f'# bind = "0.0.0.0:5000": {PORT}.' in comments
 
 
 @pytest.mark.parametrize(

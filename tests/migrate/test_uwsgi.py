@@ -38,6 +38,9 @@ def migrated(tmp_path):
         ("socket = /s.sock\nchmod-socket", "socket_mode", "666"),
         ("processes = 4", "threads", 1),
         ("threads = 4", "threads", 4),
+        ("threads = 4 # each", "threads", 4),
+        ("harakiri = 30s", "request_timeout", "30s"),
+        ("chmod-socket = 660\nsocket = /s.sock", "socket_mode", "660"),
     ],
 )
 def test_an_equivalent(migrated, content, option, value):
@@ -55,7 +58,14 @@ def test_an_equivalent(migrated, content, option, value):
         ("env = A=$(B)", "set it in the environment"),
         ("uid = www", "start as that user"),
         ("if-env = A\nprocesses = 3\nendif =", "this counts only if-env = A; decide whether it is wanted"),
-        ("processes = many", "invalid literal for int()"),
+        ("processes = many", "the value is not understood; see workers in docs/reference.md"),
+        ("http = :$(PORT)", "PORT is honoured where there is no bind"),
+        ("http = :5000\nchmod-socket = 666", "it is for a Unix socket, and none is bound"),
+        ("wsgi-file = /srv/shop.py", "start wsgiserve in /srv, or set PYTHONPATH to it"),
+        ("wsgi-file = shop.wsgi", "rename the file to shop.py"),
+        ("hook-pre-app = exec:./migrate", "run it before the server starts"),
+        ("virtualenv = $(HOME)/v", "start the wsgiserve that is installed in that environment"),
+        ("ini = other.ini", "run wsgiserve migrate on that file too"),
         ("static-map = /a=/b", "wsgiserve files serves a folder"),
     ],
 )
@@ -94,3 +104,11 @@ def test_what_cannot_be_read(call, text):
     with pytest.raises(ConfigError) as caught:
         call()
     assert str(caught.value) == text
+
+
+def test_calls_overlap_where_greenlets_served():
+    assert "threads" not in parts(from_command("uwsgi --http :5000 -w shop --gevent 100"))[0]
+
+
+def test_a_file_anywhere_is_imported_by_its_name(migrated):
+    assert migrated("wsgi-file = /srv/shop.py")[0]["app"] == "shop"

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from wsgiserve.config import ConfigError
 from wsgiserve.migrate.result import Result, Row, source
-from wsgiserve.migrate.tables import GUNICORN, GUNICORN_FLAGS, GUNICORN_SWITCHES
+from wsgiserve.migrate.tables import GUNICORN, GUNICORN_FLAGS, GUNICORN_SWITCHES, PORT
 
 ROWS: Mapping[str, Row] = {row.theirs: row for row in GUNICORN}
 _COMPUTED = "it is computed, and a migration executes nothing; write its value here"
@@ -105,7 +105,9 @@ def _finish(result: Result, settings: Mapping[str, Any], path: str) -> None:
         if row is None:
             result.comment(name, value, "this is no setting of gunicorn that is known here")
             continue
-        if isinstance(value, _Value):
+        if isinstance(value, _Value) and row.ours == "bind" and "PORT" in value.variables:
+            result.comment(name, value.value, PORT)
+        elif isinstance(value, _Value):
             names = ", ".join(sorted(value.variables))
             variable = f"WSGISERVE_{row.ours.upper()}"
             remark = f"This is for the default of {names}; {variable} sets another value" if names else ""

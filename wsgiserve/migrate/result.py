@@ -38,6 +38,10 @@ class Result:
     def __contains__(self, option: str) -> bool:
         return option in self._options
 
+    def value(self, option: str) -> Any:
+        """Return what one of our options is set to, or None."""
+        return self._options.get(option, (None, ""))[0]
+
     def add(self, row: Row, value: Any, remark: str = "") -> None:
         """Take in one of their settings."""
         if not row.ours or row.ours not in FIELDS:
@@ -48,8 +52,13 @@ class Result:
             if ours is None:
                 return
             checked(FIELDS[row.ours], ours)
-        except (Unfit, ConfigError, TypeError, ValueError) as error:
+        except (Unfit, ConfigError) as error:
             self.comment(row.theirs, value, getattr(error, "text", None) or str(error))
+            return
+        except (TypeError, ValueError):
+            self.comment(
+                row.theirs, value, f"the value is not understood; see {row.ours} in docs/reference.md"
+            )
             return
         self.set(row.ours, ours, "; ".join(filter(None, (row.say, remark))))
 

@@ -31,12 +31,16 @@ _ALL_FIELDS = "more fields are read than by gunicorn; have the proxy set or remo
 _PROXY = "name the proxies with trust; see docs/proxies.md"
 _TLS = "see docs/tls.md"
 _JOBS = "this is for work besides requests; run it by a task queue, cron or a systemd timer"
+_BEFORE = "run it before the server starts (ExecStartPre= in a systemd unit, or the container's entrypoint)"
+_FOREGROUND = f"the server stays in the foreground, as systemd and containers want it; {_LOG}"
+PORT = "PORT is honoured where there is no bind, so leave it out; without PORT it is 127.0.0.1:8000 then"
 _ROUTES = "let the proxy in front do it, or the app"
 
 
 def number(value: Any) -> int:
-    """Return a whole number that may be text."""
-    return int(value)
+    """Return a whole number that may be text; what stands behind it does not count, as uWSGI reads it."""
+    found = re.match(r"\s*-?[0-9]+", value) if isinstance(value, str) else None
+    return int(found[0] if found is not None else value)
 
 
 def switch(value: Any) -> bool:
@@ -45,8 +49,8 @@ def switch(value: Any) -> bool:
 
 
 def seconds(value: Any) -> str:
-    """Return a time that may be text."""
-    return f"{float(value):g}s"
+    """Return a time that may be text, as ``number``."""
+    return f"{number(value) if isinstance(value, str) else float(value):g}s"
 
 
 def binds(value: Any) -> list[str]:
@@ -56,8 +60,8 @@ def binds(value: Any) -> list[str]:
 
 
 def _bind(text: str) -> str:
-    if "$PORT" in text or "${PORT}" in text:
-        raise Unfit("PORT is honoured by itself; leave it out")
+    if re.search(r"\$(PORT\b|\{PORT\}|\(PORT\))", text):
+        raise Unfit(PORT)
     if "$" in text:
         raise Unfit("there are no variables in the file; set WSGISERVE_BIND")
     text = text.removeprefix("tcp://").removeprefix("http://")
@@ -242,7 +246,7 @@ GUNICORN_FLAGS = {
 
 
 def _mebibytes(value: Any) -> str:
-    return f"{int(value)}MiB"
+    return f"{number(value)}MiB"
 
 
 def _off(value: Any) -> bool | None:
@@ -250,7 +254,7 @@ def _off(value: Any) -> bool | None:
 
 
 def _head(value: Any) -> int:
-    return max(1024, int(value))
+    return max(1024, number(value))
 
 
 _UWSGI_SOCKET = (
@@ -289,14 +293,21 @@ UWSGI = (
     *_say(_NOTHING, "http-auto-chunked so-keepalive py-call-osafterfork harakiri-verbose"),
     *_say(_NOTHING, "http-raw-body reuse-port max-fd add-header http-processes"),
     *_say(_NOTHING, "min-worker-lifetime max-requests-delta pcre-jit log-x-forwarded-for"),
-    Row("lazy-apps", "", "each worker imports the app itself, unless preload = true"),
+    *_say("each worker imports the app itself, unless preload = true", "lazy-apps lazy"),
+    *_say("wsgiserve reload, and signals to the process: docs/operations.md", "master-fifo fifo"),
+    *_say(
+        "request_timeout raises an exception in the call, which may clean up before it ends",
+        "harakiri-graceful-timeout harakiri-graceful-signal harakiri-graceful-signal-sighandler",
+    ),
+    *_say("run wsgiserve migrate on that file too", "ini include inherit xml yaml json"),
     *_say(_FOLDER, "chdir chdir2"),
     *_say("start the wsgiserve that is installed in that environment", "home virtualenv venv pyhome"),
     *_say(_PATH, "pythonpath python-path pp"),
     *_say(_ENV, "env"),
     *_say(_USER, "uid gid"),
-    *_say(_LOG, "daemonize daemonize2 logto logto2 log-master logger"),
-    *_say(_LOG, "req-logger log-maxsize log-date log-5xx log-4xx log-reopen"),
+    *_say(_FOREGROUND, "daemonize daemonize2"),
+    *_say(_LOG, "logto logto2 log-master logger log-backupname req-logger log-maxsize"),
+    *_say(_LOG, "log-date log-5xx log-4xx log-reopen"),
     *_say(_FORMAT, "log-format logformat"),
     *_say(_DEV, "py-autoreload py-tracebacker catch-exceptions"),
     *_say(_METRICS, "stats stats-server memory-report carbon statsd enable-metrics"),
@@ -326,7 +337,8 @@ UWSGI = (
         "start each app as a service of its own, such as wsgiserve@.service",
         "emperor vassals-include subscribe-to",
     ),
-    *_say(_HOOK, "import shared-import hook-post-app hook-pre-app exec-asap exec-pre-app"),
+    *_say(_HOOK, "import shared-import"),
+    *_say(_BEFORE, "hook-asap hook-pre-app hook-post-app exec-asap exec-pre-app exec-post-app"),
     *_say(_SERVICE, "umask rlimit-as limit-as cpu-affinity nice"),
     *_say("greenlets do not serve here; threads = N bounds the calls at once", "gevent async asyncio"),
     Row("protocol", "", "wsgiserve speaks HTTP/1.1; the proxy needs proxy_pass http://…"),

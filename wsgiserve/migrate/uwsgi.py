@@ -33,6 +33,10 @@ _SHORT |= {
 _SHORT |= {"-R": "max-requests", "-T": "enable-threads", "-L": "disable-logging", "-i": "single-interpreter"}
 
 
+_AT_ONCE = ("threads", "gevent", "async", "asyncio")  # With one of them calls overlap.
+_OF_A_UNIX_SOCKET = ("chmod-socket", "chown-socket")
+
+
 class Setting(NamedTuple):
     """A key, its value, and the condition that it stands under, "" for none."""
 
@@ -124,32 +128,56 @@ def _finish(result: Result, settings: list[Setting]) -> None:
     app = _app(given)
     if app:
         result.add(ROWS["module"], app)
-    for key, value, condition in settings:
+    for key, value, condition in sorted(settings, key=lambda setting: setting.key in _OF_A_UNIX_SOCKET):
         row = ROWS.get(key)
         if key in ("module", "wsgi", "wsgi-file", "callable", "file"):
+            if "file" in key:
+                _note_file(result, key, value, given)
             continue
         if condition:
             result.comment(key, value, f"this counts only {condition}; decide whether it is wanted")
         elif row is None:
             result.comment(key, value, "this setting is not known here")
-        elif "$(" in value:
-            where = f"WSGISERVE_{row.ours.upper()}" if row.ours else "it in the environment"
-            result.comment(key, value, f"there are no variables in the file; set {where}")
+        elif key in _OF_A_UNIX_SOCKET and not any("unix:" in bind for bind in result.value("bind") or ()):
+            result.comment(key, value, "it is for a Unix socket, and none is bound")
+        elif row.ours and "$(" in value and "$(PORT)" not in value:
+            result.comment(
+                key, value, f"there are no variables in the file; set WSGISERVE_{row.ours.upper()}"
+            )
         else:
             result.add(row, True if value == "true" else value)
-    if "threads" not in given:
+    if given.keys().isdisjoint(_AT_ONCE):
         result.set("threads", 1, _ONE_THREAD)
     result.trust_this_machine()
 
 
 def _app(given: Mapping[str, str]) -> str:
-    """Return the app's name: a module, or a file that is one below the app's folder, and the callable."""
+    """Return the app's name: a module, or a file as one, and the callable."""
     module = given.get("module") or given.get("wsgi") or ""
     path = given.get("wsgi-file") or given.get("file") or ""
     if not module and path:
-        folder = given.get("chdir", "")
-        inside = os.path.relpath(path, folder) if folder and os.path.isabs(path) else path
+        inside = _below(path, given)
         module = os.path.splitext(inside)[0].strip("./").replace("/", ".")
     if module and ":" not in module and "callable" in given:
         module = f"{module}:{given['callable']}"
     return module
+
+
+def _below(path: str, given: Mapping[str, str]) -> str:
+    """Return a file's path in the folder that the server is to be started in."""
+    if not os.path.isabs(path):
+        return path
+    folder = given.get("chdir", "")
+    inside = os.path.relpath(path, folder) if folder else os.path.basename(path)
+    return os.path.basename(path) if inside.startswith("..") else inside
+
+
+def _note_file(result: Result, key: str, path: str, given: Mapping[str, str]) -> None:
+    """Say what a file of the app needs, that it can be imported."""
+    if os.path.isabs(path) and "/" not in _below(path, given):
+        result.comment(key, path, f"start wsgiserve in {os.path.dirname(path)}, or set PYTHONPATH to it")
+    if not path.endswith(".py"):
+        name = os.path.splitext(os.path.basename(path))[0]
+        result.comment(
+            key, path, f"the app is imported; rename the file to {name}.py, or link it by that name"
+        )
