@@ -36,6 +36,26 @@ def test_a_thread_runs_and_can_be_waited_for(monkeypatch, is_replaced):
     assert ident != system.get_ident()
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_thread_has_begun_once_it_is_started(monkeypatch, is_replaced):
+    """Or Python, at the end of the process, would free what the thread begins with."""
+    if is_replaced:
+        monkeypatch.setattr(threading, "Lock", None)
+    go_on = system.Lock()
+    go_on.acquire()
+    interval = sys.getswitchinterval()
+    before = set(sys._current_frames())
+    sys.setswitchinterval(SECONDS)  # No thread comes in by itself.
+    try:
+        join = system.start_thread(go_on.acquire, name="waits")
+        begun = set(sys._current_frames()) - before
+    finally:
+        sys.setswitchinterval(interval)
+        go_on.release()
+    join(SECONDS)
+    assert len(begun) == 1
+
+
 def test_a_thread_has_its_name_and_keeps_no_process():
     threads = []
     system.start_thread(lambda: threads.append(threading.current_thread()), name="named")(SECONDS)

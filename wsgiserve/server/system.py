@@ -89,16 +89,19 @@ _original_parts = _parts_of_threads()
 def start_thread(target: Callable[..., object], *args: object, name: str) -> Callable[[float | None], object]:
     """Start a daemon thread; return a function that waits for its end, so many seconds or for ever.
 
-    RuntimeError if the system refuses another thread.
+    The thread has begun by then: Python may crash if it ends while a thread is about to begin. RuntimeError
+    if the system refuses another thread.
     """
     if _threads_are_real and _parts_of_threads() == _original_parts:
         thread = _Thread(target=target, args=args, name=name, daemon=True)
         _start(thread)
         return thread.join
-    running = Lock()  # ``Thread`` would start a greenlet.
+    starting, running = Lock(), Lock()  # ``Thread`` would start a greenlet.
+    starting.acquire()
     running.acquire()
 
     def run() -> None:
+        starting.release()
         try:
             target(*args)
         finally:
@@ -108,6 +111,7 @@ def start_thread(target: Callable[..., object], *args: object, name: str) -> Cal
         return running.acquire(timeout=-1 if seconds is None else seconds)
 
     _start_new_thread(run, ())
+    starting.acquire()
     return wait
 
 
