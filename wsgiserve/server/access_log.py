@@ -99,8 +99,10 @@ def write_left(lines: bytes, destination: str) -> None:
                 done += count
         finally:
             sink.close()
+    except BrokenPipeError:
+        return  # As in ``AccessLog``.
     except (AttributeError, OSError, ValueError):
-        pass  # As in ``AccessLog``.
+        pass
     lost = lines.count(b"\n", done)
     if lost:
         logger.warning("%d lines of the access log could not be written", lost)
@@ -127,6 +129,7 @@ class AccessLog:
         self._written = 0.0
         self._lock = Lock()
         # lines that were lost since the last one that was written
+        self._has_reader = True
         self._lost = 0
         self._lost_since = 0.0
         self._has_room = True
@@ -190,9 +193,9 @@ class AccessLog:
                     return True
                 page.written(count)
                 done += count
-        except (AttributeError, BrokenPipeError):
-            pass  # There is no standard output, or its reader has left: nobody misses the lines.
-        except (OSError, ValueError):  # For example a full disk.
+                self._has_reader = True
+        except (AttributeError, OSError, ValueError) as error:  # No reader, a full disk.
+            self._has_reader = not isinstance(error, BrokenPipeError)
             self._lose(data.count(b"\n", done), now)
             failed = True
         page.clear()
@@ -223,6 +226,6 @@ class AccessLog:
             for page in (self._sealed, self._page):
                 self._lose(page.left().count(b"\n") if page is not None else 0, until)
             lost = self._count_to_tell(until, over=True)
-        if lost:
+        if lost and self._has_reader:  # Who has left misses nothing.
             logger.warning("%d lines of the access log could not be written", lost)
         self._sink.close()
