@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
 
@@ -284,3 +285,14 @@ def test_public_names_are_loaded_when_asked_for() -> None:
         assert getattr(wsgiserve, name).__name__ == name
     with pytest.raises(AttributeError, match="no_such_name"):
         wsgiserve.no_such_name  # noqa: B018
+
+
+def test_each_file_that_is_no_module_is_installed_too() -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    named: set[Path] = set()
+    for package, patterns in setup["options.package_data"].items():
+        folder = ROOT / package.replace(".", "/")
+        named |= {path for pattern in patterns.split() for path in folder.glob(pattern)}
+    files = {path for path in (ROOT / "wsgiserve").rglob("*") if path.is_file()}
+    assert {path for path in files if path.suffix not in (".py", ".pyc")} == named
