@@ -38,6 +38,11 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+def _state(task: Path) -> str:
+    """Return the state of a thread: proc(5), "T" for one that is stopped."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 class Seaweed:
     """An engine that can be stopped, frozen and started again with the same data."""
 
@@ -91,6 +96,8 @@ class Seaweed:
         """Let it accept connections and never answer."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        wait_until(lambda: all(_state(task) == "T" for task in tasks.iterdir()))
 
     def thaw(self) -> None:
         assert self.process is not None
