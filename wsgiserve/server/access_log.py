@@ -103,7 +103,10 @@ def write_left(lines: bytes, destination: str) -> None:
         return  # As in ``AccessLog``.
     except (AttributeError, OSError, ValueError):
         pass
-    lost = lines.count(b"\n", done)
+    _tell(lines.count(b"\n", done))
+
+
+def _tell(lost: int) -> None:
     if lost:
         logger.warning("%d lines of the access log could not be written", lost)
 
@@ -170,8 +173,7 @@ class AccessLog:
                 if self.pending and self._has_room:
                     failed = not self._write_page(self._sealed or self._seal(), now)
             lost = self._count_to_tell(now, over=self._has_room and not failed)
-        if lost:
-            logger.warning("%d lines of the access log could not be written", lost)
+        _tell(lost)
 
     def _seal(self) -> Page:
         """Have lines added to the other page from now on, and return the one that was filled."""
@@ -226,6 +228,6 @@ class AccessLog:
             for page in (self._sealed, self._page):
                 self._lose(page.left().count(b"\n") if page is not None else 0, until)
             lost = self._count_to_tell(until, over=True)
-        if lost and self._has_reader:  # Who has left misses nothing.
-            logger.warning("%d lines of the access log could not be written", lost)
+        if self._has_reader:  # Who has left misses nothing.
+            _tell(lost)
         self._sink.close()

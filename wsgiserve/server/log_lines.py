@@ -286,26 +286,16 @@ class Structured(_Clock):
         app = (record.returned or now) - called if called else 0.0
         first = first - started if first else 0.0
         known = self._durations
+        whole = now - started
         try:
-            return b"".join(
-                (
-                    self._start,
-                    self._milliseconds[self._millisecond(now)],
-                    facts,
-                    self._ends[record.end],
-                    self._wait,
-                    known[int(wait * 1e6)],
-                    self._app,
-                    known[int(app * 1e6)],
-                    self._first,
-                    known[int(first * 1e6)],
-                    self._whole,
-                    known[int((now - started) * 1e6)],
-                    self._end,
-                )
+            times = (
+                known[int(wait * 1e6)],
+                known[int(app * 1e6)],
+                known[int(first * 1e6)],
+                known[int(whole * 1e6)],
             )
         except IndexError:
-            pass
+            times = _seconds(wait), _seconds(app), _seconds(first), _seconds(whole)
         return b"".join(
             (
                 self._start,
@@ -313,13 +303,13 @@ class Structured(_Clock):
                 facts,
                 self._ends[record.end],
                 self._wait,
-                _seconds(wait),
+                times[0],
                 self._app,
-                _seconds(app),
+                times[1],
                 self._first,
-                _seconds(first),
+                times[2],
                 self._whole,
-                _seconds(now - started),
+                times[3],
                 self._end,
             )
         )
