@@ -249,6 +249,7 @@ def test_imports_make_no_cycle_and_no_long_chain() -> None:
         ("wsgiserve.cli.serve", "tomllib"),
         ("wsgiserve.server.program", "wsgiserve.processes"),
         ("wsgiserve.processes.command", "wsgiserve.acme"),
+        ("wsgiserve.processes.command", "wsgiserve.processes.ops"),
         ("wsgiserve.acme.helper", "acme"),
         ("wsgiserve.dev.watch", "watchfiles"),
         ("wsgiserve.web.app", "wsgiserve.server"),

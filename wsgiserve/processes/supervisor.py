@@ -41,10 +41,6 @@ from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt
 from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.hooks import HookProcess, HookServer
-from wsgiserve.processes.ops.endpoint import Endpoint
-from wsgiserve.processes.ops.pages import Pages
-from wsgiserve.processes.ops.stacks import Stacks
-from wsgiserve.processes.ops.totals import Totals
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
@@ -64,6 +60,9 @@ from wsgiserve.server.sockets.systemd import Manager
 
 if TYPE_CHECKING:
     from wsgiserve.processes.certificates import CertificateHelper
+    from wsgiserve.processes.ops.endpoint import Endpoint
+    from wsgiserve.processes.ops.stacks import Stacks
+    from wsgiserve.processes.ops.totals import Totals
     from wsgiserve.server.sockets.certificates import Certificates
 
 logger = logging.getLogger("wsgiserve")
@@ -181,12 +180,19 @@ class Supervisor:
 
     def _listen_for_ops(self, listeners: list[Listener], counts: dict[str, Any] | None = None) -> None:
         self.ops_listeners = listeners
-        if listeners:
-            self._totals = totals = Totals(counts)
-            self._scoreboard = totals.scoreboard
-            self._stacks = stacks = Stacks(totals.scoreboard, self._send)
-            pages = Pages(self.fleet, totals, self.listeners, stacks)
-            self._ops = Endpoint(self._children, listeners, pages.by_path)
+        if not listeners:
+            return
+        # Servers without the endpoint start faster without these.
+        from wsgiserve.processes.ops.endpoint import Endpoint
+        from wsgiserve.processes.ops.pages import Pages
+        from wsgiserve.processes.ops.stacks import Stacks
+        from wsgiserve.processes.ops.totals import Totals
+
+        self._totals = totals = Totals(counts)
+        self._scoreboard = totals.scoreboard
+        self._stacks = stacks = Stacks(totals.scoreboard, self._send)
+        pages = Pages(self.fleet, totals, self.listeners, stacks)
+        self._ops = Endpoint(self._children, listeners, pages.by_path)
 
     def _send(self, worker: Worker, message: dict[str, Any]) -> None:
         """Send an order, but not to a worker that starts, which that would kill (``parent_death``)."""
