@@ -6,12 +6,16 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.server.client import wait_until
+
+ROOT = Path(__file__).parent.parent.parent
 PATH = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"], "/usr/sbin", "/sbin"])
 
 
@@ -53,14 +57,16 @@ class JuiceFS:
 
 
 @contextlib.contextmanager
-def bindfs(folder: Path) -> Iterator[Path]:
-    """Show one folder in another place, by a FUSE without ``O_TMPFILE``."""
+def bindfs(folder: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """Show one folder in another place, by a FUSE without ``O_TMPFILE``; return the place and its process."""
     below, place = folder / "below", folder / "bindfs"
     below.mkdir()
     place.mkdir()
-    run("bindfs", "--no-allow-other", below, place)
-    with unmounted(place):
-        yield place
+    program = shutil.which("bindfs", path=PATH)
+    assert program is not None
+    with subprocess.Popen([program, "-f", "--no-allow-other", below, place]) as process, unmounted(place):
+        wait_until(lambda: os.path.ismount(place))
+        yield place, process
 
 
 @contextlib.contextmanager
@@ -83,3 +89,21 @@ def unmounted(place: Path) -> Iterator[None]:
         yield
     finally:
         run("fusermount3", "-u", "-z", place)
+
+
+def under_faults(program: str, folder: Path, *faults: str) -> list[str]:
+    """Run Python code with ``folder`` as its argument; return what it prints.
+
+    ``faults`` are options of strace(1), which lets system calls fail.
+    """
+    require("strace")
+    done = subprocess.run(
+        ["strace", "-f", "-o", "/dev/null", *faults, sys.executable, "-c", program, folder],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,12 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.files.disk.conftest import names, read
-from tests.files.mounts import bindfs, fat, require, run, unmounted
+from tests.files.mounts import bindfs, fat, require, run, under_faults, unmounted
 from wsgiserve.files import NotStored, Store
 from wsgiserve.files.disk.manners import Manners, find_out
 from wsgiserve.files.store import HIDDEN
-
-ROOT = Path(__file__).parent.parent.parent.parent
 
 
 @contextmanager
@@ -75,7 +71,7 @@ def test_on_juicefs_drafts_have_names_and_the_lock_is_a_file(shared_folder: Path
 @pytest.mark.slow
 def test_a_file_system_without_unnamed_files(tmp_path: Path) -> None:
     require("bindfs", "fusermount3")
-    with bindfs(tmp_path) as place:
+    with bindfs(tmp_path) as (place, _):
         assert manners_of(place) == Manners(unnamed=False, lock="file")
         assert names(place) == []
         store = Store(place)
@@ -164,25 +160,15 @@ store.remove_folder("b")
 """
 
 
-def under_faults(folder: Path, faults: str) -> list[str]:
+def uploads_under(folder: Path, fault: str) -> list[str]:
     """Create a file, replace it, and replace it under a condition, while a system call fails."""
-    require("strace")
-    done = subprocess.run(
-        ["strace", "-f", "-o", "/dev/null", "-e", f"inject={faults}", sys.executable, "-c", PROGRAM, folder],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    return under_faults(PROGRAM, folder, "-e", f"inject={fault}")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", ["ENOLCK", "EOPNOTSUPP"])
 def test_without_locks_a_certain_version_cannot_be_replaced(tmp_path: Path, error: str) -> None:
-    created, replaced, refused = under_faults(tmp_path, f"flock:error={error}")
+    created, replaced, refused = uploads_under(tmp_path, f"flock:error={error}")
     assert (created, replaced) == ("True", "False")
     assert refused.startswith("501 The file system of this folder has no locks")
     assert names(tmp_path) == ["a"]
@@ -191,13 +177,13 @@ def test_without_locks_a_certain_version_cannot_be_replaced(tmp_path: Path, erro
 @pytest.mark.slow
 def test_where_folders_have_no_locks_a_file_is_locked(tmp_path: Path) -> None:
     """As on NFS. The calls lock and unlock the folder: for the first trial, and to try the lock itself."""
-    assert under_faults(tmp_path, "flock:error=EBADF:when=1..4") == ["True", "False", "False"]
+    assert uploads_under(tmp_path, "flock:error=EBADF:when=1..4") == ["True", "False", "False"]
     assert set(os.listdir(tmp_path)) == {"a", f"{HIDDEN}lock"}
 
 
 @pytest.mark.slow
 def test_without_hard_links_nothing_is_left_behind(tmp_path: Path) -> None:
-    lines = under_faults(tmp_path, "linkat:error=EPERM")
+    lines = uploads_under(tmp_path, "linkat:error=EPERM")
     assert [line[:3] for line in lines] == ["501"] * 3
     assert os.listdir(tmp_path) == []
 
@@ -205,11 +191,11 @@ def test_without_hard_links_nothing_is_left_behind(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_file_system_that_cannot_sync_folders(tmp_path: Path) -> None:
     """Each second call is for a folder."""
-    assert under_faults(tmp_path, "fsync:error=EINVAL:when=2+2") == ["True", "False", "False"]
+    assert uploads_under(tmp_path, "fsync:error=EINVAL:when=2+2") == ["True", "False", "False"]
     assert os.listdir(tmp_path) == ["a"]
 
 
 @pytest.mark.slow
 def test_an_error_of_a_sync_is_not_taken_for_success(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="Input/output error"):
-        under_faults(tmp_path, "fsync:error=EIO:when=2+2")
+        uploads_under(tmp_path, "fsync:error=EIO:when=2+2")

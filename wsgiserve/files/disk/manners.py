@@ -51,7 +51,7 @@ class Manners(NamedTuple):
 
 def find_out(folder: int, *, has_proc: bool) -> Manners:
     """Try what uploads to ``folder`` rely on; ``NotStored`` if they cannot work there."""
-    if has_proc and _is_local(folder) and _publishes(folder, unnamed=True, lock="folder"):
+    if has_proc and file_system(folder) in _LOCAL and _publishes(folder, unnamed=True, lock="folder"):
         return Manners(True, "folder")
     with Draft(folder, unnamed=False):  # An error of this is about the folder, not about its file system.
         pass
@@ -66,7 +66,9 @@ def find_out(folder: int, *, has_proc: bool) -> Manners:
 
 def lock_of(folder: int, *, has_proc: bool) -> Lock:
     """Return what to lock in ``folder``."""
-    choices: tuple[Lock, ...] = ("folder", "file") if not has_proc or _is_local(folder) else ("file",)
+    choices: tuple[Lock, ...] = (
+        ("folder", "file") if not has_proc or file_system(folder) in _LOCAL else ("file",)
+    )
     for choice in choices:
         try:
             with locked(folder, choice):
@@ -105,13 +107,14 @@ def _content(folder: int, name: str) -> bytes:
         return file.read()
 
 
-def _is_local(folder: int) -> bool:
-    """Whether the file system is known to be local, by proc_pid_fdinfo(5) and proc_pid_mountinfo(5)."""
+def file_system(folder: int) -> str:
+    """Return the type of the folder's file system, "" if it is unknown."""
+    # See proc_pid_fdinfo(5) and proc_pid_mountinfo(5).
     with open(f"/proc/self/fdinfo/{folder}") as facts:
         number = next((line.split()[1] for line in facts if line.startswith("mnt_id:")), "")
     with open("/proc/self/mountinfo", errors="surrogateescape") as mounts:
         for line in mounts:
             fields = line.split()
             if fields[0] == number:
-                return fields[fields.index("-") + 1] in _LOCAL
-    return False
+                return fields[fields.index("-") + 1]
+    return ""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("wsgiserve.files")
 
 _SECOND = 1_000_000_000
+_TRIES = 3  # to open a file that another server replaces at the same moment
 # By kind: the mode bits that let everybody read it, and the question to os.access if they are not all set.
 _READABLE = {stat.S_IFREG: (0o004, os.R_OK), stat.S_IFDIR: (0o005, os.R_OK | os.X_OK)}
 
@@ -232,6 +233,12 @@ class Store:
 
     def _open_beneath(self, name: str, flags: int) -> int:
         opened = open_beneath if self.has_proc else open_beneath_stepwise
+        for _ in range(_TRIES):
+            try:
+                return opened(self.directory, name, flags)
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise
         return opened(self.directory, name, flags)
 
     def _manners_of(self, folder: int) -> Manners:
@@ -255,9 +262,9 @@ class Store:
 
     def _scan(self, name: str) -> Iterator[tuple[os.DirEntry[str], int]]:
         """Yield each entry of a folder, with the descriptor of the folder."""
-        if not name and not self.directory.exists():
-            return
         with one_outcome(name):
+            if not name and not self.directory.exists():
+                return
             if name:
                 self.check_name(name)
             folder = self._open_beneath(name or ".", os.O_RDONLY | os.O_DIRECTORY)
@@ -309,7 +316,7 @@ class Store:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            if error.errno in REFUSALS:
+            if error.errno in REFUSALS or error.errno in SERVER_FAULTS:
                 raise
             logger.error("the folder %s cannot be used: %s", self.directory, error.strerror)
             raise NotStored("The folder of this server cannot be used.", 500) from error
