@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -182,8 +183,8 @@ from wsgiserve.files import Store
 from wsgiserve.files.uploads import Plan
 folder = sys.argv[1]
 os.mkdir(f"{folder}/sub")
-subprocess.run(["mount", "-t", "tmpfs", "none", f"{folder}/sub"], check=True)
-assert os.stat(folder).st_dev != os.stat(f"{folder}/sub").st_dev
+os.mkdir(f"{folder}/elsewhere")
+subprocess.run(["mount", *sys.argv[2:], f"{folder}/sub"], check=True)
 store = Store(folder)
 token = store.uploads.create(Plan("sub/a", 5, {}, {}, ""), check=None)
 store.uploads.append(token, 0, io.BytesIO(b"hello"))
@@ -192,20 +193,21 @@ print(os.listdir(f"{folder}/sub"), open(f"{folder}/sub/a").read())
 """
 
 
-def test_a_folder_on_another_file_system_gets_a_copy(tmp_path: Path) -> None:
-    apart = ["unshare", "--mount"]
-    with contextlib.suppress(OSError):
-        if subprocess.run(
-            [*apart, "mount", "-t", "tmpfs", "none", tmp_path], check=False, capture_output=True
-        ).returncode:
-            pytest.skip("nothing can be mounted here")
-    out = run_python(MOUNTED, tmp_path, apart)
+@pytest.mark.parametrize("mount", [["-t", "tmpfs", "none"], ["--bind", "elsewhere"]], ids=["tmpfs", "bind"])
+def test_a_folder_that_is_mounted_gets_a_copy(tmp_path: Path, mount: list[str]) -> None:
+    apart = ["unshare", "--mount"]  # the mount is gone with the process
+    try:
+        subprocess.run([*apart, "mount", "-t", "tmpfs", "none", tmp_path], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("nothing can be mounted here")
+    out = run_python(MOUNTED, tmp_path, apart, mount)
     assert out.splitlines() == ["True True", "['a'] hello"]
 
 
-def run_python(code: str, folder: Path, before: list[str] | None = None) -> str:
+def run_python(code: str, folder: Path, before: Sequence[str] = (), after: Sequence[str] = ()) -> str:
     done = subprocess.run(
-        [*(before or []), sys.executable, "-c", code, folder],
+        [*before, sys.executable, "-c", code, folder, *after],
+        cwd=folder,
         env=without_coverage() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

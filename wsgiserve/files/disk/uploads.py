@@ -118,13 +118,12 @@ class DiskUploads:
                     return None
                 if os.fstat(file.fileno()).st_size != plan.length:
                     raise NotStored("The upload is not complete.", 409)
-                try:
-                    _check_digests(file, plan)
-                except WrongDigest:
-                    _remove(home, token)
-                    raise
                 with self._folder(plan.name) as folder:
-                    saved = self._publish(file, home, token, folder, plan, check)
+                    try:
+                        saved = self._publish(file, home, token, folder, plan, check)
+                    except WrongDigest:
+                        _remove(home, token)
+                        raise
                 os.utime(token + _PLAN, dir_fd=home)
                 return saved
 
@@ -145,30 +144,22 @@ class DiskUploads:
             if check is not None:
                 check(version)
 
-        def link(name: str) -> None:
-            os.link(token, name, src_dir_fd=home, dst_dir_fd=folder)
-            os.unlink(token, dir_fd=home)
-
-        def rename(name: str) -> None:
-            os.rename(token, name, src_dir_fd=home, dst_dir_fd=folder)
-
         if _is_at(file, folder, leaf):  # A crash came between the link and the end of the hidden name.
             os.unlink(token, dir_fd=home)
             return Saved(True, Version.of(os.fstat(file.fileno())))
-        if os.fstat(folder).st_dev != os.fstat(home).st_dev:
-            with Draft(folder, unnamed=self._unnamed) as draft:
-                file.seek(0)
-                draft.write_all(file)
-                saved = Saved(*draft.publish(leaf, check_target))
-            os.unlink(token, dir_fd=home)
-            return saved
-        now = time.time_ns()
-        os.utime(file.fileno(), ns=(now, now))
-        os.fsync(file.fileno())
-        with locked(folder):
-            created = give_name(leaf, check_target, link, rename)
-        os.fsync(folder)
-        return Saved(created, Version.of(os.fstat(file.fileno())))
+        check_target()
+        _check_digests(file, plan)
+        try:
+            return _move(file, home, token, folder, leaf, check_target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        with Draft(folder, unnamed=self._unnamed) as draft:
+            file.seek(0)
+            draft.write_all(file)
+            saved = Saved(*draft.publish(leaf, check_target))
+        os.unlink(token, dir_fd=home)
+        return saved
 
     @contextlib.contextmanager
     def _home(self) -> Iterator[int]:
@@ -274,6 +265,25 @@ def _check_digests(file: BinaryIO, plan: Plan) -> None:
         for chunk in iter(lambda: file.read(_CHUNK), b""):
             upload.receive(chunk)
         upload.finish()
+
+
+def _move(
+    file: BinaryIO, home: int, token: str, folder: int, leaf: str, check: Callable[[], object]
+) -> Saved:
+    def link(name: str) -> None:
+        os.link(token, name, src_dir_fd=home, dst_dir_fd=folder)
+        os.unlink(token, dir_fd=home)
+
+    def rename(name: str) -> None:
+        os.rename(token, name, src_dir_fd=home, dst_dir_fd=folder)
+
+    now = time.time_ns()
+    os.utime(file.fileno(), ns=(now, now))
+    os.fsync(file.fileno())
+    with locked(folder):
+        created = give_name(leaf, check, link, rename)
+    os.fsync(folder)
+    return Saved(created, Version.of(os.fstat(file.fileno())))
 
 
 def _is_at(file: BinaryIO, folder: int, leaf: str) -> bool:
