@@ -59,7 +59,7 @@ def body(number: int) -> bytes:
 
 
 def read(store: Store, name: str, found: Counter[str]) -> tuple[Version, int]:
-    """Return the version of a file and its number; count what is not whole, and what is missing or breaks off."""
+    """Return the version of a file and its number; count what is half, missing or breaks off."""
     while True:
         try:
             with contextlib.closing(store.open(name)) as stored:

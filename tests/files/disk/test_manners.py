@@ -16,6 +16,7 @@ from tests.files.mounts import bindfs, fat, require, run, under_faults, unmounte
 from wsgiserve.files import NotStored, Store
 from wsgiserve.files.disk.manners import Manners, find_out
 from wsgiserve.files.store import HIDDEN
+from wsgiserve.files.uploads import HOME
 
 
 @contextmanager
@@ -145,6 +146,7 @@ PROGRAM = """
 import sys
 from io import BytesIO
 from wsgiserve.files import NotStored, Store
+from wsgiserve.files.uploads import Plan
 
 def nothing(version):
     pass
@@ -155,47 +157,54 @@ for check in (None, None, nothing):
         print(store.save("a", BytesIO(b"x"), check=check).created)
     except NotStored as refusal:
         print(refusal.status, refusal)
+try:
+    token = store.uploads.create(Plan("c", 1, {}, {}, ""), check=None)
+    store.uploads.append(token, 0, BytesIO(b"1"))
+    print(store.uploads.finish(token, check=None).created)
+    store.remove("c")
+except NotStored as refusal:
+    print(refusal.status, refusal)
 store.make_folder("b")
 store.remove_folder("b")
 """
 
 
-def uploads_under(folder: Path, fault: str) -> list[str]:
-    """Create a file, replace it, and replace it under a condition, while a system call fails."""
-    return under_faults(PROGRAM, folder, "-e", f"inject={fault}")
+def uploads_under(folder: Path, fault: str, *only: str) -> list[str]:
+    """Create a file, replace it, do so under a condition, and in two requests, while a system call fails."""
+    return under_faults(PROGRAM, folder, "-e", f"inject={fault}", *only)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", ["ENOLCK", "EOPNOTSUPP"])
 def test_without_locks_a_certain_version_cannot_be_replaced(tmp_path: Path, error: str) -> None:
-    created, replaced, refused = uploads_under(tmp_path, f"flock:error={error}")
+    created, replaced, *refused = uploads_under(tmp_path, f"flock:error={error}")
     assert (created, replaced) == ("True", "False")
-    assert refused.startswith("501 The file system of this folder has no locks")
-    assert names(tmp_path) == ["a"]
+    assert [line[:48] for line in refused] == ["501 The file system of this folder has no locks:"] * 2
+    assert names(tmp_path) == [HOME, "a"]
 
 
 @pytest.mark.slow
 def test_where_folders_have_no_locks_a_file_is_locked(tmp_path: Path) -> None:
-    """As on NFS. The calls lock and unlock the folder: for the first trial, and to try the lock itself."""
-    assert uploads_under(tmp_path, "flock:error=EBADF:when=1..4") == ["True", "False", "False"]
-    assert set(os.listdir(tmp_path)) == {"a", f"{HIDDEN}lock"}
+    """As on NFS. The calls lock the folder: for the first trial, and to try the lock itself."""
+    assert uploads_under(tmp_path, "flock:error=EBADF:when=1..2") == ["True", "False", "False", "True"]
+    assert set(os.listdir(tmp_path)) == {"a", f"{HIDDEN}lock", HOME}
 
 
 @pytest.mark.slow
 def test_without_hard_links_nothing_is_left_behind(tmp_path: Path) -> None:
     lines = uploads_under(tmp_path, "linkat:error=EPERM")
-    assert [line[:3] for line in lines] == ["501"] * 3
+    assert [line[:3] for line in lines] == ["501"] * 4
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.slow
 def test_a_file_system_that_cannot_sync_folders(tmp_path: Path) -> None:
-    """Each second call is for a folder."""
-    assert uploads_under(tmp_path, "fsync:error=EINVAL:when=2+2") == ["True", "False", "False"]
-    assert os.listdir(tmp_path) == ["a"]
+    only = ("-P", str(tmp_path), "-P", f"{tmp_path}/{HOME}")
+    assert uploads_under(tmp_path, "fsync:error=EINVAL", *only) == ["True", "False", "False", "True"]
+    assert names(tmp_path)[-1] == "a"
 
 
 @pytest.mark.slow
 def test_an_error_of_a_sync_is_not_taken_for_success(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="Input/output error"):
-        uploads_under(tmp_path, "fsync:error=EIO:when=2+2")
+        uploads_under(tmp_path, "fsync:error=EIO", "-P", str(tmp_path))

@@ -89,19 +89,9 @@ class Draft:
         os.utime(self._file.fileno(), ns=(now, now))
         os.fsync(self._file.fileno())
         with locked(self._folder, self._lock):
-            created = self._give_name(name, check)
+            created = give_name(name, check, self._link, self._rename)
         sync_folder(self._folder)
         return created, Version.of(os.fstat(self._file.fileno()))
-
-    def _give_name(self, name: str, check: Callable[[], object]) -> bool:
-        check()
-        try:
-            self._link(name)
-        except FileExistsError:
-            check()  # A program that ignores the lock may have created the name just now.
-            self._rename(name)
-            return False
-        return True
 
     def _open_unnamed(self) -> int:
         return os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o666, dir_fd=self._folder)
@@ -128,26 +118,53 @@ class Draft:
         self._hidden = None
 
 
+def give_name(
+    name: str,
+    check: Callable[[], object],
+    link: Callable[[str], object],
+    rename: Callable[[str], object],
+) -> bool:
+    """Create ``name`` by ``link``, or replace it by ``rename``; return whether it is new.
+
+    ``check`` is called before each. The caller holds the lock of the folder.
+    """
+    check()
+    try:
+        link(name)
+    except FileExistsError:
+        check()  # A program that ignores the lock may have created the name just now.
+        rename(name)
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def locked(folder: int, lock: Lock = "folder") -> Iterator[None]:
     """Lock a folder against other writers of a store, in any thread and process; OSError if that fails."""
-    if lock is None:
+    with contextlib.ExitStack() as opened:
+        descriptor = folder
+        if lock == "file":
+            # Not only for reading: NFS grants exclusive locks for files alone that are open for writing.
+            flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(_LOCK, flags, 0o666, dir_fd=folder)
+            opened.callback(os.close, descriptor)
+        if lock is not None:
+            opened.enter_context(exclusive(descriptor))
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(_REPLACING, dir_fd=folder)  # A crash left it behind, see above.
         yield
-        return
-    # Not only for reading: NFS grants exclusive locks for files alone that are open for writing.
-    flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = folder if lock == "folder" else os.open(_LOCK, flags, 0o666, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def exclusive(descriptor: int, *, wait: bool = True) -> Iterator[None]:
+    """Lock an open file or folder; BlockingIOError if another holds the lock and ``wait`` is False."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_REPLACING, dir_fd=folder)  # A crash left it behind, see above.
         yield
     finally:
         with contextlib.suppress(OSError):
             # Explicitly: closing the descriptor keeps the lock if a child process has it too.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
-        if descriptor != folder:
-            os.close(descriptor)
 
 
 def sync_folder(folder: int) -> None:

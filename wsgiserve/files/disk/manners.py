@@ -38,7 +38,8 @@ NO_LINKS = (
     "none); use a folder on another one, or an object store by --store."
 )
 NO_LOCKS = (
-    "The file system of this folder has no locks, so it cannot replace or delete a certain version only."
+    "The file system of this folder has no locks: it cannot replace or delete a certain version only, nor "
+    "take a file in several requests."
 )
 
 
@@ -60,7 +61,7 @@ def find_out(folder: int, *, has_proc: bool) -> Manners:
         raise NotStored(NO_LINKS, 501)
     lock = lock_of(folder, has_proc=has_proc)
     if lock is None:
-        logger.warning("uploads with If-Match are refused: %s", NO_LOCKS)
+        logger.warning("uploads with If-Match, and resumable ones, are refused: %s", NO_LOCKS)
     return Manners(False, lock)
 
 

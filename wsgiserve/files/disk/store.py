@@ -25,9 +25,11 @@ from wsgiserve.files.codings import SUFFIXES
 from wsgiserve.files.disk.beneath import open_beneath, open_beneath_stepwise
 from wsgiserve.files.disk.draft import Draft, Lock, locked, remove_leftovers, sync_folder
 from wsgiserve.files.disk.errors import REFUSALS, SERVER_FAULTS, not_found, one_outcome, refusals
-from wsgiserve.files.disk.manners import NO_LOCKS, Manners, find_out, lock_of
+from wsgiserve.files.disk.manners import Manners, find_out, lock_of
 from wsgiserve.files.disk.stored_file import Span, StoredFile
+from wsgiserve.files.disk.uploads import DiskUploads, check_version, target
 from wsgiserve.files.store import Check, Entry, InvalidName, NotStored, Saved, Upload, Version, check_name
+from wsgiserve.files.uploads import Uploads
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
@@ -59,6 +61,7 @@ class Store:
         self.dotfiles = dotfiles
         self._prefix = f"{self.directory}/"
         self._manners: dict[int, Manners] = {}  # by the number of the file system; some may be mounted inside
+        self.uploads: Uploads = DiskUploads(self.check_name, self._folder, self._manners_of)
 
     def open(self, name: str) -> StoredFile:
         """Open the file ``name`` for reading.
@@ -155,7 +158,7 @@ class Store:
             manners = self._manners_of(folder)
 
             def check_target() -> None:
-                _check_version(check, _target(folder, leaf, name), manners.lock)
+                check_version(check, target(folder, leaf, name), manners.lock)
 
             check_target()
             with Draft(folder, unnamed=manners.unnamed, lock=manners.lock) as draft:
@@ -182,7 +185,7 @@ class Store:
                 lock = self._lock_of(folder) if check is not None else None
                 with locked(folder, lock):
                     version = _version_or_none(folder, leaf)
-                    _check_version(check, version, lock)
+                    check_version(check, version, lock)
                     if version is None:
                         raise not_found(name)
                     os.unlink(leaf, dir_fd=folder)
@@ -353,29 +356,8 @@ def _open_regular(descriptor: int) -> StoredFile:
         raise
 
 
-def _target(folder: int, leaf: str, name: str) -> Version | None:
-    """Return the version of the file, None if there is none; ``InvalidName`` if it is not a regular file."""
-    try:
-        status = os.stat(leaf, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    if stat.S_ISDIR(status.st_mode):
-        raise InvalidName(name, "it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        raise InvalidName(name, "it is a link or a device")
-    return Version.of(status)
-
-
-def _check_version(check: Check | None, version: Version | None, lock: Lock) -> None:
-    """Call ``check``; ``NotStored`` if another writer could change the version before it is replaced."""
-    if check is not None:
-        check(version)
-        if version is not None and lock is None:
-            raise NotStored(NO_LOCKS, 501)
-
-
 def _version_or_none(folder: int, leaf: str) -> Version | None:
     try:
-        return _target(folder, leaf, leaf)
+        return target(folder, leaf, leaf)
     except InvalidName:
         return None
