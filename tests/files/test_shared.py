@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import random
+import re
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.files.mounts import JuiceFS
-from tests.program import serving_program
+from tests.program import ROOT, serving_program, without_coverage
 
 CREATORS = 50
 ROUNDS = 15
@@ -128,3 +131,33 @@ def test_readers_see_the_old_file_or_the_new_one(servers: tuple[list[int], Path]
     assert answers == {200}
     assert seen <= {(200, body) for body in bodies}
     assert len(seen) > 1
+
+
+# Tests of what a store does, on a disk; the others do not depend on it.
+ABOUT_STORES = ("test_table.py", "test_writing.py", "test_forms.py", "disk/test_store.py")
+
+
+def test_the_tests_of_files_pass_on_juicefs(shared_folder: Path) -> None:
+    here = Path(__file__).parent
+    options = ("-q", "-p", "no:cacheprovider", "--timeout=60", f"--basetemp={shared_folder}/tests")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            *options,
+            *(here / name for name in ABOUT_STORES),
+            "-k",
+            "not objects",
+        ],
+        cwd=ROOT,
+        env={name: value for name, value in without_coverage().items() if not name.startswith("PYTEST_")},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None
+    assert int(passed[1]) > 900

@@ -114,7 +114,8 @@ class DiskUploads:
         """Give the file its name; see ``Uploads``."""
         with self._home() as home:
             plan = _progress(home, token).plan
-            with refusals(plan.name), _alone(home, token) as file:
+            # Waiting is short: whoever wants to add bytes to a complete upload leaves at once.
+            with refusals(plan.name), _alone(home, token, wait=True) as file:
                 if file is None:
                     return None
                 if os.fstat(file.fileno()).st_size != plan.length:
@@ -229,8 +230,8 @@ def _opened(home: int, token: str) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _alone(home: int, token: str) -> Iterator[BinaryIO | None]:
-    """Open the bytes of an upload and keep all other requests from it; 423 if another has it.
+def _alone(home: int, token: str, *, wait: bool = False) -> Iterator[BinaryIO | None]:
+    """Open the bytes of an upload and keep all other requests out: wait for them, or 423 if one has it.
 
     The value is None if the file has got its name meanwhile; FileNotFoundError if the upload was removed.
     """
@@ -240,7 +241,7 @@ def _alone(home: int, token: str) -> Iterator[BinaryIO | None]:
             file = opened.enter_context(_opened(home, token))
         if file is not None:
             try:
-                opened.enter_context(exclusive(file.fileno(), wait=False))
+                opened.enter_context(exclusive(file.fileno(), wait=wait))
             except BlockingIOError:
                 raise NotStored("Another request adds to this upload; try again later.", 423) from None
         if file is None or not _is_at(file, home, token):
