@@ -18,6 +18,7 @@ import pytest
 
 from tests.files.mounts import JuiceFS
 from tests.program import ROOT, serving_program, without_coverage
+from wsgiserve.acme.storage import Storage
 
 CREATORS = 50
 ROUNDS = 15
@@ -131,6 +132,26 @@ def test_readers_see_the_old_file_or_the_new_one(servers: tuple[list[int], Path]
     assert answers == {200}
     assert seen <= {(200, body) for body in bodies}
     assert len(seen) > 1
+
+
+def test_the_lock_of_certificates_holds_between_servers(juicefs: JuiceFS) -> None:
+    with contextlib.ExitStack() as stack:
+        mounts = [stack.enter_context(juicefs.mounted(name)) for name in ("one", "two")]
+        first, second = (Storage(f"{mount}/acme", "https://ca.example", ("a.example",)) for mount in mounts)
+        first.open()
+        second.open()
+        holding, waited = contextlib.ExitStack(), []
+
+        def waiting(seconds: float) -> None:
+            waited.append(seconds)
+            holding.close()
+
+        with holding:
+            holding.enter_context(first.locked(lambda seconds: None))
+            first.publish(first.certificate, "new")
+            with second.locked(waiting):
+                assert second.text(second.certificate) == "new"
+        assert waited
 
 
 # Tests of what a store does, on a disk; the others do not depend on it.
