@@ -112,11 +112,8 @@ class _Turn:
             return
         reply = self._engine.head(self._key)
         reply.close()
-        if (
-            reply.status == 404
-            or _age(reply) < _TURN_SECONDS
-            or not self._put({"If-Match": reply.fields["ETag"]})
-        ):
+        left_behind = reply.status == 200 and _age(reply) > _TURN_SECONDS
+        if not left_behind or not self._put({"If-Match": reply.fields["ETag"]}):
             raise NotStored("The file is being put together; ask again in a moment.", 423)
 
     def keep(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -263,11 +260,8 @@ class ObjectUploads:
 
     def _sweep(self) -> None:
         """Remove uploads that were given up, and what is left of finished ones."""
-        home = self._key(HOME) + "/"
-        below = sorted(self._engine.below(home))
-        for _, group in itertools.groupby(
-            below, lambda found: found.key.removeprefix(home).partition("/")[0]
-        ):
+        below = sorted(self._engine.below(self._key(HOME) + "/"))
+        for _, group in itertools.groupby(below, lambda found: found.key.rpartition("/")[0]):
             objects = list(group)
             if expiry(max(found.modified.timestamp() for found in objects)) < time.time():
                 objects.sort(key=lambda found: not found.key.endswith(_PLAN))  # The plan first.
