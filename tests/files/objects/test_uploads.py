@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from tests.files.objects.conftest import read
+from tests.files.objects.test_engine import can_save
 from tests.files.objects.test_store import keys
 from tests.files.seaweed import Seaweed
 from tests.server.client import wait_until
@@ -163,6 +164,7 @@ def test_a_key_that_may_not_write_gets_403(seaweed: Seaweed, url: str) -> None:
 @pytest.mark.slow
 def test_an_engine_that_is_down_for_a_while_loses_nothing(own: Seaweed) -> None:
     store = own.store(f"s3://own/{secrets.token_hex(4)}", seconds=5)
+    wait_until(lambda: can_save(store, "other"), 60)
     content = os.urandom(20 * MIB)
     token = begin(store, length=len(content))
 
@@ -176,7 +178,7 @@ def test_an_engine_that_is_down_for_a_while_loses_nothing(own: Seaweed) -> None:
         store.uploads.append(token, 0, Stops(content))
     assert refused.value.status == 503
     own.start()
-    wait_until(lambda: is_up(store, token), 30)
+    wait_until(lambda: can_save(store, "other") and is_up(store, token), 60)
     offset = store.uploads.find(token).offset
     assert offset == 8 * MIB
     assert add(store, token, offset, content[offset:]) == len(content)
