@@ -36,3 +36,9 @@ def own(seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def read(store: ObjectStore, name: str) -> bytes:
     stored = store.open(name)
     return b"".join(stored.blocks(0, stored.size))
+
+
+def keys(store: ObjectStore) -> list[str]:
+    """Return all keys below the store's prefix, hidden ones too."""
+    prefix = store.address.prefix
+    return sorted(each.key.removeprefix(prefix) for each in store._engine.below(prefix.removesuffix("/")))
