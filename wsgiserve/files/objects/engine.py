@@ -77,7 +77,7 @@ class Reply:
         return data
 
     def finish(self) -> None:
-        """Read a short answer into ``text``, and close; an exception of the network if the store broke off."""
+        """Read a short answer into ``text``, and close; an error of the network if the store broke off."""
         self.text = self.read(_MOST_SAID).decode("utf-8", "replace")
         self.read(_MOST_SAID)
         self.close()
