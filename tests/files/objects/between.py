@@ -46,6 +46,8 @@ LOST = "lost"
 """Have the engine do it, and close the connection in the middle of the answer."""
 HANG = "hang"
 """Never answer."""
+ALONE = "alone"
+"""Let no two of these requests be served at once."""
 
 Verdict = Answered | str | None
 Rule = Callable[[Asked], Verdict]
@@ -58,6 +60,7 @@ class Between:
         self.rule: Rule = lambda asked: None
         self.asked: list[Asked] = []
         self.ended = threading.Event()
+        self.alone = threading.Lock()
         self._engine = engine.port
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -92,6 +95,9 @@ class Between:
                 with contextlib.suppress(OSError):
                     if verdict is None:
                         self._pass_on(self._length(), None)
+                    elif verdict == ALONE:
+                        with between.alone:
+                            self._pass_on(self._length(), None)
                     elif verdict == HANG:
                         self.close_connection = True
                         between.ended.wait()
@@ -104,7 +110,15 @@ class Between:
                             pass
                         self.connection.shutdown(socket.SHUT_RDWR)
                     elif isinstance(verdict, Answered):
-                        self._answer(verdict)
+                        self._answer(verdict, self._length())
+
+            def handle_expect_100(self) -> bool:
+                verdict = between.rule(_asked(self.command, self.path, self._length()))
+                if isinstance(verdict, Answered):
+                    self.close_connection = True
+                    self._answer(verdict, 0)
+                    return False
+                return super().handle_expect_100()
 
             def __getattr__(self, name: str) -> Callable[[], None]:
                 if name.startswith("do_"):
@@ -128,6 +142,9 @@ class Between:
                     upstream.endheaders()
                     for block in self._body(length):
                         upstream.send(block)
+                        length -= len(block)
+                    if length:
+                        raise ConnectionResetError("the body ended early")
                     response = upstream.getresponse()
                     content = response.read()
                     self.send_response(response.status)
@@ -139,8 +156,8 @@ class Between:
                     self.end_headers()
                     self.wfile.write(content if share is None else content[: len(content) // share])
 
-            def _answer(self, answered: Answered) -> None:
-                for _ in self._body(self._length()):
+            def _answer(self, answered: Answered, length: int) -> None:
+                for _ in self._body(length):
                     pass
                 body = b"" if self.command == "HEAD" else answered.body
                 self.send_response(answered.status)

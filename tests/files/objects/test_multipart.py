@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from tests.files.conftest import call
-from tests.files.objects.between import CUT, LOST, Answered, Asked, Between, Rule, Verdict
+from tests.files.objects.between import ALONE, CUT, LOST, Answered, Asked, Between, Rule, Verdict
 from tests.files.objects.conftest import keys, read
 from tests.files.seaweed import Seaweed
 from wsgiserve.files import Files, NotStored
@@ -107,7 +107,10 @@ def test_an_object_larger_than_all_parts_is_413(small: ObjectStore) -> None:
 
 
 @pytest.mark.slow
-def test_one_of_many_creates_a_large_file(small: ObjectStore) -> None:
+@pytest.mark.parametrize("takes_all", [True, False])
+def test_one_of_many_creates_a_large_file(small: ObjectStore, between: Between, takes_all: bool) -> None:
+    """By one request if the store takes it, since SeaweedFS completes more than one of several uploads."""
+    between.rule = (lambda asked: None) if takes_all else failing_at("CompleteMultipartUpload", ALONE)
     servers = [Files(store=ObjectStore(str(small.address), limits=SMALL), upload=True) for _ in range(3)]
 
     def create(who: int) -> int:
@@ -118,6 +121,10 @@ def test_one_of_many_creates_a_large_file(small: ObjectStore) -> None:
     assert sorted(answers) == [201] + [412] * 5
     assert call(servers[0], "GET", "/a").body == bytes([answers.index(201)]) * SIZE
     assert (keys(small), uploads(small)) == (["a"], 0)
+    assert (
+        any(asked.operation == "UploadPart" and asked.key.endswith("/a") for asked in between.asked)
+        != takes_all
+    )
 
 
 @pytest.mark.slow

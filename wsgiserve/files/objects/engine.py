@@ -153,6 +153,22 @@ class Engine:
             raise
         return reply.status, reply.fields.get("ETag", "")
 
+    def takes(self, key: str, length: int) -> bool:
+        """Whether the store takes a body of that length by one request: a head without a body asks it."""
+        with self._faults():
+            url = self._url("PUT", key)
+            with contextlib.closing(self._connection(url)) as connection:
+                # RFC 9110 §10.1.1: the answer comes before the body.
+                fields = {"Content-Length": str(length), "Expect": "100-continue"}
+                self._start(connection, "PUT", url, fields)
+                try:
+                    takes = bool(connection.sock.recv(_MOST_SAID).startswith(b"HTTP/1.1 100"))
+                except TimeoutError:
+                    return False
+                if takes:
+                    connection.send(b"-")  # SeaweedFS makes an empty object of a body that never begins.
+                return takes
+
     def post(self, key: str, query: str, content: bytes, fields: Mapping[str, str]) -> tuple[int, str]:
         """Return the status, as that of ``put``, and the text of the answer."""
         with self._faults():

@@ -8,7 +8,8 @@
 * A folder is there while anything is below it. One that was made here has a hidden object in it, so that it
   may be empty.
 * A body of unknown length is collected in hidden objects, because the store must know the length first.
-* A body that is too large for one request is sent in parts (``multipart``).
+* A body that is too large for one request is sent in parts (``multipart``), but only if the store refuses to
+  take it whole: SeaweedFS completes two uploads with ``If-None-Match: *`` of one name at the same moment.
 * Hidden objects and parts are removed at the end; those of a server that was killed are removed by another
   one a day later.
 """
@@ -188,7 +189,7 @@ class ObjectStore:
         held = _take(blocks, _DRAFT)
         if len(held) < _DRAFT:
             return self._publish(name, iter((held,)), len(held), version, check)
-        draft = _Draft(self._engine, self._key(_DRAFTS))
+        draft = _Draft(self._engine, self._key(_new_draft()))
         try:
             draft.write(itertools.chain((held,), iter(lambda: _take(blocks, _DRAFT), b"")))
             return self._publish(name, draft.blocks(), draft.size, version, check)
@@ -303,7 +304,7 @@ class ObjectStore:
     ) -> tuple[int, str]:
         """Write the object, by one request or in parts; return the status and the entity tag."""
         fields = {"Content-Type": media_type(name)}
-        if length <= self._limits.put:
+        if length <= self._limits.put or self._engine.takes(self._key(_new_draft()), length):
             return self._engine.put(self._key(name), blocks, length, fields | conditions)
         if conditions:
             self._prove_parts()
@@ -318,8 +319,9 @@ class ObjectStore:
         fields: dict[str, str],
         conditions: dict[str, str],
     ) -> tuple[int, str]:
-        note = self._key(f"{_DRAFTS}/{secrets.token_hex(16)}")
-        return publish_in_parts(self._engine, self._key(name), blocks, length, size, fields, conditions, note)
+        return publish_in_parts(
+            self._engine, self._key(name), blocks, length, size, fields, conditions, self._key(_new_draft())
+        )
 
     def _put_small(self, name: str, content: bytes, fields: Mapping[str, str] | None = None) -> int:
         with _writing():
@@ -370,9 +372,9 @@ class ObjectStore:
 class _Draft:
     """Hidden objects that hold a body in pieces."""
 
-    def __init__(self, engine: Engine, folder: str) -> None:
+    def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
-        self._name = f"{folder}/{secrets.token_hex(16)}"
+        self._name = name
         self._sizes: list[int] = []
 
     @property
@@ -425,6 +427,10 @@ def _first(reply: Reply) -> bytes:
     while len(taken) < FIRST and (block := reply.read(FIRST - len(taken))):
         taken += block
     return taken
+
+
+def _new_draft() -> str:
+    return f"{_DRAFTS}/{secrets.token_hex(16)}"
 
 
 def _contended() -> NotStored:
