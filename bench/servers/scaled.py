@@ -35,7 +35,7 @@ from bench.harness.child import ROOT, START_SECONDS, UnfitError, free_port
 from bench.harness.tables import markdown
 from bench.servers import balancers
 from bench.servers.plots import GREY, STYLE
-from bench.servers.rollout import ANSWER_SECONDS, END_SECONDS, SERVERS, WARM_SECONDS, Fleet
+from bench.servers.rollout import ANSWER_SECONDS, END_SECONDS, SERVERS, Fleet
 from tests.files.seaweed import Seaweed, program
 
 NAMES = ("one", "two", "three")  # of the servers, in deploy/scale/haproxy.cfg
@@ -55,6 +55,7 @@ class Pace:
     interval: float = 1.0  # between two checks of HAProxy
     drain: float = 5.0  # --drain-delay
     trouble: float = 5.0  # that a server or the store stays away
+    calm: float = 2.0  # before and after an event
 
 
 class Answer(NamedTuple):
@@ -308,6 +309,8 @@ def measure(
 ) -> Seen:
     """Let an event happen; return what the clients saw."""
     with _site(pace, scratch) as (fleet, engine, port):
+        if _ask(port, "PUT", "first", b"-") is None:  # The first one takes a new store seconds.
+            raise UnfitError("the first upload fails")
         clients = Clients(port, kinds)
         site = Site(fleet, engine, clients, pace)
         clients.start()
@@ -315,8 +318,9 @@ def measure(
             clients.wait_for_upload()
             for name in NAMES:
                 clients.wait_for(name)
+            time.sleep(pace.calm)
             EVENTS[event](site)
-            time.sleep(WARM_SECONDS)
+            time.sleep(pace.calm)
         finally:
             clients.stop()
         clients.check(fleet.ports)

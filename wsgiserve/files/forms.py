@@ -16,7 +16,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.wsgi import get_input_stream
 
 from wsgiserve.files.answer import Answer, text
-from wsgiserve.files.store import FileStore, NotStored, Version, join
+from wsgiserve.files.store import FileStore, NotStored, Unavailable, Version, join
 from wsgiserve.web.forms import MULTIPART, URLENCODED, Part, multipart_parts
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def answer_form(
             return text(201, "Created")
         if delete and "delete" in fields:
             return _delete(environ, store, join(folder, fields["delete"]))
+    except Unavailable:
+        raise
     except NotStored as refusal:
         return text(refusal.status, str(refusal))
     except RequestEntityTooLarge:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from wsgiserve.files.answer import Answer, empty, not_found, text
 from wsgiserve.files.conditional import CONDITIONS, evaluate
 from wsgiserve.files.digests import announced
-from wsgiserve.files.store import Check, FileStore, NotStored, Version
+from wsgiserve.files.store import Check, FileStore, NotStored, Unavailable, Version
 from wsgiserve.files.validators import settle, validators_of
 from wsgiserve.web.forms import MULTIPART
 
@@ -38,11 +38,13 @@ class Writing:
         self.methods = (*(("PUT", "POST") if upload else ()), *(("DELETE",) if delete else ()))
 
     def answer(self, name: str, environ: WSGIEnvironment) -> Answer:
-        """Answer a method of ``methods``; an exception of the body's stream passes through."""
+        """Answer a method of ``methods``; ``Unavailable`` and exceptions of the stream pass through."""
         try:
             if environ["REQUEST_METHOD"] == "DELETE":
                 return self._delete(name, environ)
             return self._upload(name, environ)
+        except Unavailable:
+            raise
         except NotStored as refusal:
             return text(refusal.status, str(refusal))
 

@@ -43,7 +43,9 @@ class Answered(NamedTuple):
 CUT = "cut"
 """Close the connection in the middle of the body."""
 LOST = "lost"
-"""Have the engine do it, and close the connection in the middle of the answer."""
+"""Have the engine do it, and close the connection without an answer."""
+HALF = "half"
+"""Have the engine do it, and close the connection in the middle of the answer's body."""
 HANG = "hang"
 """Never answer."""
 ALONE = "alone"
@@ -101,9 +103,9 @@ class Between:
                     elif verdict == HANG:
                         self.close_connection = True
                         between.ended.wait()
-                    elif verdict == LOST:
+                    elif verdict in (LOST, HALF):
                         self.close_connection = True
-                        self._pass_on(self._length(), 2)
+                        self._pass_on(self._length(), verdict)
                     elif verdict == CUT:
                         self.close_connection = True
                         for _ in self._body(self._length() // 2):
@@ -133,7 +135,7 @@ class Between:
                     length -= len(block)
                     yield block
 
-            def _pass_on(self, length: int, share: int | None) -> None:
+            def _pass_on(self, length: int, verdict: Verdict) -> None:
                 upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
                 with contextlib.closing(upstream):
                     upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -147,6 +149,8 @@ class Between:
                         raise ConnectionResetError("the body ended early")
                     response = upstream.getresponse()
                     content = response.read()
+                    if verdict == LOST:
+                        return
                     self.send_response(response.status)
                     for name, value in response.getheaders():
                         if name.lower() not in ("date", "server", "transfer-encoding", "connection"):
@@ -154,7 +158,7 @@ class Between:
                     if response.getheader("Content-Length") is None and response.status != 204:
                         self.send_header("Content-Length", str(len(content)))
                     self.end_headers()
-                    self.wfile.write(content if share is None else content[: len(content) // share])
+                    self.wfile.write(content[: len(content) // 2] if verdict == HALF else content)
 
             def _answer(self, answered: Answered, length: int) -> None:
                 for _ in self._body(length):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.files.objects.between import Between
 from tests.files.seaweed import Seaweed
 from wsgiserve.files.objects.store import ObjectStore
 
@@ -31,6 +32,13 @@ def own(seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield engine
     finally:
         engine.stop()
+
+
+@pytest.fixture
+def between(seaweed: Seaweed) -> Iterator[Between]:
+    between = Between(seaweed)
+    yield between
+    between.end()
 
 
 def read(store: ObjectStore, name: str) -> bytes:

@@ -37,6 +37,7 @@ _PAUSES = (0.1, 0.4)  # before a reading request is tried again
 _MOST_KEPT = 16  # idle connections
 _MOST_SAID = 4096  # bytes of an error that are read
 _WRITTEN = (200, 404, 409, 412)
+_FIRST_BYTE = {"Range": "bytes=0-0"}
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 _used_in: int | None = None
@@ -126,8 +127,15 @@ class Engine:
         return self._reading("GET", key, fields)
 
     def head(self, key: str) -> Reply:
-        """Read what is known of an object; the status is 200 or 404."""
+        """Read what is known of an object; the status is 200 or 404.
+
+        404 may also mean that there is no bucket: see ``check_missing``.
+        """
         return self._reading("HEAD", key, {})
+
+    def check_missing(self, key: str) -> None:
+        """Raise the error if not only an object is missing, but the bucket."""
+        self.get(key, _FIRST_BYTE).close()
 
     def put(
         self, key: str, blocks: Iterable[bytes], length: int, fields: Mapping[str, str], query: str = ""
@@ -244,6 +252,11 @@ class Engine:
                     reply = self._once(method, key, fields)
                     if reply.status in (200, 206):
                         return reply
+                    if (
+                        method == "HEAD" and reply.status != 404
+                    ):  # It has no body, so another answer has to say why.
+                        reply.close()
+                        reply = self._once("GET", key, _FIRST_BYTE)
                     return self._finished(reply, (404, 412, 416))
             except Unavailable as fault:
                 if pause is None or fault.status != 503:
@@ -271,7 +284,8 @@ class Engine:
         """Finish a short answer and return it; raise the error for one that is not expected."""
         reply.finish()
         if reply.status not in expected or is_fault(reply.status, reply.text):
-            raise of_answer(str(self.address), reply.status, reply.text)
+            region = reply.fields.get("x-amz-bucket-region", "")
+            raise of_answer(str(self.address), reply.status, reply.text, region)
         return reply
 
     def _sent(self, connection: http.client.HTTPConnection, block: bytes) -> bool:

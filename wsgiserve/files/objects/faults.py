@@ -73,14 +73,20 @@ def lost() -> NotStored:
     return Unavailable(_LOST[1], _LOST[0])
 
 
-def of_answer(where: str, status: int, text: str) -> NotStored:
-    """Return the error for an answer of the store with that status and body; log it."""
+def of_answer(where: str, status: int, text: str, region: str = "") -> NotStored:
+    """Return the error for an answer of the store with that status and body; log it.
+
+    ``region`` is that of the bucket, if the store has said it.
+    """
     found = _CODE.search(text)
     code = found[1] if found else ""
     outcome = _BY_CODE.get(code) or _BY_STATUS.get(status)
     if outcome is None:
         outcome = _BUSY if status >= 500 else (502, "The object store did not understand this server.")
-    return _logged(where, outcome, f"answered {status} {code}".rstrip())
+    said = f"answered {status} {code}".rstrip()
+    if region and outcome is _WRONG_REGION:
+        said += f"; it is in {region}"
+    return _logged(where, outcome, said)
 
 
 def of_error(where: str, error: Exception) -> NotStored:
@@ -89,6 +95,8 @@ def of_error(where: str, error: Exception) -> NotStored:
     if found := _CODE.search(text):
         return of_answer(where, 0, found[0])
     said = text.strip().split("\n")[0][:300] or type(error).__name__
+    if "configured region" in text:  # The library's words for a redirection.
+        return _logged(where, _WRONG_REGION, said)
     slow = isinstance(error, TimeoutError) or "timed out" in text or "Timeout" in text
     return _logged(where, _SLOW if slow else UNREACHABLE, said)
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from wsgiserve.files.codings import SUFFIXES
 from wsgiserve.files.objects.address import parse
 from wsgiserve.files.objects.engine import SECONDS, Engine, Reply
-from wsgiserve.files.objects.faults import DENIED, lost
+from wsgiserve.files.objects.faults import DENIED, lost, of_error
 from wsgiserve.files.objects.multipart import AWS, Limits, is_note, publish_in_parts, remove_noted
 from wsgiserve.files.objects.stored_object import BLOCK, FIRST, StoredObject
 from wsgiserve.files.store import (
@@ -116,7 +116,7 @@ class ObjectStore:
         if self._redirect:
             version = self._version(name)
             if version is None:
-                raise FileNotFoundError(name)
+                raise self._not_found(name)
             return StoredObject(self._engine, key, version, b"", self._engine.signed(key, _LIFE))
         reply = self._engine.get(key, {"Range": f"bytes=0-{FIRST - 1}"})
         try:
@@ -207,7 +207,7 @@ class ObjectStore:
                 if not self._deletes_conditionally:
                     raise NotStored("The object store cannot delete a certain version only.", 501)
             if version is None:
-                raise FileNotFoundError(name)
+                raise self._not_found(name)
             fields = {} if check is None else {"If-Match": f'"{version.tag}"'}
             with _writing():
                 if self._engine.delete(self._key(name), fields) != 412:
@@ -271,6 +271,11 @@ class ObjectStore:
         if reply.status == 404:
             return None
         return _version(reply, int(reply.fields["Content-Length"]))
+
+    def _not_found(self, name: str) -> FileNotFoundError:
+        """Return the error for a file that HEAD did not find; raise another one if the bucket is missing."""
+        self._engine.check_missing(self._key(name))
+        return FileNotFoundError(name)
 
     def _check_parent(self, name: str) -> None:
         parent = name.rpartition("/")[0]
@@ -390,7 +395,10 @@ class _Draft:
     def blocks(self) -> Iterator[bytes]:
         for number, size in enumerate(self._sizes):
             stored = StoredObject(self._engine, self._key(number), self._version(number, size), b"")
-            yield from stored.blocks(0, size)
+            try:
+                yield from stored.blocks(0, size)
+            except OSError as error:
+                raise of_error(str(self._engine.address), error) from error
 
     def remove(self) -> None:
         for number in range(len(self._sizes) + 1):
