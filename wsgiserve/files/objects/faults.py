@@ -116,3 +116,14 @@ def _logged(where: str, outcome: tuple[int, str], said: str) -> NotStored:
     if not told:
         logger.error("%s: %s (%s)", where, reason, said)
     return Unavailable(reason, status) if status in (502, 503, 504) else NotStored(reason, status)
+
+
+class writing:  # noqa: N801 - a context manager that is used like a function
+    """A refused key may not write: 403, as for a folder that is not writable."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if isinstance(error, Unavailable) and str(error) == DENIED[1]:
+            raise NotStored("The server may not write here.", 403) from error

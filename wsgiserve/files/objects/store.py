@@ -23,15 +23,15 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from wsgiserve.files.codings import SUFFIXES
 from wsgiserve.files.objects.address import parse
 from wsgiserve.files.objects.engine import SECONDS, Engine, Reply
-from wsgiserve.files.objects.faults import DENIED, lost, of_error
+from wsgiserve.files.objects.faults import writing
 from wsgiserve.files.objects.multipart import AWS, Limits, is_note, publish_in_parts, remove_noted
-from wsgiserve.files.objects.stored_object import BLOCK, FIRST, StoredObject
+from wsgiserve.files.objects.stored_object import BLOCK, FIRST, StoredObject, opaque, version_of, whole
+from wsgiserve.files.objects.uploads import ObjectUploads
 from wsgiserve.files.store import (
     HIDDEN,
     Check,
@@ -39,12 +39,12 @@ from wsgiserve.files.store import (
     InvalidName,
     NotStored,
     Saved,
-    Unavailable,
     Upload,
     Version,
     check_name,
     join,
 )
+from wsgiserve.files.uploads import Uploads
 from wsgiserve.web.media_types import media_type
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class ObjectStore:
         self._lock = threading.Lock()
         self._proven = False
         self._parts_proven = False
+        self.uploads: Uploads = ObjectUploads(self._engine, self._key, self._look_at_place, self._publish)
         self._deletes_conditionally = False
 
     def check_name(self, name: str) -> None:
@@ -122,7 +123,7 @@ class ObjectStore:
         try:
             if reply.status in (200, 206):  # 200: some send all of a short object.
                 whole = reply.fields.get("Content-Range", "").rpartition("/")[2]
-                version = _version(reply, int(whole or reply.fields["Content-Length"]))
+                version = version_of(reply, int(whole or reply.fields["Content-Length"]))
                 first = _first(reply)
                 if len(first) == min(FIRST, version.size):
                     return StoredObject(self._engine, key, version, first)
@@ -178,12 +179,8 @@ class ObjectStore:
         """Store the bytes of ``stream`` as the file ``name``, all of them or none; see ``FileStore``."""
         self.check_name(name)
         upload = Upload(length, max_size, digests or {})
-        self._prove()
-        self._check_place(name)
-        version = self._version(name)
-        if check is not None:
-            check(version)
-        blocks = _checked(stream, upload)
+        version = self._look_at_place(name, check)
+        blocks = upload.checked(iter(lambda: stream.read(BLOCK), b""))
         if length is not None:
             return self._publish(name, blocks, length, version, check)
         held = _take(blocks, _DRAFT)
@@ -209,7 +206,7 @@ class ObjectStore:
             if version is None:
                 raise self._not_found(name)
             fields = {} if check is None else {"If-Match": f'"{version.tag}"'}
-            with _writing():
+            with writing():
                 if self._engine.delete(self._key(name), fields) != 412:
                     return
         raise _contended()
@@ -231,7 +228,7 @@ class ObjectStore:
             raise FileNotFoundError(name)
         if found != [own]:
             raise NotStored("The folder is not empty.", 409)
-        with _writing():
+        with writing():
             self._engine.delete(own, {})
 
     def _key(self, name: str) -> str:
@@ -270,7 +267,7 @@ class ObjectStore:
         reply.close()
         if reply.status == 404:
             return None
-        return _version(reply, int(reply.fields["Content-Length"]))
+        return version_of(reply, int(reply.fields["Content-Length"]))
 
     def _not_found(self, name: str) -> FileNotFoundError:
         """Return the error for a file that HEAD did not find; raise another one if the bucket is missing."""
@@ -282,10 +279,17 @@ class ObjectStore:
         if not self.is_folder(parent):
             raise InvalidName(name, f"there is no folder {parent!r}")
 
-    def _check_place(self, name: str) -> None:
+    def _look_at_place(self, name: str, check: Check | None) -> Version | None:
+        """Return the version of the file ``name``, if there can be one and ``check`` lets it pass."""
+        self.check_name(name)
+        self._prove()
         self._check_parent(name)
         if self.is_folder(name):
             raise InvalidName(name, "it is a folder")
+        version = self._version(name)
+        if check is not None:
+            check(version)
+        return version
 
     def _publish(
         self, name: str, blocks: Iterator[bytes], length: int, version: Version | None, check: Check | None
@@ -295,10 +299,10 @@ class ObjectStore:
         first = next(blocks, b"")
         for _ in range(_TRIES if len(first) == length else 1):
             conditions = {} if check is None else _condition(version)
-            with _writing():
+            with writing():
                 status, tag = self._write(name, itertools.chain((first,), blocks), length, conditions)
             if status == 200:
-                return Saved(version is None, Version(time.time_ns(), length, tag=_opaque(tag)))
+                return Saved(version is None, Version(time.time_ns(), length, tag=opaque(tag)))
             version = self._version(name)
             if check is not None:
                 check(version)
@@ -329,7 +333,7 @@ class ObjectStore:
         )
 
     def _put_small(self, name: str, content: bytes, fields: Mapping[str, str] | None = None) -> int:
-        with _writing():
+        with writing():
             return self._engine.put(self._key(name), (content,), len(content), fields or {})[0]
 
     def _prove(self) -> None:
@@ -388,17 +392,13 @@ class _Draft:
 
     def write(self, pieces: Iterator[bytes]) -> None:
         for piece in pieces:
-            with _writing():
+            with writing():
                 self._engine.put(self._key(len(self._sizes)), (piece,), len(piece), {})
             self._sizes.append(len(piece))
 
     def blocks(self) -> Iterator[bytes]:
         for number, size in enumerate(self._sizes):
-            stored = StoredObject(self._engine, self._key(number), self._version(number, size), b"")
-            try:
-                yield from stored.blocks(0, size)
-            except OSError as error:
-                raise of_error(str(self._engine.address), error) from error
+            yield from whole(self._engine, self._key(number), size)
 
     def remove(self) -> None:
         for number in range(len(self._sizes) + 1):
@@ -409,24 +409,6 @@ class _Draft:
 
     def _key(self, number: int) -> str:
         return f"{self._name}/{number:06}"
-
-    def _version(self, number: int, size: int) -> Version:
-        reply = self._engine.head(self._key(number))
-        reply.close()
-        if reply.status == 404 or int(reply.fields["Content-Length"]) != size:
-            raise lost()
-        return _version(reply, size)
-
-
-class _writing:  # noqa: N801 - a context manager that is used like a function
-    """A refused key may not write: 403, as for a folder that is not writable."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        if isinstance(error, Unavailable) and str(error) == DENIED[1]:
-            raise NotStored("The server may not write here.", 403) from error
 
 
 def _first(reply: Reply) -> bytes:
@@ -445,19 +427,6 @@ def _contended() -> NotStored:
     return NotStored("Others change the file at the same moment; send it again.", 409)
 
 
-def _checked(stream: SupportsRead[bytes], upload: Upload) -> Iterator[bytes]:
-    """Yield the blocks of a body; the last one only when all checks have passed."""
-    held = b""
-    while chunk := stream.read(BLOCK):
-        upload.receive(chunk)
-        if held:
-            yield held
-        held = chunk
-    upload.finish()
-    if held:
-        yield held
-
-
 def _take(blocks: Iterator[bytes], size: int) -> bytes:
     """Return ``size`` bytes or somewhat more; less only at the end."""
     taken: list[bytes] = []
@@ -470,12 +439,3 @@ def _take(blocks: Iterator[bytes], size: int) -> bytes:
 
 def _condition(version: Version | None) -> dict[str, str]:
     return {"If-None-Match": "*"} if version is None else {"If-Match": f'"{version.tag}"'}
-
-
-def _opaque(tag: str) -> str:
-    return tag.removeprefix("W/").strip('"')
-
-
-def _version(reply: Reply, size: int) -> Version:
-    modified = parsedate_to_datetime(reply.fields["Last-Modified"])
-    return Version(int(modified.timestamp()) * _SECOND, size, tag=_opaque(reply.fields.get("ETag", "")))
