@@ -492,13 +492,19 @@ class Supervisor:
         if worker.served and worker.state == "retiring":
             self._judge_end(worker, code)
         self._scoreboard.row(worker.number).leave()
-        attempt(partial(write_left, self._shelf.give_back(worker.number), worker.terms.config.access_log))
+        attempt(partial(self._write_last_lines, worker))
         if self._totals is not None:
             self._totals.leave(worker)
         self.fleet.gone(worker, how_it_ended(code), time.monotonic())
         self._templates.forget(worker)
         if self._stacks is not None:
             self._stacks.gone(worker)
+
+    def _write_last_lines(self, worker: Worker) -> None:
+        """Write the lines of the access log that a worker has left behind, or could not make any more."""
+        left = self._shelf.give_back(worker.number)
+        cut = self._totals.last_lines(worker) if self._totals is not None else b""
+        write_left(left, cut, worker.terms.config.access_log)
 
     def _judge_end(self, worker: Worker, code: int | None) -> None:
         """Log the end of a worker that was to end, unless it was in good order."""

@@ -133,7 +133,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
     row = birth.scoreboard.row(birth.number)
     server.open_shared(birth.listeners, row, alone=config.workers == 1, pages=pages)
     if birth.row:
-        server.show_on(birth.scoreboard.board(birth.row, verbose=config.ops_verbose))
+        server.show_on(birth.scoreboard.board(birth.row))
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send_if_room(event="turns"), beat_seconds)

@@ -29,7 +29,7 @@ TALLIES = 1024  # workers at a time that are counted, and the supervisor
 _PARTS = (tally.SIZE, history.SIZE, in_flight.SIZE)
 BOARD_SIZE = (sum(_PARTS) + 63) // 64 * 64  # whole cache lines, so that workers do not slow each other
 # Tells whether another version of this package has the same boards.
-VERSION = zlib.crc32(repr((tally.VERSION, *_PARTS, history.FIELDS)).encode())
+VERSION = zlib.crc32(repr((tally.VERSION, *_PARTS, history.FIELDS, in_flight.Entry._fields)).encode())
 SLACK = 1  # connections by which a worker may be ahead of another
 ABSENT = (1 << 31) - 1
 
@@ -76,8 +76,8 @@ class Scoreboard:
         board = self.board(row)
         return None if board is None else board.tally
 
-    def board(self, row: int, *, verbose: bool = False) -> Board | None:
-        """Return the board of a row; None where nobody counts. ``verbose`` shows queries too."""
+    def board(self, row: int) -> Board | None:
+        """Return the board of a row; None where nobody counts."""
         if not self._counting:
             return None
         start = 4 * ROWS + row * BOARD_SIZE
@@ -85,7 +85,7 @@ class Scoreboard:
         for size in _PARTS:
             parts.append(self._memory[start : start + size])
             start += size
-        return Board(Tally(parts[0]), History(parts[1]), InFlight(parts[2], verbose=verbose))
+        return Board(Tally(parts[0]), History(parts[1]), InFlight(parts[2]))
 
     def leave(self) -> None:
         """Close the descriptor, in a process that is not to pass it on; the memory stays."""
