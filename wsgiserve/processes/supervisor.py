@@ -557,13 +557,13 @@ class Supervisor:
 
     def _reload(self) -> None:
         """Start a generation with the configuration and the code of now."""
+        before = self.config
         try:
             terms = self._reread()
+            config, changes = keep_until_restart(before, terms.config)
         except ConfigError as error:
             self.fleet.refuse(f"wsgiserve: {error}")
             return
-        before = self.config
-        config, changes = keep_until_restart(before, terms.config)
         self._unchanged = [change.text for change in changes]
         for text in self._unchanged:
             logger.warning("reload: %s", text)
