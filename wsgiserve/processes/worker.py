@@ -70,7 +70,7 @@ def work(
     departure = Departure([signal.SIGTERM])
     die_with(birth.sock)
     _ignore_signals()
-    stacks.heed_signal(birth.scoreboard)
+    stacks.heed_signal(birth.stacks)
     server = HookServer(birth.supervisor or os.getppid(), tuple(listener.url for listener in birth.listeners))
     worker = HookWorker(os.getpid(), birth.number)
     try:
@@ -187,7 +187,7 @@ def _obey(
         if message["order"] == "refresh":
             refresh()
         elif message["order"] == "stacks":
-            if stacks.write(birth.scoreboard, message):
+            if stacks.write(birth.stacks, message):
                 channel.send(event="stacks", serial=message["serial"])
         elif called:
             _follow(message["order"], channel, server, departure)

@@ -7,8 +7,7 @@ the load, nothing depends on them.
 
 Then, where somebody wants to know, the ``Board`` of each worker: what it counts, the requests that it serves
 now, its last ten minutes. Row 0 is the supervisor's. The memory has a descriptor then, by which a program
-reads it that takes this one's place (``exec``). Behind the memory, from ``end`` on, processes write to the
-descriptor what else they have to say: the stacks of their threads (``processes.stacks``).
+reads it that takes this one's place (``exec``).
 """
 
 from __future__ import annotations
@@ -58,9 +57,9 @@ class Scoreboard:
     """
 
     def __init__(self, *, counting: bool = False, descriptor: int = -1) -> None:
-        self.end = size = 4 * ROWS + (TALLIES * BOARD_SIZE if counting else 0)
+        size = 4 * ROWS + (TALLIES * BOARD_SIZE if counting else 0)
         is_new = descriptor < 0
-        self.descriptor = _memory_file(size) if counting and is_new else descriptor
+        self.descriptor = memory_file(size) if counting and is_new else descriptor
         self._counting = counting
         self._memory = memoryview(mmap.mmap(self.descriptor, size))
         self._counts = self._memory[: 4 * ROWS].cast("i")
@@ -94,7 +93,7 @@ class Scoreboard:
             self.descriptor = -1
 
 
-def _memory_file(size: int) -> int:
+def memory_file(size: int = 0) -> int:
     """Return the descriptor of memory, or of a file without a name where the system lends no memory so."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("wsgiserve")
