@@ -250,11 +250,16 @@ def test_what_takes_a_restart_is_told_and_stays(configured):
         ("keepalive = 5", "wsgiserve.toml: keepalive is no option; did you mean keep_alive?"),
         ("threads = 0", "wsgiserve.toml: threads: 0 is not a whole number of at least 1"),
         ("socket_mode = '660'", "wsgiserve.toml: socket_mode: there is no socket to set it for"),
+        (
+            "ops_bind = ':0'\nops_verbose = true",
+            "ops_verbose: there is no address to show it at; name one with --ops-bind 127.0.0.1:9000; "
+            "a reload does not change ops_bind",
+        ),
         ("[", "wsgiserve.toml: "),
         ("#", "MODULE:NAME is missing; name the app"),
         (None, "wsgiserve.toml is not there any more"),
     ],
-    ids=["unknown", "bad value", "two options", "syntax", "no app", "gone"],
+    ids=["unknown", "bad value", "two options", "one stays", "syntax", "no app", "gone"],
 )
 def test_a_bad_file_is_a_refused_reload(configured, content, said):
     worker = who(configured.port)[0]
