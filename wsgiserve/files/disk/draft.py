@@ -48,7 +48,8 @@ class Draft:
     """A draft; leaving the ``with`` block drops it unless it was published.
 
     ``folder`` is the descriptor of the target folder; the caller closes it. ``unnamed`` asks for a file
-    without a name, which needs a ``lock`` and ``/proc/self/fd``, through which it gets one.
+    without a name, which needs ``/proc/self/fd``, through which it gets one, and a lock: ``lock``, or one
+    that the caller holds.
     """
 
     def __init__(self, folder: int, *, unnamed: bool, lock: Lock = "folder") -> None:
@@ -174,6 +175,12 @@ def sync_folder(folder: int) -> None:
     except OSError as error:
         if error.errno not in _NO_SYNC:
             raise
+
+
+def remove_lock(folder: int) -> None:
+    """Remove the file that writers lock, where there cannot be writers."""
+    with contextlib.suppress(OSError):
+        os.unlink(_LOCK, dir_fd=folder)
 
 
 def remove_leftovers(folder: int) -> None:

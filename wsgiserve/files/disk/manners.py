@@ -20,7 +20,7 @@ import secrets
 from io import BytesIO
 from typing import NamedTuple
 
-from wsgiserve.files.disk.draft import Draft, Lock, locked
+from wsgiserve.files.disk.draft import Draft, Lock, locked, remove_lock
 from wsgiserve.files.disk.errors import SERVER_FAULTS
 from wsgiserve.files.store import HIDDEN, NotStored
 
@@ -31,6 +31,7 @@ _LOCAL = {"bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk
 _LOCAL |= {"tmpfs", "vfat", "xfs", "zfs"}
 # flock(2): the errors of network file systems without locks, or without locks on folders.
 _NO_LOCKS = {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
+_PROBE = HIDDEN + "probe"
 _MAY_PASS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES} | SERVER_FAULTS
 
 NO_LINKS = (
@@ -52,17 +53,21 @@ class Manners(NamedTuple):
 
 def find_out(folder: int, *, has_proc: bool) -> Manners:
     """Try what uploads to ``folder`` rely on; ``NotStored`` if they cannot work there."""
-    if has_proc and file_system(folder) in _LOCAL and _publishes(folder, unnamed=True, lock="folder"):
-        return Manners(True, "folder")
-    with Draft(folder, unnamed=False):  # An error of this is about the folder, not about its file system.
-        pass
-    if not _publishes(folder, unnamed=False, lock=None):
-        logger.warning("uploads are refused: %s", NO_LINKS)
-        raise NotStored(NO_LINKS, 501)
     lock = lock_of(folder, has_proc=has_proc)
-    if lock is None:
-        logger.warning("uploads with If-Match, and resumable ones, are refused: %s", NO_LOCKS)
-    return Manners(False, lock)
+    # Under the lock the name is always the same, so that the next trial removes what a crash left behind.
+    name = _PROBE if lock else f"{_PROBE}-{secrets.token_hex(8)}"
+    with locked(folder, lock):
+        if has_proc and file_system(folder) in _LOCAL and lock and _publishes(folder, name, unnamed=True):
+            return Manners(True, lock)
+        with Draft(folder, unnamed=False):  # An error of this is about the folder, not about its file system.
+            pass
+        if _publishes(folder, name, unnamed=False):
+            if lock is None:
+                logger.warning("uploads with If-Match, and resumable ones, are refused: %s", NO_LOCKS)
+            return Manners(False, lock)
+        remove_lock(folder)
+    logger.warning("uploads are refused: %s", NO_LINKS)
+    raise NotStored(NO_LINKS, 501)
 
 
 def lock_of(folder: int, *, has_proc: bool) -> Lock:
@@ -80,11 +85,12 @@ def lock_of(folder: int, *, has_proc: bool) -> Lock:
     return None
 
 
-def _publishes(folder: int, *, unnamed: bool, lock: Lock) -> bool:
-    name = f"{HIDDEN}probe-{secrets.token_hex(8)}"
+def _publishes(folder: int, name: str, *, unnamed: bool) -> bool:
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
         return all(
-            _publish(folder, name, content, unnamed=unnamed, lock=lock) is (content == b"new")
+            _publish(folder, name, content, unnamed=unnamed) is (content == b"new")
             and _content(folder, name) == content
             for content in (b"new", b"replaced")
         )
@@ -97,8 +103,8 @@ def _publishes(folder: int, *, unnamed: bool, lock: Lock) -> bool:
             os.unlink(name, dir_fd=folder)
 
 
-def _publish(folder: int, name: str, content: bytes, *, unnamed: bool, lock: Lock) -> bool:
-    with Draft(folder, unnamed=unnamed, lock=lock) as draft:
+def _publish(folder: int, name: str, content: bytes, *, unnamed: bool) -> bool:
+    with Draft(folder, unnamed=unnamed, lock=None) as draft:
         draft.write_all(BytesIO(content))
         return draft.publish(name)[0]
 
