@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from wsgiserve.files.answer import Answer, empty, not_found, text
+from wsgiserve.files.answer import Answer, empty, not_found, refused, text
 from wsgiserve.files.disk.store import Store
 from wsgiserve.files.hot import HotFiles
 from wsgiserve.files.listing import FolderPage
@@ -151,8 +151,7 @@ class Files:
         try:
             answer = self._answered(environ)
         except Unavailable as fault:
-            later = [("Retry-After", "5")] if fault.status == 503 else []
-            answer = for_reader(text(fault.status, str(fault), later), environ)
+            answer = for_reader(refused(fault), environ)
         start_response(answer.status, answer.fields)
         return answer.body
 

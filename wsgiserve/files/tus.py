@@ -19,7 +19,7 @@ import re
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from wsgiserve.files.answer import Answer, empty, text
+from wsgiserve.files.answer import Answer, empty, refused, text
 from wsgiserve.files.conditional import CONDITIONS
 from wsgiserve.files.store import NotStored, join
 from wsgiserve.files.uploads import HOME, Plan, Progress, Uploads
@@ -87,7 +87,7 @@ class Tus:
         except FileNotFoundError:
             return text(404, "There is no such upload, or it has expired.")
         except NotStored as refusal:
-            return text(refusal.status, str(refusal))
+            return refused(refusal)
         return text(405, "An upload does not have that method.", [("Allow", ", ".join(_METHODS))])
 
     def _create(self, name: str, environ: WSGIEnvironment) -> Answer:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
-from wsgiserve.files.answer import Answer, empty, not_found, text
+from wsgiserve.files.answer import Answer, empty, not_found, refused, text
 from wsgiserve.files.conditional import CONDITIONS, evaluate
 from wsgiserve.files.digests import announced
 from wsgiserve.files.store import Check, FileStore, NotStored, Saved, Version
@@ -46,7 +46,7 @@ class Writing:
                 return self._delete(name, environ)
             return self._upload(name, environ)
         except NotStored as refusal:
-            return text(refusal.status, str(refusal))
+            return refused(refusal)
 
     def _delete(self, name: str, environ: WSGIEnvironment) -> Answer:
         try:

@@ -8,7 +8,10 @@
 * A folder is there while anything is below it. One that was made here has a hidden object in it, so that it
   may be empty.
 * A body of unknown length is collected in hidden objects, because the store must know the length first.
-  They are removed at the end; those of a server that was killed are removed by another one a day later.
+* A body that is too large for one request is sent in parts (``multipart``), but only if the store refuses to
+  take it whole: SeaweedFS completes two uploads with ``If-None-Match: *`` of one name at the same moment.
+* Hidden objects and parts are removed at the end; those of a server that was killed are removed by another
+  one a day later.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from wsgiserve.files.codings import SUFFIXES
 from wsgiserve.files.objects.address import parse
 from wsgiserve.files.objects.engine import SECONDS, Engine, Reply
 from wsgiserve.files.objects.faults import writing
+from wsgiserve.files.objects.multipart import AWS, Limits, is_note, publish_in_parts, remove_noted
 from wsgiserve.files.objects.stored_object import BLOCK, FIRST, StoredObject, opaque, version_of, whole
 from wsgiserve.files.objects.uploads import ObjectUploads
 from wsgiserve.files.store import (
@@ -54,6 +58,8 @@ _DRAFTS = HIDDEN + "drafts"
 _PROBE = HIDDEN + "probe-"
 _DRAFT = 8 * 1024 * 1024  # bytes of a hidden object
 _LEFT_FOR = timedelta(days=1)
+_OTHER = {"If-Match": '"00000000000000000000000000000000"'}
+_UNTRUE = ({"If-None-Match": "*"}, _OTHER)  # of any object that is there
 _TRIES = 5  # to replace a file that others replace all the time
 _LIFE = timedelta(hours=1)  # of a signed URL
 
@@ -67,21 +73,30 @@ class ObjectStore:
     """Keep files in a bucket, below a prefix: ``s3://BUCKET/PREFIX``.
 
     ``dotfiles`` as for ``Store``. ``redirect`` sends readers to the object store, by signed URLs. ``seconds``
-    is how long the object store may take to send or take some bytes. The endpoint, the region and the
-    credentials come from the environment (``AWS_ENDPOINT_URL`` and its like).
+    is how long the object store may take to send or take some bytes. ``limits`` are the largest requests that
+    it takes. The endpoint, the region and the credentials come from the environment (``AWS_ENDPOINT_URL`` and
+    its like).
 
     ValueError for a URL that is no address, ImportError without the extra ``s3``.
     """
 
     def __init__(
-        self, url: str, *, dotfiles: bool = False, redirect: bool = False, seconds: float = SECONDS
+        self,
+        url: str,
+        *,
+        dotfiles: bool = False,
+        redirect: bool = False,
+        seconds: float = SECONDS,
+        limits: Limits = AWS,
     ) -> None:
         self.address = parse(url)
         self.dotfiles = dotfiles
         self._redirect = redirect
+        self._limits = limits
         self._engine = Engine(self.address, seconds=seconds)
         self._lock = threading.Lock()
         self._proven = False
+        self._parts_proven = False
         self.uploads: Uploads = ObjectUploads(self._engine, self._key, self._look_at_place, self._publish)
         self._deletes_conditionally = False
 
@@ -102,7 +117,7 @@ class ObjectStore:
         if self._redirect:
             version = self._version(name)
             if version is None:
-                raise FileNotFoundError(name)
+                raise self._not_found(name)
             return StoredObject(self._engine, key, version, b"", self._engine.signed(key, _LIFE))
         reply = self._engine.get(key, {"Range": f"bytes=0-{FIRST - 1}"})
         try:
@@ -171,7 +186,7 @@ class ObjectStore:
         held = _take(blocks, _DRAFT)
         if len(held) < _DRAFT:
             return self._publish(name, iter((held,)), len(held), version, check)
-        draft = _Draft(self._engine, self._key(_DRAFTS))
+        draft = _Draft(self._engine, self._key(_new_draft()))
         try:
             draft.write(itertools.chain((held,), iter(lambda: _take(blocks, _DRAFT), b"")))
             return self._publish(name, draft.blocks(), draft.size, version, check)
@@ -189,7 +204,7 @@ class ObjectStore:
                 if not self._deletes_conditionally:
                     raise NotStored("The object store cannot delete a certain version only.", 501)
             if version is None:
-                raise FileNotFoundError(name)
+                raise self._not_found(name)
             fields = {} if check is None else {"If-Match": f'"{version.tag}"'}
             with writing():
                 if self._engine.delete(self._key(name), fields) != 412:
@@ -254,6 +269,11 @@ class ObjectStore:
             return None
         return version_of(reply, int(reply.fields["Content-Length"]))
 
+    def _not_found(self, name: str) -> FileNotFoundError:
+        """Return the error for a file that HEAD did not find; raise another one if the bucket is missing."""
+        self._engine.check_missing(self._key(name))
+        return FileNotFoundError(name)
+
     def _check_parent(self, name: str) -> None:
         parent = name.rpartition("/")[0]
         if not self.is_folder(parent):
@@ -279,17 +299,38 @@ class ObjectStore:
         first = next(blocks, b"")
         for _ in range(_TRIES if len(first) == length else 1):
             conditions = {} if check is None else _condition(version)
-            fields = {"Content-Type": media_type(name), **conditions}
             with writing():
-                status, tag = self._engine.put(
-                    self._key(name), itertools.chain((first,), blocks), length, fields
-                )
+                status, tag = self._write(name, itertools.chain((first,), blocks), length, conditions)
             if status == 200:
                 return Saved(version is None, Version(time.time_ns(), length, tag=opaque(tag)))
             version = self._version(name)
             if check is not None:
                 check(version)
         raise _contended()
+
+    def _write(
+        self, name: str, blocks: Iterator[bytes], length: int, conditions: dict[str, str]
+    ) -> tuple[int, str]:
+        """Write the object, by one request or in parts; return the status and the entity tag."""
+        fields = {"Content-Type": media_type(name)}
+        if length <= self._limits.put or self._engine.takes(self._key(_new_draft()), length):
+            return self._engine.put(self._key(name), blocks, length, fields | conditions)
+        if conditions:
+            self._prove_parts()
+        return self._write_in_parts(name, blocks, length, self._limits.part_of(length), fields, conditions)
+
+    def _write_in_parts(
+        self,
+        name: str,
+        blocks: Iterator[bytes],
+        length: int,
+        size: int,
+        fields: dict[str, str],
+        conditions: dict[str, str],
+    ) -> tuple[int, str]:
+        return publish_in_parts(
+            self._engine, self._key(name), blocks, length, size, fields, conditions, self._key(_new_draft())
+        )
 
     def _put_small(self, name: str, content: bytes, fields: Mapping[str, str] | None = None) -> int:
         with writing():
@@ -301,33 +342,48 @@ class ObjectStore:
             if self._proven:
                 return
             name = _PROBE + secrets.token_hex(8)
-            wrong = {"If-Match": '"00000000000000000000000000000000"'}
             self._put_small(name, b"1", {"If-None-Match": "*"})
             try:
-                if self._put_small(name, b"2", {"If-None-Match": "*"}) != 412:
-                    raise NotStored(NO_CONDITIONS, 501)
-                if self._put_small(name, b"3", wrong) != 412:
-                    raise NotStored(NO_CONDITIONS, 501)
-                self._deletes_conditionally = self._engine.delete(self._key(name), wrong) == 412
+                for condition in _UNTRUE:
+                    if self._put_small(name, b"2", condition) != 412:
+                        raise NotStored(NO_CONDITIONS, 501)
+                self._deletes_conditionally = self._engine.delete(self._key(name), _OTHER) == 412
             finally:
                 self._engine.delete(self._key(name), {})
             self._sweep()
             self._proven = True
+
+    def _prove_parts(self) -> None:
+        """Look, once, whether the store heeds conditions also where an upload in parts is completed."""
+        with self._lock:
+            if self._parts_proven:
+                return
+            name = _PROBE + secrets.token_hex(8)
+            self._put_small(name, b"1")
+            try:
+                for condition in _UNTRUE:
+                    if self._write_in_parts(name, iter((b"2",)), 1, 1, {}, condition)[0] != 412:
+                        raise NotStored(NO_CONDITIONS, 501)
+            finally:
+                self._engine.delete(self._key(name), {})
+            self._parts_proven = True
 
     def _sweep(self) -> None:
         """Remove what servers left behind that were killed."""
         before = datetime.now(UTC) - _LEFT_FOR
         for found in self._engine.below(self._key(_DRAFTS) + "/"):
             if found.modified < before:
+                if is_note(found.key):
+                    remove_noted(self._engine, found.key)
                 self._engine.delete(found.key, {})
 
 
 class _Draft:
     """Hidden objects that hold a body in pieces."""
 
-    def __init__(self, engine: Engine, folder: str) -> None:
+    def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
-        self._name = f"{folder}/{secrets.token_hex(16)}"
+        self._name = name
         self._sizes: list[int] = []
 
     @property
@@ -361,6 +417,10 @@ def _first(reply: Reply) -> bytes:
     while len(taken) < FIRST and (block := reply.read(FIRST - len(taken))):
         taken += block
     return taken
+
+
+def _new_draft() -> str:
+    return f"{_DRAFTS}/{secrets.token_hex(16)}"
 
 
 def _contended() -> NotStored:

@@ -13,7 +13,8 @@ from contextlib import closing
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from wsgiserve.files.store import Changed, NotStored, Readable, Unavailable, Version
+from wsgiserve.files.objects.faults import lost, of_error
+from wsgiserve.files.store import Changed, NotStored, Readable, Version
 
 if TYPE_CHECKING:
     from wsgiserve.files.objects.engine import Engine, Reply
@@ -131,12 +132,16 @@ class _Part(io.RawIOBase):
 
 
 def whole(engine: Engine, key: str, size: int) -> Iterator[bytes]:
-    """Yield the bytes of an object that this server wrote; Unavailable if it is gone or has another size."""
+    """Yield the bytes of an object that this server wrote; Unavailable if it is gone or has another size,
+    or if the store breaks off."""
     reply = engine.head(key)
     reply.close()
     if reply.status == 404 or int(reply.fields["Content-Length"]) != size:
-        raise Unavailable("The object store has lost a part of the upload; send it again.", 503)
-    yield from StoredObject(engine, key, version_of(reply, size), b"").blocks(0, size)
+        raise lost()
+    try:
+        yield from StoredObject(engine, key, version_of(reply, size), b"").blocks(0, size)
+    except OSError as error:
+        raise of_error(str(engine.address), error) from error
 
 
 def version_of(reply: Reply, size: int) -> Version:

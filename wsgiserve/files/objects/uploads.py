@@ -5,8 +5,9 @@
 * A piece is written with ``If-None-Match: *``. So of two requests that add bytes at the same place one wins,
   in whatever servers they are, and nobody has to wait for the end of a request whose client is lost.
 * At the end the pieces are read and written once more, as one object under the name, with the conditions of
-  the plan. The store's own uploads in parts would not need that. But each of their requests has to be signed
-  with a query, and ``obstore``, which has the credentials, signs only paths.
+  the plan. The store's own uploads in parts would not need that. But their parts have 5 MiB at least, so what
+  clients send would have to be gathered in such pieces as well; and not each store decides about a condition
+  atomically when it completes one.
 * One request at a time does that, since clients ask again before it is over. It shows by a hidden object that
   it is at work, so that another server takes over soon if it is killed.
 * A server may be killed between the write of the file and the note that it is done. So a file that is refused
