@@ -149,7 +149,7 @@ ROWS = {
         "'9000' is not HOST:PORT, such as 127.0.0.1:8000", "9000",
         "9000 is not HOST:PORT, such as 127.0.0.1:8000",
     ),
-    "ops_verbose": _switch(False),
+    "ops_verbose": _switch(False)._replace(beside=("--ops-bind", "127.0.0.1:9000")),
     "max_line": _size(8192),
     "max_head": _size(65536),
     "max_fields": _count(100, 1),

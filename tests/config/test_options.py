@@ -121,6 +121,53 @@ def test_rights_are_for_a_unix_socket(option):
     assert wrong(bind="unix:/s", socket_mode="rw")[0] == "socket_mode"
 
 
+WORKERLESS = "it is for worker processes, and --workers 0 has none; leave one of them out"
+# Options that mean nothing without another one: one that lacks it, and what the refusal says. Those of ACME
+# and of sockets are above and below.
+LACKING = [
+    ({"ops_verbose": True}, "there is no address to show it at; name one with --ops-bind 127.0.0.1:9000"),
+    *(
+        ({name: value, "workers": 0}, WORKERLESS)
+        for name, value in {
+            "preload": True,
+            "probe": "/health",
+            "max_requests": 9,
+            "max_rss": "1G",
+            "max_lifetime": "1h",
+        }.items()
+    ),
+    *(
+        ({name: value}, "there is no TLS; add --cert FILE or --domain NAME")
+        for name, value in {
+            "key_passphrase_file": "p",
+            "client_ca": "ca.pem",
+            "tls_ciphers": "HIGH",
+            "hsts": 9,
+            "redirect_http": ":80",
+        }.items()
+    ),
+    (
+        {"key_passphrase_file": "p", "tls_self_signed": True},
+        "there is no key in a file to read; add --cert FILE",
+    ),
+    ({"client_cert": "optional"}, "no client is asked for a certificate; add --client-ca FILE"),
+    (
+        {"trust_header": "forwarded"},
+        "no proxy is trusted; name those that send it with --trust, such as --trust 10.0.0.0/8",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "text"), LACKING, ids=[next(iter(given)) for given, _ in LACKING])
+def test_an_option_that_means_nothing_without_another_is_refused(given, text):
+    assert wrong(**given) == (next(iter(given)), text)
+
+
+@pytest.mark.parametrize("option", [{"log_skip": "/health"}, {"log_sample": 9}, {"log_format": "{path}"}])
+def test_what_is_about_the_access_log_may_stay_while_that_is_off(option):
+    assert make_config(access_log=False, **option).access_log == ""
+
+
 def test_a_server_in_a_program_has_no_options_of_the_command():
     assert refuse_command_options({"threads": 5, "bind": ":0"}) is None
     for name in ("workers", "preload", "probe", "pid_file"):

@@ -77,6 +77,7 @@ def test_workers_are_passed_on(left, ends):
         "foreign": True,
         "row": 0,
         "began": 1.0,
+        "stacks": -1,
     }
     assert not os.get_inheritable(channel)
     ends[1].send(event="worn")

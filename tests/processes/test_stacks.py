@@ -11,54 +11,52 @@ import pytest
 
 from tests.program import ROOT, without_coverage
 from wsgiserve.processes import stacks
-from wsgiserve.server.scoreboard import Scoreboard
 
 
 @pytest.fixture
-def scoreboard():
-    scoreboard = Scoreboard(counting=True)
-    os.lseek(scoreboard.descriptor, scoreboard.end, os.SEEK_SET)
-    yield scoreboard
-    scoreboard.leave()
+def file():
+    descriptor = stacks.open_file()
+    yield descriptor
+    os.close(descriptor)
 
 
-def written(scoreboard):
-    return os.pread(scoreboard.descriptor, 100_000, scoreboard.end).decode()
+def written(file):
+    return os.pread(file, 100_000, 0).decode()
 
 
-def test_an_order_writes_the_stacks_behind_the_shared_memory(scoreboard):
-    board = scoreboard.board(1)
-    assert stacks.write(scoreboard, {"until": time.monotonic() + 60})
-    assert "in test_an_order_writes_the_stacks_behind_the_shared_memory" in written(scoreboard)
-    assert board.in_flight.entries() == []
+def test_an_order_writes_the_stacks_from_the_beginning_of_an_emptied_file(file):
+    for _ in range(2):
+        os.truncate(file, 0)
+        assert stacks.write(file, {"until": time.monotonic() + 60})
+        assert written(file).startswith(("Thread", "Current thread"))
+        assert written(file).count("Current thread") == 1
+    assert "in test_an_order_writes_the_stacks_from" in written(file)
 
 
-def test_an_order_that_comes_too_late_writes_nothing(scoreboard):
-    assert not stacks.write(scoreboard, {"until": time.monotonic()})
-    assert written(scoreboard) == ""
+def test_an_order_that_comes_too_late_writes_nothing(file):
+    assert not stacks.write(file, {"until": time.monotonic()})
+    assert written(file) == ""
 
 
 def test_without_an_ops_endpoint_there_is_nothing_to_write_to():
-    scoreboard = Scoreboard()
-    stacks.heed_signal(scoreboard)
-    assert not stacks.write(scoreboard, {"until": time.monotonic() + 60})
+    stacks.heed_signal(-1)
+    assert not stacks.write(-1, {"until": time.monotonic() + 60})
 
 
 SIGNALLED = """
 import os, signal, sys
 from wsgiserve.processes import stacks
-from wsgiserve.server.scoreboard import Scoreboard
-board = Scoreboard(counting=True)
+file = stacks.open_file()
 os.kill(os.getpid(), stacks.SIGNAL)  # Not prepared: it does no harm.
-stacks.heed_signal(board)
-os.lseek(board.descriptor, board.end, os.SEEK_SET)
+stacks.heed_signal(file)
 def in_here():
     os.kill(os.getpid(), stacks.SIGNAL)
 in_here()
-sys.stdout.write(os.pread(board.descriptor, 100000, board.end).decode())
+sys.stdout.write(os.pread(file, 100000, 0).decode())
 """
 
 
+@pytest.mark.skipif(not stacks.CAN_SIGNAL, reason="needs the signal, and its handler")
 def test_a_signal_writes_them_and_does_no_harm_before():
     done = subprocess.run(
         [sys.executable, "-c", SIGNALLED],

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from bench.servers import deploys
-from tests.processes.programs import APP, is_alive, last_answer, new_version, serving, who, workers
+from tests.processes.programs import APP, all_workers, is_alive, last_answer, new_version, serving, who
 from tests.program import FREE_PORT, ROOT, Program, run
 from tests.server.client import SECONDS, Client, get, wait_until
 from wsgiserve.processes.pid_file import read_status
@@ -60,7 +60,7 @@ def test_a_bad_deploy(service, kind):
 
 def test_a_reload_by_signal_takes_the_new_code(folder):
     with serving(folder, "app", "--workers", "2") as (program, port):
-        before = workers(port)
+        before = all_workers(port, 2)
         new_version(folder, "v2")
         program.process.send_signal(signal.SIGHUP)
         wait_until(lambda: who(port)[2] == "v2")
@@ -250,11 +250,16 @@ def test_what_takes_a_restart_is_told_and_stays(configured):
         ("keepalive = 5", "wsgiserve.toml: keepalive is no option; did you mean keep_alive?"),
         ("threads = 0", "wsgiserve.toml: threads: 0 is not a whole number of at least 1"),
         ("socket_mode = '660'", "wsgiserve.toml: socket_mode: there is no socket to set it for"),
+        (
+            "ops_bind = ':0'\nops_verbose = true",
+            "ops_verbose: there is no address to show it at; name one with --ops-bind 127.0.0.1:9000; "
+            "a reload does not change ops_bind",
+        ),
         ("[", "wsgiserve.toml: "),
         ("#", "MODULE:NAME is missing; name the app"),
         (None, "wsgiserve.toml is not there any more"),
     ],
-    ids=["unknown", "bad value", "two options", "syntax", "no app", "gone"],
+    ids=["unknown", "bad value", "two options", "one stays", "syntax", "no app", "gone"],
 )
 def test_a_bad_file_is_a_refused_reload(configured, content, said):
     worker = who(configured.port)[0]

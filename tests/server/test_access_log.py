@@ -21,11 +21,11 @@ from tests.server.http.lone import Lone
 from wsgiserve.config import make_config
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server import access_log
-from wsgiserve.server.access_log import MAX_BYTES, MAX_SECONDS, AccessLog
+from wsgiserve.server.access_log import MAX_BYTES, MAX_SECONDS, AccessLog, write_left
 from wsgiserve.server.http import exchange
 from wsgiserve.server.http.extensions import limits
 from wsgiserve.server.log_lines import MAX_TEXT, Combined, line_text
-from wsgiserve.server.log_pages import SIZE
+from wsgiserve.server.log_pages import SIZE, Left
 from wsgiserve.server.sinks import MAX_WRITE
 
 LINE = re.compile(
@@ -405,3 +405,14 @@ def test_access_log_of_the_library_goes_to_standard_output(serving, monkeypatch)
             client.ask(get(f"/{number}"))
     matches = [LOG_LINE.fullmatch(line) for line in stream.getvalue().splitlines(keepends=True)]
     assert [match["request"] for match in matches] == [f"GET /{number} HTTP/1.1" for number in range(5)]
+
+
+def test_what_a_killed_process_was_writing_is_not_written_twice(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"one\ntwo\n")
+    write_left(Left(writing=b"one\ntwo\nthree\n", lines=b"four\n"), b"five\n", str(path))
+    assert path.read_bytes() == b"one\ntwo\nthree\nfour\nfive\n"
+    write_left(Left(lines=b"one\n"), b"", str(path))  # An equal line, of another request.
+    assert path.read_bytes().endswith(b"five\none\n")
+    write_left(Left(), b"", str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()

@@ -12,12 +12,8 @@ from wsgiserve.server.in_flight import CALLS, CLIENTS, SIZE, Entry, InFlight
 @dataclass
 class Request:
     method: str = "GET"
-    path: str = "/a"
-    query: str = ""
-
-    @property
-    def target(self):
-        return f"{self.path}?{self.query}" if self.query else self.path
+    target: str = "/a"
+    minor: int = 1
 
 
 class Connection:
@@ -32,6 +28,11 @@ class Exchange:
     request: Request = field(default_factory=Request)
     id: str = ""
     started: float = 5.0
+    detached: bool = False
+    counted: bool = False
+    status: int = 0
+    end: str = "done"
+    owes_line: bool = False
     client: str = "192.0.2.1"
     connection: Connection = field(default_factory=lambda: Connection())
 
@@ -63,12 +64,12 @@ def test_the_leaders_call_is_there_while_it_has_a_start(written, read):
 
 
 def test_the_text_of_a_request_that_its_connection_repeats_is_kept(written, read):
-    first, other = Exchange(), Exchange(Request(path="/b"))
+    first, other = Exchange(), Exchange(Request(target="/b"))
     repeated = Exchange(first.request, connection=first.connection)
     for exchange in (first, other, repeated):
         written.show(exchange)
         written.starts[0] = exchange.started
-        assert read()[0].target == exchange.request.path
+        assert read()[0].target == exchange.request.target
         written.starts[0] = 0.0
     assert first.connection.shown[0] is first.request
 
@@ -80,7 +81,7 @@ def test_a_call_that_is_deposed_moves_to_another_row(written, read):
     written.starts[0] = exchange.started
     written.put(exchange, "app", 77)
     assert [(entry.phase, entry.thread) for entry in read()] == [("app", 77)]
-    other = Exchange(Request(path="/b"))
+    other = Exchange(Request(target="/b"))
     written.show(other)
     written.starts[0] = other.started
     assert [entry.target for entry in read()] == ["/b", "/a"]
@@ -129,12 +130,62 @@ def test_clients_replace_those_shown_before(written, memory):
     assert seen.entries() == []
 
 
-def test_a_query_is_shown_only_if_that_is_wanted(memory, read):
-    exchange = Exchange(Request(query="token=secret"))
-    InFlight(memory).put(exchange, "app")
-    assert read()[0].target == "/a"
-    InFlight(memory, verbose=True).put(exchange, "app")
-    assert {entry.target for entry in read()} == {"/a?token=secret"}
+def test_a_query_can_be_left_out(written, read):
+    written.put(Exchange(Request(target="/a?token=secret")), "app")
+    (entry,) = read()
+    assert (entry.target, entry.path) == ("/a?token=secret", "/a")
+
+
+def test_the_version_of_a_request_is_told(written, read):
+    written.put(Exchange(Request(minor=0)), "app")
+    assert read()[0].minor == 0
+
+
+def test_a_row_says_as_what_its_request_is_counted_and_whether_it_has_a_line(written, memory):
+    """Also once the leader is deposed, whoever refines its phase, and until a slow client has all."""
+    unwritten = InFlight(memory).unwritten
+    leading = Exchange(started=1234.5)
+    written.lead(77)
+    written.show(leading)
+    written.starts[0] = leading.started
+    assert [entry.status for entry in unwritten()] == [None]
+    leading.counted, leading.status = True, 404
+    written.count(leading)
+    assert [(entry.status, entry.started, entry.thread) for entry in unwritten()] == [(404, 1234.5, 77)]
+    leading.detached = True
+    written.put(leading, "app", 77)
+    written.refine(leading, "sending")
+    assert [(entry.status, entry.started, entry.phase) for entry in unwritten()] == [(404, 1234.5, "sending")]
+    leading.owes_line = True
+    written.take(leading)
+    assert [entry.status for entry in unwritten()] == [404]
+    written.settle(leading)
+    assert unwritten() == []
+    assert [entry.started for entry in InFlight(memory).entries()] == [1234.5]
+    leading.owes_line = False
+    written.take(leading)
+    assert InFlight(memory).entries() == []
+
+
+def test_a_request_that_is_cut_without_a_status_is_counted_too(written, memory):
+    exchange = Exchange(detached=True)
+    written.put(exchange, "app", 1)
+    exchange.counted = True
+    written.count(exchange)
+    (entry,) = InFlight(memory).unwritten()
+    assert (entry.status, entry.started) == (0, 5.0)
+
+
+def test_an_exchange_without_a_row_marks_no_other(written, memory):
+    leading, other = Exchange(), Exchange(Request(target="/b"), detached=True)
+    written.show(leading)
+    written.starts[0] = leading.started
+    written.count(other)
+    written.settle(other)
+    written.settle(Exchange(Request(target="/c")))
+    assert [entry.status for entry in InFlight(memory).unwritten()] == [None]
+    written.settle(leading)
+    assert InFlight(memory).unwritten() == []
 
 
 @pytest.mark.parametrize("path", ["/" + "x" * 9000, "/\xe9\xff", "/\u20ac"])

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from wsgiserve.server.log_pages import HEADER, PAIRS, SIZE, Page, Shelf, left_in
+from wsgiserve.server.log_pages import HEADER, PAIRS, SIZE, Left, Page, Shelf, left_in
 
 
 def test_a_page_has_its_lines_until_they_are_written():
@@ -64,7 +64,25 @@ def test_lines_of_a_process_that_was_killed_are_left():
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
-    assert left_in([one, two]) == b"one\ntwo\nthree\n"
+    assert left_in((one, two)) == Left(lines=b"one\ntwo\nthree\n")
+
+
+def test_lines_that_were_being_written_are_told_apart():
+    one, two = Page(), Page()
+    one.number(1)
+    two.number(2)
+    one.add(b"one\ntwo\n")
+    two.add(b"three\n")
+    one.begin()
+    one.written(4)
+    assert left_in((two, one)) == Left(lines=b"two\nthree\n")
+    one.begin()
+    assert left_in((two, one)) == Left(writing=b"two\n", lines=b"three\n")
+    one.written(0)  # There was no room.
+    assert left_in((two, one)) == Left(lines=b"two\nthree\n")
+    one.begin()
+    one.clear()
+    assert left_in((two, one)) == Left(lines=b"three\n")
 
 
 def test_a_shelf_has_pages_for_so_many_workers():
@@ -75,7 +93,7 @@ def test_a_shelf_has_pages_for_so_many_workers():
     assert shelf.take(PAIRS) is None
     assert shelf.pages(shelf.take(PAIRS)) is None
     shelf.pages(places[7])[0].add(b"one\n")
-    assert shelf.give_back(7) == b"one\n"
-    assert shelf.give_back(7) == b""
+    assert shelf.give_back(7) == Left(lines=b"one\n")
+    assert shelf.give_back(7) == Left()
     assert shelf.take(PAIRS) == places[7]
     assert shelf.pages(places[7])[0].left() == b""

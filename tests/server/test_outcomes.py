@@ -1,4 +1,4 @@
-"""Each request has one outcome, which the client and the access log agree about."""
+"""Each request has one outcome, about which the client, the access log and the counters agree."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.program import LOG_LINE
-from tests.server.apps import TEXT, answer, checked
+from tests.server.agreement import of_log, of_tally
+from tests.server.apps import TEXT, answer, checked, fail
 from tests.server.client import Client, get, wait_until
 from tests.server.http.lone import Lone
 from wsgiserve.server.access_log import AccessLog
+from wsgiserve.server.history import History
 from wsgiserve.server.http import exchange
+from wsgiserve.server.in_flight import InFlight
+from wsgiserve.server.scoreboard import Board
+from wsgiserve.server.tally import Tally
 
 
 @pytest.mark.slow
@@ -110,7 +115,8 @@ def told(record):
 )  # fmt: skip
 def test_request_that_ends_before_the_app_has_a_line(data, expected):
     """Behind one that was served; and nothing more is said of either as the connection ends."""
-    with Lone(answer(b"app"), log_format="json", access_log="-", health_path="/health", **LIMITS) as client:
+    options = {"log_format": "json", "access_log": "-", "health_path": "/health", **LIMITS}
+    with Lone(answer(b"app"), tally=(tally := Tally()), **options) as client:
         client.gateway.access_log = AccessLog(log := io.StringIO())
         assert client.ask(get("/first", "User-Agent: one")).body == b"app"
         client.send(data)
@@ -125,6 +131,7 @@ def test_request_that_ends_before_the_app_has_a_line(data, expected):
     assert "user_agent.original" not in record
     body = answered.partition(b"\r\n\r\n")[2]
     assert record["http.response.body.size"] == len(body)
+    assert of_tally(tally) == of_log([first, record])
 
 
 PIECES = [
@@ -144,7 +151,9 @@ PIECES += [b"GET /\xff HTTP/1.1\r\n\r\n", b"Host: a\r\n", b"\0", b"x" * 9000, b"
     st.sampled_from(["json", "combined"]),
 )
 def test_whatever_a_client_sends_each_answer_has_one_line(pieces, format):
-    with Lone(answer(b"app"), log_format=format, access_log="-", **LIMITS) as client:
+    with Lone(
+        answer(b"app"), tally=(tally := Tally()), log_format=format, access_log="-", **LIMITS
+    ) as client:
         client.gateway.access_log = AccessLog(log := io.StringIO())
         client.send(b"".join(pieces))
         client.half_close()
@@ -156,8 +165,8 @@ def test_whatever_a_client_sends_each_answer_has_one_line(pieces, format):
     for line in lines:
         assert line.isascii()
         assert line.isprintable()
-        if format == "json":
-            json.loads(line)
+    if format == "json":
+        assert of_tally(tally) == of_log(map(json.loads, lines))
 
 
 def test_line_of_a_refusal_has_the_fields_if_they_were_read():
@@ -171,6 +180,13 @@ def test_line_of_a_refusal_has_the_fields_if_they_were_read():
     assert "http.request.body.size" not in record  # None of it has arrived.
 
 
+def counting(server):
+    """Have a server count; return its tally."""
+    tally = Tally()
+    server.show_on(Board(tally, History(), InFlight()))
+    return tally
+
+
 @pytest.mark.usefixtures("swift_sweeps")
 @pytest.mark.parametrize(
     ("data", "asked"),
@@ -180,18 +196,23 @@ def test_line_of_a_refusal_has_the_fields_if_they_were_read():
 def test_request_that_does_not_arrive_has_a_line(serving, monkeypatch, data, asked):
     monkeypatch.setattr(sys, "stdout", log := io.StringIO())
     options = {"access_log": "-", "log_format": "json", "head_timeout": 0.05, "stall_timeout": 0.05}
-    with serving(answer(b"app"), **options) as server, Client(server) as client:
+    server = serving(answer(b"app"), **options)
+    tally = counting(server)
+    with server, Client(server) as client:
         client.send(data)
         assert client.response().status == 408
     [record] = records(log)
     assert told(record) == (asked, 408, "timeout")
+    assert of_tally(tally) == of_log([record])
 
 
 def test_requests_that_a_stop_cuts_have_a_line(serving, gate, monkeypatch):
     """One in the app, one that waits for a thread, one whose body and one whose head is arriving."""
     monkeypatch.setattr(sys, "stdout", log := io.StringIO())
     options = {"access_log": "-", "log_format": "json", "threads": 1}
-    with ExitStack() as stack, serving(checked(gate), **options) as server:
+    server = serving(checked(gate), **options)
+    tally = counting(server)
+    with ExitStack() as stack, server:
         clients = [stack.enter_context(Client(server)) for _ in range(4)]
         clients[0].send(get("/slow"))
         wait_until(lambda: gate.inside)
@@ -210,6 +231,121 @@ def test_requests_that_a_stop_cuts_have_a_line(serving, gate, monkeypatch):
         ("GET /waits", 503, "shed"),
         ("POST /body", 0, "cut"),
     ]
+    assert of_tally(tally) == of_log(records(log))
+
+
+def leaves_in_the_app(server, client, gate):
+    client.send(get("/slow"))
+    wait_until(lambda: gate.inside)
+    client.reset()
+    gate.opened.set()
+
+
+def leaves_as_it_waits(server, client, gate):
+    with Client(server) as other:
+        other.send(get("/slow"))
+        wait_until(lambda: gate.inside)
+        client.send(get("/waits"))
+        wait_until(lambda: server.snapshot().queued)
+        client.reset()
+        gate.opened.set()
+        assert other.response().status == 200
+
+
+def leaves_as_it_reads(server, client, gate):
+    client.send(get("/large"))
+    client.sock.recv(10)
+    client.reset()
+
+
+def takes_nothing(server, client, gate):
+    client.send(get("/large"))
+
+
+def reads_no_stream(server, client, gate):
+    client.send(get("/stream"))
+
+
+def gets_too_little(server, client, gate):
+    client.send(get("/short"))
+    assert client.rest().endswith(b"abc")
+
+
+def sees_an_error_in_the_middle(server, client, gate):
+    client.send(get("/breaks"))
+    client.rest()
+
+
+def sends_too_much(server, client, gate):
+    client.send(get("/reads", "Transfer-Encoding: chunked", "Expect: 100-continue", method="POST"))
+    assert client.response().status == 100
+    client.send(b"7d1\r\n" + b"x" * 2001 + b"\r\n0\r\n\r\n")
+    assert client.response().status == 413
+
+
+def stops_in_its_body(server, client, gate):
+    client.send(get("/reads", "Expect: 100-continue", "Content-Length: 9", method="POST"))
+    assert client.response().status == 100
+    assert client.response().status == 408
+
+
+def leaves_in_its_body(server, client, gate):
+    client.send(get("/reads", "Expect: 100-continue", "Content-Length: 9", method="POST"))
+    assert client.response().status == 100
+    client.reset()
+
+
+HUGE = 1 << 24  # bytes, which no socket keeps for a client that does not read
+WAYS = {
+    leaves_in_the_app: "client left",
+    leaves_as_it_waits: "client left",
+    leaves_as_it_reads: "client left",
+    takes_nothing: "timeout",
+    reads_no_stream: "timeout",
+    gets_too_little: "cut",
+    sees_an_error_in_the_middle: "cut",
+    sends_too_much: "refused",
+    stops_in_its_body: "timeout",
+    leaves_in_its_body: "client left",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("swift_sweeps")
+@pytest.mark.parametrize("format", ["json", "combined", ""])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_what_ends_in_any_way_is_counted_as_its_line_says(serving, gate, monkeypatch, way, format):
+    """Without an access log the counts are the same."""
+
+    def app(environ, start_response):
+        path = environ["PATH_INFO"]
+        if path == "/reads":
+            environ["wsgi.input"].read()
+        if path in ("/slow", "/waits"):
+            return gate(environ, start_response)
+        start_response("200 OK", [TEXT, ("Content-Length", str(HUGE))])
+        if path == "/stream":
+            return iter([bytes(HUGE // 2)] * 2)
+        return breaking() if path == "/breaks" else [b"abc" if path == "/short" else bytes(HUGE)]
+
+    def breaking():
+        yield b"abc"
+        fail()
+
+    monkeypatch.setattr(sys, "stdout", log := io.StringIO())
+    options = {"access_log": "-" if format else False, "log_format": format or "json", "threads": 1}
+    server = serving(app, **options, stall_timeout=0.1, max_body=2000)
+    tally = counting(server)
+    with server, Client(server, receive_buffer=4096) as client:
+        way(server, client, gate)
+        wait_until(lambda: of_tally(tally)[1] == {WAYS[way]: 1})
+        wait_until(lambda: not server.snapshot().running)
+    requests, ends = of_tally(tally)
+    assert ends == {WAYS[way]: 1}
+    if format == "json":
+        assert (requests, ends) == of_log(records(log))
+    elif format:
+        assert len(log.getvalue().splitlines()) == requests.total()
 
 
 def test_stream_of_empty_blocks_ends_when_its_client_leaves(serving, monkeypatch):

@@ -15,6 +15,7 @@ import pytest
 
 from wsgiserve.server import sinks
 from wsgiserve.server.sinks import (
+    MAX_WRITE,
     DatagramSink,
     DescriptorSink,
     FileSink,
@@ -295,3 +296,43 @@ def test_a_daemon_that_is_started_anew_is_found_again(daemon, tmp_path):
 def test_the_usual_sockets():
     assert (sinks.SYSLOG, sinks.JOURNALD) == ("/dev/log", "/run/systemd/journal/socket")
     assert select.PIPE_BUF == sinks.MAX_WRITE
+
+
+NUMBERED = b"".join(b"line %d\n" % number for number in range(2000))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param(b"", 0, id="nothing"),
+        pytest.param(NUMBERED, len(NUMBERED), id="all"),
+        pytest.param(NUMBERED + b"another\n", len(NUMBERED), id="all, and more of others"),
+        pytest.param(NUMBERED[:4096], 4096, id="torn"),
+        pytest.param(NUMBERED[:4096] + b"another\n", NUMBERED.rfind(b"\n", 0, 4096) + 1, id="torn and lost"),
+        pytest.param(NUMBERED[:3], 3, id="the first line torn"),
+        pytest.param(NUMBERED[:3] + b"another\n", 0, id="the first line torn and lost"),
+        pytest.param(b"line 1\n", 0, id="another line"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["file", "descriptor"])
+def test_lines_that_a_killed_process_may_have_written_are_found(tmp_path, kind, written, expected):
+    path = tmp_path / "log"
+    path.write_bytes(b"line x\n" * 3 + written)
+    if kind == "file":
+        sink = FileSink(str(path))
+        assert sink.find(NUMBERED) == expected
+        sink.close()
+    else:
+        with path.open("ab") as file:
+            assert DescriptorSink(file.fileno()).find(NUMBERED) == expected
+
+
+def test_where_nobody_can_look_a_write_is_taken_for_done():
+    for descriptor in (ends := pipe()):
+        sink = DescriptorSink(descriptor)
+        assert sink.find(NUMBERED) == NUMBERED.rfind(b"\n", 0, MAX_WRITE) + 1
+        sink.close()
+    for descriptor in ends:
+        os.close(descriptor)
+    assert DatagramSink("no socket", syslog_entry).find(NUMBERED) == len(b"line 0\n")
+    assert StreamSink(None).find(NUMBERED) == 0

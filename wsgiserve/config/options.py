@@ -80,7 +80,11 @@ def _option(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The options in force. Times are seconds, sizes are bytes."""
+    """The options in force. Times are seconds, sizes are bytes.
+
+    An option that means nothing without another one is refused. It is not if it is only about something that
+    is switched off, such as the access log: who switches it off for once need not change a file for that.
+    """
 
     app: str = _option(
         "",
@@ -574,6 +578,7 @@ class Config:
             _check_alone(field, getattr(self, field.name))
         if self.dev and self.workers not in (0, 1):
             raise ConfigError("workers", "--dev has one worker, whose frames its debugger knows")
+        self._check_worker_options()
         self._check_ops_options()
         self._check_unix_options()
         self._check_tls_options()
@@ -633,6 +638,8 @@ class Config:
             raise ConfigError("key", f"{counts}; name one for each, or none if the files have both")
         if self.client_cert != Config.client_cert and not self.client_ca:
             raise ConfigError("client_cert", "no client is asked for a certificate; add --client-ca FILE")
+        if self.key_passphrase_file and self.has_certificate and not self.cert:
+            raise ConfigError("key_passphrase_file", "there is no key in a file to read; add --cert FILE")
         if self.cert and self.tls_self_signed:
             raise ConfigError("tls_self_signed", "there is a certificate, by --cert; leave one of them out")
         if not self.has_certificate:
@@ -657,7 +664,17 @@ class Config:
             if getattr(self, name):
                 raise ConfigError(name, "there is no TLS; add --cert FILE or --domain NAME")
 
+    def _check_worker_options(self) -> None:
+        if self.workers == 0:
+            for name in ("preload", "probe", "max_requests", "max_rss", "max_lifetime"):
+                if getattr(self, name):
+                    text = "it is for worker processes, and --workers 0 has none; leave one of them out"
+                    raise ConfigError(name, text)
+
     def _check_ops_options(self) -> None:
+        if self.ops_verbose and not self.ops_bind:
+            text = "there is no address to show it at; name one with --ops-bind 127.0.0.1:9000"
+            raise ConfigError("ops_verbose", text)
         if self.ops_bind and (self.dev or self.workers == 0):
             which = "--dev" if self.dev else "--workers 0"
             text = f"the supervisor of workers answers there, and {which} has none; leave one of them out"
@@ -865,7 +882,10 @@ class Change(NamedTuple):
 
 
 def keep_until_restart(before: Config, after: Config) -> tuple[Config, list[Change]]:
-    """Return ``after`` with the old values of options that only a restart changes, and what was to change."""
+    """Return ``after`` with the old values of options that only a restart changes, and what was to change.
+
+    ConfigError if the others do not fit these.
+    """
     changes, kept = [], {}
     for name, field in FIELDS.items():
         old, new = getattr(before, name), getattr(after, name)
@@ -875,7 +895,11 @@ def keep_until_restart(before: Config, after: Config) -> tuple[Config, list[Chan
             words = [" ".join(map(str, its)) if isinstance(its, tuple) else its for its in (old, new)]
             text = f"{name} stays {words[0]!r} until a restart, which makes it {words[1]!r}"
             changes.append(Change(name, text))
-    return dataclasses.replace(after, **kept), changes
+    try:
+        return dataclasses.replace(after, **kept), changes
+    except ConfigError as error:
+        text = f"{error.text}; a reload does not change {', '.join(kept)}"
+        raise ConfigError(error.option, text) from None
 
 
 def refuse_command_options(options: Iterable[str]) -> None:

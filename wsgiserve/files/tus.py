@@ -101,7 +101,7 @@ class Tus:
         plan = Plan(name, length, _conditions(environ), digests, metadata)
         with_bytes = environ.get("CONTENT_TYPE", "").lower() == _KIND
         if with_bytes:
-            _check_room(environ, length)
+            _check_body(environ, length)
         token = self._uploads.create(plan, check=condition(plan.conditions, "PUT"))
         location = ("Location", place_of(join(HOME, token), environ))
         if with_bytes or not length:
@@ -136,7 +136,7 @@ class Tus:
         if self._max_size is not None and progress.plan.length > self._max_size:
             raise NotStored(f"A file may have {self._max_size} bytes at most here.", 413)
         if offset == progress.offset:
-            _check_room(environ, progress.plan.length - offset)
+            _check_body(environ, progress.plan.length - offset)
         if progress.done and offset == progress.offset:
             return empty(204, [("Upload-Offset", str(offset)), *_expiry(progress)])
         conditions = _conditions(environ) or progress.plan.conditions
@@ -165,8 +165,8 @@ def _conditions(environ: WSGIEnvironment) -> dict[str, str]:
     return {key: environ[key] for key in CONDITIONS if key in environ}
 
 
-def _check_room(environ: WSGIEnvironment, left: int) -> None:
-    """Refuse a body that is longer than what is missing, before it is sent."""
+def _check_body(environ: WSGIEnvironment, left: int) -> None:
+    """Refuse a body that has a coding or is longer than what is missing, before it is sent."""
     length = body_of(environ)[1]
     if length is not None and length > left:
         raise NotStored(f"The upload lacks {left} bytes, and {length} were announced.", 413)

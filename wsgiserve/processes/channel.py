@@ -48,9 +48,9 @@ class Channel:
         except OSError:
             pass
 
-    def pass_on(self, descriptor: int, **message: Any) -> None:
-        """Send a message with an open descriptor; OSError if that fails."""
-        socket.send_fds(self.sock, [_line(message)], [descriptor])
+    def pass_on(self, *descriptors: int, **message: Any) -> None:
+        """Send a message with open descriptors; OSError if that fails."""
+        socket.send_fds(self.sock, [_line(message)], descriptors)
 
     def receive(self) -> list[dict[str, Any]] | None:
         """Return the messages that have arrived, perhaps none; None at the end of the channel."""

@@ -99,7 +99,7 @@ def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
             return _supervise(supervisor)
         except Forked as child:
             birth = child.birth
-        supervisor.leave()
+        supervisor.leave(birth.stacks)
         if handler is not None:  # The app may configure logging its own way.
             stop_logging(handler)
     _keep_output()

@@ -4,9 +4,10 @@ Workers share the memory of the imported app as long as they do not write to it.
 template, so that a reload imports the new code. A template runs no hooks and starts no thread.
 
 It sends ``ready``, or ``failed`` with a reason. From then on an order ``fork`` comes with a descriptor, the
-new worker's end of a channel. The template answers ``born`` or ``refused``; the next order comes after that.
-It sends ``gone`` when the worker ends. The end of its own channel ends the template, not its workers. The
-order ``leave`` comes when the server stops: nobody accepts from listeners that only a template holds.
+new worker's end of a channel, and perhaps with that of a file for the stacks of its threads. The template
+answers ``born`` or ``refused``; the next order comes after that. It sends ``gone`` when the worker ends. The
+end of its own channel ends the template, not its workers. The order ``leave`` comes when the server stops:
+nobody accepts from listeners that only a template holds.
 
 A worker forgets what a fork copies though it belongs to the template: text that waits to be written, child
 processes of ``multiprocessing``, temporary folders that are removed at the end.
@@ -116,16 +117,22 @@ def _fork_on_order(
                 pattern = pattern._replace(
                     number=message["number"], row=message["row"], place=message.get("place")
                 )
-                child = _fork(pattern, next(left, None), channel, workers)
+                descriptor, stacks = next(left, None), next(left, None) if message.get("stacks") else -1
+                child = _fork(pattern, descriptor, stacks, channel, workers)
                 if child is not None:
                     return child
 
 
-def _fork(birth: Birth, descriptor: int | None, channel: Channel, workers: dict[int, int]) -> Birth | None:
-    """Fork a worker; return its birth in the worker, None here."""
-    number = birth.number
+def _fork(
+    birth: Birth, descriptor: int | None, stacks: int | None, channel: Channel, workers: dict[int, int]
+) -> Birth | None:
+    """Fork a worker; return its birth in the worker, None here.
+
+    ``descriptor`` and ``stacks`` are None where there are too many for this process.
+    """
+    number, parent = birth.number, os.getpid()
     try:
-        if descriptor is None:
+        if descriptor is None or stacks is None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         with Socket(fileno=descriptor) as sock:
             flush_output()
@@ -134,10 +141,15 @@ def _fork(birth: Birth, descriptor: int | None, channel: Channel, workers: dict[
             if pid == 0:
                 forget_children()
                 forget_finalizers()
-                return birth._replace(sock=Socket(fileno=sock.detach()))
+                if stacks >= 0:
+                    os.set_inheritable(stacks, False)
+                return birth._replace(sock=Socket(fileno=sock.detach()), stacks=stacks)
     except OSError as error:
         channel.send(event="refused", number=number, reason=str(error))
         return None
+    finally:
+        if os.getpid() == parent and stacks is not None and stacks >= 0:
+            os.close(stacks)
     workers[pid] = number
     channel.send(event="born", number=number, pid=pid)
     return None

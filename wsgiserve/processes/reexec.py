@@ -75,8 +75,11 @@ def is_trial() -> bool:
     return handover.take("trial") is not None
 
 
-def heir(worker: Worker, channel: Channel, foreign: bool) -> dict[str, Any]:
-    """Describe a worker for the new program; ``foreign`` if it is not a child of this process."""
+def heir(worker: Worker, channel: Channel, foreign: bool, stacks: int = -1) -> dict[str, Any]:
+    """Describe a worker for the new program; ``foreign`` if it is not a child of this process.
+
+    ``stacks`` is the descriptor of the file for the stacks of its threads, -1 for none.
+    """
     return {
         "number": worker.number,
         "generation": worker.generation,
@@ -87,6 +90,7 @@ def heir(worker: Worker, channel: Channel, foreign: bool) -> dict[str, Any]:
         "row": worker.row,
         "began": worker.began,
         "channel": channel.fileno(),
+        "stacks": stacks,
     }
 
 
@@ -149,7 +153,9 @@ def _descriptors(estate: Mapping[str, Any]) -> list[int]:
     opened = [*estate.get("listeners", ()), *estate.get("ops", ())]
     if estate.get("counts"):
         opened.append(estate["counts"])
-    return [owner["descriptor"] for owner in opened] + [heir["channel"] for heir in estate.get("workers", ())]
+    heirs = estate.get("workers", ())
+    files = [heir["stacks"] for heir in heirs if heir.get("stacks", -1) >= 0]
+    return [owner["descriptor"] for owner in opened] + [heir["channel"] for heir in heirs] + files
 
 
 def inheritance() -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Birth(NamedTuple):
     config: Config | None = None  # None: that of the command, which a process without fork has run again
     shelf: Shelf | None = None
     place: int | None = None  # of its log's pages on the shelf
+    stacks: int = -1  # the descriptor of the file for the stacks of its threads
 
 
 class Forked(BaseException):

@@ -1,7 +1,8 @@
 """The stacks of a worker's threads, as the worker itself writes them down.
 
-They go to the descriptor of the memory that all processes share, behind the memory: its file grows there.
-``ops.stacks`` has the other side, which asks one worker at a time. There are two ways:
+They go to a file in memory that the supervisor has made for this worker alone; so a worker that is late never
+writes into another one's answer. What is written is appended, and the supervisor empties the file before it
+asks (``ops.stacks``). There are two ways:
 
 - The thread that reads the channel is told to. It holds the interpreter's lock while it writes, so nothing
   moves. That is the usual way.
@@ -15,26 +16,39 @@ that has a handler of its own for it keeps that.
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
+import sys
 import time
 from typing import Any
 
-from wsgiserve.server.scoreboard import Scoreboard
+from wsgiserve.server.scoreboard import memory_file
+
+if sys.platform != "win32":
+    import fcntl
 
 SIGNAL: int | None = getattr(signal, "SIGURG", None)
 CAN_SIGNAL = SIGNAL is not None and hasattr(faulthandler, "register")
 
 
-def heed_signal(scoreboard: Scoreboard) -> None:
-    """Write the stacks on a signal, from now on; where nobody can ask for them, do nothing."""
-    if CAN_SIGNAL and scoreboard.descriptor >= 0:
+def open_file() -> int:
+    """Return the descriptor of an empty file without a name, to which all writes append."""
+    descriptor = memory_file()
+    if sys.platform != "win32":
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+    return descriptor
+
+
+def heed_signal(descriptor: int) -> None:
+    """Write the stacks on a signal, from now on; where nobody can ask for them, at -1, do nothing."""
+    if CAN_SIGNAL and descriptor >= 0:
         assert SIGNAL is not None
-        faulthandler.register(SIGNAL, file=scoreboard.descriptor, all_threads=True)
+        faulthandler.register(SIGNAL, file=descriptor, all_threads=True)
 
 
-def write(scoreboard: Scoreboard, message: dict[str, Any]) -> bool:
-    """Write the stacks on an order; False if it comes too late, as another worker may be writing."""
-    if time.monotonic() >= message["until"] or scoreboard.descriptor < 0:
+def write(descriptor: int, message: dict[str, Any]) -> bool:
+    """Write the stacks on an order; False if it comes too late, as nobody waits any more."""
+    if time.monotonic() >= message["until"] or descriptor < 0:
         return False
-    faulthandler.dump_traceback(file=scoreboard.descriptor, all_threads=True)
+    faulthandler.dump_traceback(file=descriptor, all_threads=True)
     return True

@@ -109,7 +109,9 @@ class Supervisor:
         # processes
         self._children = Children()
         self._channels: dict[Worker, BufferedChannel] = {}
-        self._templates = Templates(self._children, self._connect, self._lost, self._gone, self._shelf)
+        self._templates = Templates(
+            self._children, self._connect, self._lost, self._gone, self._shelf, self._open_for_stacks
+        )
         self._trial: reexec.Trial | None = None
         self._helper: CertificateHelper | None = None
         self._hooks: dict[int, HookProcess] = {}  # by process id
@@ -190,7 +192,7 @@ class Supervisor:
 
         self._totals = totals = Totals(counts)
         self._scoreboard = totals.scoreboard
-        self._stacks = stacks = Stacks(totals.scoreboard, self._send)
+        self._stacks = stacks = Stacks(self._send)
         pages = Pages(self.fleet, totals, self.listeners, stacks)
         self._ops = Endpoint(self._children, listeners, pages.by_path)
 
@@ -212,6 +214,7 @@ class Supervisor:
             )
             if self._totals is not None:
                 self._totals.adopt(worker, heir.get("row", 0))
+            self._adopt_file(worker, heir.get("stacks", -1))
             if heir.get("cut") is not None:  # A program before this one did not tell it.
                 worker.ended(heir["cut"])
             if heir["foreign"]:
@@ -219,6 +222,12 @@ class Supervisor:
             sock = socket.socket(fileno=heir["channel"])
             talk = partial(self._children.talk, sock, *self._callbacks(worker))
             self._channels[worker] = self._insist(talk)
+
+    def _adopt_file(self, worker: Worker, descriptor: int) -> None:
+        if descriptor >= 0 and self._stacks is not None:
+            self._stacks.adopt(worker, descriptor)
+        elif descriptor >= 0:
+            os.close(descriptor)
 
     def run(self) -> int:
         """Supervise until the last worker has ended; return the exit code, EXIT_NO_APP for a failed start."""
@@ -282,13 +291,15 @@ class Supervisor:
                 "threads that were started before the workers are not in them: %s", ", ".join(names)
             )
 
-    def leave(self) -> None:
-        """Let go of the supervisor's descriptors, at the end or in a forked child."""
+    def leave(self, but: int = -1) -> None:
+        """Let go of the supervisor's descriptors but one, at the end or in a forked child."""
         for hook in self._hooks.values():
             hook.leave()
         self._children.close()
         if self._ops is not None:
             self._ops.leave()
+        if self._stacks is not None:
+            self._stacks.leave(but)
 
     # -- steps
 
@@ -371,7 +382,8 @@ class Supervisor:
             return birth._replace(config=worker.terms.config, supervisor=os.getpid(), shelf=self._shelf)
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
-            its = birth(theirs)._replace(place=self._shelf.take(worker.number))
+            place, file = self._shelf.take(worker.number), self._open_for_stacks(worker)
+            its = birth(theirs)._replace(place=place, stacks=file)
             worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
         if self._totals is not None:
@@ -383,6 +395,10 @@ class Supervisor:
                 self._connect(worker, start)
         except Exception as error:  # noqa: BLE001 - whatever it is, this worker does not start
             self._lost(worker, f"wsgiserve: the system refuses another process: {error}")
+
+    def _open_for_stacks(self, worker: Worker) -> int:
+        """Return the descriptor of the file for the stacks of a worker; -1 where nobody can ask for them."""
+        return self._stacks.open(worker) if self._stacks is not None else -1
 
     def _connect(self, worker: Worker, start: Callable[[socket.socket, socket.socket], object]) -> None:
         """Open a channel to a worker that ``start`` brings into being; OSError if that fails."""
@@ -400,6 +416,8 @@ class Supervisor:
         self._templates.forget(worker)
         if self._totals is not None:
             self._totals.leave(worker)
+        if self._stacks is not None:
+            self._stacks.gone(worker)
 
     # -- messages of workers
 
@@ -496,13 +514,19 @@ class Supervisor:
         if worker.served and worker.state == "retiring":
             self._judge_end(worker, code)
         self._scoreboard.row(worker.number).leave()
-        attempt(partial(write_left, self._shelf.give_back(worker.number), worker.terms.config.access_log))
+        attempt(partial(self._write_last_lines, worker))
         if self._totals is not None:
             self._totals.leave(worker)
         self.fleet.gone(worker, how_it_ended(code), time.monotonic())
         self._templates.forget(worker)
         if self._stacks is not None:
             self._stacks.gone(worker)
+
+    def _write_last_lines(self, worker: Worker) -> None:
+        """Write the lines of the access log that a worker has left behind, or could not make any more."""
+        left = self._shelf.give_back(worker.number)
+        cut = self._totals.last_lines(worker) if self._totals is not None else b""
+        write_left(left, cut, worker.terms.config.access_log)
 
     def _judge_end(self, worker: Worker, code: int | None) -> None:
         """Log the end of a worker that was to end, unless it was in good order."""
@@ -555,13 +579,13 @@ class Supervisor:
 
     def _reload(self) -> None:
         """Start a generation with the configuration and the code of now."""
+        before = self.config
         try:
             terms = self._reread()
+            config, changes = keep_until_restart(before, terms.config)
         except ConfigError as error:
             self.fleet.refuse(f"wsgiserve: {error}")
             return
-        before = self.config
-        config, changes = keep_until_restart(before, terms.config)
         self._unchanged = [change.text for change in changes]
         for text in self._unchanged:
             logger.warning("reload: %s", text)
@@ -608,7 +632,12 @@ class Supervisor:
             logger.error("re-exec failed, everything goes on as it was: %s", how)
         elif not self._is_busy():
             heirs = [
-                reexec.heir(worker, channel, self._templates.has(worker))
+                reexec.heir(
+                    worker,
+                    channel,
+                    self._templates.has(worker),
+                    self._stacks.descriptor(worker) if self._stacks is not None else -1,
+                )
                 for worker, channel in self._channels.items()
                 if worker.served or worker.state == "called"
             ]

@@ -87,7 +87,8 @@ class Templates:
     """The templates by generation.
 
     ``connect(worker, start)`` opens a channel to a new worker, ``lost(worker, reason)`` reports one that
-    cannot start, ``gone(worker, code)`` one that has ended, with None for a code that nobody knows.
+    cannot start, ``gone(worker, code)`` one that has ended, with None for a code that nobody knows. A worker
+    gets the descriptor that ``open_for_stacks(worker)`` returns, unless that is -1.
     """
 
     def __init__(
@@ -97,9 +98,11 @@ class Templates:
         lost: Callable[[Worker, str], None],
         gone: Callable[[Worker, int | None], None],
         shelf: Shelf,
+        open_for_stacks: Callable[[Worker], int] = lambda worker: -1,
     ) -> None:
         self._children = children
         self._shelf = shelf
+        self._open_for_stacks = open_for_stacks
         self._connect = connect
         self._lost = lost
         self._gone = gone
@@ -163,9 +166,15 @@ class Templates:
             return
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
-            place = self._shelf.take(worker.number)
+            place, file = self._shelf.take(worker.number), self._open_for_stacks(worker)
+            descriptors = [theirs.fileno()] if file < 0 else [theirs.fileno(), file]
             template.channel.pass_on(
-                theirs.fileno(), order="fork", number=worker.number, row=worker.row, place=place
+                *descriptors,
+                order="fork",
+                number=worker.number,
+                row=worker.row,
+                place=place,
+                stacks=file >= 0,
             )
 
         try:

@@ -70,7 +70,7 @@ def work(
     departure = Departure([signal.SIGTERM])
     die_with(birth.sock)
     _ignore_signals()
-    stacks.heed_signal(birth.scoreboard)
+    stacks.heed_signal(birth.stacks)
     server = HookServer(birth.supervisor or os.getppid(), tuple(listener.url for listener in birth.listeners))
     worker = HookWorker(os.getpid(), birth.number)
     try:
@@ -133,7 +133,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
     row = birth.scoreboard.row(birth.number)
     server.open_shared(birth.listeners, row, alone=config.workers == 1, pages=pages)
     if birth.row:
-        server.show_on(birth.scoreboard.board(birth.row, verbose=config.ops_verbose))
+        server.show_on(birth.scoreboard.board(birth.row))
     beat_seconds = watchdog_seconds(os.environ)
     if beat_seconds < math.inf:
         server.beat(lambda: channel.send_if_room(event="turns"), beat_seconds)
@@ -187,7 +187,7 @@ def _obey(
         if message["order"] == "refresh":
             refresh()
         elif message["order"] == "stacks":
-            if stacks.write(birth.scoreboard, message):
+            if stacks.write(birth.stacks, message):
                 channel.send(event="stacks", serial=message["serial"])
         elif called:
             _follow(message["order"], channel, server, departure)

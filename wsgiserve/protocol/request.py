@@ -107,6 +107,12 @@ class RequestHead:
         return self.meaning.expects and self.minor > 0 and self.has_body
 
 
+def head_of(method: str, target: str, minor: int) -> RequestHead:
+    """Return the head of a request of which only the line is known."""
+    path, _, query = target.partition("?")
+    return RequestHead((method, target, path, query, minor, None), {}, _NO_FIELDS)
+
+
 class RequestReader:
     """Cut a stream of bytes into request heads.
 

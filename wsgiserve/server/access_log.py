@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from wsgiserve.server.log_pages import HEADER, Page
+from wsgiserve.server.log_pages import HEADER, Left, Page
 from wsgiserve.server.sinks import Sink, open_sink, stream_sink
 from wsgiserve.server.system import Lock, monotonic
 
@@ -87,14 +87,15 @@ def _without_blanks(value: str) -> str:
     return escaped(value).replace(" ", "\\x20")
 
 
-def write_left(lines: bytes, destination: str) -> None:
-    """Write the lines that a process has left behind, as far as there is room now."""
-    done = 0
+def write_left(left: Left, more: bytes, destination: str) -> None:
+    """Write the lines that a process has left behind, and more, as far as there is room now."""
+    lines, done = left.writing + left.lines + more, 0
     if not lines:
         return
     try:
         sink = open_sink(destination, output())
         try:
+            done = sink.find(left.writing) if left.writing else 0
             while done < len(lines) and (count := sink.write(lines, done)):
                 done += count
         finally:
@@ -189,11 +190,12 @@ class AccessLog:
         data, done, failed = page.left(), 0, False
         try:
             while done < len(data):
+                page.begin()
                 count = self._sink.write(data, done)
+                page.written(count)
                 if not count:
                     self._has_room = False
                     return True
-                page.written(count)
                 done += count
                 self._has_reader = True
         except (AttributeError, OSError, ValueError) as error:  # No reader, a full disk.

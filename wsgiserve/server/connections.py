@@ -370,7 +370,6 @@ class Connections:
             self.go_on(connection)
         else:
             if connection.outgoing:
-                self.gateway.tally.count("timeout response")
                 connection.cut(reset=True)  # Drops the bytes that the system still holds.
             self.drop(connection)
 

@@ -12,15 +12,29 @@ first. There are three kinds of rows:
 
 Most requests are answered on the leader's thread, within microseconds. For these the text of the row is
 written only if the request is not the one before, and made only if its connection has not repeated it.
-The rest is two stores. Other requests cost more, and are slow anyway. The once-a-second look also refines
+The rest is three stores. Other requests cost more, and are slow anyway. The once-a-second look also refines
 "app" for a call whose thread waits for its client.
+
+A worker may be killed at any moment. The supervisor then counts the requests of the first row and of
+``CALLS``, and writes their lines to the access log. So a row also says how far that has come:
+
+| start | the request |
+|---|---|
+| seconds | is not counted yet |
+| ``STATUS * status - seconds`` | is counted, with this status; its line is not written yet |
+| the same, with the status ``WRITTEN`` | has its line |
+
+One store changes it, right behind the one that counts. A row whose line waits for the client stays in use
+until the line is written.
 
 Rules
 - A row is in use while its start is not 0. Its text is written only while the start is 0, so a reader that
   finds the same start before and after it has read has a text that belongs to it.
+- Between looking whether an exchange is detached, or counted, and the store to its row there is no call:
+  there CPython switches to no other thread.
 - The first row is the leader's. Who is deposed leaves it: a thread clears it only while it is not detached.
 - The leadership's mutex guards the rows of calls. Only the leader writes those of clients.
-- A row says who asks for which path, without the query unless that is wanted, and no header field.
+- A row says who asks for which path and query, and no header field. Who shows it hides the query.
 """
 
 from __future__ import annotations
@@ -34,7 +48,9 @@ CALLS = 256
 CLIENTS = 128
 ROWS = 1 + CALLS + CLIENTS
 TEXT = 352  # bytes of a row's text
-LONGEST = 200  # bytes of a path in it
+LONGEST = 200  # bytes of a target in it
+STATUS = -1e9  # more seconds than a start has
+WRITTEN = 1  # no status of a response
 _HIDDEN = 8 * ROWS * 2  # where it stands how many found no row
 _TEXTS = _HIDDEN + 8 * 2
 SIZE = _TEXTS + ROWS * TEXT
@@ -46,7 +62,7 @@ class Request(Protocol):
 
     method: str
     target: str
-    path: str
+    minor: int
 
 
 class Connection(Protocol):
@@ -65,6 +81,11 @@ class Exchange(Protocol):
 
     id: str
     started: float
+    detached: bool  # it runs on a thread of its own
+    counted: bool
+    status: int  # as which it is counted
+    end: str
+    owes_line: bool  # its line waits for its client
 
     @property
     def request(self) -> Request:
@@ -80,7 +101,11 @@ class Exchange(Protocol):
 
 
 class Entry(NamedTuple):
-    """A row as it is read: monotonic seconds, the thread that runs it or 0, and the texts."""
+    """A row as it is read: monotonic seconds, the thread that runs it or 0, the texts.
+
+    ``status`` is that as which it is counted; None before it is. ``end`` is why it has ended, where that is
+    counted before its line is written; else "done".
+    """
 
     started: float
     thread: int
@@ -89,19 +114,26 @@ class Entry(NamedTuple):
     method: str
     target: str
     id: str
+    minor: int = 1  # of the version
+    end: str = "done"
+    status: int | None = None
+
+    @property
+    def path(self) -> str:
+        """Its target without the query."""
+        return self.target.partition("?")[0]
 
 
 class InFlight:
-    """The rows in ``memory`` of at least ``SIZE`` bytes; with ``verbose`` they have the query too."""
+    """The rows in ``memory`` of at least ``SIZE`` bytes."""
 
-    def __init__(self, memory: memoryview | None = None, *, verbose: bool = False) -> None:
+    def __init__(self, memory: memoryview | None = None) -> None:
         memory = memoryview(bytearray(SIZE)) if memory is None else memory[:SIZE]
         self.starts = memory[:_STARTS_SIZE].cast("d")
         self._threads = memory[_STARTS_SIZE:_HIDDEN].cast("Q")
         self._hidden = memory[_HIDDEN:_TEXTS].cast("Q")  # of calls, of clients
         self._texts = memory[_TEXTS:]
         self._first = self._texts[:TEXT]
-        self._verbose = verbose
         self.shown: Request | None = None  # the request in the first row, by its thread
         self._rows: dict[Exchange, int] = {}  # of calls; 0 without room
         self._free = list(range(CALLS, 0, -1))
@@ -113,7 +145,7 @@ class InFlight:
         """Write the text of the first row, which is not in use."""
         request, text = exchange.connection.shown
         if request is not exchange.request or exchange.id:
-            text = self.text("app", exchange)
+            text = _text("app", exchange)
             exchange.connection.show_as(exchange.request, text)
         self.shown = exchange.request
         self._first[:] = text
@@ -130,21 +162,35 @@ class InFlight:
             self.starts[0] = 0.0
             self.shown = None
         if not self._rows.get(exchange):
-            self.take(exchange)  # There may be room for it by now.
+            self._free_row(exchange)  # There may be room for it by now.
             self._take_row(exchange)
         row = self._rows[exchange]
         if row:
             self.starts[row] = 0.0
             self._threads[row] = thread
-            self._write(row, self.text(phase, exchange))
+            self._write(row, _text(phase, exchange))
+            self._set_start(row, exchange)
+
+    def _set_start(self, row: int, exchange: Exchange) -> None:
+        """Say how far its counting has come; no other thread may come in between, so there is no call."""
+        if exchange.counted:
+            self.starts[row] = STATUS * exchange.status - exchange.started
+        else:
             self.starts[row] = exchange.started
 
     def _take_row(self, exchange: Exchange) -> None:
-        self._rows[exchange] = self._free.pop() if self._free else 0
-        self._hidden[0] += not self._rows[exchange]
+        try:
+            self._rows[exchange] = self._free.pop()
+        except IndexError:
+            self._rows[exchange] = 0
+            self._hidden[0] += 1
 
     def take(self, exchange: Exchange) -> None:
-        """Show an exchange no more."""
+        """Show an exchange no more, unless its line waits for its client."""
+        if not exchange.owes_line:
+            self._free_row(exchange)
+
+    def _free_row(self, exchange: Exchange) -> None:
         row = self._rows.pop(exchange, None)
         if row:
             self.starts[row] = 0.0
@@ -153,6 +199,10 @@ class InFlight:
         elif row == 0:
             self._hidden[0] -= 1
 
+    def shows(self, exchange: object) -> bool:
+        """Whether an exchange has one of these rows."""
+        return exchange in self._rows
+
     def refine(self, exchange: Exchange, phase: Phase) -> None:
         """Correct the phase of a call that runs."""
         row = self._rows.get(exchange)
@@ -160,6 +210,28 @@ class InFlight:
             self._refined[row] = phase
             thread = self._threads[row]
             self.put(exchange, phase, thread)
+
+    # -- how far its counting has come; on the thread that has done it
+
+    def count(self, exchange: Exchange) -> None:
+        """An exchange is counted, with its status."""
+        row = self._rows.get(exchange)
+        if row:
+            self._set_start(row, exchange)
+        elif row is None and not exchange.detached:
+            self.starts[0] = STATUS * exchange.status - exchange.started
+
+    def end(self, exchange: Exchange, phase: Phase) -> None:
+        """Say why a call ends, before that is counted."""
+        row = self._rows.get(exchange)
+        if row:
+            self.put(exchange, phase, self._threads[row])
+
+    def settle(self, exchange: Exchange) -> None:
+        """An exchange is counted and has its line, but its thread has not come back yet."""
+        row = self._rows.get(exchange)
+        if row or (row is None and exchange.request is self.shown and not exchange.detached):
+            self.starts[row or 0] = STATUS * WRITTEN - exchange.started
 
     # -- the requests that the loop looks after
 
@@ -171,21 +243,12 @@ class InFlight:
                 hidden += 1
                 continue
             self.starts[row] = 0.0
-            self._write(row, _text(entry.phase, entry.client, entry.method, entry.target, entry.id))
+            self._write(row, _joined(*entry[2:9]))
             self.starts[row] = entry.started
             row += 1
         for rest in range(row, ROWS):
             self.starts[rest] = 0.0
         self._hidden[1] = hidden
-
-    def target(self, request: Request) -> str:
-        """Return what is shown of a request's target."""
-        return request.target if self._verbose else request.path
-
-    def text(self, phase: Phase, exchange: Exchange) -> bytes:
-        """Return the text of an exchange's row."""
-        request = exchange.request
-        return _text(phase, exchange.client, request.method, self.target(request), exchange.id)
 
     def _write(self, row: int, text: bytes) -> None:
         self._texts[row * TEXT : (row + 1) * TEXT] = text
@@ -202,15 +265,25 @@ class InFlight:
                 found.append(entry)
         return found
 
+    def unwritten(self) -> list[Entry]:
+        """Return the calls that have no line yet, of a worker that has ended."""
+        rows = [self._read(row) for row in range(1 + CALLS)]
+        return [entry for entry in rows if entry is not None and entry.status != WRITTEN]
+
     def _read(self, row: int) -> Entry | None:
         started, thread = self.starts[row], self._threads[row]
         text = bytes(self._texts[row * TEXT : (row + 1) * TEXT]).partition(b"\0")[0]
         if not started or self.starts[row] != started:
             return None
         parts = text.decode("latin-1").split("\n")
-        if len(parts) < 5:
+        if len(parts) < 7:
             return None  # Another version of this package has written it.
-        return Entry(started, thread, *parts[:5])
+        phase, client, method, target, id, minor, end = parts
+        status = None
+        if started < 0:
+            status = int(started // STATUS)
+            started = STATUS * status - started
+        return Entry(started, thread, phase, client, method, target, id, int(minor), end, status)
 
     @property
     def hidden(self) -> int:
@@ -223,9 +296,16 @@ class InFlight:
         self._hidden[0] = self._hidden[1] = 0
 
 
-def _text(phase: str, client: str, method: str, target: str, id: str) -> bytes:
+def _text(phase: str, exchange: Exchange) -> bytes:
+    """Return the text of an exchange's row."""
+    request = exchange.request
+    texts = request.method, request.target, exchange.id, request.minor, exchange.end
+    return _joined(phase, exchange.client, *texts)
+
+
+def _joined(phase: str, client: str, method: str, target: str, id: str, minor: int, end: str) -> bytes:
     """Return a text of ``TEXT`` bytes. No part has a control character: requests with one are refused."""
     if len(target) > LONGEST:
         target = f"{target[: LONGEST - 3]}..."
-    text = f"{phase}\n{client[:45]}\n{method[:16]}\n{target}\n{id[:64]}"
+    text = f"{phase}\n{client[:45]}\n{method[:16]}\n{target}\n{id[:64]}\n{minor}\n{end}"
     return text.encode("latin-1", "replace").ljust(TEXT, b"\0")

@@ -8,16 +8,27 @@ Rules
   or if the page is sealed.
 - A page is filled, then sealed, written and cleared. All but ``add`` is for one thread at a time.
 - Behind the lines are zeros, and no line has a zero byte. So whoever finds the page later sees its end.
+- Who writes lines says so before: they may be written, although the process ends before it can say that.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable
+from typing import NamedTuple
 
 SIZE = 1 << 20
 PAIRS = 32  # workers at a time whose pages the supervisor sees
-HEADER = 16  # the offset up to which lines are written, and a number that tells which page was filled first
+# The offset up to which lines are written, a number that tells which page was filled first, and whether lines
+# are being written.
+HEADER = 24
+_WRITING = 16
+
+
+class Left(NamedTuple):
+    """The lines that a process has left behind; ``writing`` are those that it was just writing."""
+
+    writing: bytes = b""
+    lines: bytes = b""
 
 
 class Page:
@@ -49,9 +60,20 @@ class Page:
         data = self._memory[start : SIZE if end < 0 else end]
         return data[: data.rfind(b"\n") + 1]  # A process may have been killed as it added one.
 
+    def begin(self) -> None:
+        """Say that lines are being written."""
+        self._memory[_WRITING] = 1
+
+    @property
+    def begun(self) -> bool:
+        """Whether lines were being written."""
+        return self._memory[_WRITING] == 1
+
     def written(self, count: int) -> None:
         """Say that so many bytes more are written."""
-        self._set_written(self._written() + count)
+        if count:
+            self._set_written(self._written() + count)
+        self._memory[_WRITING] = 0
 
     def _written(self) -> int:
         return max(HEADER, int.from_bytes(self._memory[:8], "little"))
@@ -66,12 +88,16 @@ class Page:
             end = SIZE if end < 0 else end
             self._memory[HEADER:end] = bytes(end - HEADER)
             self._set_written(HEADER)
+        self._memory[_WRITING] = 0
         self._memory.seek(HEADER)
 
 
-def left_in(pages: Iterable[Page]) -> bytes:
+def left_in(pages: tuple[Page, Page]) -> Left:
     """Return the lines that a process has left behind."""
-    return b"".join(page.left() for page in sorted(pages, key=lambda page: page.order))
+    first, second = sorted(pages, key=lambda page: page.order)
+    if first.begun:
+        return Left(first.left(), second.left())
+    return Left(lines=first.left() + second.left())
 
 
 class Shelf:
@@ -92,11 +118,11 @@ class Shelf:
         """Return the pages at a place."""
         return None if place is None else self._pairs[place]
 
-    def give_back(self, worker: int) -> bytes:
+    def give_back(self, worker: int) -> Left:
         """Take back the pages of a worker that has ended; return the lines that it has left behind."""
         place = self._taken.pop(worker, None)
         if place is None:
-            return b""
+            return Left()
         lines = left_in(self._pairs[place])
         for page in self._pairs[place]:
             page.clear()

@@ -457,11 +457,13 @@ def _entry(connection: Connection, since: float, in_flight: InFlight) -> Entry |
     head, exchange = connection.receiver.incomplete, connection.exchange
     if head is not None:
         client = connection.client_of(head)
-        return Entry(since, 0, "body", client, head.method, in_flight.target(head), "")
+        return Entry(since, 0, "body", client, head.method, head.target, "", head.minor)
     if connection.outgoing and exchange is not None:
+        if in_flight.shows(exchange):
+            return None
         head = exchange.request
         client = connection.client_of(head)
-        return Entry(since, 0, "sending", client, head.method, in_flight.target(head), exchange.id)
+        return Entry(since, 0, "sending", client, head.method, head.target, exchange.id, head.minor)
     if connection.receiver.buffer:
         return Entry(since, 0, "head", connection.peer, "", "", "")
     return None

@@ -36,7 +36,12 @@ class RefusalLog:
         self._add(kind, peer, text)
 
     def _add(self, kind: str, peer: str, text: str) -> None:
-        self._count(kind)
+        try:
+            self._log(peer, text)
+        finally:
+            self._count(kind)  # At last: writing takes a while, and a process may be killed.
+
+    def _log(self, peer: str, text: str) -> None:
         with self._lock:
             now = monotonic()
             left_out = 0

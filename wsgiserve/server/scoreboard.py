@@ -7,8 +7,7 @@ the load, nothing depends on them.
 
 Then, where somebody wants to know, the ``Board`` of each worker: what it counts, the requests that it serves
 now, its last ten minutes. Row 0 is the supervisor's. The memory has a descriptor then, by which a program
-reads it that takes this one's place (``exec``). Behind the memory, from ``end`` on, processes write to the
-descriptor what else they have to say: the stacks of their threads (``processes.stacks``).
+reads it that takes this one's place (``exec``).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ TALLIES = 1024  # workers at a time that are counted, and the supervisor
 _PARTS = (tally.SIZE, history.SIZE, in_flight.SIZE)
 BOARD_SIZE = (sum(_PARTS) + 63) // 64 * 64  # whole cache lines, so that workers do not slow each other
 # Tells whether another version of this package has the same boards.
-VERSION = zlib.crc32(repr((tally.VERSION, *_PARTS, history.FIELDS)).encode())
+VERSION = zlib.crc32(repr((tally.VERSION, *_PARTS, history.FIELDS, in_flight.Entry._fields)).encode())
 SLACK = 1  # connections by which a worker may be ahead of another
 ABSENT = (1 << 31) - 1
 
@@ -58,9 +57,9 @@ class Scoreboard:
     """
 
     def __init__(self, *, counting: bool = False, descriptor: int = -1) -> None:
-        self.end = size = 4 * ROWS + (TALLIES * BOARD_SIZE if counting else 0)
+        size = 4 * ROWS + (TALLIES * BOARD_SIZE if counting else 0)
         is_new = descriptor < 0
-        self.descriptor = _memory_file(size) if counting and is_new else descriptor
+        self.descriptor = memory_file(size) if counting and is_new else descriptor
         self._counting = counting
         self._memory = memoryview(mmap.mmap(self.descriptor, size))
         self._counts = self._memory[: 4 * ROWS].cast("i")
@@ -76,8 +75,8 @@ class Scoreboard:
         board = self.board(row)
         return None if board is None else board.tally
 
-    def board(self, row: int, *, verbose: bool = False) -> Board | None:
-        """Return the board of a row; None where nobody counts. ``verbose`` shows queries too."""
+    def board(self, row: int) -> Board | None:
+        """Return the board of a row; None where nobody counts."""
         if not self._counting:
             return None
         start = 4 * ROWS + row * BOARD_SIZE
@@ -85,7 +84,7 @@ class Scoreboard:
         for size in _PARTS:
             parts.append(self._memory[start : start + size])
             start += size
-        return Board(Tally(parts[0]), History(parts[1]), InFlight(parts[2], verbose=verbose))
+        return Board(Tally(parts[0]), History(parts[1]), InFlight(parts[2]))
 
     def leave(self) -> None:
         """Close the descriptor, in a process that is not to pass it on; the memory stays."""
@@ -94,7 +93,7 @@ class Scoreboard:
             self.descriptor = -1
 
 
-def _memory_file(size: int) -> int:
+def memory_file(size: int = 0) -> int:
     """Return the descriptor of memory, or of a file without a name where the system lends no memory so."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("wsgiserve")

@@ -9,6 +9,8 @@ Rules
 - Standard output may be shared with other programs, which expect that it blocks. So a pipe or terminal is
   opened once more, by its name below /proc, as an open file of our own. Where that fails, and for other kinds
   of descriptors, ``poll`` tells whether there is room.
+- A process may be killed while it writes. Whoever writes what it has left asks ``find`` first. A file is
+  looked at. Elsewhere a write is over in no time: it was done rather than not.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import select
 import socket
 import stat
 import sys
+from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, TextIO
@@ -29,6 +32,7 @@ if sys.platform == "linux":
 
 MAX_WRITE: int = getattr(select, "PIPE_BUF", 512)  # bytes that are written to a pipe as a whole
 PIPE_SIZE = 1 << 20  # what any user may ask for; a reader that lags for a moment shall cost no line
+FIND_BYTES = 1 << 22  # at the end of a file, in which lines of a killed process are looked for
 LOOK_SECONDS = 1.0  # between two looks whether a file was renamed
 FILE_MODE = 0o640
 SYSLOG = "/dev/log"
@@ -48,6 +52,9 @@ class Sink(Protocol):
 
     def write(self, lines: bytes, start: int = 0) -> int:
         """Write some of the lines from ``start`` on; return how many bytes are taken, 0 without room."""
+
+    def find(self, lines: bytes) -> int:
+        """Return how many bytes of the lines are there, as another process was just writing them."""
 
     def wait(self, seconds: float) -> None:
         """Wait for room, at most so long."""
@@ -108,6 +115,10 @@ class StreamSink:
             self._stream.flush()
         return len(lines) - start
 
+    def find(self, lines: bytes) -> int:
+        """Return 0: only this process has the stream."""
+        return 0
+
     def wait(self, seconds: float) -> None:
         """Return: there is always room."""
 
@@ -139,11 +150,16 @@ class DescriptorSink:
 
     def write(self, lines: bytes, start: int = 0) -> int:
         """Write whole lines, as many bytes as a pipe takes as a whole; others may take less."""
-        end = lines.rfind(b"\n", start, start + MAX_WRITE) + 1 or lines.index(b"\n", start) + 1
         try:
-            return self._send(lines[start:end])
+            return self._send(lines[start : _end_of_write(lines, start)])
         except BlockingIOError:
             return 0
+
+    def find(self, lines: bytes) -> int:
+        """Return how many bytes are there: look in a file, take them for written elsewhere."""
+        if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            return _find_in_file(f"/proc/self/fd/{self._descriptor}", lines)
+        return _end_of_write(lines, 0)
 
     def _write(self, data: bytes) -> int:
         return os.write(self._descriptor if self._own is None else self._own, data)
@@ -179,6 +195,28 @@ class DescriptorSink:
             own, self._own = self._own, None
             os.close(own)
             self._send = self._write_if_room
+
+
+def _end_of_write(lines: bytes, start: int) -> int:
+    return lines.rfind(b"\n", start, start + MAX_WRITE) + 1 or lines.index(b"\n", start) + 1
+
+
+def _find_in_file(path: str, lines: bytes) -> int:
+    """Return how many bytes of these lines the end of a file has; a line that is torn is to be completed.
+
+    If others have appended to a torn line since, that is lost, and the whole line is to be written anew.
+    """
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - len(lines) - FIND_BYTES))
+            tail = file.read()
+    except OSError:
+        return 0
+    # The longest beginning that is there: if one is, so are all shorter ones.
+    found = bisect_left(range(1, len(lines) + 1), True, key=lambda size: lines[:size] not in tail)
+    whole = lines.rfind(b"\n", 0, found) + 1
+    torn = tail[tail.rfind(b"\n") + 1 :]
+    return whole + len(torn) if lines[whole:].startswith(torn) else whole
 
 
 def _open_again(descriptor: int) -> int | None:
@@ -248,6 +286,10 @@ class FileSink:
             self._file, self._rest = new, b""
             self._identity = self._identify()
 
+    def find(self, lines: bytes) -> int:
+        """Return how many bytes of the lines are in the file."""
+        return _find_in_file(self.path, lines)
+
     def wait(self, seconds: float) -> None:
         """Return: there is room, or the disk is full."""
 
@@ -291,6 +333,10 @@ class DatagramSink:
             sock.close()
             raise
         return sock
+
+    def find(self, lines: bytes) -> int:
+        """Return the first line, taking it for sent."""
+        return lines.index(b"\n") + 1
 
     def wait(self, seconds: float) -> None:
         """Wait for room."""

@@ -30,7 +30,8 @@ from math import inf
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 SERVER_ERROR = 5
-CLASSES = range(1, 10)  # of status codes; an app may answer 999
+NO_STATUS = 0  # of a request that was cut before it had a response
+CLASSES = range(10)  # of status codes; an app may answer 999
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 FASTEST = BOUNDS[0]
 SUM = len(BOUNDS) + 1  # the slot of a block's seconds; the one before is for all that took longer
@@ -38,6 +39,8 @@ BLOCK = SUM + 1
 
 REFUSALS = ("400", "408", "413", "414", "417", "431", "501", "505", "tls", "proxy", "other")
 TIMEOUTS = ("call", "request", "response", "queue")
+# By why a request has ended, as the access log names it; "refused" and "shed" are counted where that is done.
+BY_END = {"client left": "clients_left", "timeout": "timeout response", "cut": "cut"}
 # Of workers; then of the supervisor, which has a row of its own.
 # Why workers ended: replaced by a reload or a stop, past a limit, before the server wanted it, too late, or
 # before they served.
@@ -59,8 +62,7 @@ COUNTERS = (
 )
 GAUGES = ("idle", "receiving", "running", "sending", "busy", "waiting", "lost")
 
-# Status classes begin at 1, so a method's blocks begin one block before its own first.
-OFFSETS = {method: (at * len(CLASSES) - 1) * BLOCK for at, method in enumerate(METHODS)}
+OFFSETS = {method: at * len(CLASSES) * BLOCK for at, method in enumerate(METHODS)}
 OTHER = OFFSETS["other"]
 WAITING = len(METHODS) * len(CLASSES) * BLOCK
 _FIRST_COUNTER = WAITING + BLOCK
@@ -127,6 +129,10 @@ class Tally:
         if kind == "408":
             self.count("timeout request")
 
+    def end(self, why: str) -> None:
+        """Count a request that has no whole response."""
+        self.count(BY_END[why])
+
     def request(self, method: str, status: int, seconds: float) -> None:
         """Count a request that is over."""
         block = OFFSETS.get(method, OTHER) + status // 100 * BLOCK
@@ -170,7 +176,7 @@ class Tally:
             count = sum(counts[block : block + SUM])
             requests += count
             total += seconds[block + SUM]
-            if block // BLOCK % len(CLASSES) == SERVER_ERROR - 1:
+            if block // BLOCK % len(CLASSES) == SERVER_ERROR:
                 errors += count
         return requests, errors, total
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import secrets
 from datetime import timedelta
 
 import pytest
 
 from tests.files.objects.conftest import read
+from tests.files.objects.test_engine import can_save
 from tests.files.objects.test_store import keys
 from tests.files.seaweed import Seaweed
+from tests.server.client import wait_until
 from wsgiserve.files import InvalidName, NotStored, uploads
+from wsgiserve.files.objects import uploads as objects
 from wsgiserve.files.objects.store import ObjectStore
 from wsgiserve.files.objects.uploads import ObjectUploads
 from wsgiserve.files.store import Version
@@ -80,6 +85,39 @@ def test_a_server_killed_before_it_noted_the_end_is_no_harm(store: ObjectStore) 
     assert store.uploads.find(token).done
 
 
+def test_a_file_is_put_together_by_one_request_at_a_time(seaweed: Seaweed, url: str) -> None:
+    slow, other = seaweed.store(url), seaweed.store(url)
+    token = begin(slow)
+    add(slow, token, 0, b"hello")
+    statuses = []
+
+    def check(version: Version | None) -> None:
+        with pytest.raises(NotStored) as refused:
+            other.uploads.finish(token, check=None)
+        statuses.append(refused.value.status)
+
+    slow.uploads.finish(token, check=check)
+    assert set(statuses) == {423}
+    assert other.uploads.finish(token, check=None) is None
+    assert keys(slow) == [f"{HOME}/{token}/done", f"{HOME}/{token}/plan", "a"]
+
+
+def test_the_turn_of_a_killed_server_ends(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = begin(store)
+    add(store, token, 0, b"hello")
+
+    def dies(version: Version | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.uploads.finish(token, check=dies)
+    with pytest.raises(NotStored, match="put together"):
+        store.uploads.finish(token, check=None)
+    monkeypatch.setattr(objects, "_TURN_SECONDS", -1.0)
+    store.uploads.finish(token, check=None)
+    assert read(store, "a") == b"hello"
+
+
 @pytest.mark.parametrize("other", [b"olleh", b"longer"])
 def test_another_file_of_that_name_is_not_taken_for_it(store: ObjectStore, other: bytes) -> None:
     token = begin(store)
@@ -121,3 +159,34 @@ def test_a_key_that_may_not_write_gets_403(seaweed: Seaweed, url: str) -> None:
     with pytest.raises(NotStored) as refused:
         begin(seaweed.store(url, "reader"))
     assert refused.value.status == 403
+
+
+@pytest.mark.slow
+def test_an_engine_that_is_down_for_a_while_loses_nothing(own: Seaweed) -> None:
+    store = own.store(f"s3://own/{secrets.token_hex(4)}", seconds=5)
+    wait_until(lambda: can_save(store, "other"), 60)
+    content = os.urandom(20 * MIB)
+    token = begin(store, length=len(content))
+
+    class Stops(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 9 * MIB:
+                own.stop()
+            return super().read(size)
+
+    with pytest.raises(NotStored) as refused:
+        store.uploads.append(token, 0, Stops(content))
+    assert refused.value.status == 503
+    own.start()
+    wait_until(lambda: can_save(store, "other") and is_up(store, token), 60)
+    offset = store.uploads.find(token).offset
+    assert offset == 8 * MIB
+    assert add(store, token, offset, content[offset:]) == len(content)
+    store.uploads.finish(token, check=create_only)
+    assert read(store, "a") == content
+
+
+def is_up(store: ObjectStore, token: str) -> bool:
+    with contextlib.suppress(NotStored):
+        return store.uploads.find(token).offset > 0
+    return False

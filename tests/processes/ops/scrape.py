@@ -55,7 +55,7 @@ def requests(values):
     """Return how many requests there were by method and status class, and check the histogram against it."""
     found = {}
     for key, value in values.items():
-        match = re.fullmatch(r'wsgiserve_requests_total\{method="(\w+)",status="(\dxx)"\}', key)
+        match = re.fullmatch(r'wsgiserve_requests_total\{method="(\w+)",status="(\dxx|none)"\}', key)
         if match:
             found[match.groups()] = value
             labels = f'http_request_method="{match[1]}",http_response_status_class="{match[2]}"'

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
@@ -159,6 +162,38 @@ def test_the_last_ten_minutes_are_kept_without_a_reader_and_across_a_reload(tmp_
         history = seen.status()["history"]
         assert sum(history["requests"]) == 20
         assert {len(values) for name, values in history.items() if name != "seconds"} == {60}
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
+def test_many_ask_for_the_stacks_of_many_workers_at_once(tmp_path, options):
+    """While their threads begin and end: no answer has a part of another one."""
+    with glass(tmp_path, "--workers", "4", *options) as seen:
+        for _ in range(12):
+            seen.begin("/slow")
+        wait_until(lambda: len(seen.seen(phase="app", path="/slow")) == 12)
+        pids = [str(worker["pid"]) for worker in seen.status()["workers"]]
+        requests = Counter(str(request["pid"]) for request in seen.seen(path="/slow"))
+        answers = []
+
+        def ask(number):
+            for turn in range(15):
+                pid = pids[(number + turn) % 4] if turn % 3 else ""
+                answers.append((pid, seen.page(f"/stacks?pid={pid}" if pid else "/stacks")))
+
+        askers = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join()
+        seen.let_go()
+    assert len(answers) == 90
+    for pid, answer in answers:
+        parts = re.split(r"^worker (\d+), generation 1, serving$", answer.body.decode(), flags=re.MULTILINE)
+        assert parts[1::2] == ([pid] if pid else pids)
+        for worker, part in zip(parts[1::2], parts[2::2], strict=True):
+            assert part.count("in wait_for_go") == requests[worker]
+            threads = re.findall(r"^thread (\w+)$", part, re.MULTILINE)
+            assert len(threads) == len(set(threads)) > 0
 
 
 def test_who_asks_for_nobody_is_told(tmp_path):

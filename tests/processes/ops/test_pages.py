@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import sys
+import time
 
 import pytest
 
 import wsgiserve.processes.ops.pages  # noqa: F401 - what a supervisor serves
+from bench.harness.proc import switches
 from tests.processes.ops.scrape import observed, page
 from tests.processes.programs import serving, who
 from tests.program import Program, run
@@ -101,6 +104,29 @@ def test_it_stays_open_through_a_reexec(folder):
         assert page(ops, "/ready") == (200, "ready\n")
         code, _, _ = program.stop()
     assert code == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
+def test_without_a_reader_nobody_is_woken(folder, options):
+    """For three seconds at once: whatever looks at something once a second would be seen."""
+    with observed(folder, "--workers", "2", *options) as (program, port, ops):
+        for _ in range(20):
+            who(port)
+        for path in ("/metrics", "/status.json", "/stacks"):
+            assert page(ops, path)[0] == 200
+        before, since = switches(program.process.pid), time.monotonic()
+        assert len(before) > 3
+
+        def quiet():
+            nonlocal before, since
+            now = switches(program.process.pid)
+            if now != before:
+                before, since = now, time.monotonic()
+            return time.monotonic() - since > 3
+
+        wait_until(quiet)
+        program.stop()
 
 
 def test_an_address_in_use_is_one_line(folder):

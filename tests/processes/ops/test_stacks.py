@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -15,15 +17,12 @@ from tests.program import ROOT, without_coverage
 from tests.server.client import wait_until
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.ops.stacks import PATIENCE, Stacks, by_thread
-from wsgiserve.server.scoreboard import Scoreboard
+from wsgiserve.processes.stacks import CAN_SIGNAL
 
 CHILD = """
 import sys, time
 from wsgiserve.processes import stacks
-from wsgiserve.server.scoreboard import Scoreboard
-class Shared:
-    descriptor = int(sys.argv[1])
-stacks.heed_signal(Shared)
+stacks.heed_signal(int(sys.argv[1]))
 def busy():
     print("ready", flush=True)
     time.sleep(60)
@@ -49,27 +48,47 @@ class Case:
     """Stacks, the orders that it sent, and the answers that it gave."""
 
     def __init__(self):
-        self.scoreboard = Scoreboard(counting=True)
         self.orders = []
         self.answers = []
-        self.stacks = Stacks(self.scoreboard, lambda worker, order: self.orders.append((worker.pid, order)))
+        self.stacks = Stacks(lambda worker, order: self.orders.append((worker.pid, order)))
 
     def ask(self, worker):
+        self.stacks.open(worker)
         self.stacks.ask(worker, lambda text: self.answers.append((worker.pid, text)))
 
-    def write(self, text):
-        os.write(self.scoreboard.descriptor, text)
+    def write(self, worker, text):
+        os.write(self.stacks.descriptor(worker), text)
 
     def look(self):
         self.stacks.look(time.monotonic())
         return bool(self.answers)
+
+    @contextmanager
+    def child(self, code=CHILD, state="serving"):
+        """Run a process that writes its stacks on the signal; yield its worker."""
+        its = worker(0, state)
+        descriptor = self.stacks.open(its)
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(descriptor)],
+            cwd=ROOT,
+            env=without_coverage(),
+            pass_fds=[descriptor],
+            stdout=subprocess.PIPE,
+        ) as process:
+            try:
+                assert process.stdout.readline() == b"ready\n"
+                its.born(process.pid)
+                yield its
+                assert process.poll() is None
+            finally:
+                process.kill()
 
 
 @pytest.fixture
 def case():
     case = Case()
     yield case
-    case.scoreboard.leave()
+    case.stacks.leave()
 
 
 def worker(pid=0, state="serving", number=1):
@@ -77,21 +96,33 @@ def worker(pid=0, state="serving", number=1):
 
 
 def test_workers_are_asked_one_after_the_other(case):
-    case.ask(worker(71))
-    case.ask(worker(72))
+    first, other = worker(71), worker(72)
+    case.ask(first)
+    case.ask(other)
     ((pid, order),) = case.orders
     assert (pid, order["order"]) == (71, "stacks")
-    case.write(b"one")
+    case.write(first, b"one")
     case.stacks.hear(order["serial"])
     assert case.answers == [(71, "one")]
     _, (pid, second) = case.orders
     assert pid == 72
     case.stacks.hear(order["serial"])  # Late news of the first.
-    case.write(b"two")
+    case.write(first, b"late")
+    case.write(other, b"two")
     case.stacks.hear(second["serial"])
     assert case.answers == [(71, "one"), (72, "two")]
     assert case.stacks.next_at == math.inf
-    assert os.fstat(case.scoreboard.descriptor).st_size == case.scoreboard.end
+    assert os.fstat(case.stacks.descriptor(other)).st_size == 0
+
+
+def test_what_came_too_late_is_in_no_later_answer(case):
+    its = worker(71)
+    for text in (b"one", b"two"):
+        case.ask(its)
+        case.write(its, text)
+        case.stacks.hear(case.orders[-1][1]["serial"])
+        case.write(its, b"late")
+    assert case.answers == [(71, "one"), (71, "two")]
 
 
 def test_one_that_ends_meanwhile_has_no_answer(case):
@@ -101,6 +132,26 @@ def test_one_that_ends_meanwhile_has_no_answer(case):
     assert case.answers == []
     case.stacks.gone(its)
     assert case.answers == [(71, "")]
+    assert case.stacks.descriptor(its) == -1
+
+
+def test_one_without_a_file_has_no_answer(case):
+    case.stacks.ask(worker(71), lambda text: case.answers.append(text))
+    assert (case.answers, case.orders) == ([""], [])
+
+
+def test_files_are_handed_on_and_left(case):
+    its, other = worker(71), worker(72)
+    descriptors = [case.stacks.open(its), case.stacks.open(other)]
+    assert case.stacks.open(its) == descriptors[0]
+    case.stacks.leave(but=descriptors[1])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptors[0])
+    case.stacks.adopt(other, descriptors[1])
+    case.ask(other)
+    case.write(other, b"one")
+    case.stacks.hear(case.orders[-1][1]["serial"])
+    assert case.answers == [(72, "one")]
 
 
 def test_one_that_cannot_be_signalled_has_no_answer(case):
@@ -112,30 +163,37 @@ def test_one_that_cannot_be_signalled_has_no_answer(case):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not CAN_SIGNAL, reason="needs the signal, and its handler")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads' processor time")
 @pytest.mark.parametrize("state", ["starting", "serving"])
 def test_one_that_does_not_follow_the_order_gets_a_signal(case, state):
     """One that starts gets it at once, and no order."""
-    descriptor = case.scoreboard.descriptor
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(descriptor)],
-        cwd=ROOT,
-        env=without_coverage(),
-        pass_fds=[descriptor],
-        stdout=subprocess.PIPE,
-    ) as child:
-        try:
-            assert child.stdout.readline() == b"ready\n"
-            began = time.monotonic()
-            case.ask(worker(child.pid, state))
-            assert len(case.orders) == (state == "serving")
-            wait_until(case.look)
-            assert state == "starting" or time.monotonic() - began >= PATIENCE
-        finally:
-            child.kill()
+    with case.child(state=state) as child:
+        began = time.monotonic()
+        case.ask(child)
+        assert len(case.orders) == (state == "serving")
+        wait_until(case.look)
+        assert state == "starting" or time.monotonic() - began >= PATIENCE
     ((pid, text),) = case.answers
     assert pid == child.pid
     (stack,) = by_thread(text).values()
     assert stack.splitlines()[0].endswith(" in busy")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads' processor time")
+def test_one_that_follows_the_signal_late_writes_into_no_other_answer(case):
+    with case.child(state="starting") as late, case.child() as child:
+        os.kill(late.pid, signal.SIGSTOP)
+        case.ask(late)
+        wait_until(case.look)
+        case.ask(child)
+        case.write(child, b"one\n")
+        os.kill(late.pid, signal.SIGCONT)
+        wait_until(lambda: os.fstat(case.stacks.descriptor(late)).st_size)
+        case.write(child, b"two\n")
+        case.stacks.hear(case.orders[-1][1]["serial"])
+    assert case.answers == [(late.pid, ""), (child.pid, "one\ntwo\n")]
 
 
 def test_stacks_are_told_apart_by_thread():
@@ -156,20 +214,8 @@ def test_stacks_are_told_apart_by_thread():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads' processor time")
 def test_one_whose_threads_run_in_turn_gets_no_signal(case):
-    descriptor = case.scoreboard.descriptor
-    with subprocess.Popen(
-        [sys.executable, "-c", COMPUTING, str(descriptor)],
-        cwd=ROOT,
-        env=without_coverage(),
-        pass_fds=[descriptor],
-        stdout=subprocess.PIPE,
-    ) as child:
-        try:
-            assert child.stdout.readline() == b"ready\n"
-            for number in range(3):
-                case.ask(worker(child.pid))
-                wait_until(lambda: case.look() and len(case.answers) > number)  # noqa: B023 - in this turn
-            assert child.poll() is None
-        finally:
-            child.kill()
+    with case.child(COMPUTING) as child:
+        for number in range(3):
+            case.ask(child)
+            wait_until(lambda: case.look() and len(case.answers) > number)  # noqa: B023 - in this turn
     assert case.answers == [(child.pid, "")] * 3

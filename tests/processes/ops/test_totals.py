@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,10 +65,48 @@ def test_what_a_worker_has_counted_stays_when_it_has_ended(totals):
     ],
 )
 def test_ends_are_counted_by_cause(totals, facts, cause):
-    each = worker(1, **facts, cut=2)
+    each = worker(1, **facts)
     totals.enter(each)
     totals.leave(each)
-    assert named(totals.values()) == {"starts": 1, f"end {cause}": 1, "cut": 2}
+    assert named(totals.values()) == {"starts": 1, f"end {cause}": 1}
+
+
+class Exchange(SimpleNamespace):
+    __hash__ = object.__hash__
+
+
+def begin(in_flight, **facts):
+    """Have a request in flight, on a thread of its own."""
+    request = SimpleNamespace(method="GET", target=facts.pop("target", "/a"), minor=1)
+    defaults = {"detached": True, "counted": False, "status": 0, "end": "done", "owes_line": False}
+    exchange = Exchange(request=request, client="192.0.2.1", id="", started=1.0, **{**defaults, **facts})
+    in_flight.put(exchange, "app", 1)
+    return exchange
+
+
+def test_requests_that_a_worker_left_unfinished_are_counted_once_and_have_a_line(totals):
+    each = worker(1)
+    totals.enter(each)
+    tally = tally_of(totals, each)
+    tally.request("GET", 200, 0.5)
+    in_flight = totals.board(each.row).in_flight
+    begin(in_flight, target="/in-the-app")
+    begin(in_flight, target="/answered", counted=True, status=200)
+    begin(in_flight, target="/shed", counted=True, status=503, end="shed")
+    in_flight.settle(begin(in_flight, target="/over", counted=True, status=200))
+    lines = totals.last_lines(each).decode()
+    assert [line.split('"')[1] for line in lines.splitlines()] == [
+        "GET /in-the-app HTTP/1.1",
+        "GET /answered HTTP/1.1",
+        "GET /shed HTTP/1.1",
+    ]
+    assert totals.last_lines(each) == b""
+    totals.leave(each)
+    assert totals.last_lines(each) == b""
+    counted = named(totals.values())
+    assert counted["cut"] == 2
+    assert counted["GET 2 0.5"] == 1
+    assert counted["GET 0 inf"] == 1
 
 
 def test_a_worker_beyond_the_last_row_is_not_counted_and_harms_nobody(totals, monkeypatch, caplog):

@@ -33,11 +33,14 @@ class NoPoller:
 
 
 class Lone(Client):
-    """A client and its connection; the validator is around ``app``, except where it is served ``bare``."""
+    """A client and its connection; the validator is around ``app``, except where it is served ``bare``.
 
-    def __init__(self, app, *, bare=False, **options):
+    ``tally`` counts the requests.
+    """
+
+    def __init__(self, app, *, bare=False, tally=None, **options):
         config = make_config(**{"access_log": False, **options})
-        self.gateway = Gateway(app if bare else checked(app), config)
+        self.gateway = Gateway(app if bare else checked(app), config, tally=tally)
         self.gateway.tell_before_wait(lambda exchange: self._pump())
         self.shutdown = Shutdown()
         self.connections = Connections(

@@ -8,6 +8,8 @@
   the plan. The store's own uploads in parts would not need that. But their parts have 5 MiB at least, so what
   clients send would have to be gathered in such pieces as well; and not each store decides about a condition
   atomically when it completes one.
+* One request at a time does that, since clients ask again before it is over. It shows by a hidden object that
+  it is at work, so that another server takes over soon if it is killed.
 * A server may be killed between the write of the file and the note that it is done. So a file that is refused
   by a condition counts as written if it has the very bytes of the upload (RFC 9110 §13.1.1 allows that).
 """
@@ -16,12 +18,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from wsgiserve.files.objects.engine import Engine
+from wsgiserve.files.objects.engine import Engine, Reply
 from wsgiserve.files.objects.faults import writing
 from wsgiserve.files.objects.stored_object import BLOCK, whole
 from wsgiserve.files.store import Check, NotStored, Saved, Upload, Version, WrongDigest
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
 _PIECE = 8 * 1024 * 1024  # bytes of an object, but for the last one of a request
 _PLAN = "plan"
 _DONE = "done"
+_TURN = "turn"
+_TURN_SECONDS = 15.0
 
 Place = Callable[[str, Check | None], Version | None]
 """Returns the version of the file at a name, if there can be one and ``check`` lets it pass."""
@@ -88,6 +94,45 @@ class _End:
         piece, self._held = bytes(self._held), bytearray()  # Before the write: a failed one is not repeated.
         self._put(self._token, self.offset, piece)
         self.offset += len(piece)
+
+
+class _Turn:
+    """Lets one request at a time write a file together; it may take long, and clients ask again.
+
+    A server that is killed keeps its turn for ``_TURN_SECONDS``.
+    """
+
+    def __init__(self, engine: Engine, key: str) -> None:
+        self._engine = engine
+        self._key = key
+        self._renewed = 0.0
+
+    def take(self) -> None:
+        """Begin; 423 if another request is at it."""
+        if self._put({"If-None-Match": "*"}):
+            return
+        reply = self._engine.head(self._key)
+        reply.close()
+        left_behind = reply.status == 200 and _age(reply) > _TURN_SECONDS
+        if not left_behind or not self._put({"If-Match": reply.fields["ETag"]}):
+            raise NotStored("The file is being put together; ask again in a moment.", 423)
+
+    def keep(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the blocks, and show from time to time that this request is still at it."""
+        for block in blocks:
+            if time.monotonic() - self._renewed > _TURN_SECONDS / 3:
+                self._put({})
+            yield block
+
+    def end(self) -> None:
+        """Let others try."""
+        self._engine.delete(self._key, {})
+
+    def _put(self, fields: Mapping[str, str]) -> bool:
+        self._renewed = time.monotonic()
+        content = secrets.token_bytes(16)  # Its tag tells it from the turn of another request.
+        with writing():
+            return self._engine.put(self._key, (content,), len(content), fields)[0] == 200
 
 
 class ObjectUploads:
@@ -135,20 +180,20 @@ class ObjectUploads:
             return None
         if offset != plan.length:
             raise NotStored("The upload is not complete.", 409)
-        checks = Upload(plan.length, None, plan.binary_digests())
-        saved = None
+        turn = _Turn(self._engine, self._folder(token) + _TURN)
+        turn.take()
         try:
-            version = self._place(plan.name, check)
-            saved = self._publish(
-                plan.name, checks.checked(self._blocks(pieces)), plan.length, version, check
-            )
+            saved = self._write(plan, turn.keep(self._blocks(pieces)), check)
         except WrongDigest:
             self.remove(token)
             raise
         except NotStored as refusal:
             if refusal.status != 412 or not self._is_written(plan, pieces):
+                turn.end()
                 raise
+            saved = None
         self._put(self._folder(token) + _DONE, b"")
+        turn.end()
         for piece in pieces:
             self._engine.delete(piece.key, {})
         return saved
@@ -161,6 +206,11 @@ class ObjectUploads:
             self._engine.delete(folder + _PLAN, {})
             for found in self._engine.below(folder):
                 self._engine.delete(found.key, {})
+
+    def _write(self, plan: Plan, blocks: Iterator[bytes], check: Check | None) -> Saved:
+        upload = Upload(plan.length, None, plan.binary_digests())
+        version = self._place(plan.name, check)
+        return self._publish(plan.name, upload.checked(blocks), plan.length, version, check)
 
     def _folder(self, token: str) -> str:
         return f"{self._key(HOME)}/{check_token(token)}/"
@@ -211,15 +261,19 @@ class ObjectUploads:
 
     def _sweep(self) -> None:
         """Remove uploads that were given up, and what is left of finished ones."""
-        home = self._key(HOME) + "/"
-        below = sorted(self._engine.below(home))
-        for _, group in itertools.groupby(
-            below, lambda found: found.key.removeprefix(home).partition("/")[0]
-        ):
+        below = sorted(self._engine.below(self._key(HOME) + "/"))
+        for _, group in itertools.groupby(below, lambda found: found.key.rpartition("/")[0]):
             objects = list(group)
             if expiry(max(found.modified.timestamp() for found in objects)) < time.time():
-                for found in reversed(objects):  # The plan first: it is the last by name.
+                objects.sort(key=lambda found: not found.key.endswith(_PLAN))  # The plan first.
+                for found in objects:
                     self._engine.delete(found.key, {})
+
+
+def _age(reply: Reply) -> float:
+    """Return for how many seconds an object has been as it is, by the clock of the store."""
+    now = parsedate_to_datetime(reply.fields["Date"])
+    return (now - parsedate_to_datetime(reply.fields["Last-Modified"])).total_seconds()
 
 
 def _digest(blocks: Iterator[bytes]) -> bytes:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 from wsgiserve.processes.ops.endpoint import Answer, Later, Page
 from wsgiserve.processes.ops.stacks import by_thread
-from wsgiserve.processes.ops.status import status
+from wsgiserve.processes.ops.status import asked, status
 from wsgiserve.protocol.request import RequestHead
 
 if TYPE_CHECKING:
@@ -113,32 +113,32 @@ class _Round:
         if not found:
             self._texts.append(f"worker {worker.pid} does not tell; if its threads compute, ask again\n")
         elif self._thread:
-            self._texts.append(_one(self._thread, found, named))
+            self._texts.append(_one(worker, self._thread, found, named))
         else:
             self._texts.append(_all(worker, found, named))
         self._next()
 
 
-def _one(thread: int, found: dict[int, str], named: dict[int, Entry]) -> str:
+def _one(worker: Worker, thread: int, found: dict[int, str], named: dict[int, Entry]) -> str:
     if thread not in named or thread not in found:
         return "the request is over\n"
-    return f"{_title(named[thread])}\n{in_app(found[thread])}\n"
+    return f"{_title(named[thread], worker)}\n{in_app(found[thread])}\n"
 
 
 def _all(worker: Worker, found: dict[int, str], named: dict[int, Entry]) -> str:
     parts = [f"worker {worker.pid}, generation {worker.generation}, {worker.state}\n"]
     for thread, entry in named.items():
         parts.append(
-            f"{_title(entry)}\n{in_app(found.get(thread, '  (not among the newest 100 threads)'))}\n"
+            f"{_title(entry, worker)}\n{in_app(found.get(thread, '  (not among the newest 100 threads)'))}\n"
         )
     parts += [f"thread {thread:x}\n{stack}\n" for thread, stack in found.items() if thread not in named]
     return "\n".join(parts)
 
 
-def _title(entry: Entry) -> str:
+def _title(entry: Entry, worker: Worker) -> str:
     age = time.monotonic() - entry.started
     id = f" [{entry.id}]" if entry.id else ""
-    return f"{entry.method} {entry.target}{id} from {entry.client}, {entry.phase}, {age:.1f} s"
+    return f"{entry.method} {asked(entry, worker)}{id} from {entry.client}, {entry.phase}, {age:.1f} s"
 
 
 def in_app(stack: str) -> str:

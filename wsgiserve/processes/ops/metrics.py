@@ -18,6 +18,7 @@ from wsgiserve.server.tally import (
     CLASSES,
     ENDS,
     METHODS,
+    NO_STATUS,
     REFUSALS,
     RELOADS,
     SLOTS,
@@ -55,9 +56,9 @@ def _of_requests(values: Values) -> Iterator[Family]:
     }
     yield counter(
         "wsgiserve_requests",
-        "Requests answered, or given up by their clients.",
+        "Requests that are over; status none had no response.",
         [
-            ({"method": method, "status": f"{status}xx"}, sum(block[:SUM]))
+            ({"method": method, "status": _class(status)}, sum(block[:SUM]))
             for (method, status), block in blocks.items()
         ],
     )
@@ -72,7 +73,7 @@ def _of_requests(values: Values) -> Iterator[Family]:
                 BOUNDS,
                 block[:SUM],
                 block[SUM],
-                {"http_request_method": method, "http_response_status_class": f"{status}xx"},
+                {"http_request_method": method, "http_response_status_class": _class(status)},
             )
         ],
     )
@@ -91,6 +92,10 @@ def _of_requests(values: Values) -> Iterator[Family]:
     ):
         family = f"wsgiserve_{name.replace('_', '_body_')}"
         yield counter(family, text, [({}, values[SLOTS[name]])])
+
+
+def _class(status: int) -> str:
+    return f"{status}xx" if status != NO_STATUS else "none"
 
 
 def _of_threads(fleet: Fleet, totals: Totals) -> Iterator[Family]:
@@ -127,8 +132,10 @@ def _of_trouble(values: Values) -> Iterator[Family]:
     yield counter("wsgiserve_shed", "Requests answered 503 because no thread was free.", single("shed"))
     yield counter("wsgiserve_timeouts", "What took too long.", several("timeout", "kind", TIMEOUTS))
     yield counter("wsgiserve_refusals", "Requests refused.", several("refused", "reason", REFUSALS))
-    yield counter("wsgiserve_clients_left", "Clients that left before their answer.", single("clients_left"))
-    yield counter("wsgiserve_requests_cut", "Requests cut at the end of a worker.", single("cut"))
+    yield counter(
+        "wsgiserve_clients_left", "Clients that left before they had their response.", single("clients_left")
+    )
+    yield counter("wsgiserve_requests_cut", "Requests whose response was cut, or never began.", single("cut"))
     yield counter("wsgiserve_worker_starts", "Workers started.", single("starts"))
     yield counter("wsgiserve_worker_ends", "Workers ended, by cause.", several("end", "cause", ENDS))
     yield counter("wsgiserve_reloads", "Reloads, by outcome.", several("reload", "outcome", RELOADS))

@@ -1,5 +1,8 @@
 """Stacks on demand: workers are asked one after the other, and what they write is read.
 
+Each worker writes to a file of its own, which is made before it starts, and handed on to a program that takes
+this one's place.
+
 A worker is asked twice: by an order, which it follows as soon as its interpreter lets it, and if it does not
 within ``PATIENCE``, by a signal, which it follows at once (``processes.stacks``). Upon a signal nobody says
 that all is written; it is when it grows no more. A worker that starts gets the signal at once: the system
@@ -24,8 +27,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from wsgiserve.processes.facts import Worker
-from wsgiserve.processes.stacks import CAN_SIGNAL, SIGNAL
-from wsgiserve.server.scoreboard import Scoreboard
+from wsgiserve.processes.stacks import CAN_SIGNAL, SIGNAL, open_file
 
 PATIENCE = 1.0  # seconds, for a worker that may only be busy
 LAST_PATIENCE = 1.0  # seconds, after the signal
@@ -50,8 +52,8 @@ class _Question(NamedTuple):
 class Stacks:
     """The questions for stacks; ``send`` sends a worker an order. ``give`` gets a text, "" without answer."""
 
-    def __init__(self, scoreboard: Scoreboard, send: Send) -> None:
-        self._scoreboard = scoreboard
+    def __init__(self, send: Send) -> None:
+        self._files: dict[Worker, int] = {}  # descriptors
         self._send = send
         self._questions: deque[_Question] = deque()  # the first one is asked
         self._serial = 0
@@ -61,6 +63,27 @@ class Stacks:
         self._watch: _Watch | None = None  # before the signal
         self.next_at = math.inf
 
+    def open(self, worker: Worker) -> int:
+        """Return the descriptor of the file of a worker, which may be about to start."""
+        if worker not in self._files:
+            self._files[worker] = open_file()
+        return self._files[worker]
+
+    def descriptor(self, worker: Worker) -> int:
+        """Return the descriptor of the file of a worker that runs; -1 for none."""
+        return self._files.get(worker, -1)
+
+    def adopt(self, worker: Worker, descriptor: int) -> None:
+        """Take over the file of a worker of the program before."""
+        self._files[worker] = descriptor
+
+    def leave(self, but: int = -1) -> None:
+        """Close all files but one, at the end or in a forked child."""
+        for descriptor in self._files.values():
+            if descriptor != but:
+                os.close(descriptor)
+        self._files.clear()
+
     def ask(self, worker: Worker, give: Give) -> None:
         """Ask a worker for the stacks of its threads."""
         self._questions.append(_Question(worker, give))
@@ -69,11 +92,12 @@ class Stacks:
 
     def _begin(self) -> None:
         now = time.monotonic()
-        end = self._scoreboard.end
-        os.truncate(self._scoreboard.descriptor, end)
-        os.lseek(self._scoreboard.descriptor, end, os.SEEK_SET)
         self._serial += 1
         worker = self._questions[0].worker
+        if worker not in self._files:
+            self._finish()
+            return
+        os.truncate(self._files[worker], 0)
         self._ends_at = math.inf
         self._watch = None
         self.next_at = self._signal_at = now + (0 if worker.state == "starting" else PATIENCE)
@@ -89,6 +113,9 @@ class Stacks:
         """A worker has ended."""
         if self._questions and self._questions[0].worker is worker:
             self._finish()
+        descriptor = self._files.pop(worker, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
     def look(self, now: float) -> None:
         """Send the signal if it is time, or look whether it was followed."""
@@ -131,13 +158,14 @@ class Stacks:
         return True
 
     def _written(self) -> int:
-        return os.fstat(self._scoreboard.descriptor).st_size - self._scoreboard.end
+        return os.fstat(self._files[self._questions[0].worker]).st_size
 
     def _finish(self) -> None:
-        descriptor, end = self._scoreboard.descriptor, self._scoreboard.end
-        text = os.pread(descriptor, min(self._written(), MOST), end).decode("utf-8", "replace")
-        os.truncate(descriptor, end)
         question = self._questions.popleft()
+        descriptor, text = self.descriptor(question.worker), ""
+        if descriptor >= 0:
+            text = os.pread(descriptor, MOST, 0).decode("utf-8", "replace")
+            os.truncate(descriptor, 0)  # Its memory is free again.
         self.next_at = math.inf
         try:
             question.give(text)

@@ -67,9 +67,14 @@ def _request(entry: Entry, worker: Worker, now: float) -> dict[str, Any]:
         "phase": entry.phase,
         "client": entry.client,
         "method": entry.method,
-        "path": entry.target,
+        "path": asked(entry, worker),
         "id": entry.id,
     }
+
+
+def asked(entry: Entry, worker: Worker) -> str:
+    """Return what is shown of a request's target: queries may have secrets."""
+    return entry.target if worker.terms.config.ops_verbose else entry.path
 
 
 def memory(pid: int) -> int | None:

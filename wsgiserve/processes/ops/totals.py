@@ -1,7 +1,8 @@
 """What all workers have counted since the server was started: the rows of those that live, and a base.
 
 The base is row 0, which is the supervisor's own. When a worker has ended, however it did, its row is added to
-the base and given to another worker. So a total never becomes less.
+the base and given to another worker. So a total never becomes less. Before that, the requests are counted
+that it had not finished: as cut, and without a status unless they had one.
 
 A program that takes this one's place (``exec``) goes on with the same memory, in which the workers that it
 adopts go on counting. If its slots are others, it gets the totals by name. What the adopted workers count
@@ -15,8 +16,10 @@ import time
 from typing import Any
 
 from wsgiserve.processes.facts import Worker
+from wsgiserve.processes.ops.cut_lines import cut_lines
+from wsgiserve.server.in_flight import Entry
 from wsgiserve.server.scoreboard import TALLIES, VERSION, Board, Scoreboard
-from wsgiserve.server.tally import ENDS, GAUGES, Tally, named, slot_of
+from wsgiserve.server.tally import ENDS, GAUGES, NO_STATUS, Tally, named, slot_of
 
 logger = logging.getLogger("wsgiserve")
 
@@ -62,10 +65,26 @@ class Totals:
             self._workers[row] = worker
             worker.count_in(row)
 
+    def last_lines(self, worker: Worker) -> bytes:
+        """Count the requests that a worker has left unfinished at its end; return their lines for the log."""
+        return cut_lines(self._cut(worker), worker.terms.config)
+
+    def _cut(self, worker: Worker) -> list[Entry]:
+        if self._workers.get(worker.row) is not worker:
+            return []
+        board, now = self.board(worker.row), time.monotonic()
+        entries = board.in_flight.unwritten()
+        for entry in entries:
+            if entry.end == "done":
+                board.tally.end("cut")
+            if entry.status is None:
+                board.tally.request(entry.method, NO_STATUS, now - entry.started)
+        board.in_flight.clear()
+        return entries
+
     def leave(self, worker: Worker) -> None:
         """Keep what a worker has counted that has ended."""
         self.base.count(f"end {worker.cause if worker.cause in ENDS else 'retired'}")
-        self.base.count("cut", worker.cut or 0)
         if self._workers.get(worker.row) is worker:
             del self._workers[worker.row]
             board = self.board(worker.row)

@@ -67,11 +67,6 @@ class Exchange(Response):
     first_byte = 0.0  # the head of the response was ready to be sent
     returned = 0.0  # the app had made its whole response, if that was before the response had left
 
-    @property
-    def client(self) -> str:
-        """The address of the client."""
-        return self.connection.client_of(self.request)
-
     # -- the call
 
     def run(self) -> None:
@@ -91,12 +86,17 @@ class Exchange(Response):
         except BaseException as error:  # noqa: BLE001 - the app may raise anything, also SystemExit
             self._fail(error)
         self.over = True
-        if self.connection.outgoing and not self.connection.adjust_share():
-            self.gateway.before_wait(self)  # Its thread sends the rest: see ``Connections.settle``.
+        if self.connection.outgoing:
+            self._leave_rest()
         if not self.keep_alive or self.reader is not None:
             self._finish()
         if self.gateway.access_log is not None:
             self._end(environ)
+
+    def _leave_rest(self) -> None:
+        """Leave the rest of a response to the loop, if there is room to keep it."""
+        if not self.connection.adjust_share():
+            self.gateway.before_wait(self)  # Its thread sends the rest: see ``Connections.settle``.
 
     def shed(self, detail: str) -> None:
         """Answer 503 in place of the app; the connection is left as by ``run``."""
@@ -257,7 +257,7 @@ class Exchange(Response):
         if self.complete:
             return  # The client has its whole response; only close() failed.
         if self.head_sent:
-            self.end = "cut"
+            self.end = "cut" if self.end == "done" else self.end
             connection.forget_plain_line()
             connection.cut(reset=self.framing == "close")
             return

@@ -15,6 +15,9 @@ request. So there are such exchanges only for a log that needs them.
 | shed | was answered 503, as no thread was free |
 | refused | broke the rules of HTTP, or a limit |
 | cut | has a response that is visibly incomplete, for a fault of the app or because the server stopped |
+
+Counts and lines agree: each request that has a line is counted, once, by the status in the line, and each
+line that does not say "done" by why it ended. The server may have an access log or not.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.request import RequestHead
 from wsgiserve.server.errors import ClientDisconnected
 from wsgiserve.server.http.connection import Connection
@@ -38,25 +42,35 @@ _deciding = Lock()
 class CountedExchange(Exchange):
     """An exchange that is counted."""
 
-    counted = False  # once another way than ``Response._start`` has done it
     open_ended = False  # the response has begun, and is to be counted once it is whole
+    counted_end = "done"  # why it has ended, as far as that is counted
     waited = 0.0  # seconds, for a thread
 
     def run(self) -> None:
         """Call the app, for all to see; ``in_flight`` has the rules."""
-        if self.detached:
-            super().run()
-            return
         in_flight = self.gateway.in_flight
-        starts = in_flight.starts
-        if self.request is not in_flight.shown or self.id:
-            in_flight.show(self)
-        starts[0] = self.started
-        if self.detached:  # Deposed meanwhile, so it has another row.
-            starts[0] = 0.0  # type: ignore[unreachable]  # Another thread sets it.
+        if not self.detached:
+            starts = in_flight.starts
+            if self.request is not in_flight.shown or self.id:
+                in_flight.show(self)
+            starts[0] = self.started
+            if self.detached:  # Deposed meanwhile, so it has another row.
+                starts[0] = 0.0  # type: ignore[unreachable]  # Another thread sets it.
         super().run()
         if not self.detached:
-            starts[0] = 0.0
+            in_flight.starts[0] = 0.0
+        elif not self.owes_line:
+            in_flight.settle(self)
+
+    def _leave_rest(self) -> None:
+        super()._leave_rest()
+        self._have_end_counted()
+
+    def _have_end_counted(self) -> None:
+        """Have ``log`` called once the loop has sent the rest of a response, also without an access log."""
+        if self.gateway.access_log is None and self.connection.outgoing and not self.written_off:
+            self.connection.log_when_sent(self)
+            self.counted_end = self.end
 
     def _tally(self, known_length: int | None) -> None:
         if known_length is None:
@@ -75,8 +89,9 @@ class CountedExchange(Exchange):
                 return
             self.counted, self.open_ended = True, False
         tally = self.gateway.tally
-        tally.request(self.request.method, self.status or CLIENT_CLOSED_REQUEST, monotonic() - self.started)
         tally.count("response_bytes", size)
+        tally.request(self.request.method, self.status, monotonic() - self.started)
+        self.gateway.in_flight.count(self)
         if self.waited:
             tally.wait(self.waited)
 
@@ -92,6 +107,8 @@ class CountedExchange(Exchange):
         if self.open_ended:
             self._count(self.sent)
         super()._end_body()
+        if self.end == "cut":
+            self.gateway.tally.end("cut")
 
     def _switch(self) -> None:
         self.status = 101
@@ -104,33 +121,96 @@ class CountedExchange(Exchange):
         super()._answer(status, detail)
         self.gateway.tally.count("response_bytes", self.sent)
 
+    def _send_answer(self, status: int, head: bytes, body: bytes) -> None:
+        end = self.end
+        super()._send_answer(status, head, body)
+        if self.end != end:
+            self.gateway.tally.end(self.end)
+
     def shed(self, detail: str) -> None:
         """Answer 503 in place of the app."""
-        tally = self.gateway.tally
+        tally, in_flight = self.gateway.tally, self.gateway.in_flight
+        self.end = "shed"
+        in_flight.put(self, "sending")
         tally.count("shed")
         if self.detached:  # It waited in the queue.
             tally.count("timeout queue")
             self.waited = monotonic() - self.started
         super().shed(detail)
+        self._have_end_counted()
+        in_flight.take(self)
+
+    def answer_itself(self, status: int, head: bytes, body: bytes = b"", end: str = "done") -> None:
+        """Send an answer of the server's own in place of the app's; who asks decides about the connection."""
+        in_flight = self.gateway.in_flight
+        self.status, self.end = status, end
+        in_flight.put(self, "sending")
+        self._count(len(body))
+        if end == "client left":
+            self.gateway.tally.end(end)
+        super().answer_itself(status, head, body, end)
+        self._have_end_counted()
+        in_flight.take(self)
+
+    def lose(self, end: str) -> None:
+        """End without an answer, or in the middle of one; nothing if it has ended before."""
+        loses = not (self.over or self.counted)
+        if loses:
+            if end == "client left":
+                self.status = self.status or CLIENT_CLOSED_REQUEST
+            self._count(self.sent)
+            self.gateway.tally.end(end)
+            self.counted_end = end
+        super().lose(end)
+        if loses:
+            self.gateway.in_flight.settle(self)
 
     def _abandon(self, error: ClientDisconnected) -> None:
         super()._abandon(error)
         if not self.written_off:
-            self.gateway.tally.count("timeout response" if self.end == "timeout" else "clients_left")
+            self.gateway.tally.end(self.end)
             if self._is_due:
                 self._count(self.sent)
 
     def _fail(self, error: BaseException) -> None:
+        end = self.end
+        if isinstance(error, RemoteProtocolError) and not self.written_off:
+            self.end = end = "timeout" if error.status == 408 else "refused"
+            self.gateway.in_flight.end(self, "app")
         super()._fail(error)
         if self._is_due and not self.written_off:
             self._count(self.sent)
+        if self.end == "cut" != end:
+            self.gateway.tally.end("cut")
 
     def answer_overdue(self, successor: Connection) -> None:
         """Answer 504 on the connection that replaces this one; cut a response that has begun."""
-        super().answer_overdue(successor)
+        if not self.complete:
+            self.end = self.counted_end = "timeout"
+            self.gateway.in_flight.end(self, "given up")
         self.gateway.tally.count("timeout call")
         if self._is_due:
+            self.status = self.status if self.head_sent else 504
             self._count(self.sent)
+        super().answer_overdue(successor)
+        self.gateway.in_flight.settle(self)
+
+    # -- a response that the loop sends
+
+    def _log(self) -> None:
+        super()._log()
+        if self.connection.unlogged is self:
+            self.owes_line, self.counted_end = True, self.end
+            self.gateway.in_flight.put(self, "sending")
+
+    def log(self) -> None:
+        """Write the access log's line, once the response has left or has been given up."""
+        super().log()
+        if self.end != self.counted_end:
+            self.gateway.tally.end(self.end)
+        if self.owes_line:
+            self.owes_line = False
+            self.gateway.in_flight.take(self)
 
     # -- what else is counted
 
@@ -203,6 +283,11 @@ class RecordedExchange(Exchange):
 
 class CountedRecordedExchange(RecordedExchange, CountedExchange):
     """An exchange that takes notes and is counted."""
+
+    def run(self) -> None:
+        """Call the app and send its answer."""
+        self.called = monotonic()
+        CountedExchange.run(self)
 
 
 class IdentifiedRecordedExchange(IdentifiedExchange, RecordedExchange):

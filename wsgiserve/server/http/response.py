@@ -27,6 +27,7 @@ from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.file_wrapper import FileSegment, FileWrapper
 from wsgiserve.server.http.gateway import Gateway, Start
 from wsgiserve.server.http.pace import Pace
+from wsgiserve.server.in_flight import STATUS
 from wsgiserve.server.system import monotonic
 from wsgiserve.server.tally import FASTEST, OFFSETS, OTHER, RESPONSE_BYTES, SUM
 
@@ -58,6 +59,8 @@ class Response:
     pace: Pace | None = None  # of the client's reading, once ``send`` has waited
     id = ""  # of the request, with --request-id
     end = "done"  # why it ended, for the access log; see ``recorded``
+    counted = False  # in the tally, if there is one
+    owes_line = False  # a counted one: its line in the access log waits for its client
 
     def __init__(self, gateway: Gateway, connection: Connection, request: RequestHead) -> None:
         self.gateway = gateway
@@ -80,6 +83,11 @@ class Response:
             if self.id
             else f"{request.method} {request.target}"
         )
+
+    @property
+    def client(self) -> str:
+        """The address of the client."""
+        return self.connection.client_of(self.request)
 
     # -- the head
 
@@ -116,10 +124,14 @@ class Response:
                 except KeyError:
                     block += OTHER
                 counts = tally.counts
-                counts[block] += 1
-                block += SUM
-                tally.seconds[block] += elapsed
                 counts[RESPONSE_BYTES] += self.remaining
+                tally.seconds[block + SUM] += elapsed
+                self.counted = True
+                counts[block] += 1
+                if self.detached:
+                    gateway.in_flight.count(self)
+                else:
+                    gateway.in_flight.starts[0] = STATUS * self.status - self.started
         return data
 
     def _tally(self, known_length: int | None) -> None:
