@@ -17,11 +17,15 @@ from wsgiref.util import application_uri
 from wsgiserve import App, Request, Response
 
 DIRECTORY = os.environ.get("FILES_DIRECTORY") or "files"
+STORE = os.environ.get("FILES_STORE") or None
 PAGE = Template(Path(__file__).with_name("app.html").read_text("utf-8"))
 
 
-def create_app(directory: str | os.PathLike[str]) -> App:
-    """Build the demo; the first upload creates the folder ``directory``."""
+def create_app(directory: str | os.PathLike[str], store: str | None = None) -> App:
+    """Build the demo; the first upload creates the folder ``directory``.
+
+    With ``store``, s3://BUCKET/PREFIX, the files are in a bucket, which several servers may share.
+    """
     app = App()
 
     @app.get("/")
@@ -38,7 +42,8 @@ def create_app(directory: str | os.PathLike[str]) -> App:
         agent = request.headers.get("User-Agent", "")
         return agent.encode("latin-1").decode("utf-8", "replace")  # PEP 3333: a header is bytes as latin-1
 
-    app.files("/files", directory, upload=True, media_type="application/octet-stream")
+    place = {"store": store} if store else {"directory": directory}
+    app.files("/files", **place, upload=True, media_type="application/octet-stream")
 
     return app
 
@@ -46,12 +51,13 @@ def create_app(directory: str | os.PathLike[str]) -> App:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Serve the demo: echo, user agent, files.")
     parser.add_argument("-d", "--directory", default=DIRECTORY, help="folder of the files (%(default)s)")
+    parser.add_argument("--store", metavar="s3://BUCKET", default=STORE, help="a bucket for them instead")
     parser.add_argument("--bind", metavar="HOST:PORT", default="127.0.0.1:8000", help="(%(default)s)")
     options = parser.parse_args()
-    create_app(options.directory).run(bind=options.bind)
+    create_app(options.directory, options.store).run(bind=options.bind)
 
 
-application = create_app(DIRECTORY)
+application = create_app(DIRECTORY, STORE)
 
 if __name__ == "__main__":
     main()

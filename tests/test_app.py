@@ -15,6 +15,7 @@ from webtest import TestApp, TestRequest
 
 import app
 from app import create_app
+from tests.files.seaweed import Seaweed
 
 SECRET = b"the sentinel outside"
 
@@ -27,6 +28,13 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def client(directory: Path) -> TestApp:
     return TestApp(create_app(directory))
+
+
+def test_the_files_are_in_a_bucket_if_one_is_named(seaweed: Seaweed, bucket: str) -> None:
+    with seaweed.environment():
+        clients = [TestApp(create_app("nowhere", f"s3://{bucket}/demo")) for _ in range(2)]
+    clients[0].put("/files/a", b"hello", status=201)
+    assert clients[1].get("/files/a").body == b"hello"
 
 
 # Home

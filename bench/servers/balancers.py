@@ -69,11 +69,18 @@ def running(
     balancer: str, port: int, upstream: Sequence[int], folder: Path, edits: Mapping[str, str]
 ) -> Iterator[None]:
     """Run a balancer on ``port`` in front of the three servers that listen on the ports ``upstream``."""
+    with configured(balancer, port, placed(balancer, port, upstream, edits), folder):
+        yield
+
+
+@contextmanager
+def configured(balancer: str, port: int, text: str, folder: Path) -> Iterator[None]:
+    """Run a balancer that listens on ``port``, with the configuration ``text``."""
     program = program_of(balancer)
     if program is None:
         raise UnfitError("it is not installed")
     folder.mkdir()
-    command = _command(balancer, program, placed(balancer, port, upstream, edits), folder)
+    command = _command(balancer, program, text, folder)
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:

@@ -175,32 +175,40 @@ def _is_closed(connection: http.client.HTTPConnection) -> bool:
 class Fleet:
     """The servers, each as processes of a group of their own; ``names`` are those of the running ones."""
 
-    def __init__(self, drain: float, scratch: Path) -> None:
+    def __init__(
+        self,
+        drain: float,
+        scratch: Path,
+        app: str = "bench.servers.rollout:application",
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.ports = [free_port() for _ in range(SERVERS)]
         self.names = [""] * SERVERS
         self._drain = drain
         self._scratch = scratch
+        self._app = app
+        self._environ = os.environ | environ
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * SERVERS
         self._starts = 0
 
     def start(self, number: int) -> str:
         """Start a server, wait until it is ready, and return its name."""
-        self.launch(number, 0.0)
+        self.launch(number)
         self.wait_until_ready(number)
         return self.names[number]
 
-    def launch(self, number: int, delay: float) -> None:
+    def launch(self, number: int, delay: float = 0.0) -> None:
         """Start a server whose app takes ``delay`` seconds for each answer."""
         self._starts += 1
         name = f"{number}-{self._starts}"
-        command = [sys.executable, "-m", "wsgiserve", "bench.servers.rollout:application"]
+        command = [sys.executable, "-m", "wsgiserve", self._app]
         command += ["--bind", f"127.0.0.1:{self.ports[number]}", "--trust", "127.0.0.1", "--no-access-log"]
         command += ["--health-path", "/healthz", "--drain-delay", f"{self._drain:g}"]
         with (self._scratch / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=os.environ | {"BENCH_NAME": name, "BENCH_DELAY": str(delay)},
+                env=self._environ | {"BENCH_NAME": name, "BENCH_DELAY": str(delay)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.program import serving_program
-from tests.server.client import Client, get
+from tests.server.client import Client, get, wait_until
 
 APP = """
 import os, sys, time
@@ -65,6 +65,18 @@ def last_answer(client):
 
 def workers(port, count=20):
     return {who(port)[0] for _ in range(count)}
+
+
+def all_workers(port, number):
+    """Return the workers, once so many have answered: on a busy machine one may answer for all."""
+    seen = set()
+
+    def all_answered():
+        seen.update(workers(port))
+        return len(seen) == number
+
+    wait_until(all_answered)
+    return seen
 
 
 def is_alive(pid):

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from tests.processes.programs import WITHOUT_FORK, new_version, serving, who, workers
+from tests.processes.programs import WITHOUT_FORK, all_workers, new_version, serving, who, workers
 from tests.program import FREE_PORT, Program
 from tests.server.client import wait_until
 from wsgiserve.config import make_config
@@ -93,8 +93,7 @@ def test_one_worker_is_this_process_where_there_is_no_fork(folder):
 def test_workers_are_started_anew_where_there_is_no_fork(folder):
     arguments = ("app", "--workers", "2")
     with serving(folder, *arguments, command=("-c", WITHOUT_FORK)) as (program, port):
-        before = workers(port)
-        assert len(before) == 2
+        before = all_workers(port, 2)
         os.kill(min(before), signal.SIGKILL)
         wait_until(lambda: len(workers(port) - {min(before)}) == 2)
         new_version(folder, "v2")

@@ -13,7 +13,7 @@ from contextlib import closing
 import pytest
 
 from bench.servers import deploys
-from tests.processes.programs import APP, is_alive, last_answer, serving, who, workers
+from tests.processes.programs import APP, all_workers, is_alive, last_answer, serving, who, workers
 from tests.processes.terms import terms
 from tests.program import FREE_PORT, ROOT, Program
 from tests.server.client import Client, get, refuses, wait_until
@@ -116,8 +116,7 @@ def test_a_crash_loop_does_not_spin(folder):
 @pytest.mark.slow
 def test_workers_stop_in_good_order_when_the_supervisor_is_killed(folder):
     with serving(folder, "app", "--workers", "2") as (program, port):
-        alive = workers(port)
-        assert len(alive) == 2
+        alive = all_workers(port, 2)
         with Client(port=port) as client:
             client.send(get("/slow"))
             wait_until(program.entered)

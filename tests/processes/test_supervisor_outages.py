@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench.harness.child import free_port
-from tests.processes.programs import APP, is_alive, serving, who, workers
-from tests.program import Program, run
+from tests.processes.programs import APP, all_workers, is_alive, serving, who, workers
+from tests.program import ROOT, Program, run, serving_program
 from tests.server.client import SECONDS, refuses, wait_until
 from wsgiserve.processes.pid_file import read_status
 
@@ -76,14 +76,14 @@ def test_new_workers_that_lack_what_serving_takes_replace_nobody(folder, limit, 
     replace_app(folder, SIMPLE)
     pid_file = str(folder / "pid")
     with serving(folder, "app", "--workers", "2", "--pid-file", pid_file, *options) as (program, port):
-        before = workers(port)
+        before = all_workers(port, 2)
         replace_app(folder, SIMPLE + limit)
         program.process.send_signal(signal.SIGHUP)
         status = outcome(pid_file, 2)
         assert status["outcome"] == "failed", status
         assert "the system refuses" in status["reason"]
         assert status["generation"] == 1
-        assert workers(port) == before
+        assert workers(port) <= before
         replace_app(folder, SIMPLE.replace("v1", "v2"))
         program.process.send_signal(signal.SIGHUP)
         assert outcome(pid_file, 3)["outcome"] == "serving"
@@ -102,7 +102,7 @@ def test_a_first_start_without_descriptors_says_so(folder):
 @PRELOAD
 def test_a_supervisor_without_descriptors_supervises_on(folder, options):
     with serving(folder, "app", "--workers", "2", *options) as (program, port):
-        first = workers(port)
+        first = all_workers(port, 2)
         limit = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
         used = set(map(int, os.listdir(f"/proc/{program.process.pid}/fd")))
         first_free = next(number for number in range(len(used) + 1) if number not in used)
@@ -115,6 +115,70 @@ def test_a_supervisor_without_descriptors_supervises_on(folder, options):
         assert who(port)[0] in first
         resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limit)
         wait_until(lambda: len(workers(port)) == 3)
+        code, _, err = program.stop()
+    assert code == 0
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@PRELOAD
+def test_a_supervisor_without_memory_supervises_on(folder, options):
+    with serving(folder, "app", "--workers", "2", "--pid-file", "pid", *options) as (program, port):
+        pid = program.process.pid
+        limit = resource.prlimit(pid, resource.RLIMIT_AS)
+        for more in (0, 256 << 10, 1 << 20):
+            resource.prlimit(pid, resource.RLIMIT_AS, (size_of(pid) + more, limit[1]))
+            victim = who(port)[0]
+            os.kill(victim, signal.SIGKILL)
+            wait_until(lambda victim=victim: not is_alive(victim))
+            for number in (signal.SIGTTIN, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTOU):
+                program.process.send_signal(number)
+                who(port)
+            resource.prlimit(pid, resource.RLIMIT_AS, limit)
+            before = workers(port)
+            program.process.send_signal(signal.SIGHUP)  # Their memory was limited too.
+            wait_until(lambda before=before: (now := workers(port)) and len(now) == 2 and not now & before)
+        code, _, err = program.stop()
+    assert code == 0
+    assert "supervising failed" not in err
+
+
+TRIAL_WAITS = """
+import os, time
+if '"kind": "trial"' in os.environ.get("_WSGISERVE_HANDOVER", "") and not os.path.exists("go"):
+    open("waits", "w").close()
+    while not os.path.exists("go"):
+        time.sleep(0.005)
+"""
+
+
+def size_of(pid):
+    """Return the bytes of a process's address space."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+@PRELOAD
+@pytest.mark.parametrize("lacks", ["descriptors", "most descriptors", "memory"])
+def test_a_re_exec_that_lacks_what_a_program_takes_changes_nothing(folder, lacks, options):
+    """The trial found nothing wrong; the shortage began as it ran."""
+    (folder / "sitecustomize.py").write_text(TRIAL_WAITS)
+    with serving(folder, "app", *options, env={"PYTHONPATH": f"{folder}:{ROOT}"}) as (program, port):
+        before, pid = who(port), program.process.pid
+        program.process.send_signal(signal.SIGUSR2)
+        wait_until((folder / "waits").exists)
+        number = resource.RLIMIT_AS if lacks == "memory" else resource.RLIMIT_NOFILE
+        limit = resource.prlimit(pid, number)
+        least = {"descriptors": 3, "most descriptors": len(os.listdir(f"/proc/{pid}/fd")) + 1}
+        resource.prlimit(pid, number, (least.get(lacks) or size_of(pid), limit[1]))
+        (folder / "go").touch()
+        lines = iter(program.process.stderr.readline, "")
+        assert any(
+            "re-exec failed, everything goes on as it was: the system lacks what" in line for line in lines
+        )
+        assert who(port) == before
+        resource.prlimit(pid, number, limit)
+        program.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: who(port)[0] != before[0])
         code, _, err = program.stop()
     assert code == 0
     assert "Traceback" not in err
@@ -299,3 +363,24 @@ def test_a_pid_file_that_cannot_be_written_after_the_re_exec_ends_nothing(folder
         code, _, err = program.stop()
     assert code == 0
     assert "after the re-exec" in err
+
+
+NEW_PROGRAM_WAITS = TRIAL_WAITS.replace('"trial"', '"inheritance"')
+
+
+def test_an_access_log_that_cannot_be_opened_after_the_re_exec_ends_nothing(folder):
+    """The trial could; the file is there again a moment later."""
+    (folder / "sitecustomize.py").write_text(NEW_PROGRAM_WAITS)
+    log, environment = folder / "access.log", {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    with serving_program(folder, "app", "--access-log", str(log), env=environment) as (program, port):
+        first = who(port)[0]
+        program.process.send_signal(signal.SIGUSR2)
+        wait_until((folder / "waits").exists)
+        log.rename(folder / "moved.log")
+        log.mkdir()
+        (folder / "go").touch()
+        lines = iter(program.process.stderr.readline, "")
+        assert any("this is tried again" in line for line in lines)
+        log.rmdir()
+        wait_until(lambda: who(port)[0] != first)
+        assert program.stop()[0] == 0

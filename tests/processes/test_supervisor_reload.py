@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from bench.servers import deploys
-from tests.processes.programs import APP, is_alive, last_answer, new_version, serving, who, workers
+from tests.processes.programs import APP, all_workers, is_alive, last_answer, new_version, serving, who
 from tests.program import FREE_PORT, ROOT, Program, run
 from tests.server.client import SECONDS, Client, get, wait_until
 from wsgiserve.processes.pid_file import read_status
@@ -60,7 +60,7 @@ def test_a_bad_deploy(service, kind):
 
 def test_a_reload_by_signal_takes_the_new_code(folder):
     with serving(folder, "app", "--workers", "2") as (program, port):
-        before = workers(port)
+        before = all_workers(port, 2)
         new_version(folder, "v2")
         program.process.send_signal(signal.SIGHUP)
         wait_until(lambda: who(port)[2] == "v2")

@@ -199,6 +199,29 @@ def test_a_worker_stops_in_good_order_when_its_supervisor_is_gone(worker):
     assert f"the supervisor has hung up; worker {its.process.pid} stops" in err
 
 
+WITHOUT_THREADS = """
+import os, resource
+from wsgiserve.processes import worker
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+worker._end_after(0.1)
+"""
+
+
+@pytest.mark.skipif(
+    getattr(os, "getuid", lambda: 1)() != 0, reason="the limit of processes needs a user who has none"
+)
+def test_a_worker_that_has_to_end_does_so_where_no_thread_can_be_started():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THREADS], cwd=ROOT, capture_output=True, timeout=SECONDS, check=False
+    )
+    assert done.returncode == 1
+    assert b"in _end_after" in done.stderr
+    assert b"Error" not in done.stderr
+
+
 def test_a_worker_whose_supervisor_has_hung_up_leaves_the_listener_to_others(worker):
     its = worker(keeps=True)
     its.serve()

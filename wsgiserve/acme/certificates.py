@@ -96,7 +96,6 @@ def renewal_name(chain: str) -> str | None:
     serial = first.serial_number
     if identifier is None:
         return None
-    encoded = serial.to_bytes(
-        serial.bit_length() // 8 + 1, "big"
-    )  # with room for the sign bit, as DER has it
+    size = serial.bit_length() // 8 + 1  # with room for the sign bit, as DER has it
+    encoded = serial.to_bytes(size, "big")
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (identifier, encoded))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from wsgiserve.files.store import NotStored
 from wsgiserve.web.head import Fields, status_line
 
 
@@ -27,6 +28,12 @@ def text(status: int, detail: str, fields: Sequence[tuple[str, str]] = ()) -> An
     body = f"{detail}\n".encode("utf-8", "replace")
     kind = ("Content-Type", "text/plain; charset=utf-8")
     return Answer(status_line(status), [kind, ("Content-Length", str(len(body))), *fields], [body])
+
+
+def refused(refusal: NotStored) -> Answer:
+    """Answer with the reason of a store."""
+    later = [("Retry-After", "5")] if refusal.status == 503 else []
+    return text(refusal.status, str(refusal), later)
 
 
 def empty(status: int, fields: Sequence[tuple[str, str]] = ()) -> Answer:

@@ -93,12 +93,14 @@ class Packing:
         self._blocks: Iterator[bytes] = iter(())
         try:
             self._blocks = make()
+            # Made before the answer begins, so that a store which fails at once gets its own status.
+            self._first = next(self._blocks, b"")
         except BaseException:
             self.close()
             raise
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._blocks
+        return itertools.chain((self._first,), self._blocks)
 
     def close(self) -> None:
         """Close the file that is being packed, and make room for another archive."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from wsgiserve.files.answer import Answer, empty, not_found, text
+from wsgiserve.files.answer import Answer, empty, not_found, refused, text
 from wsgiserve.files.disk.store import Store
 from wsgiserve.files.hot import HotFiles
 from wsgiserve.files.listing import FolderPage
@@ -21,6 +21,8 @@ from wsgiserve.files.reading import Listing, Reading, name_of
 from wsgiserve.files.refusal import for_reader
 from wsgiserve.files.representation import LOOKED_AT
 from wsgiserve.files.store import Changed, FileStore, Unavailable
+from wsgiserve.files.tus import Tus
+from wsgiserve.files.uploads import Resumable
 from wsgiserve.files.writing import Writing
 from wsgiserve.web.head import METHODS
 from wsgiserve.web.media_types import check_media_type
@@ -115,6 +117,9 @@ class Files:
             types=types_by_suffix(types),
         )
         self._writing = Writing(self.store, upload=upload, delete=delete, max_size=max_size)
+        self._tus = None
+        if upload and isinstance(self.store, Resumable):
+            self._tus = Tus(self.store.uploads, max_size=max_size)
         self._listing = page if writable else None
         self._policy = Policy(cors, headers)
         self._hot = HotFiles(on_disk)
@@ -131,24 +136,29 @@ class Files:
                 start_response("200 OK", hot.fields.copy())
                 return hot.representation.body(environ)
         start = self._policy.around(environ, start_response)
-        if method == "OPTIONS" and (answer := self._policy.preflight(environ, self.allow)):
+        if method == "OPTIONS" and (answer := self._preflight(environ)):
             start(answer.status, answer.fields)
             return answer.body
         return self._app(environ, start)
+
+    def _preflight(self, environ: WSGIEnvironment) -> Answer | None:
+        """Answer a CORS preflight; None for any other request."""
+        return self._policy.preflight(environ, self._tus.allow(self.allow) if self._tus else self.allow)
 
     def _respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request that the guard let in."""
         try:
             answer = self._answered(environ)
         except Unavailable as fault:
-            later = [("Retry-After", "5")] if fault.status == 503 else []
-            answer = for_reader(text(fault.status, str(fault), later), environ)
+            answer = for_reader(refused(fault), environ)
         start_response(answer.status, answer.fields)
         return answer.body
 
     def _answered(self, environ: WSGIEnvironment) -> Answer:
         method = environ["REQUEST_METHOD"]
         path = environ.get("PATH_INFO", "")
+        if "HTTP_TUS_RESUMABLE" in environ and method != "GET" and method != "OPTIONS" and self._tus:
+            return self._resume(self._tus, method, path, environ)
         if method == "GET" or method == "HEAD":
             hot = self._hot.get(path, environ.get("HTTP_ACCEPT_ENCODING"))
             answer = hot.representation.answer(environ) if hot else self._read_or_let_go(path, environ)
@@ -186,10 +196,27 @@ class Files:
             self._hot.add(path, environ.get("HTTP_ACCEPT_ENCODING"), found.name, representation, fields)
         return representation.answer(environ)
 
+    def _resume(self, tus: Tus, method: str, path: str, environ: WSGIEnvironment) -> Answer:
+        """Answer a request of the tus protocol."""
+        if method == "POST":  # For clients behind proxies that know few methods.
+            method = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", method)
+        name = name_of(path, normal=False)
+        if not self._policy.origins.may_change(environ):
+            answer = text(403, "A page of another site may not change anything here.")
+        elif name is None:
+            answer = text(400, "The path is not valid UTF-8.")
+        else:
+            self._hot.clear()
+            try:
+                answer = tus.answer(method, name, environ)
+            finally:
+                self._hot.clear()
+        return answer._replace(body=[]) if environ["REQUEST_METHOD"] == "HEAD" else answer
+
     def _change(self, method: str, path: str, environ: WSGIEnvironment) -> Answer:
         """Answer any method but GET and HEAD."""
         if method == "OPTIONS":
-            return empty(204, [("Allow", self.allow)])
+            return empty(204, [("Allow", self.allow), *(self._tus.describe() if self._tus else ())])
         form = method == "POST" and self._listing is not None and normal_path(path).endswith("/")
         if method not in METHODS:
             return text(501, "This server does not know that method.")

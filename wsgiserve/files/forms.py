@@ -15,7 +15,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.wsgi import get_input_stream
 
-from wsgiserve.files.answer import Answer, text
+from wsgiserve.files.answer import Answer, refused, text
 from wsgiserve.files.store import FileStore, NotStored, Version, join
 from wsgiserve.web.forms import MULTIPART, URLENCODED, Part, multipart_parts
 
@@ -66,7 +66,7 @@ def answer_form(
         if delete and "delete" in fields:
             return _delete(environ, store, join(folder, fields["delete"]))
     except NotStored as refusal:
-        return text(refusal.status, str(refusal))
+        return refused(refusal)
     except RequestEntityTooLarge:
         return text(413, "The form is too large.")
     return text(415, "The folder does not accept such a form.")

@@ -21,6 +21,10 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/?#@:\[\]*\sA-Z]+|\[[0-9a-f:.]+\
 _DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
 _READING = "GET, HEAD, OPTIONS"
 _EXPOSED = "ETag, Content-Range, Accept-Ranges, Repr-Digest, Location"
+_EXPOSED_TO_WRITERS = (
+    f"{_EXPOSED}, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires, Tus-Resumable, Tus-Version, "
+    "Tus-Extension, Tus-Max-Size"
+)
 _PREFLIGHT_SECONDS = "600"
 
 
@@ -59,7 +63,7 @@ class OriginPolicy:
             return [("Vary", "Origin")]
         return [
             ("Access-Control-Allow-Origin", origin),
-            ("Access-Control-Expose-Headers", _EXPOSED),
+            ("Access-Control-Expose-Headers", _EXPOSED_TO_WRITERS),
             ("Vary", "Origin"),
         ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, Protocol
 
 from werkzeug.exceptions import HTTPException
@@ -71,6 +71,13 @@ class NotStored(HTTPException):
 
 class Unavailable(NotStored):
     """Say why a store does not work now: 502 if it is set up wrongly, 503 or 504 if it may work later."""
+
+
+class WrongDigest(NotStored):
+    """A file has not the announced digest."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"The {kind} digest of the body is not the announced one.", 400)
 
 
 class Changed(Exception):
@@ -277,7 +284,19 @@ class Upload:
             self._refuse_length()
         for kind, announced in self._digests.items():
             if self._hashes[kind].digest() != announced:
-                raise NotStored(f"The {kind} digest of the body is not the announced one.", 400)
+                raise WrongDigest(kind)
+
+    def checked(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the blocks of the body, the last one only when all checks have passed."""
+        held = b""
+        for block in blocks:
+            self.receive(block)
+            if held:
+                yield held
+            held = block
+        self.finish()
+        if held:
+            yield held
 
     def _refuse_length(self) -> NoReturn:
         raise NotStored(f"{self._length} bytes were announced and {self._received} arrived.", 400)

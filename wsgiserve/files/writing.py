@@ -13,17 +13,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
-from wsgiserve.files.answer import Answer, empty, not_found, text
+from wsgiserve.files.answer import Answer, empty, not_found, refused, text
 from wsgiserve.files.conditional import CONDITIONS, evaluate
 from wsgiserve.files.digests import announced
-from wsgiserve.files.store import Check, FileStore, NotStored, Version
+from wsgiserve.files.store import Check, FileStore, NotStored, Saved, Version
 from wsgiserve.files.validators import settle, validators_of
 from wsgiserve.web.forms import MULTIPART
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsRead
     from _typeshed.wsgi import WSGIEnvironment
 
 _MOST_DIGITS = 19
@@ -44,39 +46,34 @@ class Writing:
                 return self._delete(name, environ)
             return self._upload(name, environ)
         except NotStored as refusal:
-            return text(refusal.status, str(refusal))
+            return refused(refusal)
 
     def _delete(self, name: str, environ: WSGIEnvironment) -> Answer:
         try:
             if name.endswith("/"):
                 self._store.remove_folder(name[:-1])
             else:
-                self._store.remove(name, check=_condition(environ))
+                self._store.remove(name, check=condition(environ, "DELETE"))
         except FileNotFoundError:
             return not_found()
         return empty(204)
 
     def _upload(self, name: str, environ: WSGIEnvironment) -> Answer:
-        length = _length(environ)
+        body, length = body_of(environ)
         _refuse_parts_and_codings(environ)
-        digests = announced(environ["HTTP_REPR_DIGEST"]) if "HTTP_REPR_DIGEST" in environ else {}
-        if digests is None:
-            raise NotStored("The Repr-Digest field is malformed.", 400)
         saved = self._store.save(
             name,
-            environ["wsgi.input"] if length is None else _Announced(environ["wsgi.input"], length),
+            body,
             length,
             max_size=self._max_size,
-            digests=digests,
-            check=_condition(environ),
+            digests=announced_digests(environ),
+            check=condition(environ, environ["REQUEST_METHOD"]),
         )
-        # RFC 9110 §9.3.4: a tag is allowed, because the body was stored unchanged. It is strong at once,
-        # because the store gives each version a time of its own.
-        fields = [("ETag", validators_of(saved.version).etag.removeprefix("W/"))]
+        # RFC 9110 §9.3.4: a tag is allowed, because the body was stored unchanged.
+        fields = [tag_of(saved)]
         if not saved.created:
             return text(200, "Replaced", fields)
-        place = quote(environ.get("SCRIPT_NAME", "").encode("latin-1") + f"/{name}".encode())
-        return text(201, "Created", [("Location", place), *fields])
+        return text(201, "Created", [("Location", place_of(name, environ)), *fields])
 
 
 class _Announced:
@@ -91,6 +88,33 @@ class _Announced:
         data = self._stream.read(size if 0 <= size < self._left else self._left) if self._left else b""
         self._left -= len(data)
         return data
+
+
+def body_of(environ: WSGIEnvironment) -> tuple[SupportsRead[bytes], int | None]:
+    """Return the body, and its announced length, None if the server marks the end of the body itself."""
+    length = _length(environ)
+    return (environ["wsgi.input"] if length is None else _Announced(environ["wsgi.input"], length)), length
+
+
+def announced_digests(environ: WSGIEnvironment) -> dict[str, bytes]:
+    """Return the digests that the file must have (RFC 9530), by the names of ``hashlib``."""
+    digests = announced(environ["HTTP_REPR_DIGEST"]) if "HTTP_REPR_DIGEST" in environ else {}
+    if digests is None:
+        raise NotStored("The Repr-Digest field is malformed.", 400)
+    return digests
+
+
+def tag_of(saved: Saved) -> tuple[str, str]:
+    """Return the ETag field of a file that was just saved.
+
+    The tag is strong at once, because the store gives each version a time of its own.
+    """
+    return "ETag", validators_of(saved.version).etag.removeprefix("W/")
+
+
+def place_of(name: str, environ: WSGIEnvironment) -> str:
+    """Return the path of ``name`` as a URL has it."""
+    return quote(environ.get("SCRIPT_NAME", "").encode("latin-1") + f"/{name}".encode())
 
 
 def _length(environ: WSGIEnvironment) -> int | None:
@@ -118,12 +142,12 @@ def _refuse_parts_and_codings(environ: WSGIEnvironment) -> None:
         raise NotStored("Send the file as it is, without Content-Encoding.", 415)
 
 
-def _condition(environ: WSGIEnvironment) -> Check | None:
-    """Return the check of a request's conditions (RFC 9110 §13.1), None if it has none."""
+def condition(fields: Mapping[str, str], method: str) -> Check | None:
+    """Return the check of the conditions (RFC 9110 §13.1) in ``fields``, a WSGI environ; None for none."""
 
     def check(version: Version | None) -> None:
         current = validators_of(settle(version)) if version is not None else None
-        if evaluate(environ["REQUEST_METHOD"], environ, current) != "proceed":
+        if evaluate(method, fields, current) != "proceed":
             raise NotStored("The file is not the version that the request is for.", 412)
 
-    return check if not environ.keys().isdisjoint(CONDITIONS) else None
+    return check if not fields.keys().isdisjoint(CONDITIONS) else None

@@ -174,9 +174,14 @@ class Children:
 
 
 def attempt(call: Callable[[], object]) -> None:
-    """Call; log an exception, which is a fault of ours or of the system, and go on."""
+    """Call; log an exception, which is a fault of ours or of the system, and go on.
+
+    Without memory nothing can be logged either; some may be free in a moment.
+    """
     try:
         call()
+    except MemoryError:
+        time.sleep(SHORT_WAIT)
     except Exception:
         logger.critical("supervising failed in one step, and goes on", exc_info=True)
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Config, ConfigError
+from wsgiserve.processes import handover
 from wsgiserve.processes.facts import Terms
 from wsgiserve.processes.hooks import HookServer, HookWorker, call_logged, post_fork
 from wsgiserve.processes.preload import be_template
@@ -90,7 +91,7 @@ def _supervised(load: Load, terms: Terms, reread: Callable[[], Terms]) -> int:
             reread,
         )
         try:
-            require_logs(terms.config)
+            handover.insist(partial(require_logs, terms.config), ConfigError)
         except ConfigError as error:
             console.fail_for_option(error)
         handler = log_to_stderr(terms.config)

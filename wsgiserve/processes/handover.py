@@ -40,8 +40,8 @@ def take(kind: Kind) -> Any:
     return content["facts"]
 
 
-def insist(call: Callable[[], T], *errors: type[Exception]) -> T:
-    """Call; in a program that this process became by ``exec``, again until it raises none of these errors.
+def insist(call: Callable[[], T], error: type[Exception]) -> T:
+    """Call; in a program that this process became by ``exec``, again until it raises no such error.
 
     Its trial has done the same a moment ago, so the reason will pass, such as a lack of descriptors. Workers
     serve, and would end with this process.
@@ -49,10 +49,10 @@ def insist(call: Callable[[], T], *errors: type[Exception]) -> T:
     while True:
         try:
             return call()
-        except errors as error:
+        except (error, MemoryError) as reason:
             if not has_replaced():
                 raise
-            complain(f"wsgiserve: {error}; this is tried again")
+            complain(f"wsgiserve: {str(reason) or 'no memory'}; this is tried again")
             time.sleep(AGAIN_SECONDS)
 
 

@@ -8,11 +8,15 @@ ready. So the rules of a reload hold, also if none of the workers is left to ado
 interpreter are loaded anew too. Command line and environment stay.
 
 Signals are blocked from before the exec until the new program is ready for them.
+
+Nobody could help a program that lacks what Python itself takes to start: the service would be gone. So the
+old one looks whether that is there, and stays if it is not.
 """
 
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import signal
 import socket
@@ -33,6 +37,10 @@ from wsgiserve.server.sockets.listener import Listener, adopt
 from wsgiserve.server.sockets.unix import SocketFile
 
 TRIAL_SECONDS = 30.0
+
+# What a new program takes at its start, and no longer, on top of what the old one has.
+MORE_DESCRIPTORS = 4
+MORE_MEMORY = 16 << 20  # bytes of address space
 
 logger = logging.getLogger("wsgiserve")
 
@@ -111,6 +119,7 @@ def execute(estate: dict[str, Any]) -> None:
     flush_output()
     signals.block()
     try:
+        _require_room()
         _set_inheritable(descriptors, True)
         os.chdir(folder() or ".")
         os.execve(sys.executable, command(), environment)
@@ -119,6 +128,20 @@ def execute(estate: dict[str, Any]) -> None:
             _set_inheritable(descriptors, False)
         signals.unblock()
         logger.error("re-exec failed, everything goes on as it was: %s", error)
+
+
+def _require_room() -> None:
+    """OSError if the system lacks what a new program takes."""
+    taken: list[int] = []
+    try:
+        while len(taken) < MORE_DESCRIPTORS:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+        mmap.mmap(-1, MORE_MEMORY).close()
+    except OSError as error:
+        raise OSError(f"the system lacks what a program takes to start: {error.strerror}") from None
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def _set_inheritable(descriptors: list[int], inheritable: bool) -> None:

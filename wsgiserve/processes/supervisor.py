@@ -10,9 +10,9 @@ behave the same with one worker and with several. The price is a fork at the sta
 shared with the worker. ``--workers 0`` and ``app.run()`` have no supervisor.
 
 Rules
-- Each call of the system may fail, and none of them may end the supervisor: a failure is an event like any
-  other, and costs at most one worker or one operation. ``children`` catches what nobody expected. After a
-  minute at most, everything is looked at again.
+- Each call of the system may fail, or lack memory, and none of them may end the supervisor: a failure is an
+  event like any other, and costs at most one worker or one operation. ``children`` catches what nobody
+  expected. After a minute at most, everything is looked at again.
 - A worker has ended when it is reaped; ``templates`` has the rule for those that a template forked.
 - Orphans of the app are reaped too: the supervisor may be process 1.
 - In a forked child ``spawn.fork`` raises ``Forked``, which leads up to ``command``. Nothing in here may catch
@@ -151,7 +151,7 @@ class Supervisor:
         opened, for_ops = (reexec.listeners(inheritance, kind) for kind in ("listeners", "ops"))
         try:
             self.listeners = open_listeners(self.config, opened, certificates=certificates)
-        except (OSError, ConfigError) as error:
+        except (OSError, MemoryError, ConfigError) as error:
             _complain_of_reexec(error)
             self.listeners = [listener for _, listener in opened]
             if certificates is not None:
@@ -160,13 +160,13 @@ class Supervisor:
                 secure(zip(binds, self.listeners, strict=True), self.config, certificates)
         try:
             ops = open_for_ops(self.config, for_ops)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             _complain_of_reexec(error)
             ops = [listener for _, listener in for_ops]
         self._listen_for_ops(ops, inheritance.get("counts"))
         try:
             self._begin_status()
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             _complain_of_reexec(error)
         heirs = inheritance["workers"]
         generation = inheritance.get("generation") or max((heir["generation"] for heir in heirs), default=1)
@@ -236,10 +236,8 @@ class Supervisor:
         self._insist(partial(self._children.heed, self._on_signal))
         self.fleet.reload(time.monotonic())
         attempt(self._act)
-        while not (self.fleet.over and self._templates.over and self._helper_over):
-            self._children.wait(self._next_at())
-            attempt(self._reap)
-            attempt(self._act)
+        while not self._over:
+            attempt(self._take_turn)
         for hook in self._hooks.values():
             hook.end()
         self._hooks.clear()
@@ -254,15 +252,21 @@ class Supervisor:
         return EXIT_CUT if self._cut else EXIT_STOPPED
 
     @property
-    def _helper_over(self) -> bool:
-        return self._helper is None or self._helper.over
+    def _over(self) -> bool:
+        helper_is_over = self._helper is None or self._helper.over
+        return self.fleet.over and self._templates.over and helper_is_over
+
+    def _take_turn(self) -> None:
+        self._children.wait(self._next_at())
+        attempt(self._reap)
+        attempt(self._act)
 
     def _insist(self, call: Callable[[], T]) -> T:
         """Call until the system does not refuse: workers serve, and would end with their supervisor."""
         while True:
             try:
                 return call()
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 if not self._announced:
                     raise
                 logger.error("the system refuses what supervising takes, which is tried again: %s", error)

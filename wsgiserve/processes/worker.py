@@ -54,7 +54,7 @@ from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.server import Server
 from wsgiserve.server.sockets.listener import Listener, certificates_of
 from wsgiserve.server.sockets.systemd import watchdog_seconds
-from wsgiserve.server.system import SimpleQueue, monotonic, start_thread
+from wsgiserve.server.system import SimpleQueue, monotonic, sleep, start_thread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -200,9 +200,20 @@ def _obey(
         logger.warning("the supervisor %s; worker %d stops", how, os.getpid())
         server.stop(everywhere=is_gone)
     first.put(None)
-    # Nobody is there to kill this process if it does not end.
-    seconds = config.drain_delay + config.graceful_timeout + KILL_MARGIN
-    faulthandler.dump_traceback_later(seconds, file=2, exit=True)
+    _end_after(config.drain_delay + config.graceful_timeout + KILL_MARGIN)
+
+
+def _end_after(seconds: float) -> None:
+    """End this process, in case that it does not end by itself: nobody else is there to kill it.
+
+    ``faulthandler`` needs no lock of Python for that. It needs a thread; this one serves where there is none.
+    """
+    try:
+        faulthandler.dump_traceback_later(seconds, file=2, exit=True)
+    except (RuntimeError, MemoryError):
+        sleep(seconds)
+        faulthandler.dump_traceback(file=2)
+        os._exit(1)
 
 
 def _follow(order: Any, channel: Channel, server: Server, departure: Departure) -> None:

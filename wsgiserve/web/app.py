@@ -97,8 +97,8 @@ class App(Group):
             self.on_startup(start)
             self.on_shutdown(end)
 
-    def files(self, prefix: str, directory: str | os.PathLike[str], **options: Any) -> None:
-        """Serve a folder below a prefix: ``mount(prefix, Files(directory, **options))``.
+    def files(self, prefix: str, directory: str | os.PathLike[str] | None = None, **options: Any) -> None:
+        """Serve a folder or a bucket below a prefix: ``mount(prefix, Files(directory, **options))``.
 
         The options are those of :class:`wsgiserve.Files`. By default clients can only read.
         """

@@ -179,9 +179,8 @@ MEDIA_TYPES = MappingProxyType(
 )
 """Content-Type by suffix; the suffix is in lower case and has its dot."""
 
-_MEDIA_TYPE = re.compile(
-    r"[A-Za-z0-9][\w!#$&^.+-]*/[A-Za-z0-9][\w!#$&^.+-]*(?:;[\t\x20-\x7e]*)?", re.ASCII
-)  # RFC 6838 §4.2
+# RFC 6838 §4.2
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]*/[A-Za-z0-9][\w!#$&^.+-]*(?:;[\t\x20-\x7e]*)?", re.ASCII)
 
 # A browser that opens such a file runs the scripts in it.
 _ACTIVE = re.compile(

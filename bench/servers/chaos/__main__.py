@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from bench.servers.chaos import room
 from bench.servers.chaos.clients import load
-from bench.servers.chaos.disturbances import Disturber
+from bench.servers.chaos.disturbances import DISTURBANCES, Disturber
 from bench.servers.chaos.ledger import OUTCOMES, Ledger
 from bench.servers.chaos.service import Service, reached
 
@@ -72,10 +74,10 @@ def lull(service: Service, disturber: Disturber, ledger: Ledger, descriptors: in
         ledger.fault(f"the supervisor has {service.descriptors()} descriptors, not {descriptors}")
 
 
-def run(service: Service, ledger: Ledger, seed: int, seconds: float) -> Disturber:
+def run(service: Service, ledger: Ledger, seed: int, seconds: float, only: Sequence[str]) -> Disturber:
     """Have the whole story happen."""
     chance = random.Random(seed)
-    disturber = Disturber(service, ledger, chance)
+    disturber = Disturber(service, ledger, chance, only)
     service.start()
     descriptors = service.descriptors()
     end = time.monotonic() + seconds
@@ -121,33 +123,51 @@ def report(service: Service, ledger: Ledger, disturber: Disturber) -> None:
 @click.option("--workers", default=3, show_default=True, help="Worker processes.")
 @click.option("--preload/--no-preload", default=False, show_default=True, help="Fork from a preloaded app.")
 @click.option(
+    "--only", multiple=True, type=click.Choice(tuple(DISTURBANCES)), help="Disturb in these ways only."
+)
+@click.option(
     "--log/--no-log", default=False, show_default=True, help="Show the server's standard error too."
 )
 @click.option("--folder", type=click.Path(path_type=Path), hidden=True)
 def main(
-    seconds: float, seed: int | None, workers: int, preload: bool, log: bool, folder: Path | None
+    seconds: float,
+    seed: int | None,
+    workers: int,
+    preload: bool,
+    only: tuple[str, ...],
+    log: bool,
+    folder: Path | None,
 ) -> None:
     """Disturb a server under load in every way; count the requests, and say what is wrong."""
     if sys.platform != "linux":
         raise click.ClickException("this needs Linux")
     if folder is not None:
-        raise SystemExit(one_run(folder, seconds, seed, workers, preload, log))
+        raise SystemExit(one_run(folder, seconds, seed, workers, preload, only, log))
     with room.room() as folder:
         code = room.run_as_user(folder, sys.argv[1:]) if os.getuid() == 0 else None
         if code is None:
-            code = one_run(folder, seconds, seed, workers, preload, log)
+            code = one_run(folder, seconds, seed, workers, preload, only, log)
     raise SystemExit(code)
 
 
-def one_run(folder: Path, seconds: float, seed: int | None, workers: int, preload: bool, log: bool) -> int:
+def one_run(
+    folder: Path,
+    seconds: float,
+    seed: int | None,
+    workers: int,
+    preload: bool,
+    only: tuple[str, ...],
+    log: bool,
+) -> int:
     """Start a server, disturb it, print what happened; return the exit code."""
     seed = random.randrange(1_000_000) if seed is None else seed
     options = ["--preload"] if preload else []
-    click.echo(f"--seed {seed} --seconds {seconds:g} --workers {workers} {' '.join(options)}")
+    repeat = shlex.join([*options, *(f"--only={name}" for name in only)])
+    click.echo(f"--seed {seed} --seconds {seconds:g} --workers {workers} {repeat}")
     ledger = Ledger()
     service = Service(folder, workers, options, room.lacking(folder))
     try:
-        report(service, ledger, run(service, ledger, seed, seconds))
+        report(service, ledger, run(service, ledger, seed, seconds, only))
     except RuntimeError as error:
         raise click.ClickException(str(error)) from None
     finally:

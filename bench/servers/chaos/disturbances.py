@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -37,8 +37,11 @@ class Lasting:
 class Disturber:
     """Disturbs one server; its methods are the disturbances."""
 
-    def __init__(self, service: Service, ledger: Ledger, chance: random.Random) -> None:
+    def __init__(
+        self, service: Service, ledger: Ledger, chance: random.Random, names: Sequence[str] = ()
+    ) -> None:
         self._service, self._ledger, self._chance = service, ledger, chance
+        self._names = names or tuple(DISTURBANCES)
         self._reloads: list[tuple[float, subprocess.Popen[bytes]]] = []
         self._lasting: dict[str, tuple[float, Callable[[], object]]] = {}
         self.reloads: dict[int, int] = {}  # exit codes of the command, and how often
@@ -47,7 +50,7 @@ class Disturber:
 
     def disturb(self) -> None:
         """Do one thing at random, and undo what has lasted long enough."""
-        names = [name for name in DISTURBANCES if self._may(name)]
+        names = [name for name in self._names if self._may(name)]
         name = self._chance.choice(names)
         self._ledger.disturb(name)
         lasting = DISTURBANCES[name](self)

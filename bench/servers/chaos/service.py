@@ -10,8 +10,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +246,8 @@ class Service:
     def limit(self, pid: int, name: str, value: int | None) -> None:
         """Set a soft limit of a process; None restores it."""
         soft, hard = self.limits[name]
-        with suppress(ProcessLookupError):
+        narrows = pid == self.pid and value is not None
+        with suppress(ProcessLookupError), _stopped_as_one_program(pid) if narrows else nullcontext():
             resource.prlimit(pid, LIMITS[name], (soft if value is None else value, hard))
 
     def fill_disk(self) -> None:
@@ -275,6 +276,34 @@ class Service:
     def logged(self, pattern: str) -> int:
         """Count lines of standard error."""
         return len(re.findall(pattern, self.errors.read_text(errors="replace"), re.MULTILINE))
+
+
+@contextmanager
+def _stopped_as_one_program(pid: int) -> Iterator[None]:
+    """Stop a process, but not within a re-exec: no program can look after itself before it has started.
+
+    From before an exec until the new program is ready it blocks its signals.
+    """
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        reached(lambda: _fact(pid, "State")[:1] in "TZX")
+        if not int(_fact(pid, "SigBlk") or "0", 16) & 1 << (signal.SIGUSR2 - 1):
+            break
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _fact(pid: int, name: str) -> str:
+    """Return a line of a process's status (proc_pid_status(5)); "" if the process is gone."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return ""
+    return text.partition(f"\n{name}:\t")[2].partition("\n")[0]
 
 
 def memory_of(pid: int) -> int:

@@ -14,12 +14,15 @@ from bench.servers.chaos import app
 from bench.servers.chaos.disturbances import DISTURBANCES
 from bench.servers.chaos.ledger import Ledger
 
+# What ended a service now and then whose program was replaced without the room that it takes.
+SHORT = [f"--only={name}" for name in ("SIGUSR2", "descriptors", "memory", "kill of all workers")]
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it needs Linux")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("options", [[], ["--preload"]], ids=["fork", "preload"])
+@pytest.mark.parametrize("options", [[], ["--preload"], SHORT], ids=["fork", "preload", "shortages"])
 def test_nothing_is_lost_whatever_happens(options: list[str]) -> None:
     command = [sys.executable, "-m", "bench.servers.chaos", "--seconds", "20", *options, "--log"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=380)

@@ -62,7 +62,7 @@ def test_a_folder_with_a_path_that_is_too_long_leaves_no_descriptor_open(store: 
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         store.is_folder(name)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # Others may have been closed meanwhile.
 
 
 @pytest.mark.parametrize("opened", [open_beneath, open_beneath_stepwise])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.files.objects.between import Between
 from tests.files.seaweed import Seaweed
 from wsgiserve.files.objects.store import ObjectStore
 
@@ -33,6 +34,19 @@ def own(seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         engine.stop()
 
 
+@pytest.fixture
+def between(seaweed: Seaweed) -> Iterator[Between]:
+    between = Between(seaweed)
+    yield between
+    between.end()
+
+
 def read(store: ObjectStore, name: str) -> bytes:
     stored = store.open(name)
     return b"".join(stored.blocks(0, stored.size))
+
+
+def keys(store: ObjectStore) -> list[str]:
+    """Return all keys below the store's prefix, hidden ones too."""
+    prefix = store.address.prefix
+    return sorted(each.key.removeprefix(prefix) for each in store._engine.below(prefix.removesuffix("/")))

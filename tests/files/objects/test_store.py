@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.files.conftest import call
-from tests.files.objects.conftest import read
+from tests.files.objects.conftest import keys, read
 from tests.files.seaweed import Seaweed, free_ports
 from tests.server.client import wait_until
 from wsgiserve import Server
@@ -31,12 +31,6 @@ MIB = 1024 * 1024
 
 def save(store: ObjectStore, name: str, content: bytes) -> None:
     store.save(name, io.BytesIO(content), len(content))
-
-
-def keys(store: ObjectStore) -> list[str]:
-    """Return all keys below the store's prefix, hidden ones too."""
-    prefix = store.address.prefix
-    return sorted(each.key.removeprefix(prefix) for each in store._engine.below(prefix.removesuffix("/")))
 
 
 def test_files_are_saved_replaced_and_removed(store: ObjectStore) -> None:

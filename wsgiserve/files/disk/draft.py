@@ -81,19 +81,9 @@ class Draft:
         os.utime(self._file.fileno(), ns=(now, now))
         os.fsync(self._file.fileno())
         with locked(self._folder):
-            created = self._give_name(name, check)
+            created = give_name(name, check, self._link, self._rename)
         os.fsync(self._folder)
         return created, Version.of(os.fstat(self._file.fileno()))
-
-    def _give_name(self, name: str, check: Callable[[], object]) -> bool:
-        check()
-        try:
-            self._link(name)
-        except FileExistsError:
-            check()  # A program that ignores the lock may have created the name just now.
-            self._rename(name)
-            return False
-        return True
 
     def _open_unnamed(self) -> int:
         try:
@@ -125,23 +115,55 @@ class Draft:
         self._hidden = None
 
 
+def give_name(
+    name: str,
+    check: Callable[[], object],
+    link: Callable[[str], object],
+    rename: Callable[[str], object],
+) -> bool:
+    """Create ``name`` by ``link``, or replace it by ``rename``; return whether it is new.
+
+    ``check`` is called before each. The caller holds the lock of the folder.
+    """
+    check()
+    try:
+        link(name)
+    except FileExistsError:
+        check()  # A program that ignores the lock may have created the name just now.
+        rename(name)
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def locked(folder: int) -> Iterator[None]:
     """Lock a folder against other writers of a store, in any thread and process.
 
     On a file system without locks this does nothing; ``link`` still creates a name only once.
     """
+    with exclusive(folder) as holds:
+        if holds:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(_REPLACING, dir_fd=folder)  # A crash left it behind, see above.
+        yield
+
+
+@contextlib.contextmanager
+def exclusive(descriptor: int, *, wait: bool = True) -> Iterator[bool]:
+    """Lock an open file or folder; the value is False on a file system without locks.
+
+    BlockingIOError if another holds the lock and ``wait`` is False.
+    """
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        holds = True
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_REPLACING, dir_fd=folder)  # A crash left it behind, see above.
+        holds = False
     try:
-        yield
+        yield holds
     finally:
         with contextlib.suppress(OSError):
             # Explicitly: closing the descriptor keeps the lock if a child process has it too.
-            fcntl.flock(folder, fcntl.LOCK_UN)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)

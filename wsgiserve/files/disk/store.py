@@ -26,7 +26,9 @@ from wsgiserve.files.disk.beneath import open_beneath, open_beneath_stepwise
 from wsgiserve.files.disk.draft import Draft, locked
 from wsgiserve.files.disk.errors import REFUSALS, SERVER_FAULTS, not_found, one_outcome, refusals
 from wsgiserve.files.disk.stored_file import Span, StoredFile
+from wsgiserve.files.disk.uploads import DiskUploads, target
 from wsgiserve.files.store import Check, Entry, InvalidName, NotStored, Saved, Upload, Version, check_name
+from wsgiserve.files.uploads import Uploads
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
@@ -56,6 +58,7 @@ class Store:
             raise NotADirectoryError(errno.ENOTDIR, "A store needs a folder", str(directory))
         self.dotfiles = dotfiles
         self._prefix = f"{self.directory}/"
+        self.uploads: Uploads = DiskUploads(self.check_name, self._folder, unnamed=self.has_proc)
 
     def open(self, name: str) -> StoredFile:
         """Open the file ``name`` for reading.
@@ -151,7 +154,7 @@ class Store:
             leaf = name.rpartition("/")[2]
 
             def check_target() -> None:
-                version = _target(folder, leaf, name)
+                version = target(folder, leaf, name)
                 if check is not None:
                     check(version)
 
@@ -322,21 +325,8 @@ def _open_regular(descriptor: int) -> StoredFile:
         raise
 
 
-def _target(folder: int, leaf: str, name: str) -> Version | None:
-    """Return the version of the file, None if there is none; ``InvalidName`` if it is not a regular file."""
-    try:
-        status = os.stat(leaf, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    if stat.S_ISDIR(status.st_mode):
-        raise InvalidName(name, "it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        raise InvalidName(name, "it is a link or a device")
-    return Version.of(status)
-
-
 def _version_or_none(folder: int, leaf: str) -> Version | None:
     try:
-        return _target(folder, leaf, leaf)
+        return target(folder, leaf, leaf)
     except InvalidName:
         return None

@@ -5,6 +5,7 @@
   status of the store can be told from the others.
 * A request that only reads is tried again after a short pause. One that writes is sent once.
 * A body that ends early is never stored: the store knows its length.
+* The library signs no query, which uploads in parts need; ``_url`` has it sign an endpoint that contains one.
 * Connections are kept for the next request. One that was closed meanwhile is not used again.
 * The library has threads, which a fork does not copy: see ``_own``.
 """
@@ -12,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import os
 import select
@@ -24,7 +26,7 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from wsgiserve.files.objects.address import Address
-from wsgiserve.files.objects.faults import of_answer, of_error
+from wsgiserve.files.objects.faults import is_fault, of_answer, of_error
 from wsgiserve.files.store import Unavailable
 
 SECONDS = 20.0
@@ -34,6 +36,8 @@ _SIGNED_FOR = timedelta(minutes=15)
 _PAUSES = (0.1, 0.4)  # before a reading request is tried again
 _MOST_KEPT = 16  # idle connections
 _MOST_SAID = 4096  # bytes of an error that are read
+_WRITTEN = (200, 404, 409, 412)
+_FIRST_BYTE = {"Range": "bytes=0-0"}
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 _used_in: int | None = None
@@ -56,18 +60,30 @@ class Reply:
         self._engine = engine
         self._connection = connection
         self._response = response
-        self._broken = response.will_close
+        self._fault: Exception | None = None
         self._closed = False
         self.status = response.status
         self.fields = response.headers
+        self.text = ""
 
     def read(self, size: int) -> bytes:
         """Return the next bytes; b"" at the end, and also where the store broke off."""
         try:
-            return self._response.read(size)
-        except (OSError, http.client.HTTPException):
-            self._broken = True
+            data = self._response.read(size)
+        except (OSError, http.client.HTTPException) as error:
+            self._fault = error
             return b""
+        if not data and self._response.length:
+            self._fault = ConnectionResetError("the store broke off in its answer")
+        return data
+
+    def finish(self) -> None:
+        """Read a short answer into ``text``, and close; an error of the network if the store broke off."""
+        self.text = self.read(_MOST_SAID).decode("utf-8", "replace")
+        self.read(_MOST_SAID)
+        self.close()
+        if self._fault is not None:
+            raise self._fault
 
     def close(self) -> None:
         """Keep the connection if the answer was read to its end, else close it; once."""
@@ -76,7 +92,7 @@ class Reply:
         self._closed = True
         if self._response.length == 0:
             self.read(1)  # So that the library takes it for read.
-        if self._response.isclosed() and not self._broken:
+        if self._response.isclosed() and self._fault is None and not self._response.will_close:
             self._engine.keep(self._connection)
         else:
             self._connection.close()
@@ -94,11 +110,13 @@ class Engine:
         self._seconds = seconds
         plain = next((url for name in _ENDPOINTS if (url := os.environ.get(name))), "").startswith("http://")
         limit = timedelta(seconds=seconds)
-        self._bucket: Any = S3Store(
+        self._make: Any = functools.partial(
+            S3Store,
             address.bucket,
             client_options={"allow_http": plain, "timeout": limit, "connect_timeout": limit},
             retry_config={"max_retries": len(_PAUSES), "retry_timeout": limit},
         )
+        self._bucket: Any = self._make()
         self._idle: list[http.client.HTTPConnection] = []
         weakref.finalize(self, _close_all, self._idle)
         self._lock = threading.Lock()
@@ -109,18 +127,26 @@ class Engine:
         return self._reading("GET", key, fields)
 
     def head(self, key: str) -> Reply:
-        """Read what is known of an object; the status is 200 or 404."""
+        """Read what is known of an object; the status is 200 or 404.
+
+        404 may also mean that there is no bucket: see ``check_missing``.
+        """
         return self._reading("HEAD", key, {})
 
-    def put(
-        self, key: str, blocks: Iterable[bytes], length: int, fields: Mapping[str, str]
-    ) -> tuple[int, str]:
-        """Write an object; return the status, 200 or 412, and the entity tag of what was written.
+    def check_missing(self, key: str) -> None:
+        """Raise the error if not only an object is missing, but the bucket."""
+        self.get(key, _FIRST_BYTE).close()
 
-        An exception of ``blocks`` passes through, and nothing is stored.
+    def put(
+        self, key: str, blocks: Iterable[bytes], length: int, fields: Mapping[str, str], query: str = ""
+    ) -> tuple[int, str]:
+        """Write an object; return the status and the entity tag of what was written.
+
+        The status is 200, or 404, 409 or 412 if ``fields`` has a condition that does not hold. An exception
+        of ``blocks`` passes through, and nothing is stored.
         """
         with self._faults():
-            url = self._url("PUT", key)
+            url = self._url("PUT", key, query)
             connection = self._connection(url)
         try:
             with self._faults():
@@ -129,17 +155,38 @@ class Engine:
                 if not self._sent(connection, block):
                     break
             with self._faults():
-                reply = self._finished(Reply(self, connection, connection.getresponse()), (200, 412))
+                reply = self._finished(Reply(self, connection, connection.getresponse()), _WRITTEN)
         except BaseException:
             connection.close()
             raise
         return reply.status, reply.fields.get("ETag", "")
 
-    def delete(self, key: str, fields: Mapping[str, str]) -> int:
-        """Delete an object; return the status: 204, 404 or 412."""
+    def takes(self, key: str, length: int) -> bool:
+        """Whether the store takes a body of that length by one request: a head without a body asks it."""
         with self._faults():
-            reply = self._once("DELETE", key, fields)
-            return self._finished(reply, (200, 204, 404, 412)).status
+            url = self._url("PUT", key)
+            with contextlib.closing(self._connection(url)) as connection:
+                # RFC 9110 §10.1.1: the answer comes before the body.
+                fields = {"Content-Length": str(length), "Expect": "100-continue"}
+                self._start(connection, "PUT", url, fields)
+                try:
+                    takes = bool(connection.sock.recv(_MOST_SAID).startswith(b"HTTP/1.1 100"))
+                except TimeoutError:
+                    return False
+                if takes:
+                    connection.send(b"-")  # SeaweedFS makes an empty object of a body that never begins.
+                return takes
+
+    def post(self, key: str, query: str, content: bytes, fields: Mapping[str, str]) -> tuple[int, str]:
+        """Return the status, as that of ``put``, and the text of the answer."""
+        with self._faults():
+            reply = self._once("POST", key, fields, query, content)
+            return self._finished(reply, _WRITTEN).status, reply.text
+
+    def delete(self, key: str, fields: Mapping[str, str], query: str = "") -> int:
+        """Delete an object; return the status: 204, or 404, 409 or 412 if there is none, or another one."""
+        with self._faults():
+            return self._finished(self._once("DELETE", key, fields, query), (204, *_WRITTEN)).status
 
     def list(self, folder: str) -> tuple[list[str], list[Object]]:
         """Return the prefixes and the objects right below a prefix, which ends with a slash or is ''."""
@@ -188,8 +235,15 @@ class Engine:
                 raise
             raise of_error(str(self.address), error) from error
 
-    def _url(self, method: str, key: str) -> SplitResult:
-        return urlsplit(str(self._library.sign(self._own(), method, key, _SIGNED_FOR)))
+    def _url(self, method: str, key: str, query: str = "") -> SplitResult:
+        url = str(self._library.sign(self._own(), method, key, _SIGNED_FOR))
+        if query:
+            # The library puts a slash behind the endpoint. It becomes the value of a parameter that the store
+            # ignores: https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html#LogFormatCustom
+            endpoint = f"{url.partition('?')[0]}?{query}&x-end="
+            there = self._make(endpoint=endpoint, virtual_hosted_style_request=True)
+            url = str(self._library.sign(there, method, "", _SIGNED_FOR))
+        return urlsplit(url)
 
     def _reading(self, method: str, key: str, fields: Mapping[str, str]) -> Reply:
         for pause in (*_PAUSES, None):
@@ -198,6 +252,11 @@ class Engine:
                     reply = self._once(method, key, fields)
                     if reply.status in (200, 206):
                         return reply
+                    if (
+                        method == "HEAD" and reply.status != 404
+                    ):  # It has no body, so another answer has to say why.
+                        reply.close()
+                        reply = self._once("GET", key, _FIRST_BYTE)
                     return self._finished(reply, (404, 412, 416))
             except Unavailable as fault:
                 if pause is None or fault.status != 503:
@@ -205,23 +264,28 @@ class Engine:
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _once(self, method: str, key: str, fields: Mapping[str, str]) -> Reply:
-        url = self._url(method, key)
+    def _once(
+        self, method: str, key: str, fields: Mapping[str, str], query: str = "", content: bytes | None = None
+    ) -> Reply:
+        url = self._url(method, key, query)
         connection = self._connection(url)
         try:
+            if content is not None:
+                fields = {"Content-Length": str(len(content)), **fields}
             self._start(connection, method, url, fields)
+            if content:
+                connection.send(content)
             return Reply(self, connection, connection.getresponse())
         except BaseException:
             connection.close()
             raise
 
     def _finished(self, reply: Reply, expected: tuple[int, ...]) -> Reply:
-        """Read a short answer and return it; raise the error for a status that is not expected."""
-        text = reply.read(_MOST_SAID).decode("utf-8", "replace")
-        reply.read(_MOST_SAID)
-        reply.close()
-        if reply.status not in expected or (reply.status == 404 and "<Code>NoSuchBucket<" in text):
-            raise of_answer(str(self.address), reply.status, text)
+        """Finish a short answer and return it; raise the error for one that is not expected."""
+        reply.finish()
+        if reply.status not in expected or is_fault(reply.status, reply.text):
+            region = reply.fields.get("x-amz-bucket-region", "")
+            raise of_answer(str(self.address), reply.status, reply.text, region)
         return reply
 
     def _sent(self, connection: http.client.HTTPConnection, block: bytes) -> bool:

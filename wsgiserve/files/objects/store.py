@@ -8,7 +8,10 @@
 * A folder is there while anything is below it. One that was made here has a hidden object in it, so that it
   may be empty.
 * A body of unknown length is collected in hidden objects, because the store must know the length first.
-  They are removed at the end; those of a server that was killed are removed by another one a day later.
+* A body that is too large for one request is sent in parts (``multipart``), but only if the store refuses to
+  take it whole: SeaweedFS completes two uploads with ``If-None-Match: *`` of one name at the same moment.
+* Hidden objects and parts are removed at the end; those of a server that was killed are removed by another
+  one a day later.
 """
 
 from __future__ import annotations
@@ -20,14 +23,15 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from wsgiserve.files.codings import SUFFIXES
 from wsgiserve.files.objects.address import parse
 from wsgiserve.files.objects.engine import SECONDS, Engine, Reply
-from wsgiserve.files.objects.faults import DENIED
-from wsgiserve.files.objects.stored_object import BLOCK, FIRST, StoredObject
+from wsgiserve.files.objects.faults import writing
+from wsgiserve.files.objects.multipart import AWS, Limits, is_note, publish_in_parts, remove_noted
+from wsgiserve.files.objects.stored_object import BLOCK, FIRST, StoredObject, opaque, version_of, whole
+from wsgiserve.files.objects.uploads import ObjectUploads
 from wsgiserve.files.store import (
     HIDDEN,
     Check,
@@ -35,12 +39,12 @@ from wsgiserve.files.store import (
     InvalidName,
     NotStored,
     Saved,
-    Unavailable,
     Upload,
     Version,
     check_name,
     join,
 )
+from wsgiserve.files.uploads import Uploads
 from wsgiserve.web.media_types import media_type
 
 if TYPE_CHECKING:
@@ -54,6 +58,8 @@ _DRAFTS = HIDDEN + "drafts"
 _PROBE = HIDDEN + "probe-"
 _DRAFT = 8 * 1024 * 1024  # bytes of a hidden object
 _LEFT_FOR = timedelta(days=1)
+_OTHER = {"If-Match": '"00000000000000000000000000000000"'}
+_UNTRUE = ({"If-None-Match": "*"}, _OTHER)  # of any object that is there
 _TRIES = 5  # to replace a file that others replace all the time
 _LIFE = timedelta(hours=1)  # of a signed URL
 
@@ -67,21 +73,31 @@ class ObjectStore:
     """Keep files in a bucket, below a prefix: ``s3://BUCKET/PREFIX``.
 
     ``dotfiles`` as for ``Store``. ``redirect`` sends readers to the object store, by signed URLs. ``seconds``
-    is how long the object store may take to send or take some bytes. The endpoint, the region and the
-    credentials come from the environment (``AWS_ENDPOINT_URL`` and its like).
+    is how long the object store may take to send or take some bytes. ``limits`` are the largest requests that
+    it takes. The endpoint, the region and the credentials come from the environment (``AWS_ENDPOINT_URL`` and
+    its like).
 
     ValueError for a URL that is no address, ImportError without the extra ``s3``.
     """
 
     def __init__(
-        self, url: str, *, dotfiles: bool = False, redirect: bool = False, seconds: float = SECONDS
+        self,
+        url: str,
+        *,
+        dotfiles: bool = False,
+        redirect: bool = False,
+        seconds: float = SECONDS,
+        limits: Limits = AWS,
     ) -> None:
         self.address = parse(url)
         self.dotfiles = dotfiles
         self._redirect = redirect
+        self._limits = limits
         self._engine = Engine(self.address, seconds=seconds)
         self._lock = threading.Lock()
         self._proven = False
+        self._parts_proven = False
+        self.uploads: Uploads = ObjectUploads(self._engine, self._key, self._look_at_place, self._publish)
         self._deletes_conditionally = False
 
     def check_name(self, name: str) -> None:
@@ -101,13 +117,13 @@ class ObjectStore:
         if self._redirect:
             version = self._version(name)
             if version is None:
-                raise FileNotFoundError(name)
+                raise self._not_found(name)
             return StoredObject(self._engine, key, version, b"", self._engine.signed(key, _LIFE))
         reply = self._engine.get(key, {"Range": f"bytes=0-{FIRST - 1}"})
         try:
             if reply.status in (200, 206):  # 200: some send all of a short object.
                 whole = reply.fields.get("Content-Range", "").rpartition("/")[2]
-                version = _version(reply, int(whole or reply.fields["Content-Length"]))
+                version = version_of(reply, int(whole or reply.fields["Content-Length"]))
                 first = _first(reply)
                 if len(first) == min(FIRST, version.size):
                     return StoredObject(self._engine, key, version, first)
@@ -163,18 +179,14 @@ class ObjectStore:
         """Store the bytes of ``stream`` as the file ``name``, all of them or none; see ``FileStore``."""
         self.check_name(name)
         upload = Upload(length, max_size, digests or {})
-        self._prove()
-        self._check_place(name)
-        version = self._version(name)
-        if check is not None:
-            check(version)
-        blocks = _checked(stream, upload)
+        version = self._look_at_place(name, check)
+        blocks = upload.checked(iter(lambda: stream.read(BLOCK), b""))
         if length is not None:
             return self._publish(name, blocks, length, version, check)
         held = _take(blocks, _DRAFT)
         if len(held) < _DRAFT:
             return self._publish(name, iter((held,)), len(held), version, check)
-        draft = _Draft(self._engine, self._key(_DRAFTS))
+        draft = _Draft(self._engine, self._key(_new_draft()))
         try:
             draft.write(itertools.chain((held,), iter(lambda: _take(blocks, _DRAFT), b"")))
             return self._publish(name, draft.blocks(), draft.size, version, check)
@@ -192,9 +204,9 @@ class ObjectStore:
                 if not self._deletes_conditionally:
                     raise NotStored("The object store cannot delete a certain version only.", 501)
             if version is None:
-                raise FileNotFoundError(name)
+                raise self._not_found(name)
             fields = {} if check is None else {"If-Match": f'"{version.tag}"'}
-            with _writing():
+            with writing():
                 if self._engine.delete(self._key(name), fields) != 412:
                     return
         raise _contended()
@@ -216,7 +228,7 @@ class ObjectStore:
             raise FileNotFoundError(name)
         if found != [own]:
             raise NotStored("The folder is not empty.", 409)
-        with _writing():
+        with writing():
             self._engine.delete(own, {})
 
     def _key(self, name: str) -> str:
@@ -255,17 +267,29 @@ class ObjectStore:
         reply.close()
         if reply.status == 404:
             return None
-        return _version(reply, int(reply.fields["Content-Length"]))
+        return version_of(reply, int(reply.fields["Content-Length"]))
+
+    def _not_found(self, name: str) -> FileNotFoundError:
+        """Return the error for a file that HEAD did not find; raise another one if the bucket is missing."""
+        self._engine.check_missing(self._key(name))
+        return FileNotFoundError(name)
 
     def _check_parent(self, name: str) -> None:
         parent = name.rpartition("/")[0]
         if not self.is_folder(parent):
             raise InvalidName(name, f"there is no folder {parent!r}")
 
-    def _check_place(self, name: str) -> None:
+    def _look_at_place(self, name: str, check: Check | None) -> Version | None:
+        """Return the version of the file ``name``, if there can be one and ``check`` lets it pass."""
+        self.check_name(name)
+        self._prove()
         self._check_parent(name)
         if self.is_folder(name):
             raise InvalidName(name, "it is a folder")
+        version = self._version(name)
+        if check is not None:
+            check(version)
+        return version
 
     def _publish(
         self, name: str, blocks: Iterator[bytes], length: int, version: Version | None, check: Check | None
@@ -275,20 +299,41 @@ class ObjectStore:
         first = next(blocks, b"")
         for _ in range(_TRIES if len(first) == length else 1):
             conditions = {} if check is None else _condition(version)
-            fields = {"Content-Type": media_type(name), **conditions}
-            with _writing():
-                status, tag = self._engine.put(
-                    self._key(name), itertools.chain((first,), blocks), length, fields
-                )
+            with writing():
+                status, tag = self._write(name, itertools.chain((first,), blocks), length, conditions)
             if status == 200:
-                return Saved(version is None, Version(time.time_ns(), length, tag=_opaque(tag)))
+                return Saved(version is None, Version(time.time_ns(), length, tag=opaque(tag)))
             version = self._version(name)
             if check is not None:
                 check(version)
         raise _contended()
 
+    def _write(
+        self, name: str, blocks: Iterator[bytes], length: int, conditions: dict[str, str]
+    ) -> tuple[int, str]:
+        """Write the object, by one request or in parts; return the status and the entity tag."""
+        fields = {"Content-Type": media_type(name)}
+        if length <= self._limits.put or self._engine.takes(self._key(_new_draft()), length):
+            return self._engine.put(self._key(name), blocks, length, fields | conditions)
+        if conditions:
+            self._prove_parts()
+        return self._write_in_parts(name, blocks, length, self._limits.part_of(length), fields, conditions)
+
+    def _write_in_parts(
+        self,
+        name: str,
+        blocks: Iterator[bytes],
+        length: int,
+        size: int,
+        fields: dict[str, str],
+        conditions: dict[str, str],
+    ) -> tuple[int, str]:
+        return publish_in_parts(
+            self._engine, self._key(name), blocks, length, size, fields, conditions, self._key(_new_draft())
+        )
+
     def _put_small(self, name: str, content: bytes, fields: Mapping[str, str] | None = None) -> int:
-        with _writing():
+        with writing():
             return self._engine.put(self._key(name), (content,), len(content), fields or {})[0]
 
     def _prove(self) -> None:
@@ -297,33 +342,48 @@ class ObjectStore:
             if self._proven:
                 return
             name = _PROBE + secrets.token_hex(8)
-            wrong = {"If-Match": '"00000000000000000000000000000000"'}
             self._put_small(name, b"1", {"If-None-Match": "*"})
             try:
-                if self._put_small(name, b"2", {"If-None-Match": "*"}) != 412:
-                    raise NotStored(NO_CONDITIONS, 501)
-                if self._put_small(name, b"3", wrong) != 412:
-                    raise NotStored(NO_CONDITIONS, 501)
-                self._deletes_conditionally = self._engine.delete(self._key(name), wrong) == 412
+                for condition in _UNTRUE:
+                    if self._put_small(name, b"2", condition) != 412:
+                        raise NotStored(NO_CONDITIONS, 501)
+                self._deletes_conditionally = self._engine.delete(self._key(name), _OTHER) == 412
             finally:
                 self._engine.delete(self._key(name), {})
             self._sweep()
             self._proven = True
+
+    def _prove_parts(self) -> None:
+        """Look, once, whether the store heeds conditions also where an upload in parts is completed."""
+        with self._lock:
+            if self._parts_proven:
+                return
+            name = _PROBE + secrets.token_hex(8)
+            self._put_small(name, b"1")
+            try:
+                for condition in _UNTRUE:
+                    if self._write_in_parts(name, iter((b"2",)), 1, 1, {}, condition)[0] != 412:
+                        raise NotStored(NO_CONDITIONS, 501)
+            finally:
+                self._engine.delete(self._key(name), {})
+            self._parts_proven = True
 
     def _sweep(self) -> None:
         """Remove what servers left behind that were killed."""
         before = datetime.now(UTC) - _LEFT_FOR
         for found in self._engine.below(self._key(_DRAFTS) + "/"):
             if found.modified < before:
+                if is_note(found.key):
+                    remove_noted(self._engine, found.key)
                 self._engine.delete(found.key, {})
 
 
 class _Draft:
     """Hidden objects that hold a body in pieces."""
 
-    def __init__(self, engine: Engine, folder: str) -> None:
+    def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
-        self._name = f"{folder}/{secrets.token_hex(16)}"
+        self._name = name
         self._sizes: list[int] = []
 
     @property
@@ -332,14 +392,13 @@ class _Draft:
 
     def write(self, pieces: Iterator[bytes]) -> None:
         for piece in pieces:
-            with _writing():
+            with writing():
                 self._engine.put(self._key(len(self._sizes)), (piece,), len(piece), {})
             self._sizes.append(len(piece))
 
     def blocks(self) -> Iterator[bytes]:
         for number, size in enumerate(self._sizes):
-            stored = StoredObject(self._engine, self._key(number), self._version(number, size), b"")
-            yield from stored.blocks(0, size)
+            yield from whole(self._engine, self._key(number), size)
 
     def remove(self) -> None:
         for number in range(len(self._sizes) + 1):
@@ -351,24 +410,6 @@ class _Draft:
     def _key(self, number: int) -> str:
         return f"{self._name}/{number:06}"
 
-    def _version(self, number: int, size: int) -> Version:
-        reply = self._engine.head(self._key(number))
-        reply.close()
-        if reply.status == 404 or int(reply.fields["Content-Length"]) != size:
-            raise Unavailable("The object store has lost a part of the upload; send it again.", 503)
-        return _version(reply, size)
-
-
-class _writing:  # noqa: N801 - a context manager that is used like a function
-    """A refused key may not write: 403, as for a folder that is not writable."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        if isinstance(error, Unavailable) and str(error) == DENIED[1]:
-            raise NotStored("The server may not write here.", 403) from error
-
 
 def _first(reply: Reply) -> bytes:
     """Read the first bytes of an object; fewer if the store breaks off."""
@@ -378,21 +419,12 @@ def _first(reply: Reply) -> bytes:
     return taken
 
 
+def _new_draft() -> str:
+    return f"{_DRAFTS}/{secrets.token_hex(16)}"
+
+
 def _contended() -> NotStored:
     return NotStored("Others change the file at the same moment; send it again.", 409)
-
-
-def _checked(stream: SupportsRead[bytes], upload: Upload) -> Iterator[bytes]:
-    """Yield the blocks of a body; the last one only when all checks have passed."""
-    held = b""
-    while chunk := stream.read(BLOCK):
-        upload.receive(chunk)
-        if held:
-            yield held
-        held = chunk
-    upload.finish()
-    if held:
-        yield held
 
 
 def _take(blocks: Iterator[bytes], size: int) -> bytes:
@@ -407,12 +439,3 @@ def _take(blocks: Iterator[bytes], size: int) -> bytes:
 
 def _condition(version: Version | None) -> dict[str, str]:
     return {"If-None-Match": "*"} if version is None else {"If-Match": f'"{version.tag}"'}
-
-
-def _opaque(tag: str) -> str:
-    return tag.removeprefix("W/").strip('"')
-
-
-def _version(reply: Reply, size: int) -> Version:
-    modified = parsedate_to_datetime(reply.fields["Last-Modified"])
-    return Version(int(modified.timestamp()) * _SECOND, size, tag=_opaque(reply.fields.get("ETag", "")))

@@ -10,8 +10,10 @@ from __future__ import annotations
 import io
 from collections.abc import Hashable, Iterator
 from contextlib import closing
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from wsgiserve.files.objects.faults import lost, of_error
 from wsgiserve.files.store import Changed, NotStored, Readable, Version
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ FIRST = 64 * 1024
 """How many bytes come with the first answer."""
 
 BLOCK = 256 * 1024
+_SECOND = 1_000_000_000
 _TRIES = 3  # for the same byte
 
 
@@ -126,3 +129,27 @@ class _Part(io.RawIOBase):
             self._reply.close()
             self._reply = None
         return data
+
+
+def whole(engine: Engine, key: str, size: int) -> Iterator[bytes]:
+    """Yield the bytes of an object that this server wrote; Unavailable if it is gone or has another size,
+    or if the store breaks off."""
+    reply = engine.head(key)
+    reply.close()
+    if reply.status == 404 or int(reply.fields["Content-Length"]) != size:
+        raise lost()
+    try:
+        yield from StoredObject(engine, key, version_of(reply, size), b"").blocks(0, size)
+    except OSError as error:
+        raise of_error(str(engine.address), error) from error
+
+
+def version_of(reply: Reply, size: int) -> Version:
+    """Return the version of an object, which has that size, from what is known of it."""
+    modified = parsedate_to_datetime(reply.fields["Last-Modified"])
+    return Version(int(modified.timestamp()) * _SECOND, size, tag=opaque(reply.fields.get("ETag", "")))
+
+
+def opaque(tag: str) -> str:
+    """Return an entity tag without its quotes."""
+    return tag.removeprefix("W/").strip('"')

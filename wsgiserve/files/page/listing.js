@@ -1,5 +1,5 @@
-// The script of a folder's page: filter while the user types, sort without a reload, upload with progress, ask
-// before a file is deleted or replaced. Without it the page works by links and forms. Tables come from the
+// The script of a folder's page: filter while the user types, sort without a reload, upload with progress and go
+// on after an interruption, ask before a file is deleted or replaced. Without it the page works by links and forms. Tables come from the
 // server, so only the server sorts names.
 "use strict";
 
@@ -7,6 +7,7 @@ const find = (selector) => document.querySelector(selector);
 const filter = find("#filter");
 const here = new URL(".", location.href);
 here.pathname = here.pathname.replace(/\/{2,}/g, "/"); // Files are written under their plain names only.
+const topmost = new URL(".", document.currentScript.src);
 
 // ---- The table
 
@@ -127,6 +128,9 @@ if (form) prepareUploads(form);
 
 function prepareUploads(form) {
   const AT_ONCE = 3;
+  const PIECE = 16 * 1024 * 1024; // Larger files go in pieces of that size, and go on after an interruption.
+  const PAUSES = [1, 2, 5, 10, 30]; // Seconds before a piece is tried again.
+  const MOST_TRIES = 60;
   const limit = Number(form.dataset.limit);
   const panel = find("#uploads");
   const [total, bar, list] = [panel.querySelector("p"), panel.querySelector("progress"), panel.querySelector("ul")];
@@ -219,6 +223,7 @@ function prepareUploads(form) {
     for (;;) {
       if (taken.has(name) && !replace) {
         const choice = await choose(name);
+        if (choice !== "replace") await giveUp(item);
         if (choice === "skip") return;
         if (choice === "keep") name = freeName(name, taken);
         replace = choice === "replace";
@@ -251,30 +256,174 @@ function prepareUploads(form) {
     return `${stem} (${number})${suffix ?? ""}`;
   }
 
+  async function put(item, url, replace) {
+    const transfer = { cancelled: false, abort: () => {} };
+    const row = newRow(item.path, "Cancel", () => {
+      transfer.cancelled = true;
+      transfer.abort();
+    });
+    transfer.note = row.appendChild(document.createElement("em"));
+    transfer.progress = (bytes) => {
+      row.querySelector("progress").value = bytes / (item.file.size || 1);
+      batch.sent.set(item, Math.min(bytes, item.file.size));
+      show();
+    };
+    try {
+      if (item.file.size > PIECE) return await sendInPieces(item, url, replace, transfer);
+      return await send("PUT", url, replace ? {} : { "If-None-Match": "*" }, item.file, transfer);
+    } finally {
+      row.remove();
+    }
+  }
+
+  class Lost extends Error {}
+
   // XMLHttpRequest, because fetch does not tell how much has been sent.
-  function put(item, url, replace) {
+  function send(method, url, fields, body, transfer, before = 0) {
     const request = new XMLHttpRequest();
-    const row = newRow(item.path, "Cancel", () => request.abort());
-    const progress = row.querySelector("progress");
+    transfer.abort = () => request.abort();
     return new Promise((answer, fail) => {
-      request.upload.onprogress = (event) => {
-        progress.value = event.loaded / (event.total || 1);
-        batch.sent.set(item, Math.min(event.loaded, item.file.size));
-        show();
-      };
+      request.upload.onprogress = (event) => transfer.progress(before + event.loaded);
       request.onload = () => {
         const plain = (request.getResponseHeader("Content-Type") ?? "").startsWith("text/plain");
         const text = plain && request.responseText.trim() || `${request.status} ${request.statusText}`;
-        answer({ ok: request.status < 300, status: request.status, text });
+        answer({ ok: request.status < 300, status: request.status, text, field: (name) => request.getResponseHeader(name) });
       };
-      request.onerror = () => fail(new Error("The connection broke off, or the server cannot be reached."));
+      request.onerror = () => fail(new Lost("The connection broke off, or the server cannot be reached."));
       request.onabort = () => fail(new Error("Cancelled."));
-      request.onloadend = () => row.remove();
-      request.open("PUT", url);
+      request.open(method, url);
       request.setRequestHeader("Accept", "text/plain");
-      if (!replace) request.setRequestHeader("If-None-Match", "*");
-      request.send(item.file);
+      for (const [name, value] of Object.entries(fields)) request.setRequestHeader(name, value);
+      request.send(body);
     });
+  }
+
+  // ---- Large files, by the tus protocol (https://tus.io)
+
+  const KEPT = "wsgiserve upload ";
+  const WEEK = 7 * 86400 * 1000; // The server removes uploads that got no bytes for so long.
+  const TUS = { "Tus-Resumable": "1.0.0" };
+
+  async function sendInPieces(item, url, replace, transfer) {
+    const key = `${KEPT}${url.pathname} ${item.file.size} ${item.file.lastModified}`;
+    let offset = null; // Unknown: the server has to be asked.
+    let tries = 0;
+    item.place ??= recall(key);
+    for (;;) {
+      let answer;
+      try {
+        if (transfer.cancelled) throw new Error("Cancelled.");
+        if (!item.place) answer = await begin(item, url, replace, transfer);
+        else if (offset === null) answer = await send("HEAD", item.place, TUS, null, transfer);
+        else answer = await sendPiece(item, offset, replace, transfer);
+      } catch (error) {
+        if (transfer.cancelled) {
+          forget(key);
+          await giveUp(item);
+        }
+        if (!(error instanceof Lost)) throw error;
+        answer = { ok: false, status: 503, text: error.message };
+      }
+      if (answer.ok) {
+        offset = Number(answer.field("Upload-Offset"));
+        remember(key, item.place);
+        transfer.note.textContent = "";
+        transfer.progress(offset);
+        tries = 0;
+        if (offset < item.file.size) continue;
+        forget(key);
+        return answer;
+      }
+      if (answer.status === 412 && offset === null && item.place && replace) {
+        offset = item.file.size; // All is there, but for another condition: an empty piece finishes it.
+        continue;
+      }
+      const gone = answer.status === 404 && item.place;
+      const passing = gone || [409, 423, 502, 503, 504].includes(answer.status);
+      if (!passing) return answer;
+      tries += 1;
+      if (tries > MOST_TRIES) throw new Error(answer.text);
+      if (gone) {
+        forget(key);
+        item.place = null;
+      }
+      offset = null;
+      transfer.note.textContent = `${answer.text} Trying again.`;
+      await pause(PAUSES[Math.min(tries, PAUSES.length) - 1], transfer);
+    }
+  }
+
+  async function begin(item, url, replace, transfer) {
+    const condition = replace ? {} : { "If-None-Match": "*" };
+    const answer = await send("POST", url, { ...TUS, ...condition, "Upload-Length": item.file.size }, null, transfer);
+    if (!answer.ok) return answer;
+    // A proxy may have removed the beginning of the path that the server sees.
+    const token = answer.field("Location").split("/").pop();
+    item.place = new URL(`.wsgiserve-uploads/${token}`, topmost).href;
+    return { ...answer, field: () => "0" };
+  }
+
+  function sendPiece(item, offset, replace, transfer) {
+    const fields = { ...TUS, "Upload-Offset": offset, "Content-Type": "application/offset+octet-stream" };
+    // A condition that always holds takes the place of that of an upload that was begun to create a file.
+    if (replace) fields["If-Unmodified-Since"] = "Fri, 31 Dec 9999 23:59:59 GMT";
+    return send("PATCH", item.place, fields, item.file.slice(offset, offset + PIECE), transfer, offset);
+  }
+
+  // Remove the part of a file that is on the server already.
+  async function giveUp(item) {
+    if (!item.place) return;
+    try {
+      await fetch(item.place, { method: "DELETE", headers: TUS });
+    } catch {
+      // The server removes it after a time.
+    }
+    item.place = null;
+  }
+
+  // Wait for some seconds, but not longer than until the network is back or the user cancels.
+  function pause(seconds, transfer) {
+    return new Promise((go) => {
+      setTimeout(go, seconds * 1000);
+      window.addEventListener("online", go, { once: true });
+      transfer.abort = go;
+    });
+  }
+
+  // The browser keeps where uploads are, for when the page was closed. Some browsers forbid that.
+  function recall(key) {
+    try {
+      return JSON.parse(localStorage.getItem(key))?.place ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  function remember(key, place) {
+    try {
+      localStorage.setItem(key, JSON.stringify({ place, time: Date.now() }));
+    } catch {
+      // Then it goes on only while the page is open.
+    }
+  }
+
+  function forgetOld() {
+    try {
+      for (const key of Object.keys(localStorage)) {
+        if (!key.startsWith(KEPT)) continue;
+        if (Date.now() - JSON.parse(localStorage.getItem(key)).time > WEEK) localStorage.removeItem(key);
+      }
+    } catch {
+      // There is nothing to forget.
+    }
+  }
+
+  function forget(key) {
+    try {
+      localStorage.removeItem(key);
+    } catch {
+      // It was not kept.
+    }
   }
 
   function failed(item, text) {
@@ -303,6 +452,8 @@ function prepareUploads(form) {
     total.textContent = `${batch.done} of ${batch.files} ${batch.files === 1 ? "file" : "files"}${unsaved}, ${bytes(sent)} of ${bytes(batch.bytes)} MB`;
     bar.value = batch.bytes ? sent / batch.bytes : 1;
   }
+
+  forgetOld();
 
   // Files come from the two choosers, or are dropped anywhere on the page.
   for (const input of form.querySelectorAll("input[type=file]")) {

@@ -374,9 +374,8 @@ def make_context(config: Config, protocols: list[str] = HTTP) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.num_tickets = TICKETS
-    if (
-        not config.tls_ciphers
-    ):  # All of ours are strong: a client knows best which one its processor is good at.
+    # All of ours are strong: a client knows best which one its processor is good at.
+    if not config.tls_ciphers:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(protocols)
     try:

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from wsgiserve.server.sockets.certificates import Certificates
 
 _SO_BINDTOIFINDEX = 62
-_NO_DEVICE = (
-    2**31 - 1
-)  # The system gives devices the smallest free numbers, and looks for none with this one.
+# The system gives devices the smallest free numbers, and looks for none with this one.
+_NO_DEVICE = 2**31 - 1
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 _inherited = False
@@ -223,9 +222,8 @@ def open_binds(
                 new.append(_open(bind, config))
                 listeners.append(new[-1])
         for _, listener in left:
-            if (
-                not listener.is_unix
-            ):  # Nobody finds that without its file, and workers watch the socket still.
+            # Nobody finds a Unix socket without its file, and workers watch it still.
+            if not listener.is_unix:
                 listener.deafen()
             listener.close()
     except ListenError:

@@ -1,0 +1,218 @@
+"""Uploads in several requests on a disk: what crashes, full disks and other programs leave."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.program import ROOT, without_coverage
+from wsgiserve.files import NotStored, Store
+from wsgiserve.files.disk.uploads import DiskUploads
+from wsgiserve.files.store import InvalidName
+from wsgiserve.files.uploads import HOME, LIFE, Plan
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def begin(store: Store, name: str = "a", length: int = 5) -> str:
+    return store.uploads.create(Plan(name, length, {}, {}, ""), check=None)
+
+
+def add(store: Store, token: str, offset: int, content: bytes) -> int:
+    return store.uploads.append(token, offset, io.BytesIO(content))
+
+
+def test_only_the_server_may_see_the_tokens(store: Store, tmp_path: Path) -> None:
+    assert isinstance(store.uploads, DiskUploads)
+    begin(store)
+    assert stat.S_IMODE((tmp_path / HOME).stat().st_mode) == 0o700
+
+
+def test_the_folder_is_made_with_the_first_upload(tmp_path: Path) -> None:
+    store = Store(tmp_path / "new")
+    with pytest.raises(FileNotFoundError):
+        store.uploads.find("0" * 32)
+    token = begin(store)
+    assert add(store, token, 0, b"hello") == 5
+    store.uploads.finish(token, check=None)
+    assert (tmp_path / "new" / "a").read_bytes() == b"hello"
+
+
+@pytest.mark.parametrize("name", ["../a", "", "a/../b", f"{HOME}/x", ".hidden", "a\\b"])
+def test_a_name_that_cannot_be_a_file_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(InvalidName):
+        begin(store, name)
+
+
+def test_an_upload_that_another_process_holds_is_locked(store: Store, tmp_path: Path) -> None:
+    token = begin(store)
+    with open(tmp_path / HOME / token, "rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(NotStored) as refused:
+            add(store, token, 0, b"hello")
+    assert refused.value.status == 423
+    assert add(store, token, 0, b"hello") == 5
+
+
+def test_a_crash_between_the_two_names_is_mended(store: Store, tmp_path: Path) -> None:
+    token = begin(store)
+    add(store, token, 0, b"hello")
+    os.link(tmp_path / HOME / token, tmp_path / "a")
+
+    def check(version: object) -> None:
+        raise NotStored("the name is taken", 412)
+
+    saved = store.uploads.finish(token, check=check)
+    assert saved is not None
+    with contextlib.closing(store.open("a")) as there:
+        assert saved.version == there.version
+    assert os.listdir(tmp_path / HOME) == [f"{token}.plan"]
+    assert store.uploads.find(token).done
+    assert store.uploads.finish(token, check=None) is None
+
+
+def test_bytes_before_a_crash_in_the_middle_of_a_request_are_kept(store: Store, tmp_path: Path) -> None:
+    token = begin(store)
+    (tmp_path / HOME / token).write_bytes(b"he")  # as a killed server leaves it
+    assert store.uploads.find(token).offset == 2
+    add(store, token, 2, b"llo")
+    store.uploads.finish(token, check=None)
+    assert (tmp_path / "a").read_bytes() == b"hello"
+
+
+def test_half_an_upload_is_none(store: Store, tmp_path: Path) -> None:
+    """A server was killed between the two files of a new upload."""
+    begin(store)
+    token = "0" * 32
+    (tmp_path / HOME / token).touch()
+    with pytest.raises(FileNotFoundError):
+        store.uploads.find(token)
+
+
+def age(path: Path) -> None:
+    moment = time.time() - LIFE.total_seconds() - 1
+    os.utime(path, (moment, moment))
+
+
+def test_uploads_that_were_given_up_are_removed(store: Store, tmp_path: Path) -> None:
+    tokens = {name: begin(store, name) for name in ("old", "young", "half", "done")}
+    home = tmp_path / HOME
+    for name in ("old", "half", "done"):
+        age(home / f"{tokens[name]}.plan")
+    age(home / tokens["old"])
+    add(store, tokens["half"], 0, b"he")  # a day ago the plan was old, and then came bytes
+    add(store, tokens["done"], 0, b"hello")
+    store.uploads.finish(tokens["done"], check=None)
+    with pytest.raises(FileNotFoundError):
+        store.uploads.find(tokens["old"])
+    with pytest.raises(FileNotFoundError):
+        add(store, tokens["old"], 0, b"hello")
+    fresh = begin(Store(tmp_path))
+    left = {path.name.removesuffix(".plan") for path in home.iterdir()}
+    assert left == {tokens["young"], tokens["half"], tokens["done"], fresh}
+    age(home / f"{tokens['done']}.plan")
+    begin(Store(tmp_path))
+    assert not (home / f"{tokens['done']}.plan").exists()
+    assert (tmp_path / "done").read_bytes() == b"hello"
+
+
+def test_a_folder_that_was_removed_meanwhile_is_named(store: Store, tmp_path: Path) -> None:
+    store.make_folder("sub")
+    token = begin(store, "sub/a")
+    add(store, token, 0, b"hello")
+    store.remove_folder("sub")
+    with pytest.raises(InvalidName, match="no folder"):
+        store.uploads.finish(token, check=None)
+    store.make_folder("sub")
+    store.uploads.finish(token, check=None)
+    assert (tmp_path / "sub" / "a").read_bytes() == b"hello"
+
+
+def test_a_link_in_the_place_of_the_bytes_is_not_followed(store: Store, tmp_path: Path) -> None:
+    token = begin(store)
+    (tmp_path / "other").write_bytes(b"keep")
+    (tmp_path / HOME / token).unlink()
+    (tmp_path / HOME / token).symlink_to(tmp_path / "other")
+    with contextlib.suppress(OSError):
+        add(store, token, 0, b"hello")
+    assert (tmp_path / "other").read_bytes() == b"keep"
+
+
+FULL = """
+import io, resource, sys
+from wsgiserve.files import NotStored, Store
+from wsgiserve.files.uploads import Plan
+store = Store(sys.argv[1])
+token = store.uploads.create(Plan("a", 100_000, {}, {}, ""), check=None)
+limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (70_000, limit[1]))
+try:
+    store.uploads.append(token, 0, io.BytesIO(bytes(range(250)) * 400))
+except NotStored as error:
+    print(error.status)
+resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+offset = store.uploads.find(token).offset
+print(offset)
+store.uploads.append(token, offset, io.BytesIO((bytes(range(250)) * 400)[offset:]))
+store.uploads.finish(token, check=None)
+"""
+
+
+def test_a_full_disk_keeps_what_it_has(tmp_path: Path) -> None:
+    out = run_python(FULL, tmp_path)
+    assert out.split() == ["507", "70000"]
+    assert (tmp_path / "a").read_bytes() == bytes(range(250)) * 400
+
+
+MOUNTED = """
+import io, os, subprocess, sys
+from wsgiserve.files import Store
+from wsgiserve.files.uploads import Plan
+folder = sys.argv[1]
+os.mkdir(f"{folder}/sub")
+os.mkdir(f"{folder}/elsewhere")
+subprocess.run(["mount", *sys.argv[2:], f"{folder}/sub"], check=True)
+store = Store(folder)
+token = store.uploads.create(Plan("sub/a", 5, {}, {}, ""), check=None)
+store.uploads.append(token, 0, io.BytesIO(b"hello"))
+print(store.uploads.finish(token, check=None).created, store.uploads.find(token).done)
+print(os.listdir(f"{folder}/sub"), open(f"{folder}/sub/a").read())
+"""
+
+
+@pytest.mark.parametrize("mount", [["-t", "tmpfs", "none"], ["--bind", "elsewhere"]], ids=["tmpfs", "bind"])
+def test_a_folder_that_is_mounted_gets_a_copy(tmp_path: Path, mount: list[str]) -> None:
+    apart = ["unshare", "--mount"]  # the mount is gone with the process
+    try:
+        subprocess.run([*apart, "mount", "-t", "tmpfs", "none", tmp_path], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("nothing can be mounted here")
+    out = run_python(MOUNTED, tmp_path, apart, mount)
+    assert out.splitlines() == ["True True", "['a'] hello"]
+
+
+def run_python(code: str, folder: Path, before: Sequence[str] = (), after: Sequence[str] = ()) -> str:
+    done = subprocess.run(
+        [*before, sys.executable, "-c", code, folder, *after],
+        cwd=folder,
+        env=without_coverage() | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
