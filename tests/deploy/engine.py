@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -98,6 +99,19 @@ class Engine:
         # The variables of pip name folders of this machine.
         hidden = {key: "" for key in os.environ if key.startswith("PIP_")}
         self.run(*command, f"--file={CONTAINERFILE}", f"--tag={name}", str(ROOT), timeout=300, **hidden)
+
+    def build_once(self, name: str, shared: Path) -> None:
+        """Build our image on a base of its own; take it from ``shared`` if another process has built it."""
+        archive = shared / f"{name.replace('/', '-')}.tar"
+        with (shared / "image.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if archive.exists():
+                self.run("podman", "load", "--quiet", f"--input={archive}")
+                return
+            python_base(self.folder / "base")
+            self.image("localhost/base", self.folder / "base")
+            self.build(name, "localhost/base")
+            self.run("podman", "save", "--quiet", f"--output={archive}", name)
 
     def inspect(self, name: str) -> dict[str, Any]:
         (facts,) = json.loads(self.run("podman", "inspect", name))

@@ -17,7 +17,7 @@ from threading import Thread
 
 import pytest
 
-from tests.deploy.engine import Engine, haproxy_base, missing, python_base
+from tests.deploy.engine import Engine, haproxy_base, missing
 from tests.program import ROOT
 from tests.proxies.front_ends import free_port
 from tests.server.client import SECONDS
@@ -46,9 +46,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     if os.geteuid():
         pytest.skip("the base image is made of files that root alone may own")
     engine = Engine(tmp_path_factory.mktemp("engine"))
-    python_base(engine.folder / "base")
-    engine.image("localhost/base", engine.folder / "base")
-    engine.build(IMAGE, "localhost/base")
+    own = tmp_path_factory.getbasetemp()
+    # With pytest-xdist each worker has a folder in that of the run.
+    engine.build_once(IMAGE, own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
     yield engine
     engine.end()
 
