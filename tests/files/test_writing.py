@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.files.conftest import call
+from tests.files.disk.conftest import names
 from tests.files.judging import Seen
 from tests.server.client import Client
 from wsgiserve import Server
@@ -42,10 +43,6 @@ def send(folder: Path) -> Send:
         return call(files, method, path, split, body=body, **more)
 
     return send
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(os.listdir(folder))
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
@@ -129,7 +126,7 @@ def test_an_upload_obeys_its_condition(
     fields = [field.replace("{etag}", tag) for field in fields]
     assert send("PUT", f"/{name}", *fields, body=b"new").status == status
     expected = {"there": b"old"} | ({name: b"new"} if status < 400 else {})
-    assert {entry.name: entry.read_bytes() for entry in folder.iterdir()} == expected
+    assert {name: (folder / name).read_bytes() for name in names(folder)} == expected
 
 
 @pytest.mark.parametrize(
