@@ -145,6 +145,8 @@ REFUSED = {
     "no name": ("/", (LENGTH,), 400),
     "a name that is not base 64": ("/", (LENGTH, ("Upload-Metadata", "filename %")), 400),
     "a name that is not UTF-8": ("/", (LENGTH, ("Upload-Metadata", "filename /w==")), 400),
+    "a name beyond ASCII in base 64": ("/", (LENGTH, ("Upload-Metadata", "filename YQ\xe9=")), 400),
+    "a name in another folder": ("/", (LENGTH, metadata(filename="sub/a")), 400),
     "a name above": ("/", (LENGTH, metadata(filename="../a")), 400),
     "a hidden name": (f"/{HOME}/a", (LENGTH,), 405),
     "a hidden name in the metadata": ("/", (LENGTH, metadata(filename=f"{HOME}/a")), 400),

@@ -247,7 +247,8 @@ def check_name(name: str, *, dotfiles: bool) -> None:
         if part in ("", ".", ".."):
             raise InvalidName(name, "it has a part that is empty, '.' or '..'")
         if part[0] == ".":
-            if part.startswith(HIDDEN):
+            # Some file systems take names in another case for the same.
+            if part.casefold().startswith(HIDDEN):
                 raise InvalidName(name, f"names that begin with {HIDDEN!r} are taken")
             if not dotfiles and part != _WELL_KNOWN:
                 raise InvalidName(name, "names that begin with a dot are hidden here")

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import re
 from email.utils import formatdate
@@ -182,9 +181,12 @@ def _file_name(metadata: str) -> str:
     if not value:
         raise NotStored("Name the file by its URL, or by filename in Upload-Metadata.", 400)
     try:
-        return base64.b64decode(value, validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
+        name = base64.b64decode(value, validate=True).decode("utf-8")
+    except ValueError:
         raise NotStored("The filename in Upload-Metadata is not UTF-8 in base 64.", 400) from None
+    if "/" in name:  # Proxies and middleware that guard a folder look at the URL.
+        raise NotStored("The filename in Upload-Metadata has a slash; name the folder by the URL.", 400)
+    return name
 
 
 def _expiry(progress: Progress) -> Fields:

@@ -73,6 +73,8 @@ BAD_NAMES = {
     "device-in-folder": ("sub/aux .c", "a device"),
     "device-stream": ("con:x", "a device"),
     "draft": (".wsgiserve-0123456789abcdef", "are taken"),
+    "draft-in-another-case": (".WSGISERVE-uploads/x", "are taken"),
+    "draft-with-a-long-s": (".w\u017fgiserve-uploads/x", "are taken"),
     "draft-in-folder": ("sub/.wsgiserve-0123456789abcdef", "are taken"),
     "folder": ("sub", "it is a folder"),
     "below-a-file": ("file/a", "no folder"),
