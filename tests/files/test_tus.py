@@ -18,7 +18,7 @@ from tusclient.client import TusClient
 
 from tests.files.conftest import call
 from tests.files.judging import Seen
-from wsgiserve import Server
+from wsgiserve import Server, Store
 from wsgiserve.files import Files
 from wsgiserve.files.tus import VERSION
 from wsgiserve.files.uploads import HOME
@@ -311,6 +311,40 @@ def test_bytes_of_a_client_that_vanishes_are_kept(share: Share) -> None:
     assert share.offset(url) == 9 * MIB + 5
     share.add(url, 9 * MIB + 5, content[9 * MIB + 5 :])
     assert share.read("a") == content
+
+
+def test_a_first_request_that_fails_leaves_nothing(where: Callable[[], Any]) -> None:
+    """Its client does not learn the URL, so the bytes would lie there for a week."""
+    share = Share(where())
+    wrong = ("Repr-Digest", f"sha-256=:{base64.b64encode(bytes(32)).decode()}:")
+    assert share.ask("POST", "/a", LENGTH, KIND, wrong, body=b"hello").status == 400
+    vanishing = {"wsgi.input": _Breaks(b"he"), "CONTENT_LENGTH": "5"}
+    with pytest.raises(ConnectionError):
+        share.ask("POST", "/a", LENGTH, KIND, **vanishing)
+    assert left_in(share.files.store) == []
+
+
+def left_in(store: Any) -> list[str]:
+    """Return what lies among the uploads of a store."""
+    if isinstance(store, Store):
+        return os.listdir(store.directory / HOME)
+    return [found.key for found in store.uploads._engine.below(store.uploads._key(HOME))]
+
+
+def test_an_upload_of_another_version_can_only_be_given_up(where: Callable[[], Any]) -> None:
+    share = Share(where())
+    url = share.begin("a", 5)
+    store: Any = share.files.store
+    if isinstance(store, Store):
+        (store.directory / f"{url[1:]}.plan").write_bytes(b'{"name": "a", "size": 5}')
+    else:
+        store.uploads._put(store.uploads._key(f"{url[1:]}/plan"), b'{"name": "a", "size": 5}')
+    assert share.ask("HEAD", url).status == 410
+    refused = share.add(url, 0, b"hello")
+    assert (refused.status, b"begin a new one" in refused.body) == (410, True)
+    assert share.ask("DELETE", url).status == 204
+    assert share.ask("DELETE", url).status == 404
+    assert left_in(store) == []
 
 
 def test_an_upload_that_is_given_up_meanwhile_takes_no_more(share: Share) -> None:

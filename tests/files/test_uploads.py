@@ -7,13 +7,42 @@ import io
 import pytest
 
 from wsgiserve.files import Store, uploads
-from wsgiserve.files.uploads import LIFE, Plan, Remaining, Resumable, Sweeps, TooLong, check_token, new_token
+from wsgiserve.files.uploads import (
+    LIFE,
+    NotOurs,
+    Plan,
+    Remaining,
+    Resumable,
+    Sweeps,
+    TooLong,
+    check_token,
+    new_token,
+)
 
 
 def test_a_plan_survives_its_text() -> None:
     plan = Plan("ä/b", 5, {"HTTP_IF_MATCH": '"x"'}, {"sha256": "00ff"}, "filename YQ==")
     assert Plan.load(plan.dump()) == plan
     assert plan.binary_digests() == {"sha256": b"\x00\xff"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[]",
+        b"[" * 100_000,
+        b'{"name": "a", "length": 5}',
+        b'{"name": "a", "length": "5", "conditions": {}, "digests": {}, "metadata": ""}',
+        b'{"name": "a", "length": 5, "conditions": {}, "digests": {}, "metadata": "", "owner": "b"}',
+    ],
+    ids=["empty", "torn", "no-text", "no-object", "deep", "too-few", "another-type", "too-many"],
+)
+def test_a_text_that_is_no_plan_is_refused(text: bytes) -> None:
+    with pytest.raises(NotOurs):
+        Plan.load(text)
 
 
 def test_a_token_is_secret_and_a_plain_name() -> None:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import re
 from email.utils import formatdate
@@ -105,7 +106,12 @@ class Tus:
         location = ("Location", place_of(join(HOME, token), environ))
         if with_bytes or not length:
             body = body_of(environ)[0] if with_bytes else io.BytesIO()
-            fields = self._add(token, plan, 0, body, _conditions(environ))
+            try:
+                fields = self._add(token, plan, 0, body, _conditions(environ))
+            except BaseException:  # The client does not learn the URL, so nobody could go on.
+                with contextlib.suppress(FileNotFoundError, NotStored):
+                    self._uploads.remove(token)
+                raise
         else:
             fields = _expiry(self._uploads.find(token))
         return text(201, "Created", [location, *fields])

@@ -49,8 +49,14 @@ class Plan(NamedTuple):
 
     @classmethod
     def load(cls, text: bytes) -> Self:
-        """Return the plan that ``dump`` made the text of."""
-        return cls(**json.loads(text))
+        """Return the plan that ``dump`` made the text of; ``NotOurs`` for any other text."""
+        try:
+            plan = cls(**json.loads(text))
+        except (ValueError, TypeError, RecursionError):
+            raise NotOurs from None
+        if [type(value) for value in plan] != [str, int, dict, dict, str]:
+            raise NotOurs
+        return plan
 
     def binary_digests(self) -> dict[str, bytes]:
         """Return the digests as ``FileStore.save`` takes them."""
@@ -70,7 +76,11 @@ class Progress(NamedTuple):
 
 
 class Uploads(Protocol):
-    """The uploads of a store. Methods raise ``FileNotFoundError`` for a token of no upload."""
+    """The uploads of a store.
+
+    Methods raise ``FileNotFoundError`` for a token of no upload, and all but ``remove`` raise ``NotOurs`` for
+    an upload that another program or version wrote.
+    """
 
     def create(self, plan: Plan, *, check: Check | None) -> str:
         """Begin an upload, if ``check`` lets the present version of the file pass; return its token."""
@@ -123,6 +133,13 @@ class Remaining:
         if self._left < 0:
             raise TooLong
         return data
+
+
+class NotOurs(NotStored):
+    """Something that is no upload of this version of the server lies in the place of one."""
+
+    def __init__(self) -> None:
+        super().__init__("This server cannot go on with that upload; begin a new one.", 410)
 
 
 class TooLong(NotStored):

@@ -20,7 +20,7 @@ from tests.program import ROOT, without_coverage
 from wsgiserve.files import NotStored, Store
 from wsgiserve.files.disk.uploads import DiskUploads
 from wsgiserve.files.store import InvalidName
-from wsgiserve.files.uploads import HOME, LIFE, Plan
+from wsgiserve.files.uploads import HOME, LIFE, NotOurs, Plan
 
 
 @pytest.fixture
@@ -72,6 +72,19 @@ def test_the_last_request_waits_for_one_that_comes_too_late(store: Store, tmp_pa
     assert saved is not None
     assert saved.created
     assert (tmp_path / "a").read_bytes() == b"hello"
+
+
+@pytest.mark.slow
+def test_the_last_request_does_not_wait_forever(store: Store, tmp_path: Path) -> None:
+    """A client may have sent all bytes of a chunked body, but not the end of it."""
+    token = begin(store)
+    add(store, token, 0, b"hello")
+    with (tmp_path / HOME / token).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(NotStored) as refused:
+            store.uploads.finish(token, check=None)
+    assert refused.value.status == 423
+    assert store.uploads.finish(token, check=None) is not None
 
 
 def test_an_upload_that_another_process_holds_is_locked(store: Store, tmp_path: Path) -> None:
@@ -146,6 +159,47 @@ def test_uploads_that_were_given_up_are_removed(store: Store, tmp_path: Path) ->
     assert (tmp_path / "done").read_bytes() == b"hello"
 
 
+def test_what_others_put_among_the_uploads_harms_no_new_one(store: Store, tmp_path: Path) -> None:
+    begin(store)
+    (tmp_path / HOME / "folder").mkdir()
+    age(tmp_path / HOME / "folder")
+    (tmp_path / HOME / "loop").symlink_to("loop")
+    old = begin(store)
+    age(tmp_path / HOME / f"{old}.plan")
+    age(tmp_path / HOME / old)
+    begin(Store(tmp_path))
+    assert not (tmp_path / HOME / old).exists()
+    assert (tmp_path / HOME / "folder").exists()
+
+
+@pytest.mark.parametrize("kind", ["a file", "a link inside", "a link outside"])
+def test_the_hidden_folder_is_no_link(store: Store, tmp_path: Path, kind: str) -> None:
+    """Behind a link inside, everybody could read the tokens."""
+    (tmp_path / "public").mkdir()
+    if kind == "a file":
+        (tmp_path / HOME).touch()
+    else:
+        (tmp_path / HOME).symlink_to("public" if kind == "a link inside" else "/")
+    for act in (lambda: begin(store), lambda: store.uploads.find("0" * 32)):
+        with pytest.raises(NotStored, match="is no folder"):
+            act()
+    assert os.listdir(tmp_path / "public") == []
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_something_else_in_the_place_of_the_bytes_is_refused(store: Store, tmp_path: Path, kind: str) -> None:
+    token = begin(store)
+    place = tmp_path / HOME / token
+    place.unlink()
+    if kind == "link":
+        place.symlink_to(tmp_path)
+    else:
+        place.mkdir()
+    for act in (store.uploads.find, lambda token: add(store, token, 0, b"hello")):
+        with pytest.raises(NotOurs):
+            act(token)
+
+
 def test_a_folder_that_was_removed_meanwhile_is_named(store: Store, tmp_path: Path) -> None:
     store.make_folder("sub")
     token = begin(store, "sub/a")
@@ -163,7 +217,7 @@ def test_a_link_in_the_place_of_the_bytes_is_not_followed(store: Store, tmp_path
     (tmp_path / "other").write_bytes(b"keep")
     (tmp_path / HOME / token).unlink()
     (tmp_path / HOME / token).symlink_to(tmp_path / "other")
-    with contextlib.suppress(OSError):
+    with pytest.raises(NotOurs):
         add(store, token, 0, b"hello")
     assert (tmp_path / "other").read_bytes() == b"keep"
 
@@ -194,6 +248,36 @@ def test_a_full_disk_keeps_what_it_has(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == bytes(range(250)) * 400
 
 
+READ_ONLY = """
+import io, os, subprocess, sys
+from wsgiserve.files import NotStored, Store
+from wsgiserve.files.uploads import Plan
+folder = sys.argv[1]
+os.mkdir(f"{folder}/disk")
+subprocess.run(["mount", "-t", "tmpfs", "none", f"{folder}/disk"], check=True)
+uploads = Store(f"{folder}/disk").uploads
+token = uploads.create(Plan("a", 5, {}, {}, ""), check=None)
+uploads.append(token, 0, io.BytesIO(b"hello"))
+subprocess.run(["mount", "-o", "remount,ro", f"{folder}/disk"], check=True)
+print(uploads.find(token).offset)
+for act in (
+    lambda: uploads.append(token, 5, io.BytesIO(b"")),
+    lambda: uploads.finish(token, check=None),
+    lambda: uploads.remove(token),
+    lambda: uploads.create(Plan("b", 5, {}, {}, ""), check=None),
+):
+    try:
+        act()
+    except NotStored as error:
+        print(error.status)
+"""
+
+
+def test_a_disk_that_became_read_only_refuses_and_tells_offsets(tmp_path: Path) -> None:
+    out = run_python(READ_ONLY, tmp_path, mounting(tmp_path))
+    assert out.split() == ["5", "403", "403", "403", "403"]
+
+
 MOUNTED = """
 import io, os, subprocess, sys
 from wsgiserve.files import Store
@@ -212,13 +296,18 @@ print(os.listdir(f"{folder}/sub"), open(f"{folder}/sub/a").read())
 
 @pytest.mark.parametrize("mount", [["-t", "tmpfs", "none"], ["--bind", "elsewhere"]], ids=["tmpfs", "bind"])
 def test_a_folder_that_is_mounted_gets_a_copy(tmp_path: Path, mount: list[str]) -> None:
+    out = run_python(MOUNTED, tmp_path, mounting(tmp_path), mount)
+    assert out.splitlines() == ["True True", "['a'] hello"]
+
+
+def mounting(folder: Path) -> list[str]:
+    """Return what to put before a command that mounts; skip the test where that is not possible."""
     apart = ["unshare", "--mount"]  # the mount is gone with the process
     try:
-        subprocess.run([*apart, "mount", "-t", "tmpfs", "none", tmp_path], check=True, capture_output=True)
+        subprocess.run([*apart, "mount", "-t", "tmpfs", "none", folder], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("nothing can be mounted here")
-    out = run_python(MOUNTED, tmp_path, apart, mount)
-    assert out.splitlines() == ["True True", "['a'] hello"]
+    return apart
 
 
 def run_python(code: str, folder: Path, before: Sequence[str] = (), after: Sequence[str] = ()) -> str:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import secrets
 import stat
@@ -39,6 +40,7 @@ folders; or nothing, where there are no locks."""
 _REPLACING = HIDDEN + "replacing"
 _LOCK = HIDDEN + "lock"
 _CHUNK = 256 * 1024
+_PAUSE = 0.02  # seconds between two looks at a lock; flock(2) itself waits without an end
 _A_DAY = 24 * 60 * 60
 # fsync(2): the errors of a file system that cannot sync a folder.
 _NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -157,15 +159,29 @@ def locked(folder: int, lock: Lock = "folder") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def exclusive(descriptor: int, *, wait: bool = True) -> Iterator[None]:
-    """Lock an open file or folder; BlockingIOError if another holds the lock and ``wait`` is False."""
-    fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+def exclusive(descriptor: int, *, patience: float = math.inf) -> Iterator[None]:
+    """Lock an open file or folder; BlockingIOError if another holds it for so many seconds more."""
+    if patience == math.inf:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    else:
+        _lock_within(patience, descriptor)
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
             # Explicitly: closing the descriptor keeps the lock if a child process has it too.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _lock_within(seconds: float, descriptor: int) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def sync_folder(folder: int) -> None:

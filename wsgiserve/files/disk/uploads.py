@@ -18,7 +18,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from wsgiserve.files.disk.draft import Draft, Lock, exclusive, give_name, locked, sync_folder
 from wsgiserve.files.disk.errors import refusals
@@ -26,6 +26,7 @@ from wsgiserve.files.disk.manners import NO_LOCKS, Manners
 from wsgiserve.files.store import Check, InvalidName, NotStored, Saved, Upload, Version, WrongDigest
 from wsgiserve.files.uploads import (
     HOME,
+    NotOurs,
     Plan,
     Progress,
     Remaining,
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 256 * 1024
 _PLAN = ".plan"
+_PATIENCE = 5.0  # seconds; a client that gets 423 asks again
+# open(2), unlink(2): the errors of links and folders in the place of files, and of files in that of folders.
+_NOT_OURS = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
 
 
 class DiskUploads:
@@ -93,7 +97,7 @@ class DiskUploads:
 
     def append(self, token: str, offset: int, stream: SupportsRead[bytes]) -> int:
         """Add bytes; see ``Uploads``."""
-        with self._home() as home, refusals(token):
+        with self._home() as home:
             plan = _progress(home, token).plan
             with _alone(home, token) as file:
                 here = plan.length if file is None else os.fstat(file.fileno()).st_size
@@ -114,8 +118,8 @@ class DiskUploads:
         """Give the file its name; see ``Uploads``."""
         with self._home() as home:
             plan = _progress(home, token).plan
-            # Waiting is short: whoever wants to add bytes to a complete upload leaves at once.
-            with refusals(plan.name), _alone(home, token, wait=True) as file:
+            # Whoever wants to add bytes to a complete upload mostly leaves at once.
+            with refusals(plan.name), _alone(home, token, patience=_PATIENCE) as file:
                 if file is None:
                     return None
                 if os.fstat(file.fileno()).st_size != plan.length:
@@ -132,7 +136,7 @@ class DiskUploads:
     def remove(self, token: str) -> None:
         """Remove the upload; see ``Uploads``."""
         with self._home() as home:
-            _progress(home, token)
+            os.stat(check_token(token) + _PLAN, dir_fd=home, follow_symlinks=False)
             _remove(home, token)
             sync_folder(home)
 
@@ -164,13 +168,24 @@ class DiskUploads:
 
     @contextlib.contextmanager
     def _home(self) -> Iterator[int]:
-        """Open the hidden folder; FileNotFoundError if nobody has made it."""
-        with contextlib.ExitStack() as opened:
+        """Open the hidden folder, and turn errors into refusals; FileNotFoundError if nobody has made it."""
+        with refusals(HOME), self._folder(HOME) as root:
             try:
-                home = opened.enter_context(self._folder(f"{HOME}/-"))
-            except InvalidName:
-                raise FileNotFoundError(errno.ENOENT, "No such upload") from None
-            yield home
+                home = os.open(HOME, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+            except OSError as error:
+                if error.errno in _NOT_OURS:
+                    raise NotStored(
+                        f"{HOME} in the server's folder is no folder; move it away.", 500
+                    ) from None
+                raise
+            try:
+                yield home
+            except OSError as error:
+                if error.errno in _NOT_OURS:
+                    raise NotOurs from None
+                raise
+            finally:
+                os.close(home)
 
     def _make_home(self) -> None:
         with self._folder(HOME) as root:
@@ -206,7 +221,7 @@ def _progress(home: int, token: str) -> Progress:
     """Return how far an upload is, with all bytes durable; FileNotFoundError if it is unknown or expired."""
     plan, changed = _read_plan(home, check_token(token))
     offset, done = plan.length, True
-    with contextlib.suppress(FileNotFoundError), _opened(home, token) as file:
+    with contextlib.suppress(FileNotFoundError), _opened(home, token, "rb") as file:
         os.fsync(file.fileno())
         status = os.fstat(file.fileno())
         offset, changed, done = status.st_size, status.st_mtime, False
@@ -222,26 +237,27 @@ def _read_plan(home: int, token: str) -> tuple[Plan, float]:
 
 
 def _in(home: int) -> Callable[[str, int], int]:
-    return lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666, dir_fd=home)
+    # O_NONBLOCK: do not wait for the writer of a FIFO.
+    return lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=home)
 
 
-def _opened(home: int, token: str) -> BinaryIO:
-    return open(token, "r+b", buffering=0, opener=_in(home))
+def _opened(home: int, token: str, mode: Literal["rb", "r+b"]) -> BinaryIO:
+    return open(token, mode, buffering=0, opener=_in(home))
 
 
 @contextlib.contextmanager
-def _alone(home: int, token: str, *, wait: bool = False) -> Iterator[BinaryIO | None]:
-    """Open the bytes of an upload and keep all other requests out: wait for them, or 423 if one has it.
+def _alone(home: int, token: str, *, patience: float = 0) -> Iterator[BinaryIO | None]:
+    """Open the bytes of an upload and keep all other requests out; 423 if one has it for so many seconds.
 
     The value is None if the file has got its name meanwhile; FileNotFoundError if the upload was removed.
     """
     with contextlib.ExitStack() as opened:
         file: BinaryIO | None = None
         with contextlib.suppress(FileNotFoundError):
-            file = opened.enter_context(_opened(home, token))
+            file = opened.enter_context(_opened(home, token, "r+b"))
         if file is not None:
             try:
-                opened.enter_context(exclusive(file.fileno(), wait=wait))
+                opened.enter_context(exclusive(file.fileno(), patience=patience))
             except BlockingIOError:
                 raise NotStored("Another request adds to this upload; try again later.", 423) from None
         if file is None or not _is_at(file, home, token):
@@ -323,6 +339,7 @@ def _sweep(home: int) -> None:
         changes = []
         for name in (token, token + _PLAN):
             with contextlib.suppress(FileNotFoundError):
-                changes.append(os.stat(name, dir_fd=home).st_mtime)
+                changes.append(os.stat(name, dir_fd=home, follow_symlinks=False).st_mtime)
         if changes and expiry(max(changes)) < time.time():
-            _remove(home, token)
+            with contextlib.suppress(IsADirectoryError, PermissionError):  # Another program made it.
+                _remove(home, token)

@@ -200,12 +200,13 @@ class ObjectUploads:
 
     def remove(self, token: str) -> None:
         """Remove the upload; see ``Uploads``."""
-        self._find(token)
         folder = self._folder(token)
+        keys = [found.key for found in self._engine.below(folder)]
+        if folder + _PLAN not in keys:
+            raise FileNotFoundError(token)
         with writing():
-            self._engine.delete(folder + _PLAN, {})
-            for found in self._engine.below(folder):
-                self._engine.delete(found.key, {})
+            for key in (folder + _PLAN, *keys):
+                self._engine.delete(key, {})
 
     def _write(self, plan: Plan, blocks: Iterator[bytes], check: Check | None) -> Saved:
         upload = Upload(plan.length, None, plan.binary_digests())
