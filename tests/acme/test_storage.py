@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -52,6 +53,14 @@ def test_a_folder_of_ours_that_others_could_read_is_closed_to_them(tmp_path):
     assert stat.S_IMODE((tmp_path / "storage").stat().st_mode) == 0o755
     for folder in (storage.folder, storage.answers, os.path.dirname(storage.account)):
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+
+
+def test_servers_with_the_same_process_id_open_it_at_once(storage):
+    """As in containers on several machines, where the process id is often the same."""
+    with ThreadPoolExecutor(8) as pool:
+        for opened in [pool.submit(storage.open) for _ in range(400)]:
+            opened.result()
+    assert os.listdir(storage.folder) == []
 
 
 def test_a_folder_that_every_user_can_write_to_is_refused(tmp_path):

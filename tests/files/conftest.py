@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -17,6 +17,7 @@ import pytest
 
 from tests.files.furnished import furnish
 from tests.files.judging import Ask, Seen
+from tests.files.mounts import JuiceFS, require
 from wsgiserve.files import Files
 
 Call = Callable[..., Seen]
@@ -98,3 +99,17 @@ def write(path: Path, content: bytes, age: float = 3600.0) -> None:
 
 def get(files: Files, path: str, *fields: str) -> Seen:
     return call(files, "GET", path, tuple((n, v) for n, _, v in (line.partition(": ") for line in fields)))
+
+
+@pytest.fixture(scope="session")
+def juicefs(tmp_path_factory: pytest.TempPathFactory) -> JuiceFS:
+    """A volume that can be mounted several times."""
+    require("juicefs", "fusermount3")
+    return JuiceFS(tmp_path_factory.mktemp("juicefs"))
+
+
+@pytest.fixture(scope="session")
+def shared_folder(juicefs: JuiceFS) -> Iterator[Path]:
+    """A mount of it, with the defaults of JuiceFS."""
+    with juicefs.mounted("shared") as place:
+        yield place

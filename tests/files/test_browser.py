@@ -29,7 +29,7 @@ NAMES = ["sub", XSS, "a1.txt", "a2.txt", "a10.txt", HEBREW]  # sorted by name
 
 
 class Gate:
-    """Middleware that holds back the bodies of PUT requests until it is opened."""
+    """Middleware that holds back the bodies of uploads until it is opened."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -37,7 +37,7 @@ class Gate:
         self.opened.set()
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
-        if not self.opened.is_set() and environ["REQUEST_METHOD"] == "PUT":
+        if not self.opened.is_set() and environ["REQUEST_METHOD"] in ("PUT", "PATCH"):
             environ["wsgi.input"] = io.BufferedReader(_Held(environ["wsgi.input"], self.opened))
         return self.app(environ, start_response)
 

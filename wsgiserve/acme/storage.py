@@ -81,7 +81,7 @@ class Storage:
                 os.chmod(folder, 0o700)
         probe = os.path.join(self._folders[-1], f".{os.getpid()}.probe")
         _write(probe, b"")
-        os.unlink(probe)
+        self.remove(probe)  # A server on another machine with our process id may have removed it.
 
     def publish(self, path: str, content: str | dict[str, Any]) -> None:
         """Put a file in its place, all at once; OSError if that fails."""

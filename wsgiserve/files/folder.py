@@ -1,7 +1,8 @@
 """A folder, on a disk or in an object store, as a WSGI application.
 
 ``Files`` answers GET and HEAD from its cache (``hot``) or by a lookup (``reading``), and lets ``writing``
-answer PUT, POST and DELETE. Uploads and deletions are off by default; each has an option of its own.
+answer PUT, POST and DELETE, and ``tus`` uploads in several requests. Uploads and deletions are off by
+default; each has an option of its own.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class Files:
     ``directory`` is a path or a ``Store``; or ``store`` is a URL ``s3://BUCKET/PREFIX`` or an
     ``ObjectStore``. The options:
 
-    - ``upload``: PUT and POST write files; ``delete``: DELETE removes them; ``max_size``: the largest upload,
-      in bytes.
+    - ``upload``: PUT and POST write files, and the tus protocol; ``delete``: DELETE removes them;
+      ``max_size``: the largest upload, in bytes.
     - ``index``: the names of a folder's index file. ``listing``: True shows a page for folders without an
       index, and ``archive`` adds links to the folder as .zip and .tar.gz. ``listing`` may also be a function
       ``listing(environ, name)`` that returns an ``Answer``, or None for 404; with ``upload`` or ``delete`` it

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from wsgiserve.files import Store
+from wsgiserve.files.store import HIDDEN
 
 SECRET = b"the sentinel outside"
 MIB = 1024 * 1024
@@ -51,7 +52,9 @@ def read(store: Store, name: str) -> bytes:
 
 
 def names(directory: Path) -> list[str]:
-    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+    """Return all there is, but for the lock that a store keeps in each folder of a shared file system."""
+    found = (path for path in directory.rglob("*") if path.name != f"{HIDDEN}lock")
+    return sorted(str(path.relative_to(directory)) for path in found)
 
 
 def held(directory: Path) -> list[str]:

@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.files.conftest import call
 from tests.files.disk.conftest import MIB, names
-from wsgiserve.files import NotStored, Store
-from wsgiserve.files.disk.errors import REFUSALS, SERVER_FAULTS, one_outcome, refusals
+from tests.files.mounts import bindfs, require
+from wsgiserve.files import Files, NotStored, Store
+from wsgiserve.files.disk.errors import AWAY, REFUSALS, SERVER_FAULTS, one_outcome, refusals
+from wsgiserve.files.store import Unavailable
 
 
 @pytest.fixture
@@ -112,7 +115,7 @@ def test_every_failure_to_read_looks_the_same(code: int) -> None:
     assert str(caught.value) == "[Errno 2] No such file in the store: 'a'"
 
 
-@pytest.mark.parametrize("code", SERVER_FAULTS)
+@pytest.mark.parametrize("code", SERVER_FAULTS - AWAY)
 def test_a_fault_of_the_server_passes_both_translations(code: int) -> None:
     for translate in (one_outcome, refusals):
         with pytest.raises(OSError, match=r"\[Errno") as caught, translate("a"):
@@ -120,8 +123,32 @@ def test_a_fault_of_the_server_passes_both_translations(code: int) -> None:
         assert caught.value.errno == code
 
 
+@pytest.mark.parametrize("code", AWAY)
+def test_a_folder_that_cannot_be_reached_is_unavailable(code: int) -> None:
+    for translate in (one_outcome, refusals):
+        with pytest.raises(Unavailable, match="cannot be reached now") as caught, translate("a"):
+            raise OSError(code, os.strerror(code))
+        assert caught.value.status == 503
+
+
 @pytest.mark.parametrize(("code", "status"), [(code, status) for code, (status, _) in REFUSALS.items()])
 def test_a_refusal_to_write_has_a_status(code: int, status: int) -> None:
     with pytest.raises(NotStored) as caught, refusals("a"):
         raise OSError(code, os.strerror(code))
     assert caught.value.status == status
+
+
+@pytest.mark.slow
+def test_every_request_for_a_folder_that_is_away_is_503(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    require("bindfs", "fusermount3")
+    with bindfs(tmp_path) as (place, process):
+        files = Files(place, upload=True, delete=True, listing=True)
+        assert call(files, "PUT", "/a", body=b"1").status == 201
+        process.kill()
+        process.wait()
+        for method, path in (("GET", "/a"), ("GET", "/"), ("GET", "/sub/"), ("PUT", "/a"), ("DELETE", "/a")):
+            answer = call(files, method, path, body=b"2" if method == "PUT" else b"")
+            assert (answer.status, b"cannot be reached now" in answer.body) == (503, True), (method, path)
+    assert "the folder of files cannot be reached: [Errno 107]" in caplog.text

@@ -16,6 +16,7 @@ import pytest
 
 from tests.files.conftest import write
 from tests.files.disk.conftest import MIB, Faulty, held, names, read, try_read
+from tests.files.mounts import under_faults
 from wsgiserve.files import InvalidName, NotStored
 from wsgiserve.files.disk.store import Store
 
@@ -214,3 +215,23 @@ def test_entries_are_the_files_and_folders_that_can_be_opened(tmp_path: Path) ->
         with pytest.raises(FileNotFoundError):
             Store(root).entries(name)
     assert Store(tmp_path / "not-there-yet").entries() == []
+
+
+READING = """
+import sys
+from wsgiserve.files import Store
+try:
+    print(Store(sys.argv[1]).open("a").content())
+except FileNotFoundError:
+    print("missing")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "expected"), [(3, "b'new'"), (None, "missing")])
+def test_a_file_is_opened_again_while_another_server_replaces_it(
+    tmp_path: Path, times: int | None, expected: str
+) -> None:
+    (tmp_path / "a").write_bytes(b"new")
+    fault = "inject=openat:error=ESTALE" + (f":when=1..{times}" if times else "")
+    assert under_faults(READING, tmp_path, "-P", "a", "-e", fault) == [expected]

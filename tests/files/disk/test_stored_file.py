@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.files.mounts import under_faults
 from wsgiserve.files.disk.stored_file import Span, StoredFile
 
 CONTENT = bytes(range(256)) * 4
@@ -73,3 +74,26 @@ def test_responses_share_one_descriptor_until_the_last_is_closed(stored: StoredF
     second.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+REPLACED = """
+import sys
+from wsgiserve.files import Store
+from wsgiserve.files.store import Changed
+
+stored = Store(sys.argv[1]).open("a")
+try:
+    stored.content()
+except Changed:
+    print("changed")
+stored.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_file_that_another_server_replaced_is_to_be_opened_again(tmp_path: Path) -> None:
+    """GlusterFS and NFS do not keep the old file; GlusterFS tells it when the file is closed, too."""
+    (tmp_path / "a").touch()
+    for error in ("ESTALE", "ENOENT"):
+        faults = ("-P", f"{tmp_path}/a", "-e", f"inject=pread64,close:error={error}")
+        assert under_faults(REPLACED, tmp_path, *faults) == ["changed"]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,22 @@ def test_the_folder_is_made_with_the_first_upload(tmp_path: Path) -> None:
 def test_a_name_that_cannot_be_a_file_is_refused(store: Store, name: str) -> None:
     with pytest.raises(InvalidName):
         begin(store, name)
+
+
+def test_the_last_request_waits_for_one_that_comes_too_late(store: Store, tmp_path: Path) -> None:
+    """The late one asks for a byte that is there already, and holds the lock while it finds that out."""
+    token = begin(store)
+    add(store, token, 0, b"hello")
+    with (tmp_path / HOME / token).open("rb") as late, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(late, fcntl.LOCK_EX)
+        finished = pool.submit(store.uploads.finish, token, check=None)
+        with pytest.raises(TimeoutError):
+            finished.result(0.1)
+        fcntl.flock(late, fcntl.LOCK_UN)
+        saved = finished.result(10)
+    assert saved is not None
+    assert saved.created
+    assert (tmp_path / "a").read_bytes() == b"hello"
 
 
 def test_an_upload_that_another_process_holds_is_locked(store: Store, tmp_path: Path) -> None:

@@ -68,6 +68,18 @@ def test_queries_are_seen_where_that_is_wanted(tmp_path):
         wait_until(lambda: seen.seen(phase="app", path="/slow?a=b"))
 
 
+def told(seen, page):
+    """Ask for stacks, again if that is the answer: on a busy machine threads may seem to run in turn."""
+    answers = []
+
+    def ask():
+        answers.append(seen.page(page).body.decode())
+        return "ask again" not in answers[-1]
+
+    wait_until(ask)
+    return answers[-1]
+
+
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["", "preload"])
 def test_a_request_that_holds_the_interpreter_is_found_by_its_stack(tmp_path, options):
     """No Python code runs in its worker meanwhile."""
@@ -77,12 +89,12 @@ def test_a_request_that_holds_the_interpreter_is_found_by_its_stack(tmp_path, op
         seen.begin("/hold")
         wait_until(lambda: seen.seen(phase="app", path="/hold"))
         (request,) = seen.seen(path="/hold")
-        stack = seen.page(f"/stacks?pid={request['pid']}&thread={request['thread']}").body.decode()
+        stack = told(seen, f"/stacks?pid={request['pid']}&thread={request['thread']}")
         title, innermost, *_ = stack.splitlines()
         assert title.startswith("GET /hold from 127.0.0.1, app, ")
         assert innermost.endswith("in hold_the_interpreter")
         assert "wsgiserve/server" not in stack
-        every = seen.page("/stacks").body.decode()
+        every = told(seen, "/stacks")
         assert every.startswith(f"worker {request['pid']}, generation 1, serving\n\nGET /hold from ")
         assert "in hold_the_interpreter\n" in every
         assert "sentinel.py" in every

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,6 +42,17 @@ def compute():
         exec("def f(n): return n and f(n - 1)\\nf(300)", names)
 for _ in range(16):
     threading.Thread(target=compute, daemon=True).start()
+def busy():""",
+)
+
+# One thread computes, and it is not the main one.
+ALONE = CHILD.replace(
+    "def busy():",
+    """
+import threading
+def compute():
+    while True: pass
+threading.Thread(target=compute, daemon=True).start()
 def busy():""",
 )
 
@@ -178,6 +191,19 @@ def test_one_that_does_not_follow_the_order_gets_a_signal(case, state):
     assert pid == child.pid
     (stack,) = by_thread(text).values()
     assert stack.splitlines()[0].endswith(" in busy")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads' processor time")
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "tgkill"), reason="needs glibc's tgkill")
+def test_the_thread_that_runs_gets_the_signal_itself(case):
+    """Nothing moves then while it writes: another thread would look at frames that change."""
+    with case.child(ALONE, state="starting") as child:
+        for number in range(5):
+            case.ask(child)
+            wait_until(lambda: case.look() and len(case.answers) > number)  # noqa: B023 - in this turn
+    for _, text in case.answers:
+        assert re.search(r'^Current thread .*\n  File "<string>", line \d+ in compute$', text, re.MULTILINE)
 
 
 @pytest.mark.slow

@@ -6,8 +6,9 @@
   number of processes, exactly one creates the name.
 * ``rename`` replaces an existing name, so that a reader gets the old file or the new one. ``rename`` needs a
   first name, so for a moment the draft has a hidden one, always the same: whoever publishes holds the lock of
-  the folder. If a crash leaves the hidden name behind, the next writer removes it. On a file system without
-  ``O_TMPFILE`` a draft has a hidden name of its own from the beginning.
+  the folder. If a crash leaves the hidden name behind, the next writer removes it.
+* Where files without a name do not work, a draft has a hidden name of its own from the beginning.
+* Which of the two works, and what to lock, ``manners`` finds out.
 * The file is synced before it gets its name, and the folder afterwards. So a file that was acknowledged
   survives a power cut.
 * Publishing sets the time of change, in nanoseconds. So two versions of equal size differ in their time,
@@ -21,32 +22,39 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from wsgiserve.files.store import HIDDEN, Version
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
 
+Lock = Literal["folder", "file"] | None
+"""What writers lock: the folder; or a hidden file in it, where servers do not see each other's locks of
+folders; or nothing, where there are no locks."""
+
 _REPLACING = HIDDEN + "replacing"
+_LOCK = HIDDEN + "lock"
 _CHUNK = 256 * 1024
-# open(2): the errors of a file system or kernel without O_TMPFILE.
-_NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
-# flock(2): the errors of network file systems without locks, or without locks on folders.
-_NO_LOCKS = {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
+_A_DAY = 24 * 60 * 60
+# fsync(2): the errors of a file system that cannot sync a folder.
+_NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class Draft:
     """A draft; leaving the ``with`` block drops it unless it was published.
 
-    ``folder`` is the descriptor of the target folder; the caller closes it. ``unnamed`` says whether there is
-    ``/proc/self/fd``, through which a file without a name gets one.
+    ``folder`` is the descriptor of the target folder; the caller closes it. ``unnamed`` asks for a file
+    without a name, which needs ``/proc/self/fd``, through which it gets one, and a lock: ``lock``, or one
+    that the caller holds.
     """
 
-    def __init__(self, folder: int, *, unnamed: bool) -> None:
+    def __init__(self, folder: int, *, unnamed: bool, lock: Lock = "folder") -> None:
         self._folder = folder
+        self._lock = lock
         self._hidden: str | None = None
         self._file = os.fdopen(self._open_unnamed() if unnamed else self._open_hidden(), "wb")
 
@@ -60,7 +68,8 @@ class Draft:
                 self._file.close()
         finally:
             if self._hidden is not None:
-                os.unlink(self._hidden, dir_fd=self._folder)
+                with contextlib.suppress(FileNotFoundError):  # Somebody has deleted the folder.
+                    os.unlink(self._hidden, dir_fd=self._folder)
 
     def write_all(
         self, stream: SupportsRead[bytes], receive: Callable[[bytes], object] = lambda chunk: None
@@ -80,18 +89,13 @@ class Draft:
         now = time.time_ns()
         os.utime(self._file.fileno(), ns=(now, now))
         os.fsync(self._file.fileno())
-        with locked(self._folder):
+        with locked(self._folder, self._lock):
             created = give_name(name, check, self._link, self._rename)
-        os.fsync(self._folder)
+        sync_folder(self._folder)
         return created, Version.of(os.fstat(self._file.fileno()))
 
     def _open_unnamed(self) -> int:
-        try:
-            return os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o666, dir_fd=self._folder)
-        except OSError as error:
-            if error.errno not in _NO_UNNAMED_FILES:
-                raise
-            return self._open_hidden()
+        return os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o666, dir_fd=self._folder)
 
     def _open_hidden(self) -> int:
         hidden = HIDDEN + secrets.token_hex(8)
@@ -136,34 +140,57 @@ def give_name(
 
 
 @contextlib.contextmanager
-def locked(folder: int) -> Iterator[None]:
-    """Lock a folder against other writers of a store, in any thread and process.
-
-    On a file system without locks this does nothing; ``link`` still creates a name only once.
-    """
-    with exclusive(folder) as holds:
-        if holds:
+def locked(folder: int, lock: Lock = "folder") -> Iterator[None]:
+    """Lock a folder against other writers of a store, in any thread and process; OSError if that fails."""
+    with contextlib.ExitStack() as opened:
+        descriptor = folder
+        if lock == "file":
+            # Not only for reading: NFS grants exclusive locks for files alone that are open for writing.
+            flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(_LOCK, flags, 0o666, dir_fd=folder)
+            opened.callback(os.close, descriptor)
+        if lock is not None:
+            opened.enter_context(exclusive(descriptor))
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(_REPLACING, dir_fd=folder)  # A crash left it behind, see above.
         yield
 
 
 @contextlib.contextmanager
-def exclusive(descriptor: int, *, wait: bool = True) -> Iterator[bool]:
-    """Lock an open file or folder; the value is False on a file system without locks.
-
-    BlockingIOError if another holds the lock and ``wait`` is False.
-    """
+def exclusive(descriptor: int, *, wait: bool = True) -> Iterator[None]:
+    """Lock an open file or folder; BlockingIOError if another holds the lock and ``wait`` is False."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        holds = True
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        holds = False
-    try:
-        yield holds
+        yield
     finally:
         with contextlib.suppress(OSError):
             # Explicitly: closing the descriptor keeps the lock if a child process has it too.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def sync_folder(folder: int) -> None:
+    """Have the names in a folder outlast a power cut, where the file system can do that."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
+def remove_lock(folder: int) -> None:
+    """Remove the file that writers lock, where there cannot be writers."""
+    with contextlib.suppress(OSError):
+        os.unlink(_LOCK, dir_fd=folder)
+
+
+def remove_leftovers(folder: int) -> None:
+    """Remove the lock, and drafts that a crash left behind, from a folder that holds nothing else."""
+    names = os.listdir(folder)
+    if all(name in (_LOCK, _REPLACING) or _is_old_draft(folder, name) for name in names):
+        for name in names:
+            os.unlink(name, dir_fd=folder)
+
+
+def _is_old_draft(folder: int, name: str) -> bool:
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    return name.startswith(HIDDEN) and stat.S_ISREG(status.st_mode) and status.st_mtime < time.time() - _A_DAY

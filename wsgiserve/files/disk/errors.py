@@ -4,17 +4,23 @@
   unreadable: the answer tells nothing about the rest of the disk.
 * A writer gets ``NotStored`` with a reason.
 * A fault of this server, such as no descriptors left, stays an ``OSError`` and becomes a 500.
+* A shared folder that cannot be reached is ``Unavailable``, for both.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 from collections.abc import Iterator
 
-from wsgiserve.files.store import InvalidName, NotStored
+from wsgiserve.files.store import InvalidName, NotStored, Unavailable
 
-SERVER_FAULTS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
+logger = logging.getLogger("wsgiserve.files")
+
+# A file system by FUSE whose process has ended, or a file server that is down.
+AWAY = {errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
+SERVER_FAULTS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO} | AWAY
 
 REFUSALS = {
     errno.ENOSPC: (507, "The disk is full."),
@@ -23,6 +29,7 @@ REFUSALS = {
     errno.EACCES: (403, "The server may not write here."),
     errno.EPERM: (403, "The server may not write here."),
     errno.EROFS: (403, "The disk is read-only."),
+    errno.ESTALE: (409, "Another server changes this at the same moment; send it again."),
 }
 
 
@@ -35,8 +42,10 @@ def one_outcome(name: str) -> Iterator[None]:
         raise not_found(name, error) from None
 
 
-def not_found(name: str, error: Exception | None = None) -> OSError:
+def not_found(name: str, error: Exception | None = None) -> OSError | Unavailable:
     """Return the exception for a file that cannot be read; ``error`` is the failure itself."""
+    if isinstance(error, OSError) and error.errno in AWAY:
+        return _away(error)
     if isinstance(error, OSError) and error.errno in SERVER_FAULTS:
         return error
     return FileNotFoundError(errno.ENOENT, "No such file in the store", name)
@@ -53,4 +62,11 @@ def refusals(name: str) -> Iterator[None]:
         if error.errno in REFUSALS:
             status, reason = REFUSALS[error.errno]
             raise NotStored(reason, status) from error
+        if error.errno in AWAY:
+            raise _away(error) from error
         raise
+
+
+def _away(error: OSError) -> Unavailable:
+    logger.error("the folder of files cannot be reached: %s", error)
+    return Unavailable("The folder of this server cannot be reached now; try again later.", 503)

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from wsgiserve.files.codings import SUFFIXES
 from wsgiserve.files.disk.beneath import open_beneath, open_beneath_stepwise
-from wsgiserve.files.disk.draft import Draft, locked
+from wsgiserve.files.disk.draft import Draft, Lock, locked, remove_leftovers, sync_folder
 from wsgiserve.files.disk.errors import REFUSALS, SERVER_FAULTS, not_found, one_outcome, refusals
+from wsgiserve.files.disk.manners import Manners, find_out, lock_of
 from wsgiserve.files.disk.stored_file import Span, StoredFile
-from wsgiserve.files.disk.uploads import DiskUploads, target
+from wsgiserve.files.disk.uploads import DiskUploads, check_version, target
 from wsgiserve.files.store import Check, Entry, InvalidName, NotStored, Saved, Upload, Version, check_name
 from wsgiserve.files.uploads import Uploads
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("wsgiserve.files")
 
 _SECOND = 1_000_000_000
+_TRIES = 3  # to open a file that another server replaces at the same moment
 # By kind: the mode bits that let everybody read it, and the question to os.access if they are not all set.
 _READABLE = {stat.S_IFREG: (0o004, os.R_OK), stat.S_IFDIR: (0o005, os.R_OK | os.X_OK)}
 
@@ -58,7 +60,8 @@ class Store:
             raise NotADirectoryError(errno.ENOTDIR, "A store needs a folder", str(directory))
         self.dotfiles = dotfiles
         self._prefix = f"{self.directory}/"
-        self.uploads: Uploads = DiskUploads(self.check_name, self._folder, unnamed=self.has_proc)
+        self._manners: dict[int, Manners] = {}  # by the number of the file system; some may be mounted inside
+        self.uploads: Uploads = DiskUploads(self.check_name, self._folder, self._manners_of)
 
     def open(self, name: str) -> StoredFile:
         """Open the file ``name`` for reading.
@@ -152,17 +155,19 @@ class Store:
         upload = Upload(length, max_size, digests or {})
         with refusals(name), self._folder(name) as folder:
             leaf = name.rpartition("/")[2]
+            manners = self._manners_of(folder)
 
             def check_target() -> None:
-                version = target(folder, leaf, name)
-                if check is not None:
-                    check(version)
+                check_version(check, target(folder, leaf, name), manners.lock)
 
             check_target()
-            with Draft(folder, unnamed=self.has_proc) as draft:
+            with Draft(folder, unnamed=manners.unnamed, lock=manners.lock) as draft:
                 draft.write_all(stream, upload.receive)
                 upload.finish()
-                return Saved(*draft.publish(leaf, check_target))
+                try:
+                    return Saved(*draft.publish(leaf, check_target))
+                except FileNotFoundError:
+                    raise NotStored("The folder was deleted meanwhile.", 409) from None
 
     def remove(self, name: str, *, check: Check | None = None) -> None:
         """Delete the file ``name``, durably, after ``check``.
@@ -177,14 +182,14 @@ class Store:
             except (OSError, InvalidName) as error:
                 raise not_found(name, error) from None
             try:
-                with locked(folder):
+                lock = self._lock_of(folder) if check is not None else None
+                with locked(folder, lock):
                     version = _version_or_none(folder, leaf)
-                    if check is not None:
-                        check(version)
+                    check_version(check, version, lock)
                     if version is None:
                         raise not_found(name)
                     os.unlink(leaf, dir_fd=folder)
-                os.fsync(folder)
+                sync_folder(folder)
             finally:
                 os.close(folder)
 
@@ -200,7 +205,7 @@ class Store:
             except FileExistsError:
                 if not self.is_folder(name):
                     raise InvalidName(name, "a file has that name") from None
-            os.fsync(folder)
+            sync_folder(folder)
 
     def remove_folder(self, name: str) -> None:
         """Delete the folder ``name``, durably; raise ``NotStored`` unless it is empty.
@@ -213,8 +218,9 @@ class Store:
                 self.check_name(name)
                 folder = self._open_beneath(parent or ".", os.O_DIRECTORY)
                 try:
+                    self._remove_leftovers(name)
                     os.rmdir(leaf, dir_fd=folder)
-                    os.fsync(folder)
+                    sync_folder(folder)
                 finally:
                     os.close(folder)
             except (OSError, InvalidName) as error:
@@ -230,13 +236,38 @@ class Store:
 
     def _open_beneath(self, name: str, flags: int) -> int:
         opened = open_beneath if self.has_proc else open_beneath_stepwise
+        for _ in range(_TRIES):
+            try:
+                return opened(self.directory, name, flags)
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise
         return opened(self.directory, name, flags)
+
+    def _manners_of(self, folder: int) -> Manners:
+        system = os.fstat(folder).st_dev
+        if system not in self._manners:
+            self._manners[system] = find_out(folder, has_proc=self.has_proc)
+        return self._manners[system]
+
+    def _lock_of(self, folder: int) -> Lock:
+        """Return what to lock, without a trial, so that deletions also work on a full disk."""
+        known = self._manners.get(os.fstat(folder).st_dev)
+        return known.lock if known else lock_of(folder, has_proc=self.has_proc)
+
+    def _remove_leftovers(self, name: str) -> None:
+        with contextlib.suppress(OSError):  # Removing the folder fails in the same way, and says why.
+            folder = self._open_beneath(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                remove_leftovers(folder)
+            finally:
+                os.close(folder)
 
     def _scan(self, name: str) -> Iterator[tuple[os.DirEntry[str], int]]:
         """Yield each entry of a folder, with the descriptor of the folder."""
-        if not name and not self.directory.exists():
-            return
         with one_outcome(name):
+            if not name and not self.directory.exists():
+                return
             if name:
                 self.check_name(name)
             folder = self._open_beneath(name or ".", os.O_RDONLY | os.O_DIRECTORY)
@@ -288,7 +319,7 @@ class Store:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            if error.errno in REFUSALS:
+            if error.errno in REFUSALS or error.errno in SERVER_FAULTS:
                 raise
             logger.error("the folder %s cannot be used: %s", self.directory, error.strerror)
             raise NotStored("The folder of this server cannot be used.", 500) from error

@@ -10,13 +10,15 @@ position of that descriptor, so each response begins at the first byte.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import sys
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
-from wsgiserve.files.store import Version
+from wsgiserve.files.store import Changed, Version
 
 BLOCK = 256 * 1024
 
@@ -25,6 +27,11 @@ class Span(io.FileIO):
     """An open file of which only a part is read, once ``narrow`` was called."""
 
     left = sys.maxsize
+
+    def close(self) -> None:
+        """Close the file; that another server has replaced it, as GlusterFS tells here, is no error."""
+        with contextlib.suppress(OSError):
+            super().close()
 
     def narrow(self, start: int, stop: int) -> Span:
         """Move to ``start``, and let the file end at ``stop``."""
@@ -132,8 +139,16 @@ class StoredFile:
             yield block
 
     def content(self) -> bytes | None:
-        """Return all bytes, or None if the size has changed since the file was opened."""
-        content = os.pread(self.file.fileno(), self.size + 1, 0)
+        """Return all bytes, or None if the size has changed since the file was opened.
+
+        ``Changed`` if another server has replaced the file, and the file system does not keep the old one.
+        """
+        try:
+            content = os.pread(self.file.fileno(), self.size + 1, 0)
+        except OSError as error:
+            if error.errno in (errno.ESTALE, errno.ENOENT):
+                raise Changed from error
+            raise
         return content if len(content) == self.size else None
 
     def shared(self) -> StoredFile:

@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO
 
-from wsgiserve.files.disk.draft import Draft, exclusive, give_name, locked
+from wsgiserve.files.disk.draft import Draft, Lock, exclusive, give_name, locked, sync_folder
 from wsgiserve.files.disk.errors import refusals
+from wsgiserve.files.disk.manners import NO_LOCKS, Manners
 from wsgiserve.files.store import Check, InvalidName, NotStored, Saved, Upload, Version, WrongDigest
 from wsgiserve.files.uploads import (
     HOME,
@@ -47,19 +48,18 @@ class DiskUploads:
     """The uploads of a store.
 
     ``check_name`` raises ``InvalidName`` for a name that no file can have. ``folder`` opens the folder that
-    holds a name, or will hold it. ``unnamed`` as for ``Draft``.
+    holds a name, or will hold it. ``manners_of`` tells what a folder's file system can do.
     """
 
     def __init__(
         self,
         check_name: Callable[[str], object],
         folder: Callable[[str], AbstractContextManager[int]],
-        *,
-        unnamed: bool,
+        manners_of: Callable[[int], Manners],
     ) -> None:
         self._check_name = check_name
         self._folder = folder
-        self._unnamed = unnamed
+        self._manners_of = manners_of
         self._sweeps = Sweeps()
 
     def create(self, plan: Plan, *, check: Check | None) -> str:
@@ -68,18 +68,19 @@ class DiskUploads:
         leaf = plan.name.rpartition("/")[2]
         with refusals(plan.name):
             with self._folder(plan.name) as folder:
-                version = target(folder, leaf, plan.name)
-                if check is not None:
-                    check(version)
+                lock = self._manners_of(folder).lock
+                check_version(check, target(folder, leaf, plan.name), lock)
             self._make_home()
             with self._home() as home:
+                if self._manners_of(home).lock is None:
+                    raise NotStored(NO_LOCKS, 501)
                 if self._sweeps.is_due():
                     _sweep(home)
                 token = new_token()
                 try:
                     _write_new(home, token, b"")
                     _write_new(home, token + _PLAN, plan.dump())
-                    os.fsync(home)
+                    sync_folder(home)
                 except BaseException:
                     _remove(home, token)
                     raise
@@ -113,7 +114,8 @@ class DiskUploads:
         """Give the file its name; see ``Uploads``."""
         with self._home() as home:
             plan = _progress(home, token).plan
-            with refusals(plan.name), _alone(home, token) as file:
+            # Waiting is short: whoever wants to add bytes to a complete upload leaves at once.
+            with refusals(plan.name), _alone(home, token, wait=True) as file:
                 if file is None:
                     return None
                 if os.fstat(file.fileno()).st_size != plan.length:
@@ -132,17 +134,16 @@ class DiskUploads:
         with self._home() as home:
             _progress(home, token)
             _remove(home, token)
-            os.fsync(home)
+            sync_folder(home)
 
     def _publish(
         self, file: BinaryIO, home: int, token: str, folder: int, plan: Plan, check: Check | None
     ) -> Saved:
         leaf = plan.name.rpartition("/")[2]
+        manners = self._manners_of(folder)
 
         def check_target() -> None:
-            version = target(folder, leaf, plan.name)
-            if check is not None:
-                check(version)
+            check_version(check, target(folder, leaf, plan.name), manners.lock)
 
         if _is_at(file, folder, leaf):  # A crash came between the link and the end of the hidden name.
             os.unlink(token, dir_fd=home)
@@ -150,11 +151,11 @@ class DiskUploads:
         check_target()
         _check_digests(file, plan)
         try:
-            return _move(file, home, token, folder, leaf, check_target)
+            return _move(file, home, token, folder, leaf, check_target, manners.lock)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-        with Draft(folder, unnamed=self._unnamed) as draft:
+        with Draft(folder, unnamed=manners.unnamed, lock=manners.lock) as draft:
             file.seek(0)
             draft.write_all(file)
             saved = Saved(*draft.publish(leaf, check_target))
@@ -177,7 +178,7 @@ class DiskUploads:
                 os.mkdir(HOME, 0o700, dir_fd=root)  # Other users of the machine must not see the tokens.
             except FileExistsError:
                 return
-            os.fsync(root)
+            sync_folder(root)
 
 
 def target(folder: int, leaf: str, name: str) -> Version | None:
@@ -191,6 +192,14 @@ def target(folder: int, leaf: str, name: str) -> Version | None:
     if not stat.S_ISREG(status.st_mode):
         raise InvalidName(name, "it is a link or a device")
     return Version.of(status)
+
+
+def check_version(check: Check | None, version: Version | None, lock: Lock) -> None:
+    """Call ``check``; ``NotStored`` if another writer could change the version before it is replaced."""
+    if check is not None:
+        check(version)
+        if version is not None and lock is None:
+            raise NotStored(NO_LOCKS, 501)
 
 
 def _progress(home: int, token: str) -> Progress:
@@ -221,8 +230,8 @@ def _opened(home: int, token: str) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _alone(home: int, token: str) -> Iterator[BinaryIO | None]:
-    """Open the bytes of an upload and keep all other requests from it; 423 if another has it.
+def _alone(home: int, token: str, *, wait: bool = False) -> Iterator[BinaryIO | None]:
+    """Open the bytes of an upload and keep all other requests out: wait for them, or 423 if one has it.
 
     The value is None if the file has got its name meanwhile; FileNotFoundError if the upload was removed.
     """
@@ -232,7 +241,7 @@ def _alone(home: int, token: str) -> Iterator[BinaryIO | None]:
             file = opened.enter_context(_opened(home, token))
         if file is not None:
             try:
-                opened.enter_context(exclusive(file.fileno(), wait=False))
+                opened.enter_context(exclusive(file.fileno(), wait=wait))
             except BlockingIOError:
                 raise NotStored("Another request adds to this upload; try again later.", 423) from None
         if file is None or not _is_at(file, home, token):
@@ -268,7 +277,7 @@ def _check_digests(file: BinaryIO, plan: Plan) -> None:
 
 
 def _move(
-    file: BinaryIO, home: int, token: str, folder: int, leaf: str, check: Callable[[], object]
+    file: BinaryIO, home: int, token: str, folder: int, leaf: str, check: Callable[[], object], lock: Lock
 ) -> Saved:
     def link(name: str) -> None:
         os.link(token, name, src_dir_fd=home, dst_dir_fd=folder)
@@ -280,9 +289,9 @@ def _move(
     now = time.time_ns()
     os.utime(file.fileno(), ns=(now, now))
     os.fsync(file.fileno())
-    with locked(folder):
+    with locked(folder, lock):
         created = give_name(leaf, check, link, rename)
-    os.fsync(folder)
+    sync_folder(folder)
     return Saved(created, Version.of(os.fstat(file.fileno())))
 
 

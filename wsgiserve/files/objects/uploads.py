@@ -49,7 +49,7 @@ _PIECE = 8 * 1024 * 1024  # bytes of an object, but for the last one of a reques
 _PLAN = "plan"
 _DONE = "done"
 _TURN = "turn"
-_TURN_SECONDS = 15.0
+_TURN_SECONDS = 6.0  # below the patience of tus-js-client, which tries for nine seconds
 
 Place = Callable[[str, Check | None], Version | None]
 """Returns the version of the file at a name, if there can be one and ``check`` lets it pass."""

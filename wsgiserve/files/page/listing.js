@@ -262,7 +262,10 @@ function prepareUploads(form) {
       transfer.cancelled = true;
       transfer.abort();
     });
-    transfer.note = row.appendChild(document.createElement("em"));
+    transfer.tell = (text) => {
+      row.querySelector("em")?.remove();
+      if (text) row.append(Object.assign(document.createElement("em"), { textContent: text }));
+    };
     transfer.progress = (bytes) => {
       row.querySelector("progress").value = bytes / (item.file.size || 1);
       batch.sent.set(item, Math.min(bytes, item.file.size));
@@ -327,7 +330,7 @@ function prepareUploads(form) {
       if (answer.ok) {
         offset = Number(answer.field("Upload-Offset"));
         remember(key, item.place);
-        transfer.note.textContent = "";
+        transfer.tell("");
         transfer.progress(offset);
         tries = 0;
         if (offset < item.file.size) continue;
@@ -348,7 +351,7 @@ function prepareUploads(form) {
         item.place = null;
       }
       offset = null;
-      transfer.note.textContent = `${answer.text} Trying again.`;
+      transfer.tell(`${answer.text} Trying again.`);
       await pause(PAUSES[Math.min(tries, PAUSES.length) - 1], transfer);
     }
   }

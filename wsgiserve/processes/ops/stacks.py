@@ -11,7 +11,8 @@ kills it if anything is sent to it (``parent_death``).
 The signal's handler reads frames without the interpreter's lock. If threads change them meanwhile the worker
 crashes, and one whose many threads compute may not get round to the order in time. So first a look at the
 threads' processor time: where more than one of them runs the lock is passed on, and no signal is sent. One
-may run: C code that has the lock.
+may run, since it has the lock: it gets the signal itself, and cannot go on before all is written. Sent to the
+process, the signal would come to another thread; then one dump in fifty of a thread that computes crashed.
 
 Without anybody who asks nothing here is due.
 """
@@ -150,9 +151,8 @@ class Stacks:
     def _signal(self, worker: Worker) -> bool:
         if not CAN_SIGNAL or not worker.pid or self._watch is None or self._watch.moves:
             return False
-        assert SIGNAL is not None
         try:
-            os.kill(worker.pid, SIGNAL)
+            _signal_thread(worker.pid, self._watch.running)
         except ProcessLookupError:
             return False  # It has ended, and will be reaped.
         return True
@@ -191,9 +191,29 @@ class _Watch:
         self._at, self._times = now, times
 
     @property
+    def running(self) -> int:
+        """The thread that runs; 0 for none."""
+        return int(next(iter(self._seen), 0))
+
+    @property
     def moves(self) -> bool:
         """Whether threads seem to run in turn, or nobody can tell."""
         return len(self._seen) > 1 or not self._times
+
+
+def _signal_thread(pid: int, thread: int) -> None:
+    """Send the signal to a thread, or to the process for 0 or where the system's library cannot."""
+    assert SIGNAL is not None
+    try:
+        import ctypes
+
+        tgkill = ctypes.CDLL(None).tgkill
+    except (ImportError, OSError, AttributeError):
+        thread = 0
+    if not thread:
+        os.kill(pid, SIGNAL)
+    elif tgkill(pid, thread, int(SIGNAL)):
+        raise ProcessLookupError
 
 
 def _times(pid: int) -> dict[str, float]:
