@@ -95,6 +95,7 @@ class Reply:
         if self._response.isclosed() and self._fault is None and not self._response.will_close:
             self._engine.keep(self._connection)
         else:
+            self._response.close()  # A connection that the store closes lets go of its answer.
             self._connection.close()
 
 
