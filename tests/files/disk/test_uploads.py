@@ -248,6 +248,34 @@ def test_a_full_disk_keeps_what_it_has(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == bytes(range(250)) * 400
 
 
+EXPIRED = """
+import io, os, subprocess, sys
+from wsgiserve.files import NotStored, Store
+from wsgiserve.files.uploads import HOME, Plan
+folder = f"{sys.argv[1]}/disk"
+os.mkdir(folder)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], check=True)
+uploads = Store(folder).uploads
+token = uploads.create(Plan("a", 1_000_000, {}, {}, ""), check=None)
+def begin():
+    Store(folder).uploads.create(Plan("b", 5, {}, {}, ""), check=None)
+for act in (lambda: uploads.append(token, 0, io.BytesIO(bytes(1_000_000))), begin):
+    try:
+        act()
+    except NotStored as error:
+        print(error.status)
+for name in os.listdir(f"{folder}/{HOME}"):
+    os.utime(f"{folder}/{HOME}/{name}", (0, 0))
+begin()
+print(os.path.exists(f"{folder}/{HOME}/{token}"))
+"""
+
+
+def test_a_new_server_makes_room_on_a_full_disk(tmp_path: Path) -> None:
+    out = run_python(EXPIRED, tmp_path, mounting(tmp_path))
+    assert out.split() == ["507", "507", "False"]
+
+
 READ_ONLY = """
 import io, os, subprocess, sys
 from wsgiserve.files import NotStored, Store

@@ -71,6 +71,9 @@ class DiskUploads:
         self._check_name(plan.name)
         leaf = plan.name.rpartition("/")[2]
         with refusals(plan.name):
+            if self._sweeps.is_due():  # First of all: on a full disk nothing else works before that.
+                with contextlib.suppress(FileNotFoundError), self._home() as home:
+                    _sweep(home)
             with self._folder(plan.name) as folder:
                 lock = self._manners_of(folder).lock
                 check_version(check, target(folder, leaf, plan.name), lock)
@@ -78,8 +81,6 @@ class DiskUploads:
             with self._home() as home:
                 if self._manners_of(home).lock is None:
                     raise NotStored(NO_LOCKS, 501)
-                if self._sweeps.is_due():
-                    _sweep(home)
                 token = new_token()
                 try:
                     _write_new(home, token, b"")
