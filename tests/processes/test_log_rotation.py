@@ -173,6 +173,25 @@ def test_the_lines_of_a_worker_that_is_killed_are_written(folder, options, kind)
     assert all(f"/{number}/{one}" in text for number in range(4) for one in range(14))
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
+def test_lines_that_a_killed_worker_could_not_write_are_counted(folder):
+    (folder / "killed.py").write_text(KILLED)
+    arguments = ["killed", "--access-log", "/dev/full", "--workers", "1"]
+    errors = folder / "errors"
+    with (
+        errors.open("w") as stderr,
+        serving_program(folder, *arguments, stderr=stderr) as (program, port),
+        Client(port=port) as client,
+    ):
+        for number in range(5):
+            assert client.ask(get(f"/{number}")).status == 200
+        client.send(get("/kill"))
+        with suppress(ConnectionResetError):
+            assert client.rest() == b""
+        wait_until(lambda: "5 lines of the access log could not be written" in errors.read_text())
+        program.stop()
+
+
 LOAD = """
 import time
 

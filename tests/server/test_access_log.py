@@ -25,7 +25,7 @@ from wsgiserve.server.access_log import MAX_BYTES, MAX_SECONDS, AccessLog, write
 from wsgiserve.server.http import exchange
 from wsgiserve.server.http.extensions import limits
 from wsgiserve.server.log_lines import MAX_TEXT, Combined, line_text
-from wsgiserve.server.log_pages import SIZE, Left
+from wsgiserve.server.log_pages import SIZE, Left, Shelf
 from wsgiserve.server.sinks import MAX_WRITE
 
 LINE = re.compile(
@@ -405,6 +405,25 @@ def test_access_log_of_the_library_goes_to_standard_output(serving, monkeypatch)
             client.ask(get(f"/{number}"))
     matches = [LOG_LINE.fullmatch(line) for line in stream.getvalue().splitlines(keepends=True)]
     assert [match["request"] for match in matches] == [f"GET /{number} HTTP/1.1" for number in range(5)]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
+def test_the_supervisor_tells_of_lines_that_a_killed_process_has_lost(caplog):
+    shelf = Shelf()
+    shelf.fill()
+    pages = shelf.pages(shelf.take(1))
+    with open("/dev/full", "w") as full:
+        log = AccessLog(full, pages=pages)
+        for _ in range(3):
+            log.append(b"line\n")
+        log.flush()
+    assert not caplog.messages
+    write_left(shelf.give_back(1), b"", "-")
+    assert caplog.messages == ["3 lines of the access log could not be written"]
+    write_left(shelf.give_back(1), b"", "-")
+    shelf.take(1)
+    write_left(shelf.give_back(1), b"", "-")
+    assert len(caplog.messages) == 1
 
 
 def test_what_a_killed_process_was_writing_is_not_written_twice(tmp_path):

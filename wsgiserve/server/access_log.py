@@ -91,6 +91,7 @@ def write_left(left: Left, more: bytes, destination: str) -> None:
     """Write the lines that a process has left behind, and more, as far as there is room now."""
     lines, done = left.writing + left.lines + more, 0
     if not lines:
+        _tell(left.lost)
         return
     try:
         sink = open_sink(destination, output())
@@ -104,7 +105,7 @@ def write_left(left: Left, more: bytes, destination: str) -> None:
         return  # As in ``AccessLog``.
     except (AttributeError, OSError, ValueError):
         pass
-    _tell(lines.count(b"\n", done))
+    _tell(left.lost + lines.count(b"\n", done))
 
 
 def _tell(lost: int) -> None:
@@ -134,6 +135,7 @@ class AccessLog:
         self._lock = Lock()
         # lines that were lost since the last one that was written
         self._has_reader = True
+        self._tally = self._page  # says how many lines were lost, also if this process is killed
         self._lost = 0
         self._lost_since = 0.0
         self._has_room = True
@@ -210,12 +212,13 @@ class AccessLog:
         if count and not self._lost:
             self._lost_since = now
         self._lost += count
+        self._tally.lost = self._lost
 
     def _count_to_tell(self, now: float, *, over: bool) -> int:
         """Return how many lines were lost if that is to be logged now; ``over`` if writing works again."""
         if not self._lost or not (over or now - self._lost_since >= TELL_SECONDS):
             return 0
-        lost, self._lost = self._lost, 0
+        lost, self._lost, self._tally.lost = self._lost, 0, 0
         return lost
 
     def close(self) -> None:

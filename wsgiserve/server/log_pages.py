@@ -19,16 +19,21 @@ from typing import NamedTuple
 SIZE = 1 << 20
 PAIRS = 32  # workers at a time whose pages the supervisor sees
 # The offset up to which lines are written, a number that tells which page was filled first, and whether lines
-# are being written.
-HEADER = 24
+# are being written. Then how many lines were lost, which nobody knows yet.
+HEADER = 32
 _WRITING = 16
+_LOST = slice(24, 32)
 
 
 class Left(NamedTuple):
-    """The lines that a process has left behind; ``writing`` are those that it was just writing."""
+    """The lines that a process has left behind; ``writing`` are those that it was just writing.
+
+    ``lost`` is the number of lines that it could not write, and has not told of.
+    """
 
     writing: bytes = b""
     lines: bytes = b""
+    lost: int = 0
 
 
 class Page:
@@ -48,6 +53,15 @@ class Page:
     def order(self) -> int:
         """Its number."""
         return int.from_bytes(self._memory[8:16], "little")
+
+    @property
+    def lost(self) -> int:
+        """The number of lines that were lost, until that is told."""
+        return int.from_bytes(self._memory[_LOST], "little")
+
+    @lost.setter
+    def lost(self, count: int) -> None:
+        self._memory[_LOST] = count.to_bytes(8, "little")
 
     def seal(self) -> None:
         """Let no more lines in."""
@@ -95,9 +109,10 @@ class Page:
 def left_in(pages: tuple[Page, Page]) -> Left:
     """Return the lines that a process has left behind."""
     first, second = sorted(pages, key=lambda page: page.order)
+    lost = first.lost + second.lost
     if first.begun:
-        return Left(first.left(), second.left())
-    return Left(lines=first.left() + second.left())
+        return Left(first.left(), second.left(), lost)
+    return Left(b"", first.left() + second.left(), lost)
 
 
 class Shelf:
@@ -135,5 +150,6 @@ class Shelf:
         lines = left_in(self._pairs[place])
         for page in self._pairs[place]:
             page.clear()
+            page.lost = 0
         self._free.append(place)
         return lines

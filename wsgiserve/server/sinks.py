@@ -208,7 +208,10 @@ def _find_in_file(path: str, lines: bytes) -> int:
     """
     try:
         with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - len(lines) - FIND_BYTES))
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):  # A device may have no end.
+                return 0
+            file.seek(max(0, status.st_size - len(lines) - FIND_BYTES))
             tail = file.read()
     except OSError:
         return 0
