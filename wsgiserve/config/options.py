@@ -82,8 +82,8 @@ def _option(
 class Config:
     """The options in force. Times are seconds, sizes are bytes.
 
-    An option that means nothing without another one is refused. It is not if it is only about something that
-    is switched off, such as the access log: who switches it off for once need not change a file for that.
+    An option that means nothing without another one is refused. But options about the access log may stay
+    while it is off, so that who switches it off for once need not change a file.
     """
 
     app: str = _option(
@@ -884,7 +884,7 @@ class Change(NamedTuple):
 def keep_until_restart(before: Config, after: Config) -> tuple[Config, list[Change]]:
     """Return ``after`` with the old values of options that only a restart changes, and what was to change.
 
-    ConfigError if the others do not fit these.
+    ConfigError if the kept values and the new ones do not fit together.
     """
     changes, kept = [], {}
     for name, field in FIELDS.items():

@@ -3,8 +3,8 @@
 * They lie in a hidden folder of the store, each as two files: its plan, and its bytes so far, whose number
   is the offset. Once the bytes have got their name, the plan alone is left.
 * One request at a time adds bytes, by a lock of the file. The lock of a killed process is gone with it.
-* Bytes are synced before an offset is told. After a power cut the file may be longer than what was told. The
-  system has to write data before it writes the length that covers them, as ext4, XFS and btrfs do.
+* Bytes are synced before an offset is told. After a power cut the file may be longer than the client knows.
+  So the system has to write data before the length that covers them, as ext4, XFS and btrfs do.
 * ``link`` and ``rename`` give the bytes their name, as in ``draft``. In a folder on another file system they
   cannot, so the bytes are copied into a draft there.
 """

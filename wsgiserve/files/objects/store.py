@@ -9,7 +9,8 @@
   may be empty.
 * A body of unknown length is collected in hidden objects, because the store must know the length first.
 * A body that is too large for one request is sent in parts (``multipart``), but only if the store refuses to
-  take it whole: SeaweedFS completes two uploads with ``If-None-Match: *`` of one name at the same moment.
+  take it whole: SeaweedFS may complete two uploads in parts of one name, though both have
+  ``If-None-Match: *``.
 * Hidden objects and parts are removed at the end; those of a server that was killed are removed by another
   one a day later.
 """
@@ -94,10 +95,10 @@ class ObjectStore:
         self._redirect = redirect
         self._limits = limits
         self._engine = Engine(self.address, seconds=seconds)
+        self.uploads: Uploads = ObjectUploads(self._engine, self._key, self._look_at_place, self._publish)
         self._lock = threading.Lock()
         self._proven = False
         self._parts_proven = False
-        self.uploads: Uploads = ObjectUploads(self._engine, self._key, self._look_at_place, self._publish)
         self._deletes_conditionally = False
 
     def check_name(self, name: str) -> None:
@@ -122,8 +123,8 @@ class ObjectStore:
         reply = self._engine.get(key, {"Range": f"bytes=0-{FIRST - 1}"})
         try:
             if reply.status in (200, 206):  # 200: some send all of a short object.
-                whole = reply.fields.get("Content-Range", "").rpartition("/")[2]
-                version = version_of(reply, int(whole or reply.fields["Content-Length"]))
+                size = reply.fields.get("Content-Range", "").rpartition("/")[2]
+                version = version_of(reply, int(size or reply.fields["Content-Length"]))
                 first = _first(reply)
                 if len(first) == min(FIRST, version.size):
                     return StoredObject(self._engine, key, version, first)
