@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from wsgiserve.files.disk.draft import Draft, Lock, exclusive, give_name, locked, sync_folder
 from wsgiserve.files.disk.errors import refusals
 from wsgiserve.files.disk.manners import NO_LOCKS, Manners
+from wsgiserve.files.seldom import Seldom
 from wsgiserve.files.store import Check, InvalidName, NotStored, Saved, Upload, Version, WrongDigest
 from wsgiserve.files.uploads import (
     HOME,
+    SWEEP_SECONDS,
     Plan,
     Progress,
     Remaining,
-    Sweeps,
     TooLong,
     at_another_offset,
     check_token,
@@ -60,7 +61,7 @@ class DiskUploads:
         self._check_name = check_name
         self._folder = folder
         self._manners_of = manners_of
-        self._sweeps = Sweeps()
+        self._sweeps = Seldom(SWEEP_SECONDS)
 
     def create(self, plan: Plan, *, check: Check | None) -> str:
         """Begin an upload; see ``Uploads``."""

@@ -28,13 +28,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from wsgiserve.files.objects.engine import Engine, Reply
 from wsgiserve.files.objects.faults import writing
 from wsgiserve.files.objects.stored_object import BLOCK, whole
+from wsgiserve.files.seldom import Seldom
 from wsgiserve.files.store import Check, NotStored, Saved, Upload, Version, WrongDigest
 from wsgiserve.files.uploads import (
     HOME,
+    SWEEP_SECONDS,
     Plan,
     Progress,
     Remaining,
-    Sweeps,
     TooLong,
     at_another_offset,
     check_token,
@@ -143,7 +144,7 @@ class ObjectUploads:
         self._key = key
         self._place = place
         self._publish = publish
-        self._sweeps = Sweeps()
+        self._sweeps = Seldom(SWEEP_SECONDS)
 
     def create(self, plan: Plan, *, check: Check | None) -> str:
         """Begin an upload; see ``Uploads``."""
