@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, Protocol
 
 from werkzeug.exceptions import HTTPException
@@ -286,7 +286,7 @@ class Upload:
             if self._hashes[kind].digest() != announced:
                 raise WrongDigest(kind)
 
-    def checked(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    def checked(self, blocks: Iterable[bytes]) -> Generator[bytes, None, None]:
         """Yield the blocks of the body, the last one only when all checks have passed."""
         held = b""
         for block in blocks:

@@ -377,18 +377,23 @@ class Supervisor:
             self._templates.cancel(worker)
 
     def _start(self, worker: Worker) -> None:
+        logs = bool(worker.terms.config.access_log)
+
         def birth(theirs: socket.socket) -> Birth:
             birth = Birth(theirs, self.listeners, self._scoreboard, worker.number, worker.row)
             return birth._replace(config=worker.terms.config, supervisor=os.getpid(), shelf=self._shelf)
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
-            place, file = self._shelf.take(worker.number), self._open_for_stacks(worker)
+            place = self._shelf.take(worker.number) if logs else None
+            file = self._open_for_stacks(worker)
             its = birth(theirs)._replace(place=place, stacks=file)
             worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
         if self._totals is not None:
             self._totals.enter(worker)
         try:
+            if logs:
+                self._shelf.fill()
             if worker.terms.config.preload and CAN_FORK:
                 self._templates.fork(worker, birth)
             else:

@@ -166,7 +166,8 @@ class Templates:
             return
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
-            place, file = self._shelf.take(worker.number), self._open_for_stacks(worker)
+            place = self._shelf.take(worker.number) if worker.terms.config.access_log else None
+            file = self._open_for_stacks(worker)
             descriptors = [theirs.fileno()] if file < 0 else [theirs.fileno(), file]
             template.channel.pass_on(
                 *descriptors,

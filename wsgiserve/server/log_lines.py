@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from json.encoder import encode_basestring_ascii as quoted
+from math import trunc
 from typing import Any, Protocol, TextIO
 
 from wsgiserve.config.log_format import parse_template
@@ -197,7 +198,8 @@ class _Clock:
         return f"{self._second}.{self._millisecond(now):03}Z"
 
 
-# Formatting a number costs more than looking it up; most requests take a few milliseconds at most.
+# Formatting a number costs more than looking it up; most requests take a few milliseconds at most. For the
+# same reason ``trunc`` makes the index: ``int`` takes more than twice as long for a float.
 _KNOWN_DURATIONS = 4096  # microseconds
 _KNOWN_SHORT = 1024
 # The ends of combined lines.
@@ -289,10 +291,10 @@ class Structured(_Clock):
         whole = now - started
         try:
             times = (
-                known[int(wait * 1e6)],
-                known[int(app * 1e6)],
-                known[int(first * 1e6)],
-                known[int(whole * 1e6)],
+                known[trunc(wait * 1e6)],
+                known[trunc(app * 1e6)],
+                known[trunc(first * 1e6)],
+                known[trunc(whole * 1e6)],
             )
         except IndexError:
             times = _seconds(wait), _seconds(app), _seconds(first), _seconds(whole)
@@ -324,11 +326,11 @@ class Structured(_Clock):
         return b"".join(
             (
                 self._start,
-                self._milliseconds[int((now - self._offset) * 1000)],
+                self._milliseconds[trunc((now - self._offset) * 1000)],
                 plain,
-                self._waits[int((called - started) * 1e6)],
-                self._apps[int((now - called) * 1e6)],
-                self._wholes[int((now - started) * 1e6)],
+                self._waits[trunc((called - started) * 1e6)],
+                self._apps[trunc((now - called) * 1e6)],
+                self._wholes[trunc((now - started) * 1e6)],
             )
         )
 

@@ -102,12 +102,21 @@ def left_in(pages: tuple[Page, Page]) -> Left:
 
 
 class Shelf:
-    """The pages of all workers. The supervisor makes it before the first of them starts."""
+    """The pages of all workers that write an access log.
+
+    The supervisor fills it before the first of them starts, or the template that is to fork them.
+    """
 
     def __init__(self) -> None:
-        self._pairs = [(Page(), Page()) for _ in range(PAIRS)]
-        self._free = list(range(PAIRS))
+        self._pairs: list[tuple[Page, Page]] = []
+        self._free: list[int] = []
         self._taken: dict[int, int] = {}  # places by the numbers of workers
+
+    def fill(self) -> None:
+        """Make the pages, unless they are there."""
+        if not self._pairs:
+            self._pairs = [(Page(), Page()) for _ in range(PAIRS)]
+            self._free = list(range(PAIRS))
 
     def take(self, worker: int) -> int | None:
         """Return the place of a new worker's pages; None if the shelf is empty."""

@@ -22,7 +22,8 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -190,7 +191,8 @@ class ObjectStore:
         draft = _Draft(self._engine, self._key(_new_draft()))
         try:
             draft.write(itertools.chain((held,), iter(lambda: _take(blocks, _DRAFT), b"")))
-            return self._publish(name, draft.blocks(), draft.size, version, check)
+            with closing(draft.blocks()) as body:
+                return self._publish(name, body, draft.size, version, check)
         finally:
             draft.remove()
 
@@ -397,7 +399,8 @@ class _Draft:
                 self._engine.put(self._key(len(self._sizes)), (piece,), len(piece), {})
             self._sizes.append(len(piece))
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Generator[bytes, None, None]:
+        """Yield the whole body; close it, since it holds a connection."""
         for number, size in enumerate(self._sizes):
             yield from whole(self._engine, self._key(number), size)
 

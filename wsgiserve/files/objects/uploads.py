@@ -211,7 +211,8 @@ class ObjectUploads:
     def _write(self, plan: Plan, blocks: Iterator[bytes], check: Check | None) -> Saved:
         upload = Upload(plan.length, None, plan.binary_digests())
         version = self._place(plan.name, check)
-        return self._publish(plan.name, upload.checked(blocks), plan.length, version, check)
+        with closing(upload.checked(blocks)) as body:  # It holds a connection.
+            return self._publish(plan.name, body, plan.length, version, check)
 
     def _folder(self, token: str) -> str:
         return f"{self._key(HOME)}/{check_token(token)}/"

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import io
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from math import inf, trunc
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserve.forks import end_child, forget_finalizers
@@ -57,7 +57,7 @@ class Exchange(Response):
     """One call of the app, and the response to it."""
 
     user = "-"  # REMOTE_USER, for the access log
-    look_at = math.inf  # when to look whether the client of a stream of empty blocks is still there
+    look_at = inf  # when to look whether the client of a stream of empty blocks is still there
     logged = False  # its line is in the access log
     over = False  # the call has ended: ``write`` is refused
     over_first = False  # it had ended when another thread took the lead, and its thread writes its line
@@ -158,7 +158,7 @@ class Exchange(Response):
         now = monotonic()
         if now >= self.look_at and self.connection.closed_by_client():
             raise ClientDisconnected("the client closed the connection")
-        if self.look_at == math.inf or now >= self.look_at:
+        if self.look_at == inf or now >= self.look_at:
             self.look_at = now + LOOK_SECONDS
 
     def _open_body(self, environ: Environ) -> None:
@@ -297,7 +297,7 @@ class Exchange(Response):
                 and rendered is self.head.rendered  # type: ignore[union-attr]  # There is a line, hence a head.
                 and "REMOTE_USER" not in environ
             ):
-                duration = MICROSECONDS[int((monotonic() - self.started) * 1e6)]
+                duration = MICROSECONDS[trunc((monotonic() - self.started) * 1e6)]
                 self.gateway.access_log.write(start + duration)  # type: ignore[union-attr]  # ``run`` has looked.
                 return
         except (AttributeError, IndexError, ValueError):

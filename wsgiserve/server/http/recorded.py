@@ -56,7 +56,7 @@ class CountedExchange(Exchange):
             starts[0] = self.started
             if self.detached:  # Deposed meanwhile, so it has another row.
                 starts[0] = 0.0  # type: ignore[unreachable]  # Another thread sets it.
-        super().run()
+        Exchange.run(self)  # Looking it up by ``super`` costs more than the call.
         if not self.detached:
             in_flight.starts[0] = 0.0
         elif not self.owes_line:
