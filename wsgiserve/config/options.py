@@ -229,7 +229,9 @@ class Config:
         1,
         "Run this many worker processes; auto runs one per processor. 0 serves without supervisor or reload.",
         "N",
-        more="`auto` counts the processors that the process may use. See [workers](operations.md#workers).",
+        more="`auto` counts the processors that the process may use. With `0`, `--preload`, `--probe`, "
+        "`--max-requests`, `--max-rss` and `--max-lifetime` are refused. "
+        "See [workers](operations.md#workers).",
         group="Basics",
         least=0,
         word="auto",

@@ -164,7 +164,7 @@ class Engine:
         return reply.status, reply.fields.get("ETag", "")
 
     def takes(self, key: str, length: int) -> bool:
-        """Whether the store takes a body of that length by one request: a head without a body asks it."""
+        """Ask the store, by a head without a body, whether it takes a body of that length in one request."""
         with self._faults():
             url = self._url("PUT", key)
             with contextlib.closing(self._connection(url)) as connection:
