@@ -320,20 +320,8 @@ class ObjectStore:
             return self._engine.put(self._key(name), blocks, length, fields | conditions)
         if conditions:
             self._prove_parts()
-        return self._write_in_parts(name, blocks, length, self._limits.part_of(length), fields, conditions)
-
-    def _write_in_parts(
-        self,
-        name: str,
-        blocks: Iterator[bytes],
-        length: int,
-        size: int,
-        fields: dict[str, str],
-        conditions: dict[str, str],
-    ) -> tuple[int, str]:
-        return publish_in_parts(
-            self._engine, self._key(name), blocks, length, size, fields, conditions, self._key(_new_draft())
-        )
+        key, note, size = self._key(name), self._key(_new_draft()), self._limits.part_of(length)
+        return publish_in_parts(self._engine, key, blocks, length, size, fields, conditions, note)
 
     def _put_small(self, name: str, content: bytes, fields: Mapping[str, str] | None = None) -> int:
         with writing():
@@ -362,13 +350,15 @@ class ObjectStore:
             if self._parts_proven:
                 return
             name = _PROBE + secrets.token_hex(8)
+            key, note = self._key(name), self._key(_new_draft())
             self._put_small(name, b"1")
             try:
                 for condition in _UNTRUE:
-                    if self._write_in_parts(name, iter((b"2",)), 1, 1, {}, condition)[0] != 412:
+                    body = iter((b"2",))
+                    if publish_in_parts(self._engine, key, body, 1, 1, {}, condition, note)[0] != 412:
                         raise NotStored(NO_CONDITIONS, 501)
             finally:
-                self._engine.delete(self._key(name), {})
+                self._engine.delete(key, {})
             self._parts_proven = True
 
     def _sweep(self) -> None:
