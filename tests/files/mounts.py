@@ -30,7 +30,7 @@ def require(*programs: str) -> None:
 
 
 def run(*command: str | Path) -> None:
-    """Run a program that ends by itself; CalledProcessError shows what it said."""
+    """Run a program that ends by itself; if it fails, the AssertionError shows what it said."""
     done = subprocess.run(
         command, env={**os.environ, "PATH": PATH}, capture_output=True, text=True, timeout=60, check=False
     )

@@ -13,7 +13,6 @@ from wsgiserve.files.uploads import (
     Plan,
     Remaining,
     Resumable,
-    Sweeps,
     TooLong,
     check_token,
     new_token,
@@ -61,11 +60,6 @@ def test_a_body_may_have_what_remains_and_no_more() -> None:
     assert body.read(3) == b"hel"
     with pytest.raises(TooLong):
         body.read(3)
-
-
-def test_one_of_many_looks_for_what_was_given_up() -> None:
-    sweeps = Sweeps()
-    assert [sweeps.is_due() for _ in range(3)] == [True, False, False]
 
 
 def test_an_upload_expires_a_week_after_its_last_bytes() -> None:

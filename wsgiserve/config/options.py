@@ -82,8 +82,8 @@ def _option(
 class Config:
     """The options in force. Times are seconds, sizes are bytes.
 
-    An option that means nothing without another one is refused. It is not if it is only about something that
-    is switched off, such as the access log: who switches it off for once need not change a file for that.
+    An option that means nothing without another one is refused. But options about the access log may stay
+    while it is off, so that who switches it off for once need not change a file.
     """
 
     app: str = _option(
@@ -229,7 +229,9 @@ class Config:
         1,
         "Run this many worker processes; auto runs one per processor. 0 serves without supervisor or reload.",
         "N",
-        more="`auto` counts the processors that the process may use. See [workers](operations.md#workers).",
+        more="`auto` counts the processors that the process may use. With `0`, `--preload`, `--probe`, "
+        "`--max-requests`, `--max-rss` and `--max-lifetime` are refused. "
+        "See [workers](operations.md#workers).",
         group="Basics",
         least=0,
         word="auto",
@@ -884,7 +886,7 @@ class Change(NamedTuple):
 def keep_until_restart(before: Config, after: Config) -> tuple[Config, list[Change]]:
     """Return ``after`` with the old values of options that only a restart changes, and what was to change.
 
-    ConfigError if the others do not fit these.
+    ConfigError if the kept values and the new ones do not fit together.
     """
     changes, kept = [], {}
     for name, field in FIELDS.items():

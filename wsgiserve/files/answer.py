@@ -31,7 +31,7 @@ def text(status: int, detail: str, fields: Sequence[tuple[str, str]] = ()) -> An
 
 
 def refused(refusal: NotStored) -> Answer:
-    """Answer with the reason of a store."""
+    """Answer with the status and the reason of a store's refusal."""
     later = [("Retry-After", "5")] if refusal.status == 503 else []
     return text(refusal.status, str(refusal), later)
 

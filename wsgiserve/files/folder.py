@@ -41,7 +41,7 @@ class Files:
     ``directory`` is a path or a ``Store``; or ``store`` is a URL ``s3://BUCKET/PREFIX`` or an
     ``ObjectStore``. The options:
 
-    - ``upload``: PUT and POST write files, and the tus protocol; ``delete``: DELETE removes them;
+    - ``upload``: PUT and POST write files, also by the tus protocol; ``delete``: DELETE removes them;
       ``max_size``: the largest upload, in bytes.
     - ``index``: the names of a folder's index file. ``listing``: True shows a page for folders without an
       index, and ``archive`` adds links to the folder as .zip and .tar.gz. ``listing`` may also be a function

@@ -2,8 +2,8 @@
 
 * POST with ``Upload-Length`` begins an upload, to the URL of its file, or to a folder with the name in
   ``Upload-Metadata``. HEAD of the URL in the answer tells the offset, PATCH adds bytes, DELETE gives up.
-* ``Tus-Resumable`` marks the requests. Without it they are ordinary ones, for which the URL of an upload does
-  not exist: so nobody reads it by GET.
+* ``Tus-Resumable`` marks the requests of the protocol. For ordinary requests the URL of an upload does not
+  exist, so nobody reads it by GET.
 * The extensions are creation, creation-with-upload, expiration and termination. Instead of a checksum of each
   request there is ``Repr-Digest`` at the beginning, for the whole file, as with PUT.
 * Conditions count when the file gets its name. Those of the request that adds the last bytes go before those
@@ -92,8 +92,7 @@ class Tus:
 
     def _create(self, name: str, environ: WSGIEnvironment) -> Answer:
         length = _number(environ, "HTTP_UPLOAD_LENGTH", "Upload-Length")
-        if self._max_size is not None and length > self._max_size:
-            raise NotStored(f"A file may have {self._max_size} bytes at most here.", 413)
+        self._check_size(length)
         metadata = environ.get("HTTP_UPLOAD_METADATA", "")
         if not name or name.endswith("/"):
             name = join(name[:-1], _file_name(metadata))
@@ -138,14 +137,17 @@ class Tus:
             raise NotStored(f"Send the bytes with Content-Type: {_KIND}.", 415)
         offset = _number(environ, "HTTP_UPLOAD_OFFSET", "Upload-Offset")
         progress = self._uploads.find(token)
-        if self._max_size is not None and progress.plan.length > self._max_size:
-            raise NotStored(f"A file may have {self._max_size} bytes at most here.", 413)
+        self._check_size(progress.plan.length)
         if offset == progress.offset:
             _check_body(environ, progress.plan.length - offset)
-        if progress.done and offset == progress.offset:
-            return empty(204, [("Upload-Offset", str(offset)), *_expiry(progress)])
+            if progress.done:
+                return empty(204, [("Upload-Offset", str(offset)), *_expiry(progress)])
         conditions = _conditions(environ) or progress.plan.conditions
         return empty(204, self._add(token, progress.plan, offset, body_of(environ)[0], conditions))
+
+    def _check_size(self, length: int) -> None:
+        if self._max_size is not None and length > self._max_size:
+            raise NotStored(f"A file may have {self._max_size} bytes at most here.", 413)
 
     def _add(
         self, token: str, plan: Plan, offset: int, body: SupportsRead[bytes], conditions: dict[str, str]

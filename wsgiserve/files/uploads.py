@@ -13,8 +13,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import threading
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -27,9 +25,10 @@ HOME = HIDDEN + "uploads"
 """The hidden folder of a store in which uploads lie, and the first part of their URLs."""
 
 LIFE = timedelta(days=7)
+SWEEP_SECONDS = 600.0
+"""At least so long passes between two looks of a store for uploads that were given up."""
 
 _TOKEN = re.compile("[0-9a-f]{32}")
-_SECONDS_BETWEEN_SWEEPS = 600.0
 
 
 class Plan(NamedTuple):
@@ -152,23 +151,6 @@ class TooLong(NotStored):
 def at_another_offset(offset: int) -> NotStored:
     """Return the refusal of bytes for another place than the end."""
     return NotStored(f"The upload is at byte {offset}: ask for its offset, and go on from there.", 409)
-
-
-class Sweeps:
-    """Says when it is time to look for uploads that were given up, as seldom as every ten minutes."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def is_due(self) -> bool:
-        """Return True to one caller in ten minutes."""
-        now = time.monotonic()
-        with self._lock:
-            due = now >= self._next
-            if due:
-                self._next = now + _SECONDS_BETWEEN_SWEEPS
-        return due
 
 
 def new_token() -> str:

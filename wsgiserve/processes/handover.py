@@ -41,7 +41,7 @@ def take(kind: Kind) -> Any:
 
 
 def insist(call: Callable[[], T], error: type[Exception]) -> T:
-    """Call; in a program that this process became by ``exec``, again until it raises no such error.
+    """Call; in a program that this process became by ``exec``, again until it does not raise ``error``.
 
     Its trial has done the same a moment ago, so the reason will pass, such as a lack of descriptors. Workers
     serve, and would end with this process.

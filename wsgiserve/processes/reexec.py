@@ -9,8 +9,8 @@ interpreter are loaded anew too. Command line and environment stay.
 
 Signals are blocked from before the exec until the new program is ready for them.
 
-Nobody could help a program that lacks what Python itself takes to start: the service would be gone. So the
-old one looks whether that is there, and stays if it is not.
+A program that lacks the descriptors or the memory that Python takes to start would end, and the service with
+it. So the old one first checks that they are there, and stays if they are not.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def execute(estate: dict[str, Any]) -> None:
 
 
 def _require_room() -> None:
-    """OSError if the system lacks what a new program takes."""
+    """Raise OSError if the system lacks what a new program takes."""
     taken: list[int] = []
     try:
         while len(taken) < MORE_DESCRIPTORS:

@@ -204,9 +204,10 @@ def _obey(
 
 
 def _end_after(seconds: float) -> None:
-    """End this process, in case that it does not end by itself: nobody else is there to kill it.
+    """End this process after a time if it has not ended by itself: nobody else is there to kill it.
 
-    ``faulthandler`` needs no lock of Python for that. It needs a thread; this one serves where there is none.
+    ``faulthandler`` does that without Python's lock, on a thread of its own. If none can start, this thread
+    waits in its place.
     """
     try:
         faulthandler.dump_traceback_later(seconds, file=2, exit=True)

@@ -30,11 +30,11 @@ until the line is written.
 Rules
 - A row is in use while its start is not 0. Its text is written only while the start is 0, so a reader that
   finds the same start before and after it has read has a text that belongs to it.
-- Between looking whether an exchange is detached, or counted, and the store to its row there is no call:
-  there CPython switches to no other thread.
+- No call stands between the look whether an exchange is detached, or counted, and the store to its row. So
+  CPython switches to no other thread in between.
 - The first row is the leader's. Who is deposed leaves it: a thread clears it only while it is not detached.
 - The leadership's mutex guards the rows of calls. Only the leader writes those of clients.
-- A row says who asks for which path and query, and no header field. Who shows it hides the query.
+- A row says who asks for which path and query, and no header field. ``ops`` hides the query when it shows it.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Exchange(Protocol):
 class Entry(NamedTuple):
     """A row as it is read: monotonic seconds, the thread that runs it or 0, the texts.
 
-    ``status`` is that as which it is counted; None before it is. ``end`` is why it has ended, where that is
-    counted before its line is written; else "done".
+    ``status`` is None until the request is counted. ``end`` is why it has ended, if that is counted before
+    its line is written; else "done".
     """
 
     started: float

@@ -8,7 +8,8 @@ Rules
   or if the page is sealed.
 - A page is filled, then sealed, written and cleared. All but ``add`` is for one thread at a time.
 - Behind the lines are zeros, and no line has a zero byte. So whoever finds the page later sees its end.
-- Who writes lines says so before: they may be written, although the process ends before it can say that.
+- A process marks the page before it writes lines. It may be killed after the write, before it can say how
+  far it came.
 """
 
 from __future__ import annotations

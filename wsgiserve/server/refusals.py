@@ -39,7 +39,7 @@ class RefusalLog:
         try:
             self._log(peer, text)
         finally:
-            self._count(kind)  # At last: writing takes a while, and a process may be killed.
+            self._count(kind)  # After the line: a process that is killed meanwhile has counted nothing.
 
     def _log(self, peer: str, text: str) -> None:
         with self._lock:

@@ -9,8 +9,8 @@ Rules
 - Standard output may be shared with other programs, which expect that it blocks. So a pipe or terminal is
   opened once more, by its name below /proc, as an open file of our own. Where that fails, and for other kinds
   of descriptors, ``poll`` tells whether there is room.
-- A process may be killed while it writes. Whoever writes what it has left asks ``find`` first. A file is
-  looked at. Elsewhere a write is over in no time: it was done rather than not.
+- A process may be killed while it writes. Who writes the rest in its place asks ``find`` first how far it
+  came. A file is read for that. Elsewhere nobody can look; the write counts as done, since it takes no time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Sink(Protocol):
         """Write some of the lines from ``start`` on; return how many bytes are taken, 0 without room."""
 
     def find(self, lines: bytes) -> int:
-        """Return how many bytes of the lines are there, as another process was just writing them."""
+        """Return how many bytes of the lines another process has written; it was killed in the middle."""
 
     def wait(self, seconds: float) -> None:
         """Wait for room, at most so long."""
@@ -156,7 +156,7 @@ class DescriptorSink:
             return 0
 
     def find(self, lines: bytes) -> int:
-        """Return how many bytes are there: look in a file, take them for written elsewhere."""
+        """Look into a file; elsewhere take one write for done."""
         if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             return _find_in_file(f"/proc/self/fd/{self._descriptor}", lines)
         return _end_of_write(lines, 0)
@@ -202,9 +202,9 @@ def _end_of_write(lines: bytes, start: int) -> int:
 
 
 def _find_in_file(path: str, lines: bytes) -> int:
-    """Return how many bytes of these lines the end of a file has; a line that is torn is to be completed.
+    """Return how many bytes of these lines the end of a file has, with those of a last line that is torn.
 
-    If others have appended to a torn line since, that is lost, and the whole line is to be written anew.
+    A torn line that others have appended to is lost: it does not count, so that it is written anew.
     """
     try:
         with open(path, "rb") as file:
@@ -338,7 +338,7 @@ class DatagramSink:
         return sock
 
     def find(self, lines: bytes) -> int:
-        """Return the first line, taking it for sent."""
+        """Take the first line for sent."""
         return lines.index(b"\n") + 1
 
     def wait(self, seconds: float) -> None:

@@ -130,7 +130,7 @@ class Tally:
             self.count("timeout request")
 
     def end(self, why: str) -> None:
-        """Count a request that has no whole response."""
+        """Count why a request has no whole response."""
         self.count(BY_END[why])
 
     def request(self, method: str, status: int, seconds: float) -> None:

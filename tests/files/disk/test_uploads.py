@@ -143,7 +143,7 @@ def test_uploads_that_were_given_up_are_removed(store: Store, tmp_path: Path) ->
     for name in ("old", "half", "done"):
         age(home / f"{tokens[name]}.plan")
     age(home / tokens["old"])
-    add(store, tokens["half"], 0, b"he")  # a day ago the plan was old, and then came bytes
+    add(store, tokens["half"], 0, b"he")  # Its plan is old, but bytes have come since.
     add(store, tokens["done"], 0, b"hello")
     store.uploads.finish(tokens["done"], check=None)
     with pytest.raises(FileNotFoundError):

@@ -8,7 +8,7 @@
   first name, so for a moment the draft has a hidden one, always the same: whoever publishes holds the lock of
   the folder. If a crash leaves the hidden name behind, the next writer removes it.
 * Where files without a name do not work, a draft has a hidden name of its own from the beginning.
-* Which of the two works, and what to lock, ``manners`` finds out.
+* ``manners`` finds out which of the two works, and what to lock.
 * The file is synced before it gets its name, and the folder afterwards. So a file that was acknowledged
   survives a power cut.
 * Publishing sets the time of change, in nanoseconds. So two versions of equal size differ in their time,
@@ -50,8 +50,8 @@ class Draft:
     """A draft; leaving the ``with`` block drops it unless it was published.
 
     ``folder`` is the descriptor of the target folder; the caller closes it. ``unnamed`` asks for a file
-    without a name, which needs ``/proc/self/fd``, through which it gets one, and a lock: ``lock``, or one
-    that the caller holds.
+    without a name. That takes ``/proc/self/fd``, to give it a name later, and a lock: ``lock``, or one that
+    the caller holds.
     """
 
     def __init__(self, folder: int, *, unnamed: bool, lock: Lock = "folder") -> None:
@@ -147,7 +147,7 @@ def locked(folder: int, lock: Lock = "folder") -> Iterator[None]:
     with contextlib.ExitStack() as opened:
         descriptor = folder
         if lock == "file":
-            # Not only for reading: NFS grants exclusive locks for files alone that are open for writing.
+            # Open for writing too: else NFS grants no exclusive lock.
             flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(_LOCK, flags, 0o666, dir_fd=folder)
             opened.callback(os.close, descriptor)

@@ -4,7 +4,7 @@
   unreadable: the answer tells nothing about the rest of the disk.
 * A writer gets ``NotStored`` with a reason.
 * A fault of this server, such as no descriptors left, stays an ``OSError`` and becomes a 500.
-* A shared folder that cannot be reached is ``Unavailable``, for both.
+* A shared folder that cannot be reached is ``Unavailable``, for both. The log says so, but not each time.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import errno
 import logging
 from collections.abc import Iterator
 
+from wsgiserve.files.seldom import Seldom
 from wsgiserve.files.store import InvalidName, NotStored, Unavailable
 
 logger = logging.getLogger("wsgiserve.files")
+_lines = Seldom(10.0)  # about the same fault, in the log
 
 # A file system by FUSE whose process has ended, or a file server that is down.
 AWAY = {errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
@@ -68,5 +70,6 @@ def refusals(name: str) -> Iterator[None]:
 
 
 def _away(error: OSError) -> Unavailable:
-    logger.error("the folder of files cannot be reached: %s", error)
+    if _lines.is_due(error.errno):
+        logger.error("the folder of files cannot be reached: %s", error)
     return Unavailable("The folder of this server cannot be reached now; try again later.", 503)

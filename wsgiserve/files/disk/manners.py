@@ -1,12 +1,12 @@
 """Find out how a file system behaves, by trying, before the first upload to it.
 
-* Two drafts are published under a hidden name, as uploads are, and the result is read. Without hard links
-  this fails, and uploads are refused.
-* Files without a name are used on file systems that are known to be local. A mounted JuiceFS takes such a
-  file, gives it a name, and loses it when it is closed, but not at once: ``close`` does not wait for FUSE, so
-  no trial can show the loss for certain.
-* Writers lock their folder. On FUSE and most network file systems the kernel keeps locks of folders to this
-  machine, and NFS has none. So on a file system that is not known to be local writers lock a hidden file.
+* Two drafts are published under the same hidden name, as uploads are, and the result is read. Without hard
+  links this fails, and uploads are refused.
+* Files without a name are used only on file systems that are known to be local. A mounted JuiceFS gives such
+  a file its name, and loses it after it is closed. No trial can show that for certain, because ``close`` does
+  not wait for FUSE.
+* Writers lock their folder. On FUSE and most network file systems other machines do not see such a lock, and
+  NFS has none. So on a file system that is not known to be local writers lock a hidden file.
 * A fault that may pass, such as a full disk, is raised; the next upload tries again.
 """
 
@@ -27,8 +27,10 @@ from wsgiserve.files.store import HIDDEN, NotStored
 logger = logging.getLogger("wsgiserve.files")
 
 # Types of file systems that one machine writes at a time, in its own kernel; see filesystems(5).
-_LOCAL = {"bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk", "jfs", "overlay", "ramfs"}
-_LOCAL |= {"tmpfs", "vfat", "xfs", "zfs"}
+_LOCAL = {
+    "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk", "jfs", "overlay", "ramfs",
+    "tmpfs", "vfat", "xfs", "zfs",
+}  # fmt: skip
 # flock(2): the errors of network file systems without locks, or without locks on folders.
 _NO_LOCKS = {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 _PROBE = HIDDEN + "probe"

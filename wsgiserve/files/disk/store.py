@@ -1,4 +1,4 @@
-"""A store on a local disk. It checks every name, for reading, listing, writing and deleting.
+"""A store in a folder, which may be shared. It checks every name, for reading, listing, writing and deleting.
 
 * A name is opened only beneath the folder, see ``beneath``. All further calls use the descriptor.
 * Reading raises ``FileNotFoundError`` for every name that is not a readable file inside, so that the answer
@@ -7,6 +7,7 @@
 * Symbolic links that stay inside are followed for reading and in the path to a folder. A name that is itself
   a link is not written.
 * Names that begin with a dot do not exist, unless ``dotfiles`` is set.
+* Before the first upload to a file system ``manners`` finds out what works there.
 """
 
 from __future__ import annotations
@@ -236,7 +237,7 @@ class Store:
 
     def _open_beneath(self, name: str, flags: int) -> int:
         opened = open_beneath if self.has_proc else open_beneath_stepwise
-        for _ in range(_TRIES):
+        for _ in range(_TRIES - 1):
             try:
                 return opened(self.directory, name, flags)
             except OSError as error:

@@ -29,7 +29,7 @@ class Span(io.FileIO):
     left = sys.maxsize
 
     def close(self) -> None:
-        """Close the file; that another server has replaced it, as GlusterFS tells here, is no error."""
+        """Close the file without an error: GlusterFS has one if another server has replaced it."""
         with contextlib.suppress(OSError):
             super().close()
 

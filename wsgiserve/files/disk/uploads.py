@@ -3,8 +3,8 @@
 * They lie in a hidden folder of the store, each as two files: its plan, and its bytes so far, whose number
   is the offset. Once the bytes have got their name, the plan alone is left.
 * One request at a time adds bytes, by a lock of the file. The lock of a killed process is gone with it.
-* Bytes are synced before an offset is told. After a power cut the file may be longer than what was told. The
-  system has to write data before it writes the length that covers them, as ext4, XFS and btrfs do.
+* Bytes are synced before an offset is told. After a power cut the file may be longer than the client knows.
+  So the system has to write data before the length that covers them, as ext4, XFS and btrfs do.
 * ``link`` and ``rename`` give the bytes their name, as in ``draft``. In a folder on another file system they
   cannot, so the bytes are copied into a draft there.
 """
@@ -23,14 +23,15 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from wsgiserve.files.disk.draft import Draft, Lock, exclusive, give_name, locked, sync_folder
 from wsgiserve.files.disk.errors import refusals
 from wsgiserve.files.disk.manners import NO_LOCKS, Manners
+from wsgiserve.files.seldom import Seldom
 from wsgiserve.files.store import Check, InvalidName, NotStored, Saved, Upload, Version, WrongDigest
 from wsgiserve.files.uploads import (
     HOME,
+    SWEEP_SECONDS,
     NotOurs,
     Plan,
     Progress,
     Remaining,
-    Sweeps,
     TooLong,
     at_another_offset,
     check_token,
@@ -64,7 +65,7 @@ class DiskUploads:
         self._check_name = check_name
         self._folder = folder
         self._manners_of = manners_of
-        self._sweeps = Sweeps()
+        self._sweeps = Seldom(SWEEP_SECONDS)
 
     def create(self, plan: Plan, *, check: Check | None) -> str:
         """Begin an upload; see ``Uploads``."""

@@ -5,7 +5,8 @@
   status of the store can be told from the others.
 * A request that only reads is tried again after a short pause. One that writes is sent once.
 * A body that ends early is never stored: the store knows its length.
-* The library signs no query, which uploads in parts need; ``_url`` has it sign an endpoint that contains one.
+* The library signs no query, which uploads in parts need. So ``_url`` has it sign an endpoint that contains
+  the query.
 * Connections are kept for the next request. One that was closed meanwhile is not used again.
 * The library has threads, which a fork does not copy: see ``_own``.
 """
@@ -163,7 +164,7 @@ class Engine:
         return reply.status, reply.fields.get("ETag", "")
 
     def takes(self, key: str, length: int) -> bool:
-        """Whether the store takes a body of that length by one request: a head without a body asks it."""
+        """Ask the store, by a head without a body, whether it takes a body of that length in one request."""
         with self._faults():
             url = self._url("PUT", key)
             with contextlib.closing(self._connection(url)) as connection:
@@ -253,9 +254,8 @@ class Engine:
                     reply = self._once(method, key, fields)
                     if reply.status in (200, 206):
                         return reply
-                    if (
-                        method == "HEAD" and reply.status != 404
-                    ):  # It has no body, so another answer has to say why.
+                    # An answer to HEAD has no body, so that of a GET has to say why.
+                    if method == "HEAD" and reply.status != 404:
                         reply.close()
                         reply = self._once("GET", key, _FIRST_BYTE)
                     return self._finished(reply, (404, 412, 416))

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
-import time
 
+from wsgiserve.files.seldom import Seldom
 from wsgiserve.files.store import NotStored, Unavailable
 
 logger = logging.getLogger("wsgiserve.files")
@@ -55,7 +54,7 @@ _BY_CODE = {
 # For answers without a code: HEAD has no body, and proxies have their own.
 _BY_STATUS = {301: _WRONG_REGION, 307: _WRONG_REGION, 403: DENIED, 504: _SLOW, 507: _FULL}
 _CODE = re.compile(r"<Code>\s*([A-Za-z0-9]+)\s*</Code>")
-_SECONDS_BETWEEN = 10.0  # lines of the same fault in the log
+_lines = Seldom(10.0)  # about the same fault, in the log
 
 
 def is_fault(status: int, text: str) -> bool:
@@ -101,19 +100,10 @@ def of_error(where: str, error: Exception) -> NotStored:
     return _logged(where, _SLOW if slow else UNREACHABLE, said)
 
 
-_last_told: dict[tuple[str, str], float] = {}
-_lock = threading.Lock()
-
-
 def _logged(where: str, outcome: tuple[int, str], said: str) -> NotStored:
     """Return the error; log it, but not each time."""
     status, reason = outcome
-    now = time.monotonic()
-    with _lock:
-        told = now - _last_told.get((where, reason), -_SECONDS_BETWEEN) < _SECONDS_BETWEEN
-        if not told:
-            _last_told[where, reason] = now
-    if not told:
+    if _lines.is_due((where, reason)):
         logger.error("%s: %s (%s)", where, reason, said)
     return Unavailable(reason, status) if status in (502, 503, 504) else NotStored(reason, status)
 

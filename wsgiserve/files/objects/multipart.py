@@ -1,8 +1,8 @@
 """An object that is too large for one request is sent in parts. Nobody sees it before it is complete.
 
 * The store decides about the condition when the upload is completed.
-* An upload that fails is aborted. A hidden object, the note, names it until then: so those of a server that
-  was killed are found without a look at the uploads of other programs.
+* An upload that fails is aborted. Until its end a hidden object, the note, names it. So an upload that a
+  killed server left is found without a look at the uploads of other programs.
 """
 
 from __future__ import annotations

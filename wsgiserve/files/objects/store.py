@@ -9,7 +9,8 @@
   may be empty.
 * A body of unknown length is collected in hidden objects, because the store must know the length first.
 * A body that is too large for one request is sent in parts (``multipart``), but only if the store refuses to
-  take it whole: SeaweedFS completes two uploads with ``If-None-Match: *`` of one name at the same moment.
+  take it whole: SeaweedFS may complete two uploads in parts of one name, though both have
+  ``If-None-Match: *``.
 * Hidden objects and parts are removed at the end; those of a server that was killed are removed by another
   one a day later.
 """
@@ -95,10 +96,10 @@ class ObjectStore:
         self._redirect = redirect
         self._limits = limits
         self._engine = Engine(self.address, seconds=seconds)
+        self.uploads: Uploads = ObjectUploads(self._engine, self._key, self._look_at_place, self._publish)
         self._lock = threading.Lock()
         self._proven = False
         self._parts_proven = False
-        self.uploads: Uploads = ObjectUploads(self._engine, self._key, self._look_at_place, self._publish)
         self._deletes_conditionally = False
 
     def check_name(self, name: str) -> None:
@@ -123,8 +124,8 @@ class ObjectStore:
         reply = self._engine.get(key, {"Range": f"bytes=0-{FIRST - 1}"})
         try:
             if reply.status in (200, 206):  # 200: some send all of a short object.
-                whole = reply.fields.get("Content-Range", "").rpartition("/")[2]
-                version = version_of(reply, int(whole or reply.fields["Content-Length"]))
+                size = reply.fields.get("Content-Range", "").rpartition("/")[2]
+                version = version_of(reply, int(size or reply.fields["Content-Length"]))
                 first = _first(reply)
                 if len(first) == min(FIRST, version.size):
                     return StoredObject(self._engine, key, version, first)
@@ -319,20 +320,8 @@ class ObjectStore:
             return self._engine.put(self._key(name), blocks, length, fields | conditions)
         if conditions:
             self._prove_parts()
-        return self._write_in_parts(name, blocks, length, self._limits.part_of(length), fields, conditions)
-
-    def _write_in_parts(
-        self,
-        name: str,
-        blocks: Iterator[bytes],
-        length: int,
-        size: int,
-        fields: dict[str, str],
-        conditions: dict[str, str],
-    ) -> tuple[int, str]:
-        return publish_in_parts(
-            self._engine, self._key(name), blocks, length, size, fields, conditions, self._key(_new_draft())
-        )
+        key, note, size = self._key(name), self._key(_new_draft()), self._limits.part_of(length)
+        return publish_in_parts(self._engine, key, blocks, length, size, fields, conditions, note)
 
     def _put_small(self, name: str, content: bytes, fields: Mapping[str, str] | None = None) -> int:
         with writing():
@@ -361,13 +350,15 @@ class ObjectStore:
             if self._parts_proven:
                 return
             name = _PROBE + secrets.token_hex(8)
+            key, note = self._key(name), self._key(_new_draft())
             self._put_small(name, b"1")
             try:
                 for condition in _UNTRUE:
-                    if self._write_in_parts(name, iter((b"2",)), 1, 1, {}, condition)[0] != 412:
+                    body = iter((b"2",))
+                    if publish_in_parts(self._engine, key, body, 1, 1, {}, condition, note)[0] != 412:
                         raise NotStored(NO_CONDITIONS, 501)
             finally:
-                self._engine.delete(self._key(name), {})
+                self._engine.delete(key, {})
             self._parts_proven = True
 
     def _sweep(self) -> None:

@@ -132,8 +132,10 @@ class _Part(io.RawIOBase):
 
 
 def whole(engine: Engine, key: str, size: int) -> Iterator[bytes]:
-    """Yield the bytes of an object that this server wrote; Unavailable if it is gone or has another size,
-    or if the store breaks off."""
+    """Yield the bytes of an object that this server wrote.
+
+    Unavailable if it is gone or has another size, or if the store breaks off.
+    """
     reply = engine.head(key)
     reply.close()
     if reply.status == 404 or int(reply.fields["Content-Length"]) != size:
@@ -145,7 +147,7 @@ def whole(engine: Engine, key: str, size: int) -> Iterator[bytes]:
 
 
 def version_of(reply: Reply, size: int) -> Version:
-    """Return the version of an object, which has that size, from what is known of it."""
+    """Return the version of an object of that size, from the fields of an answer."""
     modified = parsedate_to_datetime(reply.fields["Last-Modified"])
     return Version(int(modified.timestamp()) * _SECOND, size, tag=opaque(reply.fields.get("ETag", "")))
 

@@ -3,13 +3,13 @@
 * An upload is a folder of hidden objects: its plan, and pieces, each named by the byte at which it begins.
   The offset is the end of the last piece.
 * A piece is written with ``If-None-Match: *``. So of two requests that add bytes at the same place one wins,
-  in whatever servers they are, and nobody has to wait for the end of a request whose client is lost.
+  through whatever servers they come, and nobody waits for the end of a request whose client is lost.
 * At the end the pieces are read and written once more, as one object under the name, with the conditions of
-  the plan. The store's own uploads in parts would not need that. But their parts have 5 MiB at least, so what
-  clients send would have to be gathered in such pieces as well; and not each store decides about a condition
-  atomically when it completes one.
-* One request at a time does that, since clients ask again before it is over. It shows by a hidden object that
-  it is at work, so that another server takes over soon if it is killed.
+  the plan. The store's own uploads in parts would not need that. But their parts have 5 MiB at least, so
+  smaller requests would have to be gathered all the same, and not every store decides about a condition
+  atomically when it completes such an upload.
+* One request at a time does that, since clients ask again before it is over. A hidden object, its turn, shows
+  that it is at work. If its server is killed, another one soon takes the turn over.
 * A server may be killed between the write of the file and the note that it is done. So a file that is refused
   by a condition counts as written if it has the very bytes of the upload (RFC 9110 §13.1.1 allows that).
 """
@@ -28,13 +28,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from wsgiserve.files.objects.engine import Engine, Reply
 from wsgiserve.files.objects.faults import writing
 from wsgiserve.files.objects.stored_object import BLOCK, whole
+from wsgiserve.files.seldom import Seldom
 from wsgiserve.files.store import Check, NotStored, Saved, Upload, Version, WrongDigest
 from wsgiserve.files.uploads import (
     HOME,
+    SWEEP_SECONDS,
     Plan,
     Progress,
     Remaining,
-    Sweeps,
     TooLong,
     at_another_offset,
     check_token,
@@ -97,7 +98,7 @@ class _End:
 
 
 class _Turn:
-    """Lets one request at a time write a file together; it may take long, and clients ask again.
+    """Lets one request at a time put the pieces of a file together.
 
     A server that is killed keeps its turn for ``_TURN_SECONDS``.
     """
@@ -143,7 +144,7 @@ class ObjectUploads:
         self._key = key
         self._place = place
         self._publish = publish
-        self._sweeps = Sweeps()
+        self._sweeps = Seldom(SWEEP_SECONDS)
 
     def create(self, plan: Plan, *, check: Check | None) -> str:
         """Begin an upload; see ``Uploads``."""

@@ -1,6 +1,6 @@
 // The script of a folder's page: filter while the user types, sort without a reload, upload with progress and go
-// on after an interruption, ask before a file is deleted or replaced. Without it the page works by links and forms. Tables come from the
-// server, so only the server sorts names.
+// on after an interruption, ask before a file is deleted or replaced. Without it the page works by links and forms.
+// Tables come from the server, so only the server sorts names.
 "use strict";
 
 const find = (selector) => document.querySelector(selector);

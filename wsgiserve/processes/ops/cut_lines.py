@@ -1,8 +1,7 @@
 """Lines of the access log for requests whose worker has ended before it could write them.
 
-They are made from the table of requests in flight, so they have no field of the request's head. A request
-that was counted already has the status that it was counted with; nobody knows how much of its response has
-left.
+They are made from the table of requests in flight, which has no header fields. A request that was counted
+already has the status of its count. Nobody knows how much of its response was sent.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ kills it if anything is sent to it (``parent_death``).
 
 The signal's handler reads frames without the interpreter's lock. If threads change them meanwhile the worker
 crashes, and one whose many threads compute may not get round to the order in time. So first a look at the
-threads' processor time: where more than one of them runs the lock is passed on, and no signal is sent. One
-may run, since it has the lock: it gets the signal itself, and cannot go on before all is written. Sent to the
-process, the signal would come to another thread; then one dump in fifty of a thread that computes crashed.
+threads' processor time: where more than one of them runs the lock is passed on, and no signal is sent. If one
+runs, it has the lock: it gets the signal itself, and cannot go on before all is written. A signal to the
+process would go to another thread; then one in fifty dumps of a thread that computes crashed.
 
 Without anybody who asks nothing here is due.
 """
@@ -202,7 +202,7 @@ class _Watch:
 
 
 def _signal_thread(pid: int, thread: int) -> None:
-    """Send the signal to a thread, or to the process for 0 or where the system's library cannot."""
+    """Send the signal to a thread; to the process if that is 0, or where the C library lacks the call."""
     assert SIGNAL is not None
     try:
         import ctypes

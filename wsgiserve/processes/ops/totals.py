@@ -1,8 +1,8 @@
 """What all workers have counted since the server was started: the rows of those that live, and a base.
 
 The base is row 0, which is the supervisor's own. When a worker has ended, however it did, its row is added to
-the base and given to another worker. So a total never becomes less. Before that, the requests are counted
-that it had not finished: as cut, and without a status unless they had one.
+the base and given to another worker. So a total never becomes less. Before that, the requests that it had
+not finished are counted as cut, and as without a status unless they had one.
 
 A program that takes this one's place (``exec``) goes on with the same memory, in which the workers that it
 adopts go on counting. If its slots are others, it gets the totals by name. What the adopted workers count

@@ -16,8 +16,8 @@ request. So there are such exchanges only for a log that needs them.
 | refused | broke the rules of HTTP, or a limit |
 | cut | has a response that is visibly incomplete, for a fault of the app or because the server stopped |
 
-Counts and lines agree: each request that has a line is counted, once, by the status in the line, and each
-line that does not say "done" by why it ended. The server may have an access log or not.
+Counts and lines agree: each request that has a line is counted once, by the status in the line. If the line
+does not say "done", the request is also counted by why it ended. The counts are the same without a log.
 """
 
 from __future__ import annotations
