@@ -121,6 +121,10 @@ def test_workers_stop_in_good_order_when_the_supervisor_is_killed(folder):
             client.send(get("/slow"))
             wait_until(program.entered)
             program.process.kill()
+            for _ in alive:  # Each says that it stops.
+                assert any(
+                    "the supervisor is gone" in line for line in iter(program.process.stderr.readline, "")
+                )
             wait_until(lambda: refuses(port))
             program.let_go()
             assert client.response().headers["connection"] == "close"
