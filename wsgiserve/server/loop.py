@@ -89,6 +89,7 @@ class EventLoop:
         self._idle_until = 0.0  # the deadline of connections that become idle in this turn
         self._alive: Callable[[], object] | None = None  # wants to hear that the loop turns
         self._look_after: Callable[[], object] | None = None  # does what is to be done about once a second
+        self._shows_more = False  # connections were open when it was called last, and may be gone
         self._beat_seconds = inf
         self._next_beat = inf
         self._sweep_seconds = SWEEP_SECONDS
@@ -316,9 +317,12 @@ class EventLoop:
     def _next_due(self) -> float:
         if self.shutdown.reached("emptying") and not self._emptied:
             return 0.0
-        busy = self.connections.by_fd or self.greetings or self.shutdown.plan is not None
+        busy = self._is_busy() or self.shutdown.plan is not None or self._shows_more
         sweep = self._next_sweep if busy else self._next_beat
         return min(sweep, self.acceptor.resume_at, self.shutdown.next_at())
+
+    def _is_busy(self) -> bool:
+        return bool(self.connections.by_fd or self.greetings)
 
     def _sweep(self, now: float) -> None:
         """End requests that waited too long, and connections whose deadline has passed."""
@@ -328,6 +332,7 @@ class EventLoop:
             self._alive()
         if self._look_after is not None:
             self._look_after()
+            self._shows_more = self._is_busy()
         self._serve_behind(self.leadership.shed_overdue())
         if self._emptied:
             self._close_idle()  # A thread may have given one back that did not know of the stop.

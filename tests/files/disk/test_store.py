@@ -228,7 +228,7 @@ except FileNotFoundError:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("times", "expected"), [(3, "b'new'"), (None, "missing")])
+@pytest.mark.parametrize(("times", "expected"), [(2, "b'new'"), (None, "missing")])
 def test_a_file_is_opened_again_while_another_server_replaces_it(
     tmp_path: Path, times: int | None, expected: str
 ) -> None:
