@@ -22,7 +22,6 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ import click
 
 from bench.harness.child import ROOT, UnfitError, free_port, running
 from bench.harness.tables import markdown
+from bench.harness.visitors import Visitors
 from bench.servers import contenders as field
 from bench.servers.app import HELLO
 
@@ -53,19 +53,13 @@ class Load:
         self.seen: Counter[str] = Counter()
         self.may_come = True
         self.refusal_is_failure = False
-        self._threads = [
-            threading.Thread(target=self._visit, args=(kind, number))
-            for kind, count in kinds.items()
-            for number in range(count)
-        ]
+        self._visitors = Visitors(self._visit, kinds)
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._visitors.start()
 
     def join(self) -> None:
-        for thread in self._threads:
-            thread.join(END_SECONDS)
+        self._visitors.join(END_SECONDS)
 
     def _visit(self, kind: str, number: int) -> None:
         chance = random.Random(number)

@@ -35,6 +35,7 @@ import click
 
 from bench.harness.child import ROOT, START_SECONDS, UnfitError, ask, free_port
 from bench.harness.tables import markdown
+from bench.harness.visitors import Visitors
 from bench.servers import balancers
 from bench.servers.app import HELLO
 from bench.servers.app import application as plain_application
@@ -102,22 +103,15 @@ class Load:
         self._port = port
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._visit, args=(kind, number))
-            for kind, count in kinds.items()
-            for number in range(count)
-        ]
+        self._visitors = Visitors(self._visit, kinds)
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._visitors.start()
 
     def stop(self) -> None:
         self._stopped.set()
-        for thread in self._threads:
-            thread.join(END_SECONDS)
-            if thread.is_alive():
-                raise UnfitError("a client waits for an answer without end")
+        if not self._visitors.join(END_SECONDS):
+            raise UnfitError("a client waits for an answer without end")
 
     def wait_for(self, server: str) -> None:
         """Wait until the server has answered a client."""

@@ -33,6 +33,7 @@ import click
 
 from bench.harness.child import ROOT, START_SECONDS, UnfitError, free_port
 from bench.harness.tables import markdown
+from bench.harness.visitors import Visitors
 from bench.servers import balancers
 from bench.servers.plots import GREY, STYLE
 from bench.servers.rollout import ANSWER_SECONDS, END_SECONDS, SERVERS, Fleet
@@ -95,22 +96,15 @@ class Clients:
         self._sent: Counter[str] = Counter()  # the last version that was sent, by name
         self._acknowledged: Counter[str] = Counter()
         visits = {"create": self._create, "replace": self._replace, "read": self._read}
-        self._threads = [
-            threading.Thread(target=visits[kind], args=(f"{kind}-{number}",))
-            for kind, count in kinds.items()
-            for number in range(count)
-        ]
+        self._visitors = Visitors(lambda kind, number: visits[kind](f"{kind}-{number}"), kinds)
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._visitors.start()
 
     def stop(self) -> None:
         self._stopped.set()
-        for thread in self._threads:
-            thread.join(END_SECONDS + ANSWER_SECONDS)
-            if thread.is_alive():
-                raise UnfitError("a client waits for an answer without end")
+        if not self._visitors.join(END_SECONDS + ANSWER_SECONDS):
+            raise UnfitError("a client waits for an answer without end")
 
     def note(self, event: str) -> None:
         with self._lock:

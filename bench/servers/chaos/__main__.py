@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -132,24 +133,16 @@ def report(service: Service, ledger: Ledger, disturber: Disturber) -> None:
     "--log/--no-log", default=False, show_default=True, help="Show the server's standard error too."
 )
 @click.option("--folder", type=click.Path(path_type=Path), hidden=True)
-def main(
-    seconds: float,
-    seed: int | None,
-    workers: int,
-    preload: bool,
-    only: tuple[str, ...],
-    log: bool,
-    folder: Path | None,
-) -> None:
+def main(folder: Path | None, **options: Any) -> None:
     """Disturb a server under load in every way; count the requests, and say what is wrong."""
     if sys.platform != "linux":
         raise click.ClickException("this needs Linux")
     if folder is not None:
-        raise SystemExit(one_run(folder, seconds, seed, workers, preload, only, log))
+        raise SystemExit(one_run(folder, **options))
     with room.room() as folder:
         code = room.run_as_user(folder, sys.argv[1:]) if os.getuid() == 0 else None
         if code is None:
-            code = one_run(folder, seconds, seed, workers, preload, only, log)
+            code = one_run(folder, **options)
     raise SystemExit(code)
 
 
