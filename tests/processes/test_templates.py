@@ -18,7 +18,6 @@ from wsgiserve.processes.children import Children
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.spawn import Birth
 from wsgiserve.processes.templates import Templates
-from wsgiserve.server.log_pages import Shelf
 from wsgiserve.server.scoreboard import Scoreboard
 
 
@@ -27,7 +26,9 @@ class Case:
 
     def __init__(self):
         self.children = Children()
-        self.templates = Templates(self.children, self.connect, self.lost, self.gone, Shelf())
+        self.templates = Templates(
+            self.children, self.connect, self.lost, self.gone, lambda worker: (None, -1)
+        )
         self.channels = {}
         self.forked = []
         self.events = []

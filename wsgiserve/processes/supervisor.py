@@ -109,9 +109,7 @@ class Supervisor:
         # processes
         self._children = Children()
         self._channels: dict[Worker, BufferedChannel] = {}
-        self._templates = Templates(
-            self._children, self._connect, self._lost, self._gone, self._shelf, self._open_for_stacks
-        )
+        self._templates = Templates(self._children, self._connect, self._lost, self._gone, self._provide)
         self._trial: reexec.Trial | None = None
         self._helper: CertificateHelper | None = None
         self._hooks: dict[int, HookProcess] = {}  # by process id
@@ -377,22 +375,19 @@ class Supervisor:
             self._templates.cancel(worker)
 
     def _start(self, worker: Worker) -> None:
-        logs = bool(worker.terms.config.access_log)
-
         def birth(theirs: socket.socket) -> Birth:
             birth = Birth(theirs, self.listeners, self._scoreboard, worker.number, worker.row)
             return birth._replace(config=worker.terms.config, supervisor=os.getpid(), shelf=self._shelf)
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
-            place = self._shelf.take(worker.number) if logs else None
-            file = self._open_for_stacks(worker)
-            its = birth(theirs)._replace(place=place, stacks=file)
+            place, stacks = self._provide(worker)
+            its = birth(theirs)._replace(place=place, stacks=stacks)
             worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
         if self._totals is not None:
             self._totals.enter(worker)
         try:
-            if logs:
+            if worker.terms.config.access_log:
                 self._shelf.fill()
             if worker.terms.config.preload and CAN_FORK:
                 self._templates.fork(worker, birth)
@@ -401,9 +396,13 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - whatever it is, this worker does not start
             self._lost(worker, f"wsgiserve: the system refuses another process: {error}")
 
-    def _open_for_stacks(self, worker: Worker) -> int:
-        """Return the descriptor of the file for the stacks of a worker; -1 where nobody can ask for them."""
-        return self._stacks.open(worker) if self._stacks is not None else -1
+    def _provide(self, worker: Worker) -> tuple[int | None, int]:
+        """Return the place of a new worker's log pages, and the descriptor of the file for its stacks.
+
+        The place is None without an access log, the descriptor -1 where nobody can ask for stacks.
+        """
+        place = self._shelf.take(worker.number) if worker.terms.config.access_log else None
+        return place, self._stacks.open(worker) if self._stacks is not None else -1
 
     def _connect(self, worker: Worker, start: Callable[[socket.socket, socket.socket], object]) -> None:
         """Open a channel to a worker that ``start`` brings into being; OSError if that fails."""

@@ -23,7 +23,6 @@ from typing import Any
 from wsgiserve.processes.children import Children
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.spawn import Birth, fork
-from wsgiserve.server.log_pages import Shelf
 
 END_SECONDS = 5.0  # for the atexit functions of the app
 
@@ -88,7 +87,7 @@ class Templates:
 
     ``connect(worker, start)`` opens a channel to a new worker, ``lost(worker, reason)`` reports one that
     cannot start, ``gone(worker, code)`` one that has ended, with None for a code that nobody knows. A worker
-    gets the descriptor that ``open_for_stacks(worker)`` returns, unless that is -1.
+    gets what ``provide(worker)`` returns: the place of its log pages, and a descriptor for stacks or -1.
     """
 
     def __init__(
@@ -97,12 +96,10 @@ class Templates:
         connect: Callable[[Worker, Start], None],
         lost: Callable[[Worker, str], None],
         gone: Callable[[Worker, int | None], None],
-        shelf: Shelf,
-        open_for_stacks: Callable[[Worker], int] = lambda worker: -1,
+        provide: Callable[[Worker], tuple[int | None, int]],
     ) -> None:
         self._children = children
-        self._shelf = shelf
-        self._open_for_stacks = open_for_stacks
+        self._provide = provide
         self._connect = connect
         self._lost = lost
         self._gone = gone
@@ -166,8 +163,7 @@ class Templates:
             return
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
-            place = self._shelf.take(worker.number) if worker.terms.config.access_log else None
-            file = self._open_for_stacks(worker)
+            place, file = self._provide(worker)
             descriptors = [theirs.fileno()] if file < 0 else [theirs.fileno(), file]
             template.channel.pass_on(
                 *descriptors,
