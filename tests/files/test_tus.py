@@ -338,7 +338,7 @@ def test_an_upload_of_another_version_can_only_be_given_up(where: Callable[[], A
     if isinstance(store, Store):
         (store.directory / f"{url[1:]}.plan").write_bytes(b'{"name": "a", "size": 5}')
     else:
-        store.uploads._put(store.uploads._key(f"{url[1:]}/plan"), b'{"name": "a", "size": 5}')
+        store.uploads._engine.put_bytes(store.uploads._key(f"{url[1:]}/plan"), b'{"name": "a", "size": 5}')
     assert share.ask("HEAD", url).status == 410
     refused = share.add(url, 0, b"hello")
     assert (refused.status, b"begin a new one" in refused.body) == (410, True)

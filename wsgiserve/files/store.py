@@ -256,6 +256,12 @@ def check_name(name: str, *, dotfiles: bool) -> None:
             raise InvalidName(name, "it is a device on some systems")
 
 
+def check_size(size: int, most: int | None) -> None:
+    """Raise ``NotStored`` for a file of more than ``most`` bytes, if that is not None."""
+    if most is not None and size > most:
+        raise NotStored(f"A file may have {most} bytes at most here.", 413)
+
+
 class Upload:
     """Checks the body of one upload: the size limit, the announced length, the announced digests.
 
@@ -268,12 +274,12 @@ class Upload:
         self._digests = digests
         self._hashes = {kind: hashlib.new(kind) for kind in digests}
         self._received = 0
-        self._check_size(length or 0)
+        check_size(length or 0, max_size)
 
     def receive(self, chunk: bytes) -> None:
         """Count and hash a chunk of the body."""
         self._received += len(chunk)
-        self._check_size(self._received)
+        check_size(self._received, self._max_size)
         if self._length is not None and self._received > self._length:
             self._refuse_length()
         for made in self._hashes.values():
@@ -301,7 +307,3 @@ class Upload:
 
     def _refuse_length(self) -> NoReturn:
         raise NotStored(f"{self._length} bytes were announced and {self._received} arrived.", 400)
-
-    def _check_size(self, size: int) -> None:
-        if self._max_size is not None and size > self._max_size:
-            raise NotStored(f"A file may have {self._max_size} bytes at most here.", 413)

@@ -16,14 +16,15 @@ import base64
 import contextlib
 import io
 import re
+import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from wsgiserve.files.answer import Answer, empty, refused, text
 from wsgiserve.files.conditional import CONDITIONS
-from wsgiserve.files.store import NotStored, join
-from wsgiserve.files.uploads import HOME, Plan, Progress, Uploads
-from wsgiserve.files.writing import announced_digests, body_of, condition, place_of, tag_of
+from wsgiserve.files.store import NotStored, check_size, join
+from wsgiserve.files.uploads import HOME, Plan, Uploads, expiry
+from wsgiserve.files.writing import announced_digests, body_of, condition, place_of, refuse_codings, tag_of
 from wsgiserve.web.head import Fields
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Tus:
 
     def _create(self, name: str, environ: WSGIEnvironment) -> Answer:
         length = _number(environ, "HTTP_UPLOAD_LENGTH", "Upload-Length")
-        self._check_size(length)
+        check_size(length, self._max_size)
         metadata = environ.get("HTTP_UPLOAD_METADATA", "")
         if not name or name.endswith("/"):
             name = join(name[:-1], _file_name(metadata))
@@ -112,7 +113,7 @@ class Tus:
                     self._uploads.remove(token)
                 raise
         else:
-            fields = _expiry(self._uploads.find(token))
+            fields = _expiry(expiry(time.time()))
         return text(201, "Created", [location, *fields])
 
     def _tell(self, token: str) -> Answer:
@@ -128,7 +129,7 @@ class Tus:
                 ("Upload-Offset", str(progress.offset)),
                 ("Upload-Length", str(progress.plan.length)),
                 *([("Upload-Metadata", metadata)] if metadata else []),
-                *_expiry(progress),
+                *_expiry(progress.expires),
             ],
         )
 
@@ -137,17 +138,13 @@ class Tus:
             raise NotStored(f"Send the bytes with Content-Type: {_KIND}.", 415)
         offset = _number(environ, "HTTP_UPLOAD_OFFSET", "Upload-Offset")
         progress = self._uploads.find(token)
-        self._check_size(progress.plan.length)
+        check_size(progress.plan.length, self._max_size)
         if offset == progress.offset:
             _check_body(environ, progress.plan.length - offset)
             if progress.done:
-                return empty(204, [("Upload-Offset", str(offset)), *_expiry(progress)])
+                return empty(204, [("Upload-Offset", str(offset)), *_expiry(progress.expires)])
         conditions = _conditions(environ) or progress.plan.conditions
         return empty(204, self._add(token, progress.plan, offset, body_of(environ)[0], conditions))
-
-    def _check_size(self, length: int) -> None:
-        if self._max_size is not None and length > self._max_size:
-            raise NotStored(f"A file may have {self._max_size} bytes at most here.", 413)
 
     def _add(
         self, token: str, plan: Plan, offset: int, body: SupportsRead[bytes], conditions: dict[str, str]
@@ -158,7 +155,7 @@ class Tus:
         if offset == plan.length:
             saved = self._uploads.finish(token, check=condition(conditions, "PUT"))
             fields += [tag_of(saved)] if saved else []
-        return [*fields, *_expiry(self._uploads.find(token))]
+        return [*fields, *_expiry(expiry(time.time()))]
 
 
 def _number(environ: WSGIEnvironment, key: str, field: str) -> int:
@@ -177,8 +174,7 @@ def _check_body(environ: WSGIEnvironment, left: int) -> None:
     length = body_of(environ)[1]
     if length is not None and length > left:
         raise NotStored(f"The upload lacks {left} bytes, and {length} were announced.", 413)
-    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise NotStored("Send the file as it is, without Content-Encoding.", 415)
+    refuse_codings(environ)
 
 
 def _file_name(metadata: str) -> str:
@@ -197,5 +193,5 @@ def _file_name(metadata: str) -> str:
     return name
 
 
-def _expiry(progress: Progress) -> Fields:
-    return [("Upload-Expires", formatdate(progress.expires, usegmt=True))]
+def _expiry(moment: float) -> Fields:
+    return [("Upload-Expires", formatdate(moment, usegmt=True))]

@@ -138,6 +138,11 @@ def _refuse_parts_and_codings(environ: WSGIEnvironment) -> None:
         )
     if "HTTP_CONTENT_RANGE" in environ:
         raise NotStored("Send the whole file, without Content-Range: a part of it cannot be stored.", 400)
+    refuse_codings(environ)
+
+
+def refuse_codings(environ: WSGIEnvironment) -> None:
+    """Raise ``NotStored`` for a body that is not the file itself (RFC 9110 §8.4)."""
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise NotStored("Send the file as it is, without Content-Encoding.", 415)
 

@@ -23,11 +23,12 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from wsgiserve.files.objects.address import Address
-from wsgiserve.files.objects.faults import is_fault, of_answer, of_error
+from wsgiserve.files.objects.faults import is_fault, of_answer, of_error, writing
 from wsgiserve.files.store import Unavailable
 
 SECONDS = 20.0
@@ -162,6 +163,11 @@ class Engine:
             connection.close()
             raise
         return reply.status, reply.fields.get("ETag", "")
+
+    def put_bytes(self, key: str, content: bytes, fields: Mapping[str, str] = MappingProxyType({})) -> int:
+        """Write an object of these bytes; return the status, as ``put`` does. NotStored if that is denied."""
+        with writing():
+            return self.put(key, (content,), len(content), fields)[0]
 
     def takes(self, key: str, length: int) -> bool:
         """Ask the store, by a head without a body, whether it takes a body of that length in one request."""

@@ -220,7 +220,7 @@ class ObjectStore:
         self._check_parent(name)
         if self._version(name) is not None:
             raise InvalidName(name, "a file has that name")
-        self._put_small(join(name, _FOLDER), b"")
+        self._engine.put_bytes(self._key(join(name, _FOLDER)), b"")
 
     def remove_folder(self, name: str) -> None:
         """Delete the folder ``name``; raise ``NotStored`` unless it is empty."""
@@ -323,24 +323,20 @@ class ObjectStore:
         key, note, size = self._key(name), self._key(_new_draft()), self._limits.part_of(length)
         return publish_in_parts(self._engine, key, blocks, length, size, fields, conditions, note)
 
-    def _put_small(self, name: str, content: bytes, fields: Mapping[str, str] | None = None) -> int:
-        with writing():
-            return self._engine.put(self._key(name), (content,), len(content), fields or {})[0]
-
     def _prove(self) -> None:
         """Look, once, whether the store does what this module relies on."""
         with self._lock:
             if self._proven:
                 return
-            name = _PROBE + secrets.token_hex(8)
-            self._put_small(name, b"1", {"If-None-Match": "*"})
+            key = self._key(_PROBE + secrets.token_hex(8))
+            self._engine.put_bytes(key, b"1", {"If-None-Match": "*"})
             try:
                 for condition in _UNTRUE:
-                    if self._put_small(name, b"2", condition) != 412:
+                    if self._engine.put_bytes(key, b"2", condition) != 412:
                         raise NotStored(NO_CONDITIONS, 501)
-                self._deletes_conditionally = self._engine.delete(self._key(name), _OTHER) == 412
+                self._deletes_conditionally = self._engine.delete(key, _OTHER) == 412
             finally:
-                self._engine.delete(self._key(name), {})
+                self._engine.delete(key, {})
             self._sweep()
             self._proven = True
 
@@ -349,9 +345,8 @@ class ObjectStore:
         with self._lock:
             if self._parts_proven:
                 return
-            name = _PROBE + secrets.token_hex(8)
-            key, note = self._key(name), self._key(_new_draft())
-            self._put_small(name, b"1")
+            key, note = self._key(_PROBE + secrets.token_hex(8)), self._key(_new_draft())
+            self._engine.put_bytes(key, b"1")
             try:
                 for condition in _UNTRUE:
                     body = iter((b"2",))
@@ -385,8 +380,7 @@ class _Draft:
 
     def write(self, pieces: Iterator[bytes]) -> None:
         for piece in pieces:
-            with writing():
-                self._engine.put(self._key(len(self._sizes)), (piece,), len(piece), {})
+            self._engine.put_bytes(self._key(len(self._sizes)), piece)
             self._sizes.append(len(piece))
 
     def blocks(self) -> Generator[bytes, None, None]:

@@ -132,8 +132,7 @@ class _Turn:
     def _put(self, fields: Mapping[str, str]) -> bool:
         self._renewed = time.monotonic()
         content = secrets.token_bytes(16)  # Its tag tells it from the turn of another request.
-        with writing():
-            return self._engine.put(self._key, (content,), len(content), fields)[0] == 200
+        return self._engine.put_bytes(self._key, content, fields) == 200
 
 
 class ObjectUploads:
@@ -152,7 +151,7 @@ class ObjectUploads:
         if self._sweeps.is_due():
             self._sweep()
         token = new_token()
-        self._put(self._folder(token) + _PLAN, plan.dump())
+        self._engine.put_bytes(self._folder(token) + _PLAN, plan.dump())
         return token
 
     def find(self, token: str) -> Progress:
@@ -193,7 +192,7 @@ class ObjectUploads:
                 turn.end()
                 raise
             saved = None
-        self._put(self._folder(token) + _DONE, b"")
+        self._engine.put_bytes(self._folder(token) + _DONE, b"")
         turn.end()
         for piece in pieces:
             self._engine.delete(piece.key, {})
@@ -218,12 +217,9 @@ class ObjectUploads:
     def _folder(self, token: str) -> str:
         return f"{self._key(HOME)}/{check_token(token)}/"
 
-    def _put(self, key: str, content: bytes, fields: Mapping[str, str] | None = None) -> int:
-        with writing():
-            return self._engine.put(key, (content,), len(content), fields or {})[0]
-
     def _put_piece(self, token: str, offset: int, piece: bytes) -> None:
-        if self._put(f"{self._folder(token)}{offset:020}", piece, {"If-None-Match": "*"}) != 200:
+        key = f"{self._folder(token)}{offset:020}"
+        if self._engine.put_bytes(key, piece, {"If-None-Match": "*"}) != 200:
             raise at_another_offset(self._find(token).progress.offset)
 
     def _plan(self, token: str) -> Plan:
