@@ -143,6 +143,30 @@ def test_a_supervisor_without_memory_supervises_on(folder, options):
     assert "supervising failed" not in err
 
 
+@PRELOAD
+def test_a_worker_that_lacks_memory_to_start_says_so_in_a_line(folder, options):
+    with serving(folder, "app", "--workers", "2", *options) as (program, port):
+        pid = program.process.pid
+        source = template_of(pid) if options else pid
+        limit = resource.prlimit(source, resource.RLIMIT_AS)
+        resource.prlimit(source, resource.RLIMIT_AS, (size_of(source), limit[1]))
+        os.kill(who(port)[0], signal.SIGKILL)
+        lines = []
+        while not any("the system refuses" in line for line in lines):
+            lines.append(program.process.stderr.readline())
+        resource.prlimit(source, resource.RLIMIT_AS, limit)
+        wait_until(lambda: len(workers(port)) == 2)
+        code, _, err = program.stop()
+    assert code == 0
+    assert "ulimit -v" in lines[-1]
+    assert "Traceback" not in "".join([*lines, err])
+
+
+def template_of(pid):
+    """Return the process id of a supervisor's template, the parent of its workers."""
+    return next(child for child in children(pid) if children(child))
+
+
 TRIAL_WAITS = """
 import os, time
 if '"kind": "trial"' in os.environ.get("_WSGISERVE_HANDOVER", "") and not os.path.exists("go"):

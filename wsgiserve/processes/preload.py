@@ -30,7 +30,7 @@ from wsgiserve.processes import parent_death, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.children import reap
 from wsgiserve.processes.spawn import Birth, flush_output, imported, lost_threads
-from wsgiserve.server.errors import StartError
+from wsgiserve.server.errors import StartError, starting
 from wsgiserve.server.sockets.listener import inherited
 from wsgiserve.server.system import Socket, fork, waitpid
 
@@ -53,11 +53,12 @@ def be_template(
         selector.register(channel, selectors.EVENT_READ)
         selector.register(reader, selectors.EVENT_READ)
         try:
-            app = imported(load)
+            with starting():
+                app = imported(load)
+                prepare()
         except StartError as error:
             channel.send(event="failed", reason=str(error))
         else:
-            prepare()
             reader.resume()
             _warn_of_threads()
             gc.collect()

@@ -50,7 +50,7 @@ from wsgiserve.processes.spawn import Birth, imported
 from wsgiserve.server import lifespan
 from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.departure import Departure
-from wsgiserve.server.errors import StartError, refused
+from wsgiserve.server.errors import StartError, refused, starting
 from wsgiserve.server.server import Server
 from wsgiserve.server.sockets.listener import Listener, certificates_of
 from wsgiserve.server.sockets.systemd import watchdog_seconds
@@ -74,12 +74,13 @@ def work(
     server = HookServer(birth.supervisor or os.getppid(), tuple(listener.url for listener in birth.listeners))
     worker = HookWorker(os.getpid(), birth.number)
     try:
-        hooks.post_fork(config.hooks, server, worker)
-        app = imported(load) if birth.app is None else birth.app
-        prepare()
-        lifespan.checked_startup(app)
-        if config.probe:
-            probe(app, config)
+        with starting():
+            hooks.post_fork(config.hooks, server, worker)
+            app = imported(load) if birth.app is None else birth.app
+            prepare()
+            lifespan.checked_startup(app)
+            if config.probe:
+                probe(app, config)
         code = _serve(app, config, birth, channel, departure)
     except StartError as error:
         channel.send(event="failed", reason=str(error))
@@ -128,10 +129,11 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
     def worn(why: str) -> None:
         channel.send(event="worn", why=why)
 
-    server = Server(recycled(app, config, worn), config=config)
-    pages = birth.shelf.pages(birth.place) if birth.shelf is not None else None
-    row = birth.scoreboard.row(birth.number)
-    server.open_shared(birth.listeners, row, alone=config.workers == 1, pages=pages)
+    with starting():
+        server = Server(recycled(app, config, worn), config=config)
+        pages = birth.shelf.pages(birth.place) if birth.shelf is not None else None
+        row = birth.scoreboard.row(birth.number)
+        server.open_shared(birth.listeners, row, alone=config.workers == 1, pages=pages)
     if birth.row:
         server.show_on(birth.scoreboard.board(birth.row))
     beat_seconds = watchdog_seconds(os.environ)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ClientDisconnected(ConnectionError):
     """The client went away, or stopped sending or reading, before its exchange was over.
@@ -53,6 +56,18 @@ class StartError(Exception):
 def refused(error: Exception) -> StartError:
     """Return the error of a process that is about to serve, for what the system refuses it."""
     return StartError(
-        f"wsgiserve: the system refuses what serving takes: {error}; raise the limit of open files "
-        "(ulimit -n) or of processes (ulimit -u)"
+        f"wsgiserve: the system refuses what serving takes: {str(error) or 'memory'}; raise the limit of "
+        "open files (ulimit -n), of processes (ulimit -u) or of memory (ulimit -v)"
     )
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Raise StartError for what the system refuses our own code. The app's errors are StartErrors already.
+
+    It is an ImportError where there is no memory to map one of Python's own modules.
+    """
+    try:
+        yield
+    except (OSError, MemoryError, ImportError) as error:
+        raise refused(error) from error

@@ -257,6 +257,9 @@ class Server:
             self._close_listeners()
             text = f"wsgiserve: --access-log: cannot write {self.config.access_log}: {error.strerror}"
             raise StartError(text) from error
+        except MemoryError as error:
+            self._close_listeners()
+            raise refused(error) from error
         try:
             self._loop = loop = EventLoop(
                 gateway,
@@ -268,7 +271,7 @@ class Server:
             )
             _loops.add(loop)
             loop.leadership.start()
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, MemoryError) as error:
             self._loop = None
             self._close_listeners()
             raise refused(error) from error
