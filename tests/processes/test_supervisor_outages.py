@@ -143,6 +143,7 @@ def test_a_supervisor_without_memory_supervises_on(folder, options):
     assert "supervising failed" not in err
 
 
+@pytest.mark.slow  # Coverage, which the quick tests measure, lacks memory too, with a traceback of its own.
 @PRELOAD
 def test_a_worker_that_lacks_memory_to_start_says_so_in_a_line(folder, options):
     with serving(folder, "app", "--workers", "2", *options) as (program, port):
