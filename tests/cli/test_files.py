@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import hashlib
 import http.client
 import io
@@ -25,7 +24,7 @@ from tests.cli.conftest import CommandLine
 from tests.files.seaweed import Seaweed
 from tests.program import ROOT, run
 from wsgiserve.cli.files import EXAMPLES, command
-from wsgiserve.config import Config
+from wsgiserve.config.options import FIELDS, flag
 
 COMMAND = [sys.executable, "-X", "dev", "-m", "wsgiserve", "files"]
 ENVIRON = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -384,7 +383,7 @@ def test_the_reference_has_every_option_and_no_other() -> None:
     section = reference.split("## `wsgiserve files ")[1].split("\n## ")[0]
     rows = "\n".join(line.partition(" | ")[0] for line in section.splitlines() if line.startswith("| `"))
     flags = {flag for option in command.params for flag in option.opts if flag.startswith("-")}
-    servers = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(Config)} - {"--bind"}
+    servers = {*map(flag, FIELDS)} - {"--bind"}
     assert set(re.findall(r"(?<![\w-])--?[A-Za-z][a-z-]*", rows)) == flags - servers
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 import click
@@ -11,8 +10,7 @@ import pytest
 from tests.program import APP, FREE_PORT, ROOT, Program, serving_program
 from tests.server.client import Client, get
 from wsgiserve.cli.serve import command, server_options
-from wsgiserve.config import Config
-from wsgiserve.config.options import GROUPS
+from wsgiserve.config.options import FIELDS, GROUPS, flag
 
 
 @pytest.fixture
@@ -95,11 +93,11 @@ def flags(command):
 
 
 def test_every_field_of_the_configuration_is_an_option():
-    fields = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(Config)} - {"--app"}
+    fields = {flag(name) for name in FIELDS} - {"--app"}
     switches = {name for name in flags(command) if name.startswith("--no-")}
     assert flags(command) - fields == {"app", "--config", "--version", "-V", *switches}
     assert {f"--{name[5:]}" for name in switches} == {
-        "--" + field.name.replace("_", "-") for field in dataclasses.fields(Config) if field.type == "bool"
+        flag(name) for name, field in FIELDS.items() if field.type == "bool"
     }
     assert fields <= flags(command)
 
@@ -112,7 +110,7 @@ def test_options_can_be_left_out():
 
 def test_defaults_are_those_of_the_configuration():
     defaults = {param.name: param.default for param in command.params}
-    for field in dataclasses.fields(Config):
+    for field in FIELDS.values():
         if isinstance(field.default, tuple):
             assert defaults[field.name] == list(map(str, field.default))
         elif field.name != "app":
@@ -128,6 +126,6 @@ def test_the_help_begins_with_the_ten_options_that_everybody_needs(command_line)
     assert len(re.findall(r"^  --", sections["Basics"], re.M)) == 10
 
 
-@pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda field: field.name)
+@pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
 def test_every_option_is_in_a_group(field):
     assert field.metadata["group"] in GROUPS

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 
 import pytest
 
-from wsgiserve.config import Config, ConfigError, make_config
+from wsgiserve.config import ConfigError, make_config, options
 from wsgiserve.config.elsewhere import COMMAND, FILES, PYTHON
 
-FIELDS = {field.name for field in fields(Config)}
+FIELDS = {*options.FIELDS}
 
 
 @pytest.mark.parametrize("option", PYTHON)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 import pytest
 
 import wsgiserve
 from wsgiserve.config import Bind, Config, ConfigError, make_config, options, refuse_command_options
+from wsgiserve.config.options import FIELDS
 from wsgiserve.config.options import Config as Declared
 
 
@@ -25,11 +25,30 @@ def test_without_options_all_are_at_their_defaults():
 
 
 def test_a_config_cannot_be_changed():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        make_config().threads = 5
+    config = make_config()
+    with pytest.raises(AttributeError, match="threads of a Config cannot be set"):
+        config.threads = 5
+    with pytest.raises(AttributeError, match="threads of a Config cannot be deleted"):
+        del config.threads
+    assert config == make_config()
 
 
-@pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda field: field.name)
+def test_a_copy_differs_in_what_is_changed():
+    config = make_config(threads=5)
+    copy = config.replace(access_log="")
+    assert (copy.threads, copy.access_log, config.access_log) == (5, "", "-")
+    assert copy != config
+    assert copy == make_config(threads=5, access_log="")
+    assert len({config, config.replace(), copy}) == 2
+    assert "threads=5, " in repr(copy)
+    assert copy != "a text"
+    with pytest.raises(ConfigError, match="threads: 0 is not a whole number"):
+        config.replace(threads=0)
+    with pytest.raises(TypeError, match="there is no option thread, treads"):
+        Config(treads=5, thread=5)
+
+
+@pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
 def test_an_option_is_declared_with_all_that_is_derived_from_it(field):
     assert field.metadata["help"].endswith(".")
     number = isinstance(field.default, int | float) and not isinstance(field.default, bool)
@@ -177,15 +196,14 @@ def test_a_server_in_a_program_has_no_options_of_the_command():
         wsgiserve.Server(lambda environ, start_response: [], workers=2)
 
 
-@dataclasses.dataclass
-class Others:
-    """Options of kinds that none has yet."""
-
-    names: tuple[str, ...] = options._option((), "Names.", "NAME")
-    seconds: int = options._option(0, "Whole seconds.", "SECONDS", least=0)
+def declared(name, type, field):
+    """Return an option of a kind that none has yet."""
+    field.name, field.type = name, type
+    return field
 
 
-NAMES, WHOLE_SECONDS = dataclasses.fields(Others)
+NAMES = declared("names", "tuple[str, ...]", options._option((), "Names.", "NAME"))
+WHOLE_SECONDS = declared("seconds", "int", options._option(0, "Whole seconds.", "SECONDS", least=0))
 
 
 def test_a_list_of_texts_is_one_or_several():

@@ -8,7 +8,6 @@ answer of 500 or above is such a failure.
 
 from __future__ import annotations
 
-import dataclasses
 import socket
 import sys
 import time
@@ -78,7 +77,7 @@ def _check(settings: Settings) -> None:
     except ConfigError as error:
         console.fail_for_option(error)
     # Its own request comes without a proxy, and nobody waits for its end.
-    its = dataclasses.replace(config, access_log="", drain_delay=0.0, proxy_protocol=False)
+    its = config.replace(access_log="", drain_delay=0.0, proxy_protocol=False)
     server = Server(_never, config=its)
     try:
         for listener in open_for_ops(config):

@@ -9,7 +9,6 @@ which take units wherever they are given.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import re
@@ -40,7 +39,31 @@ GROUPS = (
 )
 
 Kind = Literal["switch", "text", "list", "number", "time", "size"]
-Field = dataclasses.Field[Any]
+
+
+class Field:
+    """An attribute of :class:`Config` as it is declared, and in ``metadata`` the facts about it.
+
+    Config is no dataclass: to generate one of its size takes as long as ten of our modules at each start, and
+    ``dataclasses`` imports ``inspect`` besides.
+    """
+
+    __slots__ = ("default", "metadata", "name", "type")
+
+    def __init__(self, default: Any, metadata: dict[str, Any]) -> None:
+        self.name = self.type = ""  # until the class is there
+        self.default = default
+        self.metadata = metadata
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn the name and the type; the class keeps the default alone."""
+        self.name = name
+        self.type = owner.__annotations__[name]
+        FIELDS[name] = self
+        setattr(owner, name, self.default)
+
+
+FIELDS: dict[str, Field] = {}
 
 
 def _option(
@@ -75,10 +98,9 @@ def _option(
         "word": word,
     }
     facts |= {"words": words, "command": command, "variable": variable, "restart": restart, "off": off}
-    return dataclasses.field(default=default, metadata=facts)
+    return Field(default, facts)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """The options in force. Times are seconds, sizes are bytes.
 
@@ -575,9 +597,39 @@ class Config:
         least=0,
     )
 
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check_alone(field, getattr(self, field.name))
+    def __init__(self, **options: Any) -> None:
+        unknown = options.keys() - FIELDS.keys()
+        if unknown:
+            raise TypeError(f"there is no option {', '.join(sorted(unknown))}")
+        vars(self).update(options)
+        self._check()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name} of a Config cannot be set; options never change")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name} of a Config cannot be deleted; options never change")
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if isinstance(other, Config) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        values = zip(FIELDS, self._values(), strict=True)
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in values)})"
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in FIELDS)
+
+    def replace(self, **changes: Any) -> Config:
+        """Return a copy with these options changed; ConfigError if they do not fit together."""
+        return Config(**{**dict(zip(FIELDS, self._values(), strict=True)), **changes})
+
+    def _check(self) -> None:
+        for name, field in FIELDS.items():
+            _check_alone(field, getattr(self, name))
         if self.dev and self.workers not in (0, 1):
             raise ConfigError("workers", "--dev has one worker, whose frames its debugger knows")
         self._check_worker_options()
@@ -751,9 +803,6 @@ def _check_number(name: str, value: object, kind: type, least: int, word: str) -
         raise ConfigError(name, f"{value!r} is not a {noun} of at least {least}{also}")
 
 
-FIELDS: dict[str, Field] = {field.name: field for field in dataclasses.fields(Config)}
-
-
 _KINDS: tuple[tuple[type, Kind], ...] = ((bool, "switch"), (str, "text"), (tuple, "list"))
 _UNITS: dict[str, Kind] = {"SECONDS": "time", "BYTES": "size"}
 
@@ -864,7 +913,7 @@ def _switched(field: Field, value: Any) -> Any:
 def _parse_list(field: Field, value: Any) -> tuple[Any, ...]:
     """Return the items of one text or several; addresses are parsed."""
     texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
-    are_binds = "Bind" in str(field.type)
+    are_binds = "Bind" in field.type
     if not all(isinstance(text, str) for text in texts):
         wanted = "HOST:PORT, such as 127.0.0.1:8000" if are_binds else "a text; write it in quotes"
         raise ConfigError(field.name, f"{value!r} is not {wanted}")
@@ -898,7 +947,7 @@ def keep_until_restart(before: Config, after: Config) -> tuple[Config, list[Chan
             text = f"{name} stays {words[0]!r} until a restart, which makes it {words[1]!r}"
             changes.append(Change(name, text))
     try:
-        return dataclasses.replace(after, **kept), changes
+        return after.replace(**kept), changes
     except ConfigError as error:
         text = f"{error.text}; a reload does not change {', '.join(kept)}"
         raise ConfigError(error.option, text) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import site
@@ -88,8 +87,7 @@ def _on_descriptors(config: Config, listeners: list[int]) -> Config:
         bind._replace(kind="fd", name="", number=number, text=f"fd://{number}")
         for bind, number in zip(config.addresses, listeners, strict=True)
     ]
-    return dataclasses.replace(
-        config,
+    return config.replace(
         bind=tuple(passed[: len(config.bind)]),
         redirect_http=tuple(passed[len(config.bind) :]),
         socket_mode="",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from wsgiserve.config import Config
@@ -21,30 +20,39 @@ class Terms(NamedTuple):
     config: Config
 
 
-@dataclass(eq=False)
 class Worker:
     """One worker process as the supervisor knows it; times are those of the monotonic clock."""
 
-    number: int
-    generation: int
-    terms: Terms
-    state: State = "starting"
-    since: float = 0.0  # in this state
-    began: float = field(default=0.0, kw_only=True)  # its process; by default ``since``
-    pid: int = 0
-    row: int = 0  # of its tally; 0 for none
-    served: bool = False  # it is or was in the state serving
-    worn: str = ""  # the first limit that it passed
-    worn_at: float = math.inf  # the end of its lifetime
-    turned_at: float = 0.0  # the last time that its loop told of itself
-    quiet_at: float = 0.0  # retiring: from then on the next worker may retire
-    kill_at: float = math.inf
-    unfit: bool = False  # it could not start
-    overdue: bool = False  # it did not end in time, and is killed
-    cut: int | None = None  # requests at its end; None: it has not told yet
-
-    def __post_init__(self) -> None:
-        self.began = self.began or self.since
+    def __init__(
+        self,
+        number: int,
+        generation: int,
+        terms: Terms,
+        state: State = "starting",
+        since: float = 0.0,
+        pid: int = 0,
+        *,
+        began: float = 0.0,
+        served: bool = False,
+        cut: int | None = None,
+    ) -> None:
+        self.number = number
+        self.generation = generation
+        self.terms = terms
+        self.state = state
+        self.since = since  # in this state
+        self.began = began or since  # its process
+        self.pid = pid
+        self.row = 0  # of its tally; 0 for none
+        self.served = served  # it is or was in the state serving
+        self.worn = ""  # the first limit that it passed
+        self.worn_at = math.inf  # the end of its lifetime
+        self.turned_at = 0.0  # the last time that its loop told of itself
+        self.quiet_at = 0.0  # retiring: from then on the next worker may retire
+        self.kill_at = math.inf
+        self.unfit = False  # it could not start
+        self.overdue = False  # it did not end in time, and is killed
+        self.cut = cut  # requests at its end; None: it has not told yet
 
     def born(self, pid: int) -> None:
         """Its process exists."""

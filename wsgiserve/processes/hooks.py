@@ -25,9 +25,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsgiserve import tracebacks
 from wsgiserve.config import Config, make_config
@@ -43,8 +42,7 @@ logger = logging.getLogger("wsgiserve")
 _OPTIONS = ("log_format", "log_level")  # that the process of a hook needs
 
 
-@dataclass(frozen=True)
-class HookServer:
+class HookServer(NamedTuple):
     """The server that hooks see: the process id of its supervisor, its addresses as URLs, and its log."""
 
     pid: int
@@ -52,8 +50,7 @@ class HookServer:
     log: logging.Logger = logger
 
 
-@dataclass(frozen=True)
-class HookWorker:
+class HookWorker(NamedTuple):
     """The worker that hooks see: its process id, and its number, counted from the start of the server."""
 
     pid: int

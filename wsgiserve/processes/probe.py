@@ -6,7 +6,6 @@ the Host field and the scheme too: an app may refuse other hosts, or redirect ht
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import socket
 from typing import TYPE_CHECKING, NamedTuple
@@ -104,7 +103,7 @@ def read_answer(sock: socket.socket) -> Answer:
 
 
 def _answer(app: WSGIApplication, config: Config, sock: socket.socket, asked: str) -> None:
-    gateway = Gateway(app, dataclasses.replace(config, access_log=""))
+    gateway = Gateway(app, config.replace(access_log=""))
     receiver = Receiver(limits(config))
     url = urlsplit(asked)
     https = url.scheme == "https"

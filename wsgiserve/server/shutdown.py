@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from wsgiserve.server.system import monotonic
 
@@ -35,8 +34,7 @@ LAST_ANSWER_SECONDS = 5.0  # of the graceful timeout, for the last answers of a 
 STOP_SECONDS = 1.0  # for a request head that has begun to arrive when idle connections are closed
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """When the phases begin, by the monotonic clock.
 
     ``takes_in``: accept what has begun before "deaf". ``deafens``: let no connection begin from then on, in

@@ -52,20 +52,22 @@ def test_what_a_worker_has_counted_stays_when_it_has_ended(totals):
 
 
 @pytest.mark.parametrize(
-    ("facts", "cause"),
+    ("facts", "deeds", "cause"),
     [
-        ({}, "crashed"),
-        ({"state": "retiring"}, "retired"),
-        ({"state": "retiring", "worn": "max-requests"}, "max-requests"),
-        ({"state": "retiring", "worn": "SIGTERM"}, "SIGTERM"),
-        ({"state": "retiring", "overdue": True}, "killed"),
-        ({"state": "starting", "served": False}, "failed"),
-        ({"state": "retiring", "served": False}, "retired"),
-        ({"state": "retiring", "served": False, "unfit": True}, "failed"),
+        ({}, [], "crashed"),
+        ({"state": "retiring"}, [], "retired"),
+        ({"state": "retiring"}, [(Worker.wear, "max-requests")], "max-requests"),
+        ({"state": "retiring"}, [(Worker.wear, "SIGTERM")], "SIGTERM"),
+        ({"state": "retiring"}, [(Worker.overrun,)], "killed"),
+        ({"state": "starting", "served": False}, [], "failed"),
+        ({"state": "retiring", "served": False}, [], "retired"),
+        ({"state": "retiring", "served": False}, [(Worker.fail,)], "failed"),
     ],
 )
-def test_ends_are_counted_by_cause(totals, facts, cause):
+def test_ends_are_counted_by_cause(totals, facts, deeds, cause):
     each = worker(1, **facts)
+    for deed, *arguments in deeds:
+        deed(each, *arguments)
     totals.enter(each)
     totals.leave(each)
     assert named(totals.values()) == {"starts": 1, f"end {cause}": 1}

@@ -15,7 +15,6 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
 from wsgiserve.server.errors import RequestTimeout
@@ -113,14 +112,16 @@ class NoBoard:
         """Do nothing."""
 
 
-@dataclass(eq=False, slots=True)
 class Call(Generic[E]):
     """A call on a thread of its own; ``began`` is monotonic seconds."""
 
-    exchange: E
-    thread: int
-    began: float
-    logged: bool = False
+    __slots__ = ("began", "exchange", "logged", "thread")
+
+    def __init__(self, exchange: E, thread: int, began: float) -> None:
+        self.exchange = exchange
+        self.thread = thread
+        self.began = began
+        self.logged = False
 
     def __str__(self) -> str:
         request = self.exchange.request
