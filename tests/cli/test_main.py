@@ -12,7 +12,7 @@ import pytest
 
 import wsgiserve
 from tests.program import FREE_PORT, ROOT, Program, run
-from wsgiserve.cli import serve
+from wsgiserve.cli import serving
 from wsgiserve.cli.commands import COMMANDS, load
 
 
@@ -64,14 +64,16 @@ def test_ctrl_c_before_anything_is_served_is_no_traceback(command_line, monkeypa
     def interrupted(load, config, reread):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(serve, "run_command", interrupted)
+    monkeypatch.setattr(serving, "run_command", interrupted)
     assert command_line("app") == (130, "", "\n")  # Behind the ^C that the terminal shows.
+    monkeypatch.setenv("WSGISERVE_THREADS", "5")
+    assert command_line("app") == (130, "", "\n")  # Also if click has read the command line.
 
 
 def test_ctrl_c_while_we_are_imported_is_no_traceback(tmp_path):
     (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
     environ = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    command = [sys.executable, "-c", "from wsgiserve.cli import main; main()", "app"]
+    command = [sys.executable, "-c", "from wsgiserve.cli import main; main()", "--help"]
     ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 

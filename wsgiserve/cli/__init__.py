@@ -7,6 +7,8 @@ To add a command, write a module of its name in this folder with a click command
 to ``COMMANDS``. Each command imports the modules that it needs when it is called. So ``wsgiserve --help`` can
 show all commands, and serving an app never loads the framework half.
 
+The usual start of a server needs no click, by ``serving``; all other command lines are read with it.
+
 An option ``--name`` can also be set by an environment variable: ``WSGISERVE_NAME``, or
 ``WSGISERVE_COMMAND_NAME`` for the option of another command. ``settings`` has the other sources. Exit codes
 are in ``wsgiserve.server.console``.
@@ -14,6 +16,7 @@ are in ``wsgiserve.server.console``.
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -27,16 +30,22 @@ def main() -> None:
 
 def _run() -> None:
     """Run the command that the arguments name; an error in them is one line on standard error."""
+    from wsgiserve.cli.serving import serve_plainly
+
+    if not serve_plainly(sys.argv[1:], os.environ):
+        _run_by_click()
+
+
+def _run_by_click() -> None:
     import click
 
-    from wsgiserve.cli import serve
     from wsgiserve.cli.commands import COMMANDS, LIKE_SERVING, load
     from wsgiserve.cli.faults import in_words
     from wsgiserve.server.console import fail
 
     name, arguments = "wsgiserve", sys.argv[1:]
     variables = "WSGISERVE"
-    command: click.Command = serve.command
+    command: click.Command = load("serve")
     if arguments and arguments[0] in COMMANDS:
         name, command = f"wsgiserve {arguments[0]}", load(arguments[0])
         if arguments[0] not in LIKE_SERVING:

@@ -20,8 +20,9 @@ import click
 
 from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import HELP
+from wsgiserve.cli.context import read, sources
 from wsgiserve.cli.serve import all_options
-from wsgiserve.cli.settings import Settings, Sources
+from wsgiserve.cli.settings import Settings
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.options import FIELDS
 from wsgiserve.processes.pid_file import StatusFiles
@@ -50,7 +51,7 @@ def command(context: click.Context, /, config: str | None, **options: Any) -> No
     The exit codes are those of a start: 0 if it would serve, 2 for the configuration, 3 for the app, 4 for an
     address.
     """
-    settings = Sources(context, config).read_or_exit()
+    settings = read(sources(context, config))
     console.keep_output()
     departure = Departure(STOP_SIGNALS)
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
-import click
+if TYPE_CHECKING:
+    import click
 
 COMMANDS = ("check", "config", "files", "health", "migrate", "reload", "routes", "stacks", "status")
 # They take the options of serving, from the same variables.

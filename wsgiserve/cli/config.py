@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from wsgiserve.cli.commands import HELP
+from wsgiserve.cli.context import read, sources
 from wsgiserve.cli.serve import all_options
-from wsgiserve.cli.settings import DEFAULT, Settings, Sources
+from wsgiserve.cli.settings import DEFAULT, Settings
 from wsgiserve.config.options import FIELDS, GROUPS, Field, kind
 from wsgiserve.config.schema import schema
 from wsgiserve.config.units import show_size, show_time
@@ -34,7 +35,7 @@ def command(
     if as_schema:
         click.echo(json.dumps(schema(), indent=2))
         return
-    settings = Sources(context, config, needs_app=False).read_or_exit()
+    settings = read(sources(context, config, needs_app=False))
     if as_json:
         click.echo(json.dumps(_as_data(settings), indent=2))
         return

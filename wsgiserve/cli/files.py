@@ -23,8 +23,8 @@ from click.core import ParameterSource
 from wsgiserve.cli.addresses import choose_address, host_port, note, urls
 from wsgiserve.cli.apps import working_folder
 from wsgiserve.cli.commands import HELP
+from wsgiserve.cli.context import given, refuse_variables
 from wsgiserve.cli.serve import server_options
-from wsgiserve.cli.settings import given, refuse_variables
 from wsgiserve.cli.values import SIZE
 from wsgiserve.config.binds import is_loopback
 from wsgiserve.server.console import EXIT_NO_APP, EXIT_USAGE, call_options, fail, fingerprint

@@ -1,26 +1,22 @@
 """``wsgiserve MODULE:NAME``: serve an app.
 
 The options are made from the fields of :class:`wsgiserve.config.Config`; ``settings`` joins them with those
-of a file.
+of a file. The usual command line does not come here: ``serving`` reads it without click.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
 import click
 
 import wsgiserve
-from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import COMMANDS, HELP, load
-from wsgiserve.cli.settings import Sources
-from wsgiserve.config import Config
+from wsgiserve.cli.context import read, sources
+from wsgiserve.cli.serving import serve
 from wsgiserve.config.options import FIELDS, GROUPS, Field, flag, from_text, kind, shown
 from wsgiserve.config.sources import FILE
-from wsgiserve.processes import handover
-from wsgiserve.processes.command import run_command
 
 EXAMPLES = """
 \b
@@ -143,24 +139,5 @@ def command(context: click.Context, /, config: str | None, **options: Any) -> No
     Options may also stand in wsgiserve.toml, such as keep_alive = "5s", or in the environment, such as
     WSGISERVE_KEEP_ALIVE=5s.
     """
-    sources = Sources(context, config)
-    settings = sources.read_or_exit()
-    if not handover.is_there():
-        for line in settings.notes:
-            sys.stderr.write(f"wsgiserve: {line}\n")
-    sys.path.insert(0, working_folder())
-    if settings.config.dev:
-        _develop(settings.config)
-    else:
-        run_command(lambda config: find_app(config.app), settings.config, lambda: sources.read().config)
-
-
-def _develop(config: Config) -> None:
-    """Be the parent of the development mode, or a child that it started. Imports werkzeug."""
-    from wsgiserve.dev import child, parent
-
-    orders = child.orders()
-    if orders is None:
-        parent.Parent(config).run()
-    else:
-        child.work(config.app, config, **orders)
+    its = sources(context, config)
+    serve(its, read(its))

@@ -1,8 +1,8 @@
 """The configuration of a command: its options, the environment, a file, the platform.
 
-``given`` are the options of the command line and of the environment, which do not change while the program
-runs. ``Sources.read`` adds the others, and a reload calls it again. Each error is a ``ConfigError`` whose
-text names the place to correct: the flag, the variable or the file.
+``Sources`` begins with the options of the command line and of the environment, which do not change while the
+program runs. ``Sources.read`` adds the others, and a reload calls it again. Each error is a ``ConfigError``
+whose text names the place to correct: the flag, the variable or the file.
 """
 
 from __future__ import annotations
@@ -11,21 +11,13 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import click
-from click.core import ParameterSource
-
 from wsgiserve.cli.apps import working_folder
-from wsgiserve.cli.commands import COMMANDS, LIKE_SERVING
-from wsgiserve.cli.faults import Misconfigured
 from wsgiserve.config import Config, ConfigError, make_config
-from wsgiserve.config.options import FIELDS, flag
-from wsgiserve.config.sources import FILE, PREFIX, File, Origin, Setting, check_variables, combine, find_file
-from wsgiserve.processes import handover
+from wsgiserve.config.sources import FILE, File, Origin, Setting, combine, find_file
 from wsgiserve.server import console
 from wsgiserve.server.program import listen_where_passed
 from wsgiserve.server.sockets.systemd import inherited_descriptors
 
-OTHERS = [name for name in COMMANDS if name not in LIKE_SERVING]
 DEFAULT = Origin("default", "default")
 
 
@@ -38,53 +30,15 @@ class Settings(NamedTuple):
     notes: list[str]
 
 
-def given(context: click.Context) -> dict[str, Setting]:
-    """Return the options that the command line and the environment have."""
-    settings = {}
-    for param in context.command.params:
-        name = param.name or ""
-        source = context.get_parameter_source(name)
-        if name not in FIELDS or source not in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
-            continue
-        if source is ParameterSource.ENVIRONMENT:
-            origin = Origin("environment", f"{context.auto_envvar_prefix}_{name.upper()}")
-        else:
-            written = flag(name) if isinstance(param, click.Option) else "MODULE:NAME"
-            origin = Origin("command line", written)
-        settings[name] = Setting(context.params[name], origin)
-    return settings
-
-
-def refuse_variables(context: click.Context, prefix: str) -> None:
-    """Refuse variables with this prefix that are no options of the command."""
-    if handover.is_there():
-        return  # The process that started this one has checked them.
-    names = [param.name for param in context.command.params if param.expose_value and param.name]
-    known, others = ([*FIELDS, "config"], OTHERS) if prefix == PREFIX else (names, ())
-    try:
-        check_variables(os.environ, known, others, prefix)
-    except ConfigError as error:
-        raise Misconfigured(str(error)) from None
-
-
 class Sources:
     """The sources of a command's options, which can be read again; without an app only if none is needed."""
 
-    def __init__(self, context: click.Context, file: str | None, *, needs_app: bool = True) -> None:
-        self._context = context
+    def __init__(self, given: Mapping[str, Setting], file: str, *, needs_app: bool = True) -> None:
         self._needs_app = needs_app
-        self._given = given(context)
-        self._path = file or ""
+        self._given = given
+        self._path = file
         self._folder = working_folder()
         self._file = ""  # that was read last
-
-    def read_or_exit(self) -> Settings:
-        """Return the configuration; an error ends the program."""
-        refuse_variables(self._context, PREFIX)
-        try:
-            return handover.insist(self.read, ConfigError)
-        except ConfigError as error:
-            raise Misconfigured(str(error)) from None
 
     def read(self) -> Settings:
         """Return the configuration of what the sources say now; ConfigError if one is wrong."""
