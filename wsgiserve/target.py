@@ -7,20 +7,22 @@ the frames of the import.
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import sys
 import traceback
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve import starting, tracebacks
 from wsgiserve.forks import ending_children
 
 if TYPE_CHECKING:
+    import inspect
+
     from _typeshed.wsgi import WSGIApplication
 
 DEFAULT_NAMES = ("application", "app")
+CO_COROUTINE = 0x80 | 0x200  # of coroutines and asynchronous generators, as ``inspect`` has them
 
 
 class TargetError(Exception):
@@ -108,6 +110,10 @@ def _default(module: ModuleType) -> Any:
 
 def _check_signature(app: Any, target: str) -> None:
     """Refuse a factory, a view or an ASGI app, which would answer every request with a 500."""
+    if _is_plain(app):
+        return
+    import inspect  # It takes 4 ms, which a start with a plain function saves.
+
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):  # Some callables have no signature.
@@ -126,8 +132,18 @@ def _check_signature(app: Any, target: str) -> None:
         ) from None
 
 
+def _is_plain(app: Any) -> bool:
+    """Whether it is a function of two arguments, without attributes of a decorator, and no coroutine."""
+    if type(app) is not FunctionType or vars(app):
+        return False
+    code = app.__code__
+    return code.co_argcount == 2 and not code.co_kwonlyargcount and not code.co_flags & CO_COROUTINE
+
+
 def _is_asgi(app: Any, signature: inspect.Signature) -> bool:
     """Whether it is a coroutine function or object, or takes (scope, receive, send)."""
+    import inspect
+
     called = app if inspect.isroutine(app) else getattr(type(app), "__call__", app)  # noqa: B004
     names = [name for name in signature.parameters if name != "self"]
     return inspect.iscoroutinefunction(called) or names == ["scope", "receive", "send"] or names == ["scope"]

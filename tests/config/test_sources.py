@@ -135,3 +135,27 @@ def test_the_nearest_name():
     assert nearest("keep-alive", ["keep_alive", "keep"]) == "; did you mean keep_alive?"
     assert nearest("THREAD", ["THREADS"], "WSGISERVE_") == "; did you mean WSGISERVE_THREADS?"
     assert nearest("zzz", ["threads"]) == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[tool.wsgiserve]\nthreads = 6",
+        "[tool.wsgiserve] # ours\r\nthreads = 6",
+        """  [tool . "wsgiserve" ]\nthreads = 6""",
+        "[tool]\nwsgiserve.threads = 6",
+        "[tool]\nwsgiserve = {threads = 6}",
+        "tool.'wsgiserve'.threads = 6",
+        "tool = {wsgiserve = {threads = 6}}",
+    ],
+)
+def test_a_table_of_ours_is_found_however_it_is_written(find, content):
+    assert find(pyproject_toml=content) == File("pyproject.toml", {"threads": 6})
+
+
+def test_a_project_that_only_names_us_is_not_parsed(find):
+    """Else each error in it would be one of a start."""
+    wrong = (
+        'dependencies = ["wsgiserve-http>=0.1"]\npackages = ["wsgiserve"]\nfiles = ["wsgiserve", "a"]\n= ='
+    )
+    assert find(pyproject_toml=wrong) == File()

@@ -14,7 +14,6 @@ does. Behind a scheme the port may be left out: it is 80 or 443.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 import sys
@@ -94,6 +93,8 @@ def _parse_unix(text: str, path: str) -> Bind:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address; names other than ``localhost`` are not looked up."""
+    import ipaddress  # for the commands that ask: it takes 1 ms
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -6,7 +6,6 @@ for names of hosts: not for ``*.shop.example``, which needs a record in DNS, and
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -40,6 +39,8 @@ def _why_not(text: str, name: str) -> str:
     """Say what is wrong with a text that is no domain, and what to write."""
     if "://" in text or "/" in text:
         return "is a URL; write the name alone, such as shop.example"
+    import ipaddress  # for an error alone
+
     try:
         ipaddress.ip_address(text.strip("[]"))
         return "is an address; a certificate is for a name, such as shop.example"

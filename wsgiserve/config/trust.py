@@ -10,9 +10,12 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
+from typing import TYPE_CHECKING
 
 from wsgiserve.config.errors import ConfigError
+
+if TYPE_CHECKING:
+    import ipaddress
 
 UNIX = "unix"  # in place of the address of a peer on a Unix socket
 EVERYONE = "*"
@@ -37,8 +40,10 @@ class Trust:
         self.trusts = functools.lru_cache(_KNOWN)(self._trusts if EVERYONE not in items else _anyone)
 
     def _trusts(self, peer: str) -> bool:
-        if peer == UNIX:
-            return self._unix
+        if peer == UNIX or not self._networks:
+            return peer == UNIX and self._unix
+        import ipaddress  # It is there already, by ``_network``.
+
         try:
             address = ipaddress.ip_address(peer)
         except ValueError:
@@ -52,6 +57,8 @@ def _anyone(peer: str) -> bool:
 
 
 def _network(item: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    import ipaddress  # for servers with networks: it takes 1 ms
+
     try:
         return ipaddress.ip_network(item)
     except ValueError:

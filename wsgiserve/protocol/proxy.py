@@ -12,7 +12,6 @@ Rules
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import struct
 from typing import NamedTuple
@@ -152,6 +151,8 @@ def _read_addresses(
 
 
 def _address(given: bytes | str) -> str:
+    import ipaddress  # It takes 1 ms, and is there already: a server knows its proxies by their networks.
+
     address = ipaddress.ip_address(given)
     return str(getattr(address, "ipv4_mapped", None) or address)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 import zlib
 from typing import Literal, NamedTuple
 
@@ -98,6 +97,8 @@ def memory_file(size: int = 0) -> int:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("wsgiserve")
     else:
+        import tempfile  # where it is needed: it takes 2 ms
+
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
     os.truncate(descriptor, size)
