@@ -155,7 +155,5 @@ def test_a_table_of_ours_is_found_however_it_is_written(find, content):
 
 def test_a_project_that_only_names_us_is_not_parsed(find):
     """Else each error in it would be one of a start."""
-    wrong = (
-        'dependencies = ["wsgiserve-http>=0.1"]\npackages = ["wsgiserve"]\nfiles = ["wsgiserve"]\n= ='
-    )
+    wrong = 'dependencies = ["wsgiserve-http>=0.1"]\npackages = ["wsgiserve"]\nfiles = ["wsgiserve"]\n= ='
     assert find(pyproject_toml=wrong) == File()

@@ -239,3 +239,20 @@ def test_sigusr1_is_harmless(folder):
         program.process.send_signal(signal.SIGHUP)  # A signal behind it has come through.
         wait_until(lambda: who(port)[0] != before[0])
         assert program.stop()[0] == 0
+
+
+COLLECTOR = """
+import gc
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"%d %d" % (gc.isenabled(), gc.get_freeze_count() > 1000)]
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_s_collector_leaves_the_memory_of_the_supervisor_shared(tmp_path):
+    (tmp_path / "collector.py").write_text(COLLECTOR)
+    with Program(tmp_path, "collector", "--bind", "127.0.0.1:0", "--workers", "1") as program:
+        with Client(port=program.port()) as client:
+            assert client.ask(get()).body == b"1 1"
+        program.stop()

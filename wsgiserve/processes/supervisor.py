@@ -21,6 +21,7 @@ Rules
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -230,6 +231,7 @@ class Supervisor:
     def run(self) -> int:
         """Supervise until the last worker has ended; return the exit code, EXIT_NO_APP for a failed start."""
         self._warn_of_threads()
+        gc.freeze()  # Or a worker's collector would write to our objects, and unshare their memory.
         self._helper = _certificate_helper(self.config, self._children)
         self._insist(partial(self._children.heed, self._on_signal))
         self.fleet.reload(time.monotonic())
