@@ -93,7 +93,9 @@ def test_what_is_unusual_or_wrong_is_click_s(arguments):
 LOOK = """
 import sys
 def application(environ, start_response):
-    found = {"click", "dataclasses", "inspect", "ssl", "tempfile", "tomllib"} & {*sys.modules}
+    found = {"click", "dataclasses", "ssl", "tomllib"} & {*sys.modules}
+    if sys.version_info < (3, 12):  # Later the import system brings these to empty its caches.
+        found |= {"inspect", "tempfile"} & {*sys.modules}
     start_response("200 OK", [])
     return [repr(sorted(found)).encode()]
 """
