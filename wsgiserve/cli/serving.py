@@ -68,7 +68,7 @@ def serve_plainly(arguments: Sequence[str], variables: Iterable[str]) -> bool:
     try:
         serve(sources, settings)
     except KeyboardInterrupt:
-        sys.stderr.write("\n")  # Behind the ^C that the terminal shows, as click does.
+        complain("")  # Behind the ^C that the terminal shows, as click does.
         raise
     return True
 
