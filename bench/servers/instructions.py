@@ -36,6 +36,10 @@ import wsgiserve
 from bench.harness import tables
 from bench.servers.app import application
 from bench.servers.scenarios import NUMBER, SCENARIOS, Headers, Load, Request, Scenario
+from wsgiserve.server.history import History
+from wsgiserve.server.in_flight import InFlight
+from wsgiserve.server.scoreboard import Board
+from wsgiserve.server.tally import Tally
 
 PACKAGE = str(Path(wsgiserve.__file__).parent) + os.sep
 WARM_UP = 300  # requests
@@ -99,10 +103,15 @@ class Pump:
         return [after - before for (thread, before), (other, after) in pairs if thread == other]
 
 
-def count(write: Write, *, warm_up: int = WARM_UP, counted: int = COUNTED, **options: Any) -> float:
-    """Serve requests with these options of `Server`; return the median of their instructions."""
+def count(
+    write: Write, *, warm_up: int = WARM_UP, counted: int = COUNTED, metrics: bool = False, **options: Any
+) -> float:
+    """Serve requests with these options of `Server`; return the median of their instructions.
+
+    With `metrics`, requests are counted and shown in flight as for `--ops-bind`.
+    """
     # Python 3.13 traces no instructions in the first call of a function, and the event loop is in one call.
-    _serve(write, 2, options)
+    _serve(write, 2, options, metrics)
     least = math.inf
     for attempt in range(ATTEMPTS):
         asked = attempt * (warm_up + counted)  # the server knows the lines of these requests already
@@ -110,21 +119,24 @@ def count(write: Write, *, warm_up: int = WARM_UP, counted: int = COUNTED, **opt
         def fresh(number: int, asked: int = asked) -> bytes:
             return write(number + asked)
 
-        pump = _serve(fresh, warm_up + counted, options)
+        pump = _serve(fresh, warm_up + counted, options, metrics)
         least = min(least, statistics.median(pump.instructions(counted)))
         if not pump.disturbed:
             break
     return least
 
 
-def _serve(write: Write, requests: int, options: Mapping[str, Any]) -> Pump:
+def _serve(write: Write, requests: int, options: Mapping[str, Any], metrics: bool) -> Pump:
     pump = Pump(write, requests)
     traced = threading.gettrace()
     threading.settrace(pump.tracer)
     try:
         # The access log goes to standard output.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.ExitStack() as stack:
-            server = stack.enter_context(wsgiserve.Server(pump, port=0, **options))
+            server = wsgiserve.Server(pump, port=0, **options)
+            if metrics:
+                server.show_on(Board(Tally(), History(), InFlight()))
+            stack.enter_context(server)
             for _ in range(2):
                 client = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
                 pump.clients.append(stack.enter_context(client))
@@ -182,12 +194,16 @@ MORE = (
         Load(Request(headers=PROXY_NEW)),
     ),
     Scenario("request-id", "Minimal GET, --request-id"),
+    Scenario("count", "Minimal GET, counted for --ops-bind"),
+    Scenario("json", "Minimal GET, access log in JSON", access_log=True),
 )
 TRUST: Mapping[str, Any] = {"trust": "127.0.0.1"}
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "proxy-trust": TRUST,
     "proxy-trust-new": TRUST,
     "request-id": {"request_id": True},
+    "count": {"metrics": True},
+    "json": {"log_format": "json"},
 }
 KINDS = {
     scenario.name: scenario for scenario in (*SCENARIOS, *MORE) if scenario in MORE or scenario.name in NAMES

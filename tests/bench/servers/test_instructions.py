@@ -28,6 +28,8 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy-new": 1102,
         "proxy-trust-new": 1215,
         "request-id": 761,
+        "count": 816,
+        "json": 801,
     },
     (3, 13): {
         "minimal": 610,
@@ -44,6 +46,8 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy-new": 997,
         "proxy-trust-new": 1105,
         "request-id": 697,
+        "count": 758,
+        "json": 735,
     },
 }
 GROWTH = 1.02
@@ -67,6 +71,10 @@ def test_more_work_is_more_instructions() -> None:
 
 def test_access_log_costs_instructions() -> None:
     assert count(minimal(), access_log=True) > count(minimal())
+
+
+def test_counting_and_its_row_in_flight_cost_instructions() -> None:
+    assert count(minimal(), metrics=True) > count(minimal())
 
 
 def test_refused_requests_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
