@@ -46,7 +46,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy-new": 997,
         "proxy-trust-new": 1105,
         "request-id": 697,
-        "count": 758,
+        "count": 759,
         "json": 735,
     },
 }
