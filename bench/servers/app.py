@@ -17,6 +17,8 @@ BLOCKS = 64
 EVENT = b"data: hello\n\n"
 EVENTS = 10
 EVENT_SECONDS = 0.1
+COLLATZ = 1500
+MOST_STEPS = 181  # that a number below 1500 takes
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -44,6 +46,20 @@ def burn(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
     while time.thread_time() < end:
         pass
     return _answer(start_response, HELLO)
+
+
+def compute(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Compute in pure Python for some 4 ms, always the same, and share no object with other calls."""
+    return _answer(start_response, b"%d" % max(map(_steps, range(1, COLLATZ))))
+
+
+def _steps(number: int) -> int:
+    """Count the steps from a number to 1 by Collatz's rule."""
+    count = 0
+    while number != 1:
+        number = 3 * number + 1 if number % 2 else number // 2
+        count += 1
+    return count
 
 
 def post(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -79,6 +95,7 @@ VIEWS: dict[str, Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]] = 
     "/": hello,
     "/sleep": sleep,
     "/burn": burn,
+    "/compute": compute,
     "/post": post,
     "/stream": stream,
     "/events": events,
