@@ -16,10 +16,11 @@ from wsgiref.validate import validator
 
 import pytest
 
-from tests.server.apps import TEXT, Blocks, Gate, checked
+from tests.server.apps import TEXT, Blocks, Gate, answer, checked
 from tests.server.client import Client, get, refuses, wait_until
 from tests.server.deposing import ask_fast, depose
 from tests.server.descriptors import no_descriptor_left
+from wsgiserve.server.system import HAS_GIL
 
 # -- fast and slow
 
@@ -43,6 +44,32 @@ def test_slow_call_after_the_server_was_idle(serving, gate):
         depose(server, gate, client)
         gate.opened.set()
         assert client.response().body == b"/slow"
+
+
+@pytest.mark.skipif(HAS_GIL, reason="needs a Python without the GIL")
+def test_short_calls_that_compute_run_at_the_same_time_without_the_gil(serving):
+    inside, together = set(), threading.Event()
+
+    def compute(environ, start_response):
+        inside.add(threading.get_ident())
+        end = time.thread_time() + 0.003
+        while time.thread_time() < end:
+            if len(inside) > 1:
+                together.set()
+        inside.discard(threading.get_ident())
+        return answer(b"done")(environ, start_response)
+
+    def ask(client):
+        while not together.is_set():
+            client.ask(get())
+
+    with serving(compute) as server, Client(server) as one, Client(server) as other:
+        threads = [threading.Thread(target=ask, args=(client,)) for client in (one, other)]
+        for thread in threads:
+            thread.start()
+        assert together.wait(10)
+        for thread in threads:
+            thread.join()
 
 
 def test_promotion_deep_in_a_batch(serving, gate):

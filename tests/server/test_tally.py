@@ -50,6 +50,25 @@ def test_a_request_is_counted_in_the_first_bucket_that_holds_it(seconds):
     assert counted == ({"GET 2 sum": seconds} if seconds else {})
 
 
+def test_no_count_of_several_threads_is_lost():
+    tally = Tally()
+
+    def count():
+        for _ in range(20000):
+            tally.count("connections")
+            tally.request("GET", 200, 0.5)
+            tally.wait(0.5)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert tally.get("connections") == 80000
+    assert tally.done() == (80000, 0, 40000.0)
+    assert named(tally.values())["waiting sum"] == 40000.0
+
+
 def test_unknown_methods_are_counted_together():
     tally = Tally()
     tally.request("PROPFIND", 999, 0.0)

@@ -9,6 +9,8 @@ they go to.
 Rules
 - Lines are collected, and written before the loop sleeps, or once they are many or have waited for long. The
   part of a line that a repeated request shares with the one before is kept per connection, as heads are.
+- Any thread adds lines. With the GIL, to look up ``write`` and call it is one step, so it is the page's own.
+  Without, it takes a lock: else a line could reach a page that was sealed and cleared meanwhile.
 - A request never waits for the log. Lines for which there is no room are kept until two pages are full; from
   then on lines are dropped. Those and lines that cannot be written, as on a full disk, are counted. The count
   is logged once writing works again, and now and then before.
@@ -25,7 +27,7 @@ from typing import TextIO
 
 from wsgiserve.server.log_pages import HEADER, Left, Page
 from wsgiserve.server.sinks import Sink, open_sink, stream_sink
-from wsgiserve.server.system import Lock, monotonic
+from wsgiserve.server.system import HAS_GIL, Lock, monotonic
 
 logger = logging.getLogger("wsgiserve")
 
@@ -130,7 +132,8 @@ class AccessLog:
         self._page, self._spare = pages or (Page(), Page())
         self._sealed: Page | None = None  # what ``_spare`` was, while its lines are written
         self._pages = 0  # that were filled
-        self.write = self._page.add
+        self._adding = Lock()  # for the page that lines are added to
+        self.write = self._page.add if HAS_GIL else self._write_alone
         self._written = 0.0
         self._lock = Lock()
         # lines that were lost since the last one that was written
@@ -150,6 +153,10 @@ class AccessLog:
                 self.flush()
         with self._lock:
             self._lose(1, monotonic())
+
+    def _write_alone(self, line: bytes) -> int:
+        with self._adding:
+            return self._page.add(line)
 
     def is_due(self) -> bool:
         """Tell whether lines should be written although there is other work."""
@@ -180,11 +187,13 @@ class AccessLog:
 
     def _seal(self) -> Page:
         """Have lines added to the other page from now on, and return the one that was filled."""
-        self._sealed, self._page = self._page, self._spare
         self._pages += 1
-        self._page.number(self._pages)
-        self.write = self._page.add
-        self._sealed.seal()
+        self._spare.number(self._pages)
+        with self._adding:
+            self._sealed, self._page = self._page, self._spare
+            if HAS_GIL:
+                self.write = self._page.add
+            self._sealed.seal()
         return self._sealed
 
     def _write_page(self, page: Page, now: float) -> bool:

@@ -30,8 +30,10 @@ until the line is written.
 Rules
 - A row is in use while its start is not 0. Its text is written only while the start is 0, so a reader that
   finds the same start before and after it has read has a text that belongs to it.
-- No call stands between the look whether an exchange is detached, or counted, and the store to its row. So
-  CPython switches to no other thread in between.
+- A thread looks whether an exchange is detached, or counted, and then stores to its row; no other may come
+  in between. For calls a lock sees to that. For the first row no call stands between the two, so CPython with
+  the GIL switches to no other thread. Without the GIL a thread that is deposed at this very moment may clear
+  the row of the next leader, whose call is then not shown.
 - The first row is the leader's. Who is deposed leaves it: a thread clears it only while it is not detached.
 - The leadership's mutex guards the rows of calls. Only the leader writes those of clients.
 - A row says who asks for which path and query, and no header field. ``ops`` hides the query when it shows it.
@@ -41,6 +43,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, Protocol
+
+from wsgiserve.server.system import Lock
 
 Phase = Literal["head", "body", "waiting", "app", "sending", "given up"]
 
@@ -135,6 +139,7 @@ class InFlight:
         self._texts = memory[_TEXTS:]
         self._first = self._texts[:TEXT]
         self.shown: Request | None = None  # the request in the first row, by its thread
+        self._lock = Lock()  # for looking at an exchange and storing to its row
         self._rows: dict[Exchange, int] = {}  # of calls; 0 without room
         self._free = list(range(CALLS, 0, -1))
         self._refined: dict[int, str] = {}  # the phases of calls, by row, as they were written last
@@ -158,6 +163,10 @@ class InFlight:
 
     def put(self, exchange: Exchange, phase: Phase, thread: int = 0) -> None:
         """Show an exchange in this phase, which may be shown already."""
+        with self._lock:
+            self._put(exchange, phase, thread)
+
+    def _put(self, exchange: Exchange, phase: Phase, thread: int) -> None:
         if exchange.request is self.shown:  # It was the leader's until now.
             self.starts[0] = 0.0
             self.shown = None
@@ -172,7 +181,7 @@ class InFlight:
             self._set_start(row, exchange)
 
     def _set_start(self, row: int, exchange: Exchange) -> None:
-        """Say how far its counting has come; no other thread may come in between, so there is no call."""
+        """Say how far its counting has come."""
         if exchange.counted:
             self.starts[row] = STATUS * exchange.status - exchange.started
         else:
@@ -188,7 +197,8 @@ class InFlight:
     def take(self, exchange: Exchange) -> None:
         """Show an exchange no more, unless its line waits for its client."""
         if not exchange.owes_line:
-            self._free_row(exchange)
+            with self._lock:
+                self._free_row(exchange)
 
     def _free_row(self, exchange: Exchange) -> None:
         row = self._rows.pop(exchange, None)
@@ -215,11 +225,12 @@ class InFlight:
 
     def count(self, exchange: Exchange) -> None:
         """An exchange is counted, with its status."""
-        row = self._rows.get(exchange)
-        if row:
-            self._set_start(row, exchange)
-        elif row is None and not exchange.detached:
-            self.starts[0] = STATUS * exchange.status - exchange.started
+        with self._lock:
+            row = self._rows.get(exchange)
+            if row:
+                self._set_start(row, exchange)
+            elif row is None and not exchange.detached:
+                self.starts[0] = STATUS * exchange.status - exchange.started
 
     def end(self, exchange: Exchange, phase: Phase) -> None:
         """Say why a call ends, before that is counted."""
@@ -229,9 +240,10 @@ class InFlight:
 
     def settle(self, exchange: Exchange) -> None:
         """An exchange is counted and has its line, but its thread has not come back yet."""
-        row = self._rows.get(exchange)
-        if row or (row is None and exchange.request is self.shown and not exchange.detached):
-            self.starts[row or 0] = STATUS * WRITTEN - exchange.started
+        with self._lock:
+            row = self._rows.get(exchange)
+            if row or (row is None and exchange.request is self.shown and not exchange.detached):
+                self.starts[row or 0] = STATUS * WRITTEN - exchange.started
 
     # -- the requests that the loop looks after
 

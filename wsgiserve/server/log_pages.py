@@ -4,9 +4,10 @@ A process that is killed loses what is in its memory, but not these pages: the s
 fork, and writes what is left in them.
 
 Rules
-- Adding a line is one call of C code, so any thread may do it without a lock. ValueError if there is no room,
-  or if the page is sealed.
-- A page is filled, then sealed, written and cleared. All but ``add`` is for one thread at a time.
+- Adding a line is one call of C code, so with the GIL any thread may do it without a lock. ValueError if
+  there is no room, or if the page is sealed.
+- A page is filled, then sealed, written and cleared. All but ``add`` is for one thread at a time, and without
+  the GIL ``add`` and ``seal`` are too.
 - Behind the lines are zeros, and no line has a zero byte. So whoever finds the page later sees its end.
 - A process marks the page before it writes lines. It may be killed after the write, before it can say how
   far it came.

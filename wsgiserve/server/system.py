@@ -40,6 +40,9 @@ def _optional(module: str, name: str) -> Any:
         return None
 
 
+# Whether one thread at a time runs Python code; some builds of Python 3.13 and later do without.
+HAS_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
 # threads
 Lock = _original("_thread", "allocate_lock")
 get_ident: Callable[[], int] = _original("_thread", "get_ident")

@@ -16,8 +16,9 @@ request by method, status and duration.
 
 Rules
 - A request is counted before its last bytes are sent: no client has an answer that is not counted.
-- The slots of a row belong to one process. Its threads share them: an increment is one statement without a
-  call, within which CPython switches to no other thread. Without the global lock a count may be lost.
+- The slots of a row belong to one process. Its threads share them, and take a lock to add to one.
+  ``Response._start`` takes none for fast responses: with the GIL an increment is one step, as it is one
+  statement without a call. Without the GIL it leaves them to ``request``.
 - ``VERSION`` tells whether another version of this package has the same slots.
 """
 
@@ -28,12 +29,15 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from math import inf
 
+from wsgiserve.server.system import HAS_GIL, Lock
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 SERVER_ERROR = 5
 NO_STATUS = 0  # of a request that was cut before it had a response
 CLASSES = range(10)  # of status codes; an app may answer 999
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-FASTEST = BOUNDS[0]
+# ``Response._start`` counts a response itself that took no more seconds; all fall into the first bucket.
+IN_PASSING = BOUNDS[0] if HAS_GIL else -inf
 SUM = len(BOUNDS) + 1  # the slot of a block's seconds; the one before is for all that took longer
 BLOCK = SUM + 1
 
@@ -117,11 +121,12 @@ class Tally:
         memory = memoryview(bytearray(SIZE)) if memory is None else memory[:SIZE]
         self.counts = memory.cast("Q")
         self.seconds = memory.cast("d")
+        self._lock = Lock()
 
     def count(self, name: str, much: int = 1) -> None:
         """Add to a counter."""
-        slot = SLOTS[name]
-        self.counts[slot] += much
+        with self._lock:
+            self.counts[SLOTS[name]] += much
 
     def refuse(self, kind: str) -> None:
         """Count a refusal, by the status of its answer or, without one, by who refused."""
@@ -137,14 +142,16 @@ class Tally:
         """Count a request that is over."""
         block = OFFSETS.get(method, OTHER) + status // 100 * BLOCK
         slot = block + bisect_left(BOUNDS, seconds)
-        self.counts[slot] += 1
-        self.seconds[block + SUM] += seconds
+        with self._lock:
+            self.counts[slot] += 1
+            self.seconds[block + SUM] += seconds
 
     def wait(self, seconds: float) -> None:
         """Count a request that waited for a thread."""
         slot = WAITING + bisect_left(BOUNDS, seconds)
-        self.counts[slot] += 1
-        self.seconds[WAITING + SUM] += seconds
+        with self._lock:
+            self.counts[slot] += 1
+            self.seconds[WAITING + SUM] += seconds
 
     def set(self, **gauges: int) -> None:
         """Set gauges."""

@@ -29,7 +29,7 @@ from wsgiserve.server.http.gateway import Gateway, Start
 from wsgiserve.server.http.pace import Pace
 from wsgiserve.server.in_flight import STATUS
 from wsgiserve.server.system import monotonic
-from wsgiserve.server.tally import FASTEST, OFFSETS, OTHER, RESPONSE_BYTES, SUM
+from wsgiserve.server.tally import IN_PASSING, OFFSETS, OTHER, RESPONSE_BYTES, SUM
 
 logger = logging.getLogger("wsgiserve")
 
@@ -115,7 +115,7 @@ class Response:
         self.head_sent = True
         if block:  # Somebody wants to know; see ``CountedExchange`` for the rest.
             elapsed = monotonic() - self.started
-            if known_length is None or elapsed > FASTEST:
+            if known_length is None or elapsed > IN_PASSING:
                 self._tally(known_length)
             else:
                 tally = gateway.tally

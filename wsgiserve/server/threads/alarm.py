@@ -1,12 +1,16 @@
-"""The sentinel's alarm clock: whoever calls the app rings it if the sentinel is asleep."""
+"""The sentinel's alarm clock: whoever calls the app rings it if the sentinel is asleep.
+
+With the GIL, a call that computes gains nothing from a second thread, so only a call that lasts is slow.
+Without it another processor could serve the next request meanwhile, so the sentinel looks more often.
+"""
 
 from __future__ import annotations
 
 import queue
 
-from wsgiserve.server.system import Empty, SimpleQueue
+from wsgiserve.server.system import HAS_GIL, Empty, SimpleQueue
 
-TICK = 0.005  # seconds between two looks of the sentinel: a longer call is slow
+TICK = 0.005 if HAS_GIL else 0.001  # seconds between two looks of the sentinel: a longer call is slow
 
 
 class Alarm:

@@ -49,7 +49,7 @@ from wsgiserve.server.threads.waiting import Queue
 
 logger = logging.getLogger("wsgiserve")
 
-SLOW = 0.002  # seconds: a dispatched call that took less would better have run inline
+SLOW = TICK * 0.4  # seconds: a dispatched call that took less would better have run inline
 
 
 # What a thread is to the loop after an exchange. "anew" leads again, after another thread did, so the events

@@ -17,7 +17,7 @@ from wsgiserve.server.threads.calls import E
 from wsgiserve.server.threads.leadership import Leadership
 from wsgiserve.server.threads.timeouts import Timeouts
 
-CALM_TICKS = 20  # looks without a call in progress after which it sleeps
+CALM_TICKS = round(0.1 / TICK)  # looks without a call in progress after which it sleeps
 
 
 class Sentinel(Generic[E]):
