@@ -389,6 +389,16 @@ def test_an_exchange_that_is_written_off_reaches_no_client(log):
     assert not log.records
 
 
+def test_an_exchange_that_is_written_off_keeps_the_status_that_it_was_answered_with():
+    with Lone(HELLO) as client:
+        exchange = exchange_of(client, get())
+        exchange.detach()
+        exchange.write_off()
+        exchange.answer_overdue(client.connection)
+        exchange.run()
+        assert client.response().status == exchange.status == 504
+
+
 def test_a_client_that_left_before_the_answer_is_logged_as_499():
     def app(environ, start_response):
         environ["wsgi.input"].read(-1)

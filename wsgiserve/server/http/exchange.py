@@ -61,7 +61,6 @@ class Exchange(Response):
     logged = False  # its line is in the access log
     over = False  # the call has ended: ``write`` is refused
     over_first = False  # it had ended when another thread took the lead, and its thread writes its line
-    written_off = False  # its thread is given up, and nothing that the thread does reaches the client
     # for ``RecordedExchange``: monotonic seconds, 0 for what has not happened
     called = 0.0  # the app was called
     first_byte = 0.0  # the head of the response was ready to be sent

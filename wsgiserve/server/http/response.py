@@ -22,7 +22,7 @@ from wsgiserve.protocol.response import (
     error_response,
     switching_protocols,
 )
-from wsgiserve.server.errors import ClientDisconnected
+from wsgiserve.server.errors import ClientDisconnected, RequestTimeout
 from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.file_wrapper import FileSegment, FileWrapper
 from wsgiserve.server.http.gateway import Gateway, Start
@@ -60,6 +60,7 @@ class Response:
     id = ""  # of the request, with --request-id
     end = "done"  # why it ended, for the access log; see ``recorded``
     counted = False  # in the tally, if there is one
+    written_off = False  # its thread is given up, and nothing that the thread does reaches the client
     owes_line = False  # a counted one: its line in the access log waits for its client
 
     def __init__(self, gateway: Gateway, connection: Connection, request: RequestHead) -> None:
@@ -99,6 +100,8 @@ class Response:
         gateway, request = self.gateway, self.request
         if self.detached:
             gateway.tick()
+            if self.written_off:  # From here on it would overwrite the status of who answers instead.
+                raise RequestTimeout
         if self.reader is not None:
             self._decide_persistence()
         rendered = head.rendered
