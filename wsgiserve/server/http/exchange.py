@@ -393,10 +393,6 @@ class Exchange(Response):
             self.lose("client left")
         return left
 
-    def write_off(self) -> None:
-        """Silence it: its thread is given up, and somebody else answers."""
-        self.written_off = True
-
     def answer_overdue(self, successor: Connection) -> None:
         """Answer 504 on the connection that replaces this one; cut a response that has begun.
 

@@ -28,7 +28,7 @@ from wsgiserve.server.http.file_wrapper import FileSegment, FileWrapper
 from wsgiserve.server.http.gateway import Gateway, Start
 from wsgiserve.server.http.pace import Pace
 from wsgiserve.server.in_flight import STATUS
-from wsgiserve.server.system import monotonic
+from wsgiserve.server.system import Lock, monotonic
 from wsgiserve.server.tally import IN_PASSING, OFFSETS, OTHER, RESPONSE_BYTES, SUM
 
 logger = logging.getLogger("wsgiserve")
@@ -38,6 +38,8 @@ logger = logging.getLogger("wsgiserve")
 MAX_DISCARD = 65536
 # A larger body is sent from the app's own bytes; joining a smaller one with its head costs less.
 LARGE = 65536
+
+_starting = Lock()  # decides between a thread that begins its response, and who gives it up
 
 
 class Response:
@@ -61,6 +63,7 @@ class Response:
     end = "done"  # why it ended, for the access log; see ``recorded``
     counted = False  # in the tally, if there is one
     written_off = False  # its thread is given up, and nothing that the thread does reaches the client
+    starting = False  # a detached one: its thread was not given up before the head was fixed
     owes_line = False  # a counted one: its line in the access log waits for its client
 
     def __init__(self, gateway: Gateway, connection: Connection, request: RequestHead) -> None:
@@ -98,10 +101,8 @@ class Response:
         if head is None:
             raise LocalProtocolError("the app returned without calling start_response")
         gateway, request = self.gateway, self.request
-        if self.detached:
-            gateway.tick()
-            if self.written_off:  # From here on it would overwrite the status of who answers instead.
-                raise RequestTimeout
+        if self.detached and not self.starting:
+            return self._start_alone(known_length)
         if self.reader is not None:
             self._decide_persistence()
         rendered = head.rendered
@@ -136,6 +137,20 @@ class Response:
                 else:
                     gateway.in_flight.starts[0] = STATUS * self.status - self.started
         return data
+
+    def _start_alone(self, known_length: int | None) -> bytes:
+        """Fix the head on a thread of its own, unless that is given up: who answers sets the status then."""
+        self.gateway.tick()
+        with _starting:
+            if self.written_off:
+                raise RequestTimeout
+            self.starting = True
+            return Response._start(self, known_length)
+
+    def write_off(self) -> None:
+        """Silence it: its thread is given up, and somebody else answers."""
+        with _starting:
+            self.written_off = True
 
     def _tally(self, known_length: int | None) -> None:
         """Count a response that begins, where it is not one of the usual."""
