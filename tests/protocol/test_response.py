@@ -11,6 +11,8 @@ from wsgiserve.protocol.errors import LocalProtocolError
 from wsgiserve.protocol.response import (
     CONTINUE,
     REASONS,
+    chunk,
+    chunk_parts,
     error_response,
     render_head,
     response_framing,
@@ -439,3 +441,12 @@ def test_error_response_says_its_charset():
     head, body = error_response(500, "é", DATE_AND_SERVER)
     assert body == "500 Internal Server Error: é\n".encode()
     assert b"\r\nContent-Length: %d\r\n" % len(body) in head
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\n\r\n"])
+@pytest.mark.parametrize("size", [1, 255, 65536])
+def test_chunk_is_the_same_whole_and_in_parts(start, size):
+    data = bytes(size)
+    parts = chunk_parts(data, start)
+    assert parts[1] is data
+    assert b"".join(parts) == chunk(data, start) == b"%b%x\r\n%b\r\n" % (start, size, data)

@@ -208,9 +208,14 @@ def render_head(
     return b"%b%b%b\r\n" % (head.block, date_and_server, persistence)
 
 
-def chunk(data: bytes) -> bytes:
-    """Wrap a block that is not empty as one chunk (RFC 9112 §7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+def chunk(data: bytes, start: bytes = b"") -> bytes:
+    """Wrap a block that is not empty as one chunk (RFC 9112 §7.1), behind what precedes it."""
+    return b"%b%x\r\n%b\r\n" % (start, len(data), data)
+
+
+def chunk_parts(data: bytes, start: bytes = b"") -> list[bytes]:
+    """Return the bytes of ``chunk`` without a copy of the block."""
+    return [b"%b%x\r\n" % (start, len(data)), data, b"\r\n"]
 
 
 def error_response(

@@ -302,3 +302,57 @@ def test_a_large_body_is_sent_without_a_copy_and_arrives_whole(size):
     with Lone(answer(body[:size])) as client:
         for _ in range(2):
             assert client.ask(get()).body == body[:size]
+
+
+class Reading(Lone):
+    """A client that reads on while the app waits for it; ``waited`` has the bytes that were kept then."""
+
+    def __init__(self, app, **options):
+        super().__init__(app, **options)
+        self.waited = []
+        self.gateway.tell_before_wait(self._read_on)
+
+    def _read_on(self, exchange):
+        connection = exchange.connection
+        self.waited += [part.obj for part in connection.outgoing]
+        while connection.outgoing:
+            self._pump()
+            connection.flush()
+
+
+@pytest.mark.parametrize("size", [LARGE, LARGE + 1, 3_000_000])
+@pytest.mark.parametrize("framing", ["chunked", "length", "close", "head"])
+def test_large_blocks_of_a_stream_arrive_whole(size, framing):
+    blocks = [bytes([letter]) * size for letter in b"abc"]
+    headers = with_length(3 * size) if framing == "length" else (TEXT,)
+    app = answer(*blocks, headers=headers, kind=generator)
+    request = get("/", method="HEAD" if framing == "head" else "GET")
+    if framing == "close":
+        request = request.replace(b"HTTP/1.1", b"HTTP/1.0")
+    with Reading(app, bare=framing == "head") as client:  # The validator forbids a body for HEAD.
+        client.send(request)
+        head, _, body = client.serve().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    expected = b"" if framing == "head" else b"".join(blocks)
+    if framing == "chunked":
+        expected = b"".join(b"%x\r\n%b\r\n" % (size, block) for block in blocks) + b"0\r\n\r\n"
+    assert body == expected
+
+
+@pytest.mark.parametrize("headers", [(TEXT,), with_length(3_000_000)], ids=["chunked", "length"])
+def test_a_large_block_of_a_stream_is_not_copied(headers):
+    """What waits for the client are the app's own bytes, whatever is around them."""
+    block = bytes(3_000_000)
+    with Reading(answer(block, headers=headers, kind=generator)) as client:
+        client.send(get())
+        assert client.serve().count(b"\0") == 3_000_000
+        assert any(kept is block for kept in client.waited)
+
+
+@pytest.mark.parametrize("surplus", [1, LARGE + 1])
+def test_a_large_block_beyond_the_announced_length_is_cut(log, surplus):
+    app = answer(bytes(LARGE + 1 + surplus), headers=with_length(LARGE + 1), kind=generator)
+    with Reading(app, bare=True) as client:
+        client.send(get())
+        assert client.rest().count(b"\0") == LARGE + 1
+    assert f"{surplus} were left out" in log.text

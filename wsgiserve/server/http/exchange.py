@@ -138,7 +138,7 @@ class Exchange(Response):
                 raise LocalProtocolError(f"the app yielded {type(block).__name__}; a body is made of bytes")
             if block:
                 self._send_block(block)
-                if self.framing == "none" or self.framing == "head":
+                if self.framing in ("none", "head"):
                     break  # Nobody will see more of it.
             else:
                 self._look_for_client()

@@ -19,6 +19,7 @@ from wsgiserve.protocol.response import (
     Framing,
     ResponseHead,
     chunk,
+    chunk_parts,
     error_response,
     switching_protocols,
 )
@@ -230,13 +231,26 @@ class Response:
                 break
 
     def _send_block(self, data: bytes) -> None:
+        """Send a block that is not empty."""
         start = b"" if self.head_sent else self._start(None)
-        if data and self.framing == "chunked":
+        if self.framing == "chunked":
             self.sent += len(data)
-            data = chunk(data)
+            if len(data) > LARGE:
+                self._send_parts(chunk_parts(data, start))
+            else:
+                self.send(chunk(data, start))
+        elif len(data) > LARGE:
+            self._send_parts([start, self._fit(data)])
         else:
             data = self._fit(data)
-        self.send(start + data if start else data)
+            self.send(start + data if start else data)
+
+    def _send_parts(self, parts: list[bytes]) -> None:
+        """Send a large block as ``send`` does, without a copy of it."""
+        self.connection.send_parts([part for part in parts if part])
+        self.streamed += sum(map(len, parts))
+        if self.connection.outgoing:
+            self._await_reader()
 
     def _fit(self, data: bytes) -> bytes:
         """Count a block against the announced length, and return the part of it that may leave."""
@@ -255,16 +269,15 @@ class Response:
         Nobody else would send the rest while the app makes the next block (PEP 3333, "Middleware Handling of
         Block Boundaries"). The loop sends the rest of a result that is there as a whole.
         """
-        connection = self.connection
         if data:
-            connection.send(data)
+            self.connection.send(data)
             self.streamed += len(data)
-        if connection.outgoing:
-            self.gateway.before_wait(self)
+        if self.connection.outgoing:
             self._await_reader()
 
     def _await_reader(self) -> None:
         """Wait until the rest has left; time that the app takes for its blocks does not count."""
+        self.gateway.before_wait(self)
         pace = self.pace = self.pace or self.connection.pace_from(self._progress())
         self.connection.wait_until_sent(pace, self._progress)
 
