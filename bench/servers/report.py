@@ -40,7 +40,7 @@ speed of the load generator. Answers/s are those of one core. p50 and p99 are th
 
 Written by `python -m bench {arguments}`; run it to get your own figures. Compare figures within this
 page only: another machine, or the same one on another day, gives others. What TLS costs stands in
-[TLS](tls.md#what-it-costs).
+[TLS](tls.md#what-it-costs), why a goal is not reached in [Speed](speed.md#what-is-not-reached-and-why).
 
 How to read a row:
 

@@ -29,7 +29,7 @@ POLLERS = [
 class UncheckedConfig(Config):
     """A configuration whose timeouts may be shorter than users may choose."""
 
-    def __post_init__(self):
+    def _check(self):
         pass
 
 

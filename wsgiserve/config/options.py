@@ -625,7 +625,7 @@ class Config:
 
     def replace(self, **changes: Any) -> Config:
         """Return a copy with these options changed; ConfigError if they do not fit together."""
-        return Config(**{**dict(zip(FIELDS, self._values(), strict=True)), **changes})
+        return type(self)(**{**dict(zip(FIELDS, self._values(), strict=True)), **changes})
 
     def _check(self) -> None:
         for name, field in FIELDS.items():
