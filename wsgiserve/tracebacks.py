@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import tokenize  # noqa: F401 - the first traceback imports it, and an app may have spoiled sys.path by then
 import traceback
 from types import TracebackType
 
