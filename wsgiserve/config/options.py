@@ -611,21 +611,20 @@ class Config:
         raise AttributeError(f"{name} of a Config cannot be deleted; options never change")
 
     def __eq__(self, other: object) -> bool:
-        return self._values() == other._values() if isinstance(other, Config) else NotImplemented
+        return self._options() == other._options() if isinstance(other, Config) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._values())
+        return hash(tuple(self._options().values()))
 
     def __repr__(self) -> str:
-        values = zip(FIELDS, self._values(), strict=True)
-        return f"Config({', '.join(f'{name}={value!r}' for name, value in values)})"
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in self._options().items())})"
 
-    def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in FIELDS)
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in FIELDS}
 
     def replace(self, **changes: Any) -> Config:
         """Return a copy with these options changed; ConfigError if they do not fit together."""
-        return type(self)(**{**dict(zip(FIELDS, self._values(), strict=True)), **changes})
+        return type(self)(**{**self._options(), **changes})
 
     def _check(self) -> None:
         for name, field in FIELDS.items():

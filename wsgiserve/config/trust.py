@@ -40,8 +40,10 @@ class Trust:
         self.trusts = functools.lru_cache(_KNOWN)(self._trusts if EVERYONE not in items else _anyone)
 
     def _trusts(self, peer: str) -> bool:
-        if peer == UNIX or not self._networks:
-            return peer == UNIX and self._unix
+        if peer == UNIX:
+            return self._unix
+        if not self._networks:
+            return False
         import ipaddress  # It is there already, by ``_network``.
 
         try:
