@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -108,6 +109,32 @@ def test_a_full_disk_loses_lines_of_the_log_and_nothing_else(folder):
         subprocess.run(["umount", disk], check=True)
     assert code == 0
     assert "lines of the access log could not be written" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_workers_that_fill_a_disk_together_write_whole_lines_or_none(folder):
+    """There is a page of room again and again, which somebody's line fills in part."""
+    disk, asked = folder / "disk", 0
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=True)
+    try:
+        (disk / "other").write_bytes(bytes(192 * 1024))
+        arguments = ["--workers", "3", "--log-format", "json", "--access-log", "disk/log"]
+        with serving_program(folder, "app", *arguments) as (program, port):
+            while size := (disk / "other").stat().st_size:
+                os.truncate(disk / "other", size - 4096)
+                for _ in range(6):  # Connections, which several workers take.
+                    ask(port, 10)
+                    asked += 10
+            code, _, err = program.stop()
+        text = (disk / "log").read_text()
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert all(json.loads(line)["http.response.status_code"] == 200 for line in lines)
+    lost = re.findall(r"(\d+) lines of the access log could not be written", err)
+    assert code == 0
+    assert len(lines) + sum(map(int, lost)) == asked
 
 
 def test_a_pipe_whose_reader_hangs_holds_up_no_request(folder):

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -116,6 +117,25 @@ def test_a_write_to_a_pipe_has_whole_lines():
     os.close(writer)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+@pytest.mark.parametrize("read", [4096, 8192, 1 << 20])
+def test_a_line_that_is_longer_than_a_pipe_takes_at_once_is_whole(read):
+    reader, writer = os.pipe()
+    sink, other = DescriptorSink(writer), DescriptorSink(writer)
+    long = b"y" * 10_000 + b"\n"
+    write(sink, list(LINES))
+    got = os.read(reader, read)
+    assert sink.write(long) == (len(long) if read > len(long) else 0)
+    other.write(b"another\n")
+    got += drained(reader)
+    assert {*got.splitlines(keepends=True)} <= {*LINES, long, b"another\n"}
+    assert sink.write(long) == len(long)
+    for each in (sink, other):
+        each.close()
+    os.close(reader)
+    os.close(writer)
+
+
 def test_a_pipe_without_a_reader_is_an_error():
     reader, writer = os.pipe()
     sink = DescriptorSink(writer)
@@ -216,6 +236,96 @@ def test_a_full_disk_costs_lines_and_goes_on_once_there_is_room(tmp_path):
         sink.close()
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A small disk; it has room again once ``other`` is removed."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("mounting takes root")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], check=True)
+    (tmp_path / "other").write_bytes(bytes(16384))
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def appended(path):
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+@pytest.mark.parametrize("kind", ["file", "appended", "shared"])
+def test_a_line_that_a_full_disk_has_torn_is_not_joined_to_that_of_another_worker(full_disk, kind):
+    path = full_disk / "log"
+    with ExitStack() as stack:
+        if kind == "file":
+            one, other = FileSink(str(path)), FileSink(str(path))
+        elif kind == "appended":
+            files = [stack.enter_context(open(appended(path), "ab")) for _ in range(2)]
+            one, other = (DescriptorSink(file.fileno()) for file in files)
+        else:
+            file = stack.enter_context(path.open("wb"))
+            one, other = DescriptorSink(file.fileno()), DescriptorSink(file.fileno())
+        taken = one.write(b"".join(LINES))
+        with pytest.raises(OSError, match="No space left"):
+            one.write(b"".join(LINES), taken)
+        (full_disk / "other").unlink()
+        assert other.write(b"another\n") == 8
+        one.write(LINES[-1])
+        one.close()
+        other.close()
+    *kept, blank, another, last = path.read_bytes().splitlines(keepends=True)
+    assert kept == LINES[: len(kept)]
+    assert sum(map(len, kept)) == taken
+    assert (blank.strip(), len(blank)) == (b"", 49152 - taken)
+    assert (another, last) == (b"another\n", LINES[-1])
+
+
+def test_a_torn_line_that_cannot_be_overwritten_is_ended(full_disk):
+    """Standard output is a file of another user, opened to append: the service manager has opened it."""
+    path = full_disk / "log"
+    descriptor = appended(path)
+    path.chmod(0o600)
+    sink = DescriptorSink(descriptor)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setuid(65534)
+            with suppress(OSError):
+                write(sink, list(LINES))
+            os.truncate(descriptor, 8192)  # Somebody makes room.
+            code = sink.write(b"last\n") - 5
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    *kept, torn, last = path.read_bytes().splitlines(keepends=True)
+    assert kept == LINES[: len(kept)]
+    assert LINES[len(kept)].startswith(torn.strip())
+    assert last == b"last\n"
+    sink.close()
+    os.close(descriptor)
+
+
+def test_lines_of_several_workers_do_not_mix_in_a_named_pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    workers = [FileSink(str(path)) for _ in range(3)]
+    lines = b"".join(LINES)
+    got, done = b"", dict.fromkeys(workers, 0)
+    while min(done.values()) < len(lines):
+        for sink in workers:
+            if done[sink] < len(lines):
+                done[sink] += sink.write(lines, done[sink])
+        workers.reverse()
+        if len(got) < sum(done.values()) - 50_000:
+            workers[0].wait(0)
+            got += drained(reader)
+    assert sorted((got + drained(reader)).splitlines(keepends=True)) == sorted(LINES * 3)
+    assert workers[0].find(lines) == lines.rfind(b"\n", 0, MAX_WRITE) + 1  # Nobody can look.
+    for sink in workers:
+        sink.close()
+    os.close(reader)
 
 
 def test_lines_of_several_processes_do_not_mix_in_a_file(tmp_path):

@@ -5,7 +5,10 @@ A sink never waits for its reader. ``write`` takes a piece of the lines, and ret
 
 Rules
 - A write has whole lines, and not more bytes than a pipe takes at once (PIPE_BUF), so that lines of several
-  workers do not mix. A file is opened for appending, and takes them as a whole too.
+  workers do not mix. A longer line, such as a traceback in JSON, is written to a pipe that has much room.
+- A file takes any number of lines as a whole, unless the disk is full: then it may take a part of a line, and
+  another worker's line may follow. So that part is overwritten at once with a blank line: its bytes are ours,
+  whoever has appended behind them. To cut the file off there could take others' lines.
 - Standard output may be shared with other programs, which expect that it blocks. So a pipe or terminal is
   opened once more, by its name below /proc, as an open file of our own. Where that fails, and for other kinds
   of descriptors, ``poll`` tells whether there is room.
@@ -23,14 +26,17 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
+from io import FileIO
 from typing import Protocol, TextIO
 
 from wsgiserve.server.system import Socket, monotonic, poll
 
 if sys.platform == "linux":
     import fcntl
+    import termios
 
 MAX_WRITE: int = getattr(select, "PIPE_BUF", 512)  # bytes that are written to a pipe as a whole
+SPARE = 4 * MAX_WRITE  # bytes of a pipe, for what others may write between our look and our write
 PIPE_SIZE = 1 << 20  # what any user may ask for; a reader that lags for a moment shall cost no line
 FIND_BYTES = 1 << 22  # at the end of a file, in which lines of a killed process are looked for
 LOOK_SECONDS = 1.0  # between two looks whether a file was renamed
@@ -39,7 +45,6 @@ SYSLOG = "/dev/log"
 JOURNALD = "/run/systemd/journal/socket"
 INFO = 6  # the severity of syslog(3)
 DAEMON = 3  # the facility
-_LINE_FEED = ord("\n")
 
 try:
     _START_FOLDER = os.getcwd()  # The app may change the folder.
@@ -137,19 +142,23 @@ class DescriptorSink:
         self._own: int | None = None
         self._socket: socket.socket | None = None
         mode = os.fstat(descriptor).st_mode
+        self.is_file = stat.S_ISREG(mode)
+        self._append = Appender(descriptor).write
         self._send: Callable[[bytes], int] = self._write_if_room
-        if stat.S_ISREG(mode) or poll is None:
+        if poll is None:
             self._send = self._write
         elif stat.S_ISFIFO(mode) or os.isatty(descriptor):
             self._own = _open_again(descriptor)
             if self._own is not None:
-                self._send = self._write
+                self._send = self._write_to_pipe if stat.S_ISFIFO(mode) else self._write
         elif stat.S_ISSOCK(mode):
             self._socket = Socket(fileno=os.dup(descriptor))
             self._send = self._send_to_socket
 
     def write(self, lines: bytes, start: int = 0) -> int:
-        """Write whole lines, as many bytes as a pipe takes as a whole; others may take less."""
+        """Write whole lines: all to a file, else as many bytes as a pipe takes as a whole."""
+        if self.is_file:
+            return self._append(lines, start)
         try:
             return self._send(lines[start : _end_of_write(lines, start)])
         except BlockingIOError:
@@ -157,12 +166,17 @@ class DescriptorSink:
 
     def find(self, lines: bytes) -> int:
         """Look into a file; elsewhere take one write for done."""
-        if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+        if self.is_file:
             return _find_in_file(f"/proc/self/fd/{self._descriptor}", lines)
         return _end_of_write(lines, 0)
 
     def _write(self, data: bytes) -> int:
         return os.write(self._descriptor if self._own is None else self._own, data)
+
+    def _write_to_pipe(self, data: bytes) -> int:
+        if len(data) > MAX_WRITE and not _has_room_for(len(data), self._own):
+            raise BlockingIOError
+        return self._write(data)
 
     def _write_if_room(self, data: bytes) -> int:
         if not self._has_room(0):
@@ -179,8 +193,8 @@ class DescriptorSink:
         return bool(waiter.poll(seconds * 1000))
 
     def wait(self, seconds: float) -> None:
-        """Wait for room, or for the end of the reader."""
-        if poll is not None:
+        """Wait for room, or for the end of the reader; in a file there is room, or the disk is full."""
+        if poll is not None and not self.is_file:
             with suppress(OSError):
                 self._has_room(seconds)
 
@@ -195,6 +209,17 @@ class DescriptorSink:
             own, self._own = self._own, None
             os.close(own)
             self._send = self._write_if_room
+
+
+def _has_room_for(size: int, pipe: int | None) -> bool:
+    """Whether a pipe would take so many bytes at once, also if others write to it just now.
+
+    It counts its room in pages, and a page may be filled little more than half.
+    """
+    if sys.platform != "linux" or pipe is None:
+        return True
+    unread = int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+    return not unread or 2 * unread + size + SPARE <= fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
 
 
 def _end_of_write(lines: bytes, start: int) -> int:
@@ -235,14 +260,64 @@ def _open_again(descriptor: int) -> int | None:
     return own
 
 
+class Appender:
+    """Appends whole lines to a file by a descriptor, which other processes may have too."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._may_be_torn = False  # the last line of the file
+
+    def write(self, lines: bytes, start: int) -> int:
+        """Return how many bytes of whole lines the file has taken; OSError if the disk is full."""
+        if self._may_be_torn:
+            self._end_line()
+        try:
+            end = start + os.write(self._descriptor, memoryview(lines)[start:])
+        except OSError:
+            self._may_be_torn = True  # Who makes room may cut this file.
+            raise
+        whole = lines.rfind(b"\n", start, end) + 1 or start
+        if whole < end:
+            self._may_be_torn = not self._blank(lines[start:end], end - whole)
+        return whole - start
+
+    def _blank(self, written: bytes, size: int) -> bool:
+        """Put a blank line over the last bytes of what was just written; False if that is not possible."""
+        with suppress(OSError), self._open_again() as file:
+            file.seek(os.lseek(self._descriptor, 0, os.SEEK_CUR) - len(written))
+            if file.read(len(written)) == written:  # Else others who share the descriptor wrote too.
+                file.seek(-size, os.SEEK_CUR)
+                return file.write(b" " * (size - 1) + b"\n") == size
+        return False
+
+    def _end_line(self) -> None:
+        """End the last line of the file, if it is torn or we cannot look."""
+        is_torn = True
+        with suppress(OSError), self._open_again() as file:
+            is_torn = file.seek(0, os.SEEK_END) > 0
+            if is_torn:
+                file.seek(-1, os.SEEK_END)
+                is_torn = file.read(1) != b"\n"
+        if is_torn:
+            os.write(self._descriptor, b"\n")
+        self._may_be_torn = False
+
+    def _open_again(self) -> FileIO:
+        """Open the file to be read and overwritten. OSError if it is another user's, or without /proc.
+
+        By a descriptor for appending Linux appends, wherever it is told to write (BUGS in pwrite(2)).
+        """
+        return open(f"/proc/self/fd/{self._descriptor}", "r+b", buffering=0)
+
+
 class FileSink:
     """A file that others rename, remove or read meanwhile, and that several workers append to."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._file = self._open()
+        self._sink = DescriptorSink(self._file)
         self._identity = self._identify()
-        self._rest = b""
         self._look_at = 0.0
         self._is_old = False
 
@@ -258,16 +333,7 @@ class FileSink:
     def write(self, lines: bytes, start: int = 0) -> int:
         """Append lines; OSError if the disk is full."""
         self._follow()
-        try:
-            while self._rest:
-                self._rest = self._rest[os.write(self._file, self._rest) :]
-            end = start + os.write(self._file, memoryview(lines)[start:])
-        except BlockingIOError:  # It is a named pipe.
-            return 0
-        if lines[end - 1] != _LINE_FEED:
-            cut, end = end, lines.index(b"\n", end) + 1
-            self._rest = lines[cut:end]
-        return end - start
+        return self._sink.write(lines, start)
 
     def _follow(self) -> None:
         """Open the file anew if it was renamed or removed, which is looked at once a second."""
@@ -285,16 +351,17 @@ class FileSink:
         self._is_old = False
         with suppress(OSError):  # The folder is gone, or not ours: the old file is better than none.
             new = self._open()
-            os.close(self._file)
-            self._file, self._rest = new, b""
+            self.close()
+            self._file, self._sink = new, DescriptorSink(new)
             self._identity = self._identify()
 
     def find(self, lines: bytes) -> int:
         """Return how many bytes of the lines are in the file."""
-        return _find_in_file(self.path, lines)
+        return _find_in_file(self.path, lines) if self._sink.is_file else self._sink.find(lines)
 
     def wait(self, seconds: float) -> None:
-        """Return: there is room, or the disk is full."""
+        """Wait for room, if it is no file but a named pipe."""
+        self._sink.wait(seconds)
 
     def reopen(self) -> None:
         """Open the file anew before the next line."""
@@ -302,6 +369,7 @@ class FileSink:
 
     def close(self) -> None:
         """Close the file."""
+        self._sink.close()
         os.close(self._file)
 
 
