@@ -40,7 +40,8 @@ MAY_IMPORT = {
     f"{SERVER}.system": set(),
     f"{SERVER}.refusals": {"wsgiserve.protocol", f"{SERVER}.system"},
     f"{SERVER}.sinks": {f"{SERVER}.system"},
-    f"{SERVER}.log_pages": set(),
+    f"{SERVER}.memory": set(),
+    f"{SERVER}.log_pages": {f"{SERVER}.memory"},
     f"{SERVER}.access_log": {f"{SERVER}.log_pages", f"{SERVER}.sinks", f"{SERVER}.system"},
     f"{SERVER}.log_lines": {
         "wsgiserve.config",
@@ -51,7 +52,7 @@ MAY_IMPORT = {
     f"{SERVER}.tally": {f"{SERVER}.system"},
     f"{SERVER}.history": set(),
     f"{SERVER}.in_flight": {f"{SERVER}.system"},
-    f"{SERVER}.scoreboard": {f"{SERVER}.{name}" for name in ("history", "in_flight", "tally")},
+    f"{SERVER}.scoreboard": {f"{SERVER}.{name}" for name in ("history", "in_flight", "memory", "tally")},
     f"{SERVER}.shutdown": {f"{SERVER}.system"},
     f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
     f"{SERVER}.sockets.self_signed": {"cryptography"},

@@ -203,6 +203,39 @@ def test_the_lines_of_a_worker_that_is_killed_are_written(folder, options, kind)
     assert all(f"/{number}/{one}" in text for number in range(3) for one in range(14))
 
 
+HELD = """
+import os, time
+
+open(f"importing-{os.getpid()}", "w").close()
+while os.path.exists("hold"):
+    time.sleep(0.005)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
+def test_the_lines_of_a_worker_of_the_program_before_a_reexec_are_written(folder, options):
+    """It serves until the new program's worker has imported the app, and is killed before."""
+    (folder / "killed.py").write_text(HELD + KILLED)
+    arguments = ["killed", "--access-log", "log", "--workers", "1", *options]
+    with serving_program(folder, *arguments, stderr=subprocess.DEVNULL) as (program, port):
+        for times in (1, 2):  # The second time it is a program that has taken the pages over itself.
+            (folder / "hold").touch()
+            program.process.send_signal(signal.SIGUSR2)
+            wait_until(lambda: len([*folder.glob("importing-*")]) == 1 + times)  # noqa: B023 - called here
+            with Client(port=port) as client:
+                client.send(b"".join(get(f"/{times}/{count}") for count in range(14)) + get("/kill"))
+                for _ in range(14):
+                    assert client.response().status == 200
+                with suppress(ConnectionResetError):
+                    assert client.rest() == b""
+            wait_until(lambda: (folder / "log").exists() and count(folder / "log") == 15 * times - 1)  # noqa: B023
+            (folder / "hold").unlink()
+            ask(port, 1)
+        assert program.stop()[0] == 0
+    text = (folder / "log").read_text()
+    assert all(text.count(f"/{times}/{number} ") == 1 for times in (1, 2) for number in range(14))
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
 def test_lines_that_a_killed_worker_could_not_write_are_counted(folder):
     (folder / "killed.py").write_text(KILLED)

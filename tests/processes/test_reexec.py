@@ -78,6 +78,7 @@ def test_workers_are_passed_on(left, ends):
         "row": 0,
         "began": 1.0,
         "stacks": -1,
+        "pages": None,
     }
     assert not os.get_inheritable(channel)
     ends[1].send(event="worn")

@@ -100,3 +100,50 @@ def test_a_shelf_has_pages_for_so_many_workers():
     assert shelf.give_back(7) == Left()
     assert shelf.take(PAIRS) == places[7]
     assert shelf.pages(places[7])[0].left() == b""
+
+
+def test_a_program_that_takes_the_place_of_another_has_its_pages():
+    before = Shelf()
+    assert before.legacy() is None
+    before.fill()
+    for worker in (7, 8, 9):
+        before.take(worker)
+    before.pages(before.place(7))[0].add(b"one\n")
+    now = Shelf(before.legacy())
+    now.adopt(7, before.place(7))
+    now.adopt(8, before.place(8))
+    now.adopt(6, None)  # It had no pages.
+    now.fill()
+    before.pages(before.place(7))[0].add(b"two\n")
+    assert now.give_back(7) == Left(lines=b"two\n")
+    assert now.give_back(6) == Left()
+    places = [now.take(worker) for worker in range(100, 100 + PAIRS)]
+    assert sorted({*places} - {None}) == sorted({*range(PAIRS)} - {before.place(8)})
+
+
+def test_pages_of_another_version_are_left_alone():
+    before = Shelf()
+    before.fill()
+    legacy = before.legacy()
+    now = Shelf({**legacy, "version": ["another"]})
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(legacy["descriptor"])
+    now.adopt(7, 3)
+    assert now.place(7) is None
+    now.fill()
+    assert now.take(7) is not None
+
+
+def test_without_memory_for_pages_workers_do_without(caplog):
+    resource = pytest.importorskip("resource")
+    shelf, (soft, hard) = Shelf(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE, hard))
+    try:
+        shelf.fill()
+        shelf.fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert shelf.take(1) is None
+    assert shelf.legacy() is None
+    (message,) = caplog.messages
+    assert message.startswith("a worker that is killed will lose lines of the access log: no memory: ")

@@ -75,10 +75,13 @@ def is_trial() -> bool:
     return handover.take("trial") is not None
 
 
-def heir(worker: Worker, channel: Channel, foreign: bool, stacks: int = -1) -> dict[str, Any]:
+def heir(
+    worker: Worker, channel: Channel, foreign: bool, stacks: int = -1, pages: int | None = None
+) -> dict[str, Any]:
     """Describe a worker for the new program; ``foreign`` if it is not a child of this process.
 
-    ``stacks`` is the descriptor of the file for the stacks of its threads, -1 for none.
+    ``stacks`` is the descriptor of the file for the stacks of its threads, -1 for none; ``pages`` the place
+    of its log's pages on the shelf.
     """
     return {
         "number": worker.number,
@@ -91,6 +94,7 @@ def heir(worker: Worker, channel: Channel, foreign: bool, stacks: int = -1) -> d
         "began": worker.began,
         "channel": channel.fileno(),
         "stacks": stacks,
+        "pages": pages,
     }
 
 
@@ -112,7 +116,7 @@ def execute(estate: dict[str, Any]) -> None:
 
     The estate has ``listeners``, those of the ``ops`` endpoint, the ``workers``, the ``generation`` that
     serves, even if no worker of it is left at the moment, and the ``latest`` one that was tried. With the ops
-    endpoint it also has the ``counts`` (``ops.totals``).
+    endpoint it also has the ``counts`` (``ops.totals``), with an access log the ``shelf``.
     """
     environment = handover.environment("inheritance", estate)
     descriptors = _descriptors(estate)
@@ -151,8 +155,7 @@ def _set_inheritable(descriptors: list[int], inheritable: bool) -> None:
 
 def _descriptors(estate: Mapping[str, Any]) -> list[int]:
     opened = [*estate.get("listeners", ()), *estate.get("ops", ())]
-    if estate.get("counts"):
-        opened.append(estate["counts"])
+    opened += [estate[name] for name in ("counts", "shelf") if estate.get(name)]
     heirs = estate.get("workers", ())
     files = [heir["stacks"] for heir in heirs if heir.get("stacks", -1) >= 0]
     return [owner["descriptor"] for owner in opened] + [heir["channel"] for heir in heirs] + files

@@ -22,7 +22,7 @@ import sys
 import time
 from typing import Any
 
-from wsgiserve.server.scoreboard import memory_file
+from wsgiserve.server.memory import memory_file
 
 if sys.platform != "win32":
     import fcntl

@@ -163,6 +163,7 @@ class Supervisor:
             _complain_of_reexec(error)
             ops = [listener for _, listener in for_ops]
         self._listen_for_ops(ops, inheritance.get("counts"))
+        self._shelf = Shelf(inheritance.get("shelf"))
         try:
             self._begin_status()
         except (OSError, MemoryError) as error:
@@ -213,6 +214,7 @@ class Supervisor:
             )
             if self._totals is not None:
                 self._totals.adopt(worker, heir.get("row", 0))
+            self._shelf.adopt(worker.number, heir.get("pages"))
             self._adopt_file(worker, heir.get("stacks", -1))
             if heir.get("cut") is not None:  # A program before this one did not tell it.
                 worker.ended(heir["cut"])
@@ -643,6 +645,7 @@ class Supervisor:
                     channel,
                     self._templates.has(worker),
                     self._stacks.descriptor(worker) if self._stacks is not None else -1,
+                    self._shelf.place(worker.number),
                 )
                 for worker, channel in self._channels.items()
                 if worker.served or worker.state == "called"
@@ -654,6 +657,7 @@ class Supervisor:
                 "generation": self.fleet.generation,
                 "latest": self.fleet.latest,
                 "counts": None if self._totals is None else self._totals.legacy(),
+                "shelf": self._shelf.legacy(),
             }
             if self._ops is not None:
                 self._ops.finish()

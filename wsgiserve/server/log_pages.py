@@ -1,7 +1,8 @@
 """Memory in which log lines wait until they are written.
 
 A process that is killed loses what is in its memory, but not these pages: the supervisor made them before the
-fork, and writes what is left in them.
+fork, and writes what is left in them. They have a descriptor, by which a program that takes the supervisor's
+place (``exec``) goes on with them.
 
 Rules
 - Adding a line is one call of C code, so with the GIL any thread may do it without a lock. ValueError if
@@ -15,8 +16,15 @@ Rules
 
 from __future__ import annotations
 
+import logging
 import mmap
-from typing import NamedTuple
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from wsgiserve.server.memory import memory_file
+
+logger = logging.getLogger("wsgiserve")
 
 SIZE = 1 << 20
 PAIRS = 32  # workers at a time whose pages the supervisor sees
@@ -25,6 +33,8 @@ PAIRS = 32  # workers at a time whose pages the supervisor sees
 HEADER = 32
 _WRITING = 16
 _LOST = slice(24, 32)
+# Tells whether another version of this package has the same pages: raise the first number when they change.
+VERSION = [1, SIZE, PAIRS, HEADER]
 
 
 class Left(NamedTuple):
@@ -39,10 +49,10 @@ class Left(NamedTuple):
 
 
 class Page:
-    """Lines that wait; ``add`` adds one."""
+    """Lines that wait; ``add`` adds one. Its memory is that of a descriptor, or its own."""
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, SIZE)
+    def __init__(self, descriptor: int = -1, offset: int = 0) -> None:
+        self._memory = mmap.mmap(descriptor, SIZE, offset=offset)
         self.add = self._memory.write
         self.used = self._memory.tell  # in bytes, with the header
         self._memory.seek(HEADER)  # Memory that nobody has written to costs nothing.
@@ -120,19 +130,31 @@ def left_in(pages: tuple[Page, Page]) -> Left:
 class Shelf:
     """The pages of all workers that write an access log.
 
-    The supervisor fills it before the first of them starts, or the template that is to fork them.
+    The supervisor fills it before the first of them starts, or the template that is to fork them. ``left`` is
+    what ``legacy`` of the program before an ``exec`` returned.
     """
 
-    def __init__(self) -> None:
-        self._pairs: list[tuple[Page, Page]] = []
+    def __init__(self, left: Mapping[str, Any] | None = None) -> None:
+        self._descriptor = -1
+        self._is_refused = False
         self._free: list[int] = []
         self._taken: dict[int, int] = {}  # places by the numbers of workers
+        if left and left["version"] == VERSION:
+            self._descriptor = left["descriptor"]
+            self._free = list(range(PAIRS))
+        elif left:
+            os.close(left["descriptor"])
 
     def fill(self) -> None:
-        """Make the pages, unless they are there."""
-        if not self._pairs:
-            self._pairs = [(Page(), Page()) for _ in range(PAIRS)]
+        """Make the pages, unless they are there. Memory that nobody has written to costs nothing."""
+        if self._descriptor >= 0 or self._is_refused:
+            return
+        try:
+            self._descriptor = memory_file(PAIRS * 2 * SIZE)
             self._free = list(range(PAIRS))
+        except OSError as error:
+            self._is_refused = True
+            logger.warning("a worker that is killed will lose lines of the access log: no memory: %s", error)
 
     def take(self, worker: int) -> int | None:
         """Return the place of a new worker's pages; None if the shelf is empty."""
@@ -140,18 +162,36 @@ class Shelf:
             self._taken[worker] = self._free.pop()
         return self._taken.get(worker)
 
+    def place(self, worker: int) -> int | None:
+        """Return the place of a worker's pages; None if it has none."""
+        return self._taken.get(worker)
+
+    def adopt(self, worker: int, place: int | None) -> None:
+        """Take over a worker of the program before, with the place of its pages."""
+        if place in self._free:
+            self._free.remove(place)
+            self._taken[worker] = place
+
     def pages(self, place: int | None) -> tuple[Page, Page] | None:
         """Return the pages at a place."""
-        return None if place is None else self._pairs[place]
+        if place is None:
+            return None
+        first, second = 2 * place * SIZE, (2 * place + 1) * SIZE
+        return Page(self._descriptor, first), Page(self._descriptor, second)
 
     def give_back(self, worker: int) -> Left:
         """Take back the pages of a worker that has ended; return the lines that it has left behind."""
         place = self._taken.pop(worker, None)
-        if place is None:
+        pages = self.pages(place)
+        if place is None or pages is None:
             return Left()
-        lines = left_in(self._pairs[place])
-        for page in self._pairs[place]:
+        lines = left_in(pages)
+        for page in pages:
             page.clear()
             page.lost = 0
         self._free.append(place)
         return lines
+
+    def legacy(self) -> dict[str, Any] | None:
+        """Return what a program needs that takes this one's place; None if there are no pages."""
+        return {"version": VERSION, "descriptor": self._descriptor} if self._descriptor >= 0 else None

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 from wsgiserve.server import history, in_flight, tally
 from wsgiserve.server.history import History
 from wsgiserve.server.in_flight import InFlight
+from wsgiserve.server.memory import memory_file
 from wsgiserve.server.tally import Tally
 
 ROWS = 128  # workers at a time; more of them use a row of connections together
@@ -90,19 +91,6 @@ class Scoreboard:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
-
-
-def memory_file(size: int = 0) -> int:
-    """Return the descriptor of memory, or of a file without a name where the system lends no memory so."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("wsgiserve")
-    else:
-        import tempfile  # where it is needed: it takes 2 ms
-
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.truncate(descriptor, size)
-    return descriptor
 
 
 class Row:
