@@ -39,7 +39,7 @@ def test_an_order_that_comes_too_late_writes_nothing(file):
 
 
 def test_without_an_ops_endpoint_there_is_nothing_to_write_to():
-    stacks.heed_signal(-1)
+    stacks.heed_signals(-1)
     assert not stacks.write(-1, {"until": time.monotonic() + 60})
 
 
@@ -48,7 +48,7 @@ import os, signal, sys
 from wsgiserve.processes import stacks
 file = stacks.open_file()
 os.kill(os.getpid(), stacks.SIGNAL)  # Not prepared: it does no harm.
-stacks.heed_signal(file)
+stacks.heed_signals(file)
 def in_here():
     os.kill(os.getpid(), stacks.SIGNAL)
 in_here()
@@ -68,3 +68,38 @@ def test_a_signal_writes_them_and_does_no_harm_before():
         check=True,
     )
     assert "in in_here" in done.stdout
+
+
+STARTS = """
+import os, signal, sys
+from wsgiserve.processes import stacks
+file = stacks.open_file()
+os.kill(os.getpid(), stacks.STARTERS_SIGNAL)  # Not prepared: it does no harm.
+stacks.heed_signals(file)
+def in_here():
+    os.kill(os.getpid(), stacks.STARTERS_SIGNAL)
+in_here()
+size = os.fstat(file).st_size
+stacks.started()
+in_here()
+assert os.fstat(file).st_size == size
+signal.signal(stacks.STARTERS_SIGNAL, own := lambda number, frame: None)
+stacks.started()
+assert signal.getsignal(stacks.STARTERS_SIGNAL) is own
+sys.stdout.write(os.pread(file, 100000, 0).decode())
+"""
+
+
+@pytest.mark.skipif(not stacks.CAN_SIGNAL, reason="needs the signal, and its handler")
+def test_a_worker_that_starts_writes_them_on_a_signal_until_it_has_started():
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS],
+        cwd=ROOT,
+        env=without_coverage(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "in in_here" in done.stdout
+    assert done.stdout.endswith("\n\0")

@@ -2,15 +2,18 @@
 
 They go to a file in memory that the supervisor has made for this worker alone; so a worker that is late never
 writes into another one's answer. What is written is appended, and the supervisor empties the file before it
-asks (``ops.stacks``). There are two ways:
+asks (``ops.stacks``). There are three ways:
 
 - The thread that reads the channel is told to. It holds the interpreter's lock while it writes, so nothing
   moves. That is the usual way.
-- A signal has ``faulthandler`` write in C, wherever the interpreter is, also if a call holds its lock.
+- A worker that starts has no such thread. SIGWINCH has its main thread write, with the lock too, as soon as
+  it runs Python code.
+- SIGURG has ``faulthandler`` write in C, wherever the interpreter is, also if a call holds its lock. If the
+  thread runs Python code just then, a frame may be half made, which crashed one in 200 with Python 3.13.0.
 
-The signal is SIGURG, for three reasons: a process ignores it by default, so it harms none that is not ready
-for it; few programs use it (Go's runtime does, for the same reason); and macOS has it too. An app
-that has a handler of its own for it keeps that.
+A process ignores both signals by default, so they harm none that is not ready for them. Few programs use
+SIGURG (Go's runtime does, for the same reason); SIGWINCH tells programs in a terminal of its new size, so
+workers ignore it once they have started. An app that has handlers of its own for them keeps these.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from wsgiserve.server.memory import memory_file
@@ -28,7 +32,9 @@ if sys.platform != "win32":
     import fcntl
 
 SIGNAL: int | None = getattr(signal, "SIGURG", None)
+STARTERS_SIGNAL: int | None = getattr(signal, "SIGWINCH", None)
 CAN_SIGNAL = SIGNAL is not None and hasattr(faulthandler, "register")
+END = b"\0"  # behind what a worker has written that starts
 
 
 def open_file() -> int:
@@ -39,11 +45,24 @@ def open_file() -> int:
     return descriptor
 
 
-def heed_signal(descriptor: int) -> None:
+def heed_signals(descriptor: int) -> None:
     """Write the stacks on a signal, from now on; where nobody can ask for them, at -1, do nothing."""
     if CAN_SIGNAL and descriptor >= 0:
         assert SIGNAL is not None
+        assert STARTERS_SIGNAL is not None
         faulthandler.register(SIGNAL, file=descriptor, all_threads=True)
+        signal.signal(STARTERS_SIGNAL, partial(_write_on_signal, descriptor))
+
+
+def started() -> None:
+    """Heed no more the signal of a worker that starts; called on the main thread."""
+    if STARTERS_SIGNAL is not None and isinstance(signal.getsignal(STARTERS_SIGNAL), partial):
+        signal.signal(STARTERS_SIGNAL, signal.SIG_DFL)
+
+
+def _write_on_signal(descriptor: int, number: int, frame: object) -> None:
+    faulthandler.dump_traceback(file=descriptor, all_threads=True)
+    os.write(descriptor, END)
 
 
 def write(descriptor: int, message: dict[str, Any]) -> bool:

@@ -70,7 +70,7 @@ def work(
     departure = Departure([signal.SIGTERM])
     die_with(birth.sock)
     _ignore_signals()
-    stacks.heed_signal(birth.stacks)
+    stacks.heed_signals(birth.stacks)
     server = HookServer(birth.supervisor or os.getppid(), tuple(listener.url for listener in birth.listeners))
     worker = HookWorker(os.getpid(), birth.number)
     try:
@@ -159,6 +159,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
         except RuntimeError as error:
             raise refused(error) from None
         outlive(birth.sock)
+        stacks.started()
         if _loads_lazily():
             channel.send(event="lazy")
         channel.send(event="ready", pid=os.getpid())

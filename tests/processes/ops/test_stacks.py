@@ -24,7 +24,7 @@ from wsgiserve.processes.stacks import CAN_SIGNAL
 CHILD = """
 import sys, time
 from wsgiserve.processes import stacks
-stacks.heed_signal(int(sys.argv[1]))
+stacks.heed_signals(int(sys.argv[1]))
 def busy():
     print("ready", flush=True)
     time.sleep(60)
@@ -54,6 +54,20 @@ def compute():
     while True: pass
 threading.Thread(target=compute, daemon=True).start()
 def busy():""",
+)
+
+
+# The main thread runs Python code, and calls deeply all the time.
+IMPORTING = CHILD.replace(
+    "time.sleep(60)",
+    """
+    def deep(n): return n and deep(n - 1)
+    while True: deep(200)""",
+)
+
+# It never comes back to Python code, and keeps the lock.
+STUCK = CHILD.replace(
+    "time.sleep(60)", "import collections, itertools; collections.deque(itertools.repeat(1), maxlen=0)"
 )
 
 
@@ -194,11 +208,36 @@ def test_one_that_does_not_follow_the_order_gets_a_signal(case, state):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not CAN_SIGNAL, reason="needs the signal, and its handler")
+def test_one_that_starts_writes_them_itself_if_it_runs_python_code(case):
+    """With the lock: to look at frames that change would crash it now and then."""
+    with case.child(IMPORTING, state="starting") as child:
+        for number in range(300):
+            case.ask(child)
+            wait_until(lambda: case.look() and len(case.answers) > number)  # noqa: B023 - in this turn
+    for _, text in case.answers:
+        assert text.endswith("\0")
+        (stack,) = by_thread(text).values()
+        assert re.match(r'  File "<string>", line \d+ in (deep|busy)$', stack, re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads' processor time")
+def test_one_that_starts_and_is_stuck_in_a_call_gets_the_other_signal(case):
+    with case.child(STUCK, state="starting") as child:
+        case.ask(child)
+        wait_until(case.look)
+    ((_, text),) = case.answers
+    (stack,) = by_thread(text).values()
+    assert stack.splitlines()[0].endswith(" in busy")
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads' processor time")
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "tgkill"), reason="needs glibc's tgkill")
 def test_the_thread_that_runs_gets_the_signal_itself(case):
     """Nothing moves then while it writes: another thread would look at frames that change."""
-    with case.child(ALONE, state="starting") as child:
+    with case.child(ALONE) as child:
         for number in range(5):
             case.ask(child)
             wait_until(lambda: case.look() and len(case.answers) > number)  # noqa: B023 - in this turn

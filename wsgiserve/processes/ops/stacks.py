@@ -4,11 +4,12 @@ Each worker writes to a file of its own, which is made before it starts, and han
 this one's place.
 
 A worker is asked twice: by an order, which it follows as soon as its interpreter lets it, and if it does not
-within ``PATIENCE``, by a signal, which it follows at once (``processes.stacks``). Upon a signal nobody says
-that all is written; it is when it grows no more. A worker that starts gets the signal at once: the system
-kills it if anything is sent to it (``parent_death``).
+within ``PATIENCE``, by SIGURG, which it follows at once (``processes.stacks``). A worker that starts gets
+SIGWINCH in place of the order: the system kills it if anything is sent to it (``parent_death``). What it
+writes upon that has a mark at its end. Upon SIGURG nobody says that all is written; it is when it grows no
+more.
 
-The signal's handler reads frames without the interpreter's lock. If threads change them meanwhile the worker
+The handler of SIGURG reads frames without the interpreter's lock. If threads change them meanwhile the worker
 crashes, and one whose many threads compute may not get round to the order in time. So first a look at the
 threads' processor time: where more than one of them runs the lock is passed on, and no signal is sent. If one
 runs, it has the lock: it gets the signal itself, and cannot go on before all is written. A signal to the
@@ -25,10 +26,11 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from wsgiserve.processes.facts import Worker
-from wsgiserve.processes.stacks import CAN_SIGNAL, SIGNAL, open_file
+from wsgiserve.processes.stacks import CAN_SIGNAL, END, SIGNAL, STARTERS_SIGNAL, open_file
 
 PATIENCE = 1.0  # seconds, for a worker that may only be busy
 LAST_PATIENCE = 1.0  # seconds, after the signal
@@ -40,6 +42,7 @@ RUNS = 0.0015  # seconds of processor time between two looks, and a share of the
 RUNS_SHARE = 0.02
 MOST = 8 << 20  # bytes that are read
 _THREAD = re.compile(r"^(?:Thread|Current thread) 0x([0-9a-f]+)", re.MULTILINE)
+_HANDLER = re.compile(r"^  File .* in _write_on_signal\n", re.MULTILINE)
 
 Send = Callable[[Worker, dict[str, Any]], object]
 Give = Callable[[str], object]
@@ -58,6 +61,7 @@ class Stacks:
         self._send = send
         self._questions: deque[_Question] = deque()  # the first one is asked
         self._serial = 0
+        self._watch_at = math.inf
         self._signal_at = math.inf
         self._ends_at = math.inf
         self._size = 0  # of the file, at the last look after the signal
@@ -101,9 +105,13 @@ class Stacks:
         os.truncate(self._files[worker], 0)
         self._ends_at = math.inf
         self._watch = None
-        self.next_at = self._signal_at = now + (0 if worker.state == "starting" else PATIENCE)
+        self.next_at = self._watch_at = now + PATIENCE
         if worker.state != "starting":
-            self._send(worker, {"order": "stacks", "serial": self._serial, "until": self._signal_at})
+            self._send(worker, {"order": "stacks", "serial": self._serial, "until": self._watch_at})
+        elif CAN_SIGNAL and worker.pid:
+            self.next_at = now + LOOK_SECONDS
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, STARTERS_SIGNAL or 0)
 
     def hear(self, serial: int) -> None:
         """A worker has written its stacks."""
@@ -121,6 +129,12 @@ class Stacks:
     def look(self, now: float) -> None:
         """Send the signal if it is time, or look whether it was followed."""
         if not self._questions or now < self.next_at:
+            return
+        if self._has_mark():
+            self._finish()
+            return
+        if now < self._watch_at:
+            self.next_at = min(now + LOOK_SECONDS, self._watch_at)
             return
         if self._watch is None:
             self._watch = _Watch(self._questions[0].worker.pid)
@@ -159,6 +173,11 @@ class Stacks:
 
     def _written(self) -> int:
         return os.fstat(self._files[self._questions[0].worker]).st_size
+
+    def _has_mark(self) -> bool:
+        """Whether a worker that starts has written all."""
+        descriptor, size = self._files[self._questions[0].worker], self._written()
+        return size > 0 and os.pread(descriptor, 1, size - 1) == END
 
     def _finish(self) -> None:
         question = self._questions.popleft()
@@ -230,6 +249,7 @@ def _times(pid: int) -> dict[str, float]:
 
 def by_thread(text: str) -> dict[int, str]:
     """Return the stack of each thread in a text that ``faulthandler`` has written."""
+    text = _HANDLER.sub("", text.rstrip(END.decode()))
     _, *parts = _THREAD.split(text)  # the number of a thread, then what follows it, and so on
     return {
         int(number, 16): stack.partition("\n")[2].rstrip("\n")
