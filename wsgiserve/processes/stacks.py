@@ -56,7 +56,9 @@ def heed_signals(descriptor: int) -> None:
 
 def started() -> None:
     """Heed no more the signal of a worker that starts; called on the main thread."""
-    if STARTERS_SIGNAL is not None and isinstance(signal.getsignal(STARTERS_SIGNAL), partial):
+    if STARTERS_SIGNAL is None:
+        return
+    if getattr(signal.getsignal(STARTERS_SIGNAL), "func", None) is _write_on_signal:  # Not the app's own.
         signal.signal(STARTERS_SIGNAL, signal.SIG_DFL)
 
 
