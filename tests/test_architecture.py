@@ -51,8 +51,11 @@ MAY_IMPORT = {
     },
     f"{SERVER}.tally": {f"{SERVER}.system"},
     f"{SERVER}.history": set(),
-    f"{SERVER}.in_flight": {f"{SERVER}.system"},
-    f"{SERVER}.scoreboard": {f"{SERVER}.{name}" for name in ("history", "in_flight", "memory", "tally")},
+    f"{SERVER}.journal": {f"{SERVER}.system", f"{SERVER}.tally"},
+    f"{SERVER}.in_flight": {f"{SERVER}.journal", f"{SERVER}.system"},
+    f"{SERVER}.scoreboard": {
+        f"{SERVER}.{name}" for name in ("history", "in_flight", "journal", "memory", "tally")
+    },
     f"{SERVER}.shutdown": {f"{SERVER}.system"},
     f"{SERVER}.lifespan": {"wsgiserve.forks", "wsgiserve.tracebacks", f"{SERVER}.errors"},
     f"{SERVER}.sockets.self_signed": {"cryptography"},
@@ -70,7 +73,7 @@ MAY_IMPORT = {
         "wsgiserve.protocol",
         "wsgiserve.tracebacks",
         *(f"{SERVER}.{name}" for name in ("access_log", "errors", "in_flight", "log_lines", "log_pages")),
-        *(f"{SERVER}.{name}" for name in ("refusals", "sinks", "sockets", "system", "tally")),
+        *(f"{SERVER}.{name}" for name in ("journal", "refusals", "sinks", "sockets", "system", "tally")),
     },
     f"{SERVER}.own_answers": {"wsgiserve.protocol", f"{SERVER}.errors", f"{SERVER}.http"},
     f"{SERVER}.connections": {
@@ -87,7 +90,7 @@ MAY_IMPORT = {
     f"{SERVER}.loop": {
         "wsgiserve.config",
         *(f"{SERVER}.{name}" for name in ("acceptor", "access_log", "connections", "history", "http")),
-        *(f"{SERVER}.{name}" for name in ("in_flight", "scoreboard")),
+        *(f"{SERVER}.{name}" for name in ("in_flight", "journal", "scoreboard")),
         *(f"{SERVER}.{name}" for name in ("shutdown", "snapshot", "sockets", "system", "threads")),
     },
     f"{SERVER}.server": {

@@ -36,10 +36,7 @@ import wsgiserve
 from bench.harness import tables
 from bench.servers.app import application
 from bench.servers.scenarios import NUMBER, SCENARIOS, Headers, Load, Request, Scenario
-from wsgiserve.server.history import History
-from wsgiserve.server.in_flight import InFlight
-from wsgiserve.server.scoreboard import Board
-from wsgiserve.server.tally import Tally
+from wsgiserve.server.scoreboard import make_board
 
 PACKAGE = str(Path(wsgiserve.__file__).parent) + os.sep
 WARM_UP = 300  # requests
@@ -135,7 +132,7 @@ def _serve(write: Write, requests: int, options: Mapping[str, Any], metrics: boo
         with contextlib.redirect_stdout(io.StringIO()), contextlib.ExitStack() as stack:
             server = wsgiserve.Server(pump, port=0, **options)
             if metrics:
-                server.show_on(Board(Tally(), History(), InFlight()))
+                server.show_on(make_board())
             stack.enter_context(server)
             for _ in range(2):
                 client = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from wsgiserve.server.in_flight import CALLS, CLIENTS, SIZE, Entry, InFlight
+from wsgiserve.server.in_flight import CALLS, CLIENTS, SIZE, Entry, InFlight, text_of
+from wsgiserve.server.scoreboard import BOARD_SIZE, make_board
 
 
 @dataclass
@@ -17,10 +18,7 @@ class Request:
 
 
 class Connection:
-    shown = (None, b"")
-
-    def show_as(self, request, text):
-        self.shown = (request, text)
+    base = 0.0
 
 
 @dataclass(eq=False)
@@ -39,54 +37,63 @@ class Exchange:
 
 @pytest.fixture
 def memory():
-    return memoryview(bytearray(SIZE))
+    return memoryview(bytearray(BOARD_SIZE))
 
 
 @pytest.fixture
 def written(memory):
-    return InFlight(memory)
+    return make_board(memory).in_flight
 
 
 @pytest.fixture
-def read(memory):
-    """Return the entries that another process sees, which has the memory alone."""
-    return lambda: InFlight(memory).entries()
+def seen(memory):
+    """Return what another process sees, which has the memory alone."""
+    return lambda: make_board(memory).in_flight
 
 
-def test_the_leaders_call_is_there_while_it_has_a_start(written, read):
+@pytest.fixture
+def read(seen):
+    return lambda: seen().entries()
+
+
+def lead(written, exchange):
+    """Have the leader's thread call the app, as ``ShownConnection`` shows it."""
+    journal = written.journal
+    journal.write(0, text_of(exchange), exchange.request)
+    journal.words[journal.at] = exchange.connection.base - exchange.started
+
+
+def test_the_leaders_call_comes_first(written, read):
     written.lead(77)
-    written.show(Exchange(id="x1"))
     assert read() == []
-    written.starts[0] = 3.5
-    assert read() == [Entry(3.5, 77, "app", "192.0.2.1", "GET", "/a", "x1")]
-    written.starts[0] = 0.0
-    assert read() == []
+    written.put(Exchange(), "waiting")
+    lead(written, exchange := Exchange(Request(target="/b"), id="x1", started=3.5))
+    assert read()[0] == Entry(3.5, 77, "app", "192.0.2.1", "GET", "/b", "x1")
+    assert [entry.phase for entry in read()] == ["app", "waiting"]
+    written.settle(exchange)
+    assert [entry.phase for entry in read()] == ["waiting"]
 
 
-def test_the_text_of_a_request_that_its_connection_repeats_is_kept(written, read):
-    first, other = Exchange(), Exchange(Request(target="/b"))
-    repeated = Exchange(first.request, connection=first.connection)
-    for exchange in (first, other, repeated):
-        written.show(exchange)
-        written.starts[0] = exchange.started
-        assert read()[0].target == exchange.request.target
-        written.starts[0] = 0.0
-    assert first.connection.shown[0] is first.request
-
-
-def test_a_call_that_is_deposed_moves_to_another_row(written, read):
-    exchange = Exchange()
+def test_a_call_that_is_deposed_moves_to_a_row(written, read):
     written.lead(77)
-    written.show(exchange)
-    written.starts[0] = exchange.started
+    lead(written, exchange := Exchange())
     written.put(exchange, "app", 77)
     assert [(entry.phase, entry.thread) for entry in read()] == [("app", 77)]
-    other = Exchange(Request(target="/b"))
-    written.show(other)
-    written.starts[0] = other.started
+    written.lead(78)
+    lead(written, Exchange(Request(target="/b")))
     assert [entry.target for entry in read()] == ["/b", "/a"]
     written.take(exchange)
     assert [entry.target for entry in read()] == ["/b"]
+
+
+def test_a_call_that_moves_to_a_row_just_now_is_there_once(written, seen):
+    written.lead(77)
+    lead(written, exchange := Exchange())
+    word = written.journal.words[0]
+    written.put(exchange, "app", 77)
+    written.journal.words[0] = word
+    assert [(entry.phase, entry.thread) for entry in seen().entries()] == [("app", 77)]
+    assert len(seen().unwritten()) == 1
 
 
 def test_a_request_has_one_row_from_waiting_to_the_end(written, read):
@@ -105,29 +112,27 @@ def test_a_request_has_one_row_from_waiting_to_the_end(written, read):
     assert read() == []
 
 
-def test_more_calls_than_rows_are_counted(written, memory):
+def test_more_calls_than_rows_are_counted(written, seen):
     exchanges = [Exchange(started=float(number + 1)) for number in range(CALLS + 2)]
     for exchange in exchanges:
         written.put(exchange, "waiting")
         written.put(exchange, "app", 1)
-    seen = InFlight(memory)
-    assert (len(seen.entries()), seen.hidden) == (CALLS, 2)
+    assert (len(seen().entries()), seen().hidden) == (CALLS, 2)
     for exchange in exchanges:
         written.take(exchange)
-    assert (seen.entries(), seen.hidden) == ([], 0)
+    assert (seen().entries(), seen().hidden) == ([], 0)
     written.put(exchanges[-1], "app", 1)
-    assert len(seen.entries()) == 1
+    assert len(seen().entries()) == 1
 
 
-def test_clients_replace_those_shown_before(written, memory):
+def test_clients_replace_those_shown_before(written, seen):
     entry = Entry(2.0, 0, "body", "192.0.2.1", "POST", "/up", "")
     written.show_clients([entry._replace(started=float(n + 1)) for n in range(CLIENTS + 3)])
-    seen = InFlight(memory)
-    assert (len(seen.entries()), seen.hidden) == (CLIENTS, 3)
+    assert (len(seen().entries()), seen().hidden) == (CLIENTS, 3)
     written.show_clients([entry])
-    assert (seen.entries(), seen.hidden) == ([entry], 0)
+    assert (seen().entries(), seen().hidden) == ([entry], 0)
     written.show_clients([])
-    assert seen.entries() == []
+    assert seen().entries() == []
 
 
 def test_a_query_can_be_left_out(written, read):
@@ -141,51 +146,60 @@ def test_the_version_of_a_request_is_told(written, read):
     assert read()[0].minor == 0
 
 
-def test_a_row_says_as_what_its_request_is_counted_and_whether_it_has_a_line(written, memory):
+def test_a_row_says_as_what_its_request_is_counted_and_whether_it_has_a_line(written, seen):
     """Also once the leader is deposed, whoever refines its phase, and until a slow client has all."""
-    unwritten = InFlight(memory).unwritten
-    leading = Exchange(started=1234.5)
     written.lead(77)
-    written.show(leading)
-    written.starts[0] = leading.started
-    assert [entry.status for entry in unwritten()] == [None]
-    leading.counted, leading.status = True, 404
-    written.count(leading)
-    assert [(entry.status, entry.started, entry.thread) for entry in unwritten()] == [(404, 1234.5, 77)]
-    leading.detached = True
+    lead(written, leading := Exchange(started=1234.5))
+    assert [entry.status for entry in seen().unwritten()] == [None]
     written.put(leading, "app", 77)
+    leading.detached = leading.counted = True
+    leading.status = 404
+    written.count(leading)
+    [entry] = seen().unwritten()
+    assert (entry.status, entry.started, entry.thread) == (404, 1234.5, 77)
     written.refine(leading, "sending")
-    assert [(entry.status, entry.started, entry.phase) for entry in unwritten()] == [(404, 1234.5, "sending")]
+    [entry] = seen().unwritten()
+    assert (entry.status, entry.started, entry.phase) == (404, 1234.5, "sending")
     leading.owes_line = True
     written.take(leading)
-    assert [entry.status for entry in unwritten()] == [404]
+    assert [entry.status for entry in seen().unwritten()] == [404]
     written.settle(leading)
-    assert unwritten() == []
-    assert [entry.started for entry in InFlight(memory).entries()] == [1234.5]
+    assert seen().unwritten() == []
+    assert [entry.started for entry in seen().entries()] == [1234.5]
     leading.owes_line = False
     written.take(leading)
-    assert InFlight(memory).entries() == []
+    assert seen().entries() == []
 
 
-def test_a_request_that_is_cut_without_a_status_is_counted_too(written, memory):
+@pytest.mark.parametrize("logs", [False, True])
+def test_a_call_of_the_leader_that_the_tally_counts_keeps_a_row_for_its_line(written, seen, logs):
+    if logs:
+        written.journal.expect_lines()
+    lead(written, exchange := Exchange(counted=True, status=200))
+    written.count(exchange)
+    assert [entry.status for entry in seen().unwritten()] == [200] * logs
+    written.take(exchange)
+    assert seen().entries() == []
+
+
+def test_a_request_that_is_cut_without_a_status_is_counted_too(written, seen):
     exchange = Exchange(detached=True)
     written.put(exchange, "app", 1)
     exchange.counted = True
     written.count(exchange)
-    (entry,) = InFlight(memory).unwritten()
+    (entry,) = seen().unwritten()
     assert (entry.status, entry.started) == (0, 5.0)
 
 
-def test_an_exchange_without_a_row_marks_no_other(written, memory):
-    leading, other = Exchange(), Exchange(Request(target="/b"), detached=True)
-    written.show(leading)
-    written.starts[0] = leading.started
+def test_an_exchange_without_a_row_marks_no_other(written, seen):
+    lead(written, leading := Exchange())
+    other = Exchange(Request(target="/b"), detached=True)
     written.count(other)
     written.settle(other)
     written.settle(Exchange(Request(target="/c")))
-    assert [entry.status for entry in InFlight(memory).unwritten()] == [None]
+    assert [entry.status for entry in seen().unwritten()] == [None]
     written.settle(leading)
-    assert InFlight(memory).unwritten() == []
+    assert seen().unwritten() == []
 
 
 @pytest.mark.parametrize("path", ["/" + "x" * 9000, "/\xe9\xff", "/\u20ac"])
@@ -198,7 +212,8 @@ def test_any_path_fits_and_leaves_the_other_parts_whole(written, read, path):
     assert len(entry.client) <= 45
 
 
-def test_a_row_that_is_written_while_it_is_read_is_left_out(memory):
+def test_a_row_that_is_written_while_it_is_read_is_left_out():
+    memory = memoryview(bytearray(SIZE))
     written = InFlight(memory)
     exchange = Exchange()
     written.put(exchange, "app")
@@ -222,8 +237,7 @@ def test_a_row_that_is_written_while_it_is_read_is_left_out(memory):
     assert len(InFlight(memory).entries()) == 1
 
 
-def test_a_text_of_another_version_is_left_out(memory, read):
-    written = InFlight(memory)
+def test_a_text_of_another_version_is_left_out(written, read):
     written.starts[3] = 1.0
     assert read() == []
 

@@ -21,11 +21,8 @@ from tests.server.apps import TEXT, answer, checked, fail
 from tests.server.client import Client, get, wait_until
 from tests.server.http.lone import Lone
 from wsgiserve.server.access_log import AccessLog
-from wsgiserve.server.history import History
 from wsgiserve.server.http import exchange
-from wsgiserve.server.in_flight import InFlight
-from wsgiserve.server.scoreboard import Board
-from wsgiserve.server.tally import Tally
+from wsgiserve.server.scoreboard import make_board
 
 
 @pytest.mark.slow
@@ -116,7 +113,7 @@ def told(record):
 def test_request_that_ends_before_the_app_has_a_line(data, expected):
     """Behind one that was served; and nothing more is said of either as the connection ends."""
     options = {"log_format": "json", "access_log": "-", "health_path": "/health", **LIMITS}
-    with Lone(answer(b"app"), tally=(tally := Tally()), **options) as client:
+    with Lone(answer(b"app"), board=(board := make_board()), **options) as client:
         client.gateway.access_log = AccessLog(log := io.StringIO())
         assert client.ask(get("/first", "User-Agent: one")).body == b"app"
         client.send(data)
@@ -131,7 +128,7 @@ def test_request_that_ends_before_the_app_has_a_line(data, expected):
     assert "user_agent.original" not in record
     body = answered.partition(b"\r\n\r\n")[2]
     assert record["http.response.body.size"] == len(body)
-    assert of_tally(tally) == of_log([first, record])
+    assert of_tally(board.tally) == of_log([first, record])
 
 
 PIECES = [
@@ -152,7 +149,7 @@ PIECES += [b"GET /\xff HTTP/1.1\r\n\r\n", b"Host: a\r\n", b"\0", b"x" * 9000, b"
 )
 def test_whatever_a_client_sends_each_answer_has_one_line(pieces, format):
     with Lone(
-        answer(b"app"), tally=(tally := Tally()), log_format=format, access_log="-", **LIMITS
+        answer(b"app"), board=(board := make_board()), log_format=format, access_log="-", **LIMITS
     ) as client:
         client.gateway.access_log = AccessLog(log := io.StringIO())
         client.send(b"".join(pieces))
@@ -166,7 +163,7 @@ def test_whatever_a_client_sends_each_answer_has_one_line(pieces, format):
         assert line.isascii()
         assert line.isprintable()
     if format == "json":
-        assert of_tally(tally) == of_log(map(json.loads, lines))
+        assert of_tally(board.tally) == of_log(map(json.loads, lines))
 
 
 def test_line_of_a_refusal_has_the_fields_if_they_were_read():
@@ -182,9 +179,8 @@ def test_line_of_a_refusal_has_the_fields_if_they_were_read():
 
 def counting(server):
     """Have a server count; return its tally."""
-    tally = Tally()
-    server.show_on(Board(tally, History(), InFlight()))
-    return tally
+    server.show_on(board := make_board())
+    return board.tally
 
 
 @pytest.mark.usefixtures("swift_sweeps")

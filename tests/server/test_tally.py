@@ -9,9 +9,7 @@ import pytest
 
 from tests.server.apps import LARGE, answer, fail, generator
 from tests.server.client import Client, get, wait_until
-from wsgiserve.server.history import History
-from wsgiserve.server.in_flight import InFlight
-from wsgiserve.server.scoreboard import Board
+from wsgiserve.server.scoreboard import make_board
 from wsgiserve.server.tally import (
     BLOCK,
     BOUNDS,
@@ -114,8 +112,8 @@ def counting(serving):
 
     def counting(app, **options):
         server = serving(app, **options)
-        server.tally = Tally()
-        server.show_on(Board(server.tally, History(), InFlight()))
+        server.show_on(board := make_board())
+        server.tally = board.tally
         return server
 
     return counting

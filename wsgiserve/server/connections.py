@@ -32,6 +32,7 @@ from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.extensions import limits, open_connection
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.peers import Peers
+from wsgiserve.server.http.shown import ShownConnection
 from wsgiserve.server.own_answers import EVERY_PATH, health, own_paths, redirection, refusal
 from wsgiserve.server.refusals import ShortageLog
 from wsgiserve.server.shutdown import Shutdown
@@ -64,6 +65,7 @@ class Connections:
     ) -> None:
         self.gateway = gateway
         self._exchange = exchange
+        self._make = partial(ShownConnection, gateway.journal) if gateway.counts else Connection
         self.config = config
         self.by_fd: dict[int, Connection] = {}
         self.budget = Budget(config.max_buffered)
@@ -304,6 +306,7 @@ class Connections:
             certificates,
             said=said,
             trusted=trusted,
+            make=self._make,
         )
         if listener is not None:
             connection.come_by(listener)

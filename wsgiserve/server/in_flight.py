@@ -2,21 +2,17 @@
 
 The supervisor has to see a request also when its worker can run no Python code any more: the app burns the
 processor in C and holds the interpreter's lock. So whoever is about to call the app writes the request down
-first. There are three kinds of rows:
+first. The leader's own call is in the ``journal``. The others have rows:
 
 | rows | written | phase |
 |---|---|---|
-| the first | by the leader, around each call on its own thread | app |
 | ``CALLS`` | when a call gets a thread of its own, or has to wait for one | app, waiting, given up |
 | ``CLIENTS`` | about once a second, of all connections at once | head, body, sending |
 
-Most requests are answered on the leader's thread, within microseconds. For these the text of the row is
-written only if the request is not the one before, and made only if its connection has not repeated it.
-The rest is three stores. Other requests cost more, and are slow anyway. The once-a-second look also refines
-"app" for a call whose thread waits for its client.
+The once-a-second look also refines "app" for a call whose thread waits for its client.
 
-A worker may be killed at any moment. The supervisor then counts the requests of the first row and of
-``CALLS``, and writes their lines to the access log. So a row also says how far that has come:
+A worker may be killed at any moment. The supervisor then counts the leader's request and those of ``CALLS``,
+and writes their lines to the access log. So a row also says how far that has come:
 
 | start | the request |
 |---|---|
@@ -25,33 +21,30 @@ A worker may be killed at any moment. The supervisor then counts the requests of
 | the same, with the status ``WRITTEN`` | has its line |
 
 One store changes it, right behind the one that counts. A row whose line waits for the client stays in use
-until the line is written.
+until the line is written. The leader's call moves to a row when it is deposed, when its line has to wait, or
+when the tally counts it and it has yet to write its line. For a moment it is in both places, with its thread.
 
 Rules
 - A row is in use while its start is not 0. Its text is written only while the start is 0, so a reader that
   finds the same start before and after it has read has a text that belongs to it.
-- A thread looks whether an exchange is detached, or counted, and then stores to its row; no other may come
-  in between. For calls a lock sees to that. For the first row no call stands between the two, so CPython with
-  the GIL switches to no other thread. Without the GIL a thread that is deposed at this very moment may clear
-  the row of the next leader, whose call is then not shown.
-- The first row is the leader's. Who is deposed leaves it: a thread clears it only while it is not detached.
-- The leadership's mutex guards the rows of calls. Only the leader writes those of clients.
+- A thread looks whether an exchange is counted, and then stores to its row; a lock sees to it that no other
+  comes in between. Only the leader writes the rows of clients.
 - A row says who asks for which path and query, and no header field. ``ops`` hides the query when it shows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from wsgiserve.server.journal import TEXT, Connection, Journal
 from wsgiserve.server.system import Lock
 
 Phase = Literal["head", "body", "waiting", "app", "sending", "given up"]
 
 CALLS = 256
 CLIENTS = 128
-ROWS = 1 + CALLS + CLIENTS
-TEXT = 352  # bytes of a row's text
+ROWS = 1 + CALLS + CLIENTS  # row 0 is none
 LONGEST = 200  # bytes of a target in it
 STATUS = -1e9  # more seconds than a start has
 WRITTEN = 1  # no status of a response
@@ -67,17 +60,6 @@ class Request(Protocol):
     method: str
     target: str
     minor: int
-
-
-class Connection(Protocol):
-    """A connection, which keeps the text of its last request."""
-
-    @property
-    def shown(self) -> tuple[Request | None, bytes]:
-        """What ``show_as`` was told last."""
-
-    def show_as(self, request: Any, text: bytes) -> None:
-        """Keep a text for a request that may be repeated."""
 
 
 class Exchange(Protocol):
@@ -129,37 +111,25 @@ class Entry(NamedTuple):
 
 
 class InFlight:
-    """The rows in ``memory`` of at least ``SIZE`` bytes."""
+    """The rows in ``memory`` of at least ``SIZE`` bytes, and the leader's call in the ``journal``."""
 
-    def __init__(self, memory: memoryview | None = None) -> None:
+    def __init__(self, memory: memoryview | None = None, journal: Journal | None = None) -> None:
         memory = memoryview(bytearray(SIZE)) if memory is None else memory[:SIZE]
         self.starts = memory[:_STARTS_SIZE].cast("d")
         self._threads = memory[_STARTS_SIZE:_HIDDEN].cast("Q")
         self._hidden = memory[_HIDDEN:_TEXTS].cast("Q")  # of calls, of clients
         self._texts = memory[_TEXTS:]
-        self._first = self._texts[:TEXT]
-        self.shown: Request | None = None  # the request in the first row, by its thread
+        self.journal = journal or Journal()
         self._lock = Lock()  # for looking at an exchange and storing to its row
         self._rows: dict[Exchange, int] = {}  # of calls; 0 without room
         self._free = list(range(CALLS, 0, -1))
         self._refined: dict[int, str] = {}  # the phases of calls, by row, as they were written last
 
-    # -- the leader's call
-
-    def show(self, exchange: Exchange) -> None:
-        """Write the text of the first row, which is not in use."""
-        request, text = exchange.connection.shown
-        if request is not exchange.request or exchange.id:
-            text = _text("app", exchange)
-            exchange.connection.show_as(exchange.request, text)
-        self.shown = exchange.request
-        self._first[:] = text
-
     def lead(self, thread: int) -> None:
-        """Name the thread of the first row."""
-        self._threads[0] = thread
+        """Name the leader's thread."""
+        self.journal.lead(thread)
 
-    # -- calls on threads of their own; the leadership's mutex is held
+    # -- calls on threads of their own
 
     def put(self, exchange: Exchange, phase: Phase, thread: int = 0) -> None:
         """Show an exchange in this phase, which may be shown already."""
@@ -167,9 +137,6 @@ class InFlight:
             self._put(exchange, phase, thread)
 
     def _put(self, exchange: Exchange, phase: Phase, thread: int) -> None:
-        if exchange.request is self.shown:  # It was the leader's until now.
-            self.starts[0] = 0.0
-            self.shown = None
         if not self._rows.get(exchange):
             self._free_row(exchange)  # There may be room for it by now.
             self._take_row(exchange)
@@ -177,8 +144,9 @@ class InFlight:
         if row:
             self.starts[row] = 0.0
             self._threads[row] = thread
-            self._write(row, _text(phase, exchange))
+            self._write(row, text_of(exchange, phase))
             self._set_start(row, exchange)
+        self.journal.leave(exchange)  # It may have been the leader's until now.
 
     def _set_start(self, row: int, exchange: Exchange) -> None:
         """Say how far its counting has come."""
@@ -224,13 +192,15 @@ class InFlight:
     # -- how far its counting has come; on the thread that has done it
 
     def count(self, exchange: Exchange) -> None:
-        """An exchange is counted, with its status."""
+        """An exchange is counted in the tally, with its status."""
         with self._lock:
             row = self._rows.get(exchange)
             if row:
                 self._set_start(row, exchange)
-            elif row is None and not exchange.detached:
-                self.starts[0] = STATUS * exchange.status - exchange.started
+            elif self.journal.writes_lines and row is None and not exchange.detached:
+                self._put(exchange, "sending", self.journal.thread)
+            else:
+                self.journal.leave(exchange)
 
     def end(self, exchange: Exchange, phase: Phase) -> None:
         """Say why a call ends, before that is counted."""
@@ -242,8 +212,10 @@ class InFlight:
         """An exchange is counted and has its line, but its thread has not come back yet."""
         with self._lock:
             row = self._rows.get(exchange)
-            if row or (row is None and exchange.request is self.shown and not exchange.detached):
-                self.starts[row or 0] = STATUS * WRITTEN - exchange.started
+            if row:
+                self.starts[row] = STATUS * WRITTEN - exchange.started
+            elif row is None:
+                self.journal.leave(exchange)
 
     # -- the requests that the loop looks after
 
@@ -268,34 +240,35 @@ class InFlight:
     # -- reading, in the supervisor
 
     def entries(self) -> list[Entry]:
-        """Return the rows that are in use; one that changes meanwhile is left out, or read again."""
+        """Return the requests; one that changes meanwhile is left out, or read again."""
+        leading = self._leading() or self._leading()
         starts = self.starts.tolist()
         found = []
         for row in [row for row, started in enumerate(starts) if started]:
             entry = self._read(row) or self._read(row)
             if entry is not None:
                 found.append(entry)
-        return found
+        return _with(leading, found)
 
     def unwritten(self) -> list[Entry]:
         """Return the calls that have no line yet, of a worker that has ended."""
-        rows = [self._read(row) for row in range(1 + CALLS)]
-        return [entry for entry in rows if entry is not None and entry.status != WRITTEN]
+        rows = [entry for row in range(1, 1 + CALLS) if (entry := self._read(row)) is not None]
+        return [entry for entry in _with(self._leading(), rows) if entry.status != WRITTEN]
+
+    def _leading(self) -> Entry | None:
+        found = self.journal.leading()
+        return None if found is None else _entry(*found)
 
     def _read(self, row: int) -> Entry | None:
         started, thread = self.starts[row], self._threads[row]
-        text = bytes(self._texts[row * TEXT : (row + 1) * TEXT]).partition(b"\0")[0]
+        text = bytes(self._texts[row * TEXT : (row + 1) * TEXT])
         if not started or self.starts[row] != started:
             return None
-        parts = text.decode("latin-1").split("\n")
-        if len(parts) < 7:
-            return None  # Another version of this package has written it.
-        phase, client, method, target, id, minor, end = parts
         status = None
         if started < 0:
             status = int(started // STATUS)
             started = STATUS * status - started
-        return Entry(started, thread, phase, client, method, target, id, int(minor), end, status)
+        return _entry(started, thread, text, status)
 
     @property
     def hidden(self) -> int:
@@ -306,10 +279,26 @@ class InFlight:
         """Empty all rows."""
         self.starts[:] = memoryview(bytearray(_STARTS_SIZE)).cast("d")
         self._hidden[0] = self._hidden[1] = 0
+        self.journal.forget()
 
 
-def _text(phase: str, exchange: Exchange) -> bytes:
-    """Return the text of an exchange's row."""
+def _with(leading: Entry | None, rows: list[Entry]) -> list[Entry]:
+    """Put the leader's call before the rows, unless one of them has it already."""
+    if leading is None or any(entry.thread == leading.thread != 0 for entry in rows):
+        return rows
+    return [leading, *rows]
+
+
+def _entry(started: float, thread: int, text: bytes, status: int | None) -> Entry | None:
+    parts = text.partition(b"\0")[0].decode("latin-1").split("\n")
+    if len(parts) < 7:
+        return None  # Another version of this package has written it.
+    phase, client, method, target, id, minor, end = parts
+    return Entry(started, thread, phase, client, method, target, id, int(minor), end, status)
+
+
+def text_of(exchange: Exchange, phase: Phase = "app") -> bytes:
+    """Return the text that shows an exchange."""
     request = exchange.request
     texts = request.method, request.target, exchange.id, request.minor, exchange.end
     return _joined(phase, exchange.client, *texts)

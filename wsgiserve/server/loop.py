@@ -30,6 +30,7 @@ from wsgiserve.server.http.exchange import Exchange
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.http.recorded import exchange_type
 from wsgiserve.server.in_flight import Entry, InFlight
+from wsgiserve.server.journal import FULL
 from wsgiserve.server.scoreboard import Board, Row
 from wsgiserve.server.shutdown import Plan, Shutdown
 from wsgiserve.server.snapshot import Snapshot
@@ -75,7 +76,7 @@ class EventLoop:
         self.greetings = self._make_greetings()
         self.acceptor = self._make_acceptor(listeners, row)
         self.leadership: Leadership[Exchange] = Leadership(
-            self.turn,
+            self._counting_turn if gateway.counts else self.turn,
             self.connections,
             config.threads,
             config.max_queue,
@@ -85,6 +86,7 @@ class EventLoop:
         gateway.tell_before_wait(self.leadership.detach)
         self.sentinel = Sentinel(self.leadership, Timeouts(self.leadership, worn_out))
         self._queue = self.leadership.queue.exchanges
+        self._journal = gateway.journal
         self._unserved: dict[Connection, None] = {}  # with requests in the buffer that have to wait for us
         self._idle_until = 0.0  # the deadline of connections that become idle in this turn
         self._alive: Callable[[], object] | None = None  # wants to hear that the loop turns
@@ -180,6 +182,11 @@ class EventLoop:
         if now >= self._due:
             self._look_around(now, told_everything=len(events) < MAX_EVENTS)
         return "leading"
+
+    def _counting_turn(self) -> Role:
+        if self._journal.at >= FULL:
+            self._journal.fold()
+        return self.turn()
 
     def _poll(self) -> list[tuple[int, int]]:
         """Wait for events; log lines are written before, unless other work waits already."""

@@ -17,18 +17,21 @@ import os
 import zlib
 from typing import Literal, NamedTuple
 
-from wsgiserve.server import history, in_flight, tally
+from wsgiserve.server import history, in_flight, journal, tally
 from wsgiserve.server.history import History
 from wsgiserve.server.in_flight import InFlight
+from wsgiserve.server.journal import Journal
 from wsgiserve.server.memory import memory_file
 from wsgiserve.server.tally import Tally
 
 ROWS = 128  # workers at a time; more of them use a row of connections together
 TALLIES = 1024  # workers at a time that are counted, and the supervisor
-_PARTS = (tally.SIZE, history.SIZE, in_flight.SIZE)
+_PARTS = (tally.SIZE, history.SIZE, in_flight.SIZE, journal.SIZE)
 BOARD_SIZE = (sum(_PARTS) + 63) // 64 * 64  # whole cache lines, so that workers do not slow each other
 # Tells whether another version of this package has the same boards.
-VERSION = zlib.crc32(repr((tally.VERSION, *_PARTS, history.FIELDS, in_flight.Entry._fields)).encode())
+VERSION = zlib.crc32(
+    repr((tally.VERSION, journal.LAYOUT, *_PARTS, history.FIELDS, in_flight.Entry._fields)).encode()
+)
 SLACK = 1  # connections by which a worker may be ahead of another
 ABSENT = (1 << 31) - 1
 
@@ -47,6 +50,18 @@ class Board(NamedTuple):
         self.tally.clear()
         self.history.clear()
         self.in_flight.clear()
+        self.in_flight.journal.clear()
+
+
+def make_board(memory: memoryview | None = None) -> Board:
+    """Return the board in ``memory`` of at least ``BOARD_SIZE`` bytes; by default in some of its own."""
+    memory = memoryview(bytearray(BOARD_SIZE)) if memory is None else memory
+    parts, start = [], 0
+    for size in _PARTS:
+        parts.append(memory[start : start + size])
+        start += size
+    words = Journal(parts[3])
+    return Board(Tally(parts[0], words), History(parts[1]), InFlight(parts[2], words))
 
 
 class Scoreboard:
@@ -80,11 +95,7 @@ class Scoreboard:
         if not self._counting:
             return None
         start = 4 * ROWS + row * BOARD_SIZE
-        parts = []
-        for size in _PARTS:
-            parts.append(self._memory[start : start + size])
-            start += size
-        return Board(Tally(parts[0]), History(parts[1]), InFlight(parts[2]))
+        return make_board(self._memory[start : start + BOARD_SIZE])
 
     def leave(self) -> None:
         """Close the descriptor, in a process that is not to pass it on; the memory stays."""

@@ -17,8 +17,7 @@ request by method, status and duration.
 Rules
 - A request is counted before its last bytes are sent: no client has an answer that is not counted.
 - The slots of a row belong to one process. Its threads share them, and take a lock to add to one.
-  ``Response._start`` takes none for fast responses: with the GIL an increment is one step, as it is one
-  statement without a call. Without the GIL it leaves them to ``request``.
+  Those that the leader's thread answers at once are counted in the ``journal`` instead, without one.
 - ``VERSION`` tells whether another version of this package has the same slots.
 """
 
@@ -28,16 +27,15 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Iterator
 from math import inf
+from typing import Protocol
 
-from wsgiserve.server.system import HAS_GIL, Lock
+from wsgiserve.server.system import Lock
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 SERVER_ERROR = 5
 NO_STATUS = 0  # of a request that was cut before it had a response
 CLASSES = range(10)  # of status codes; an app may answer 999
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-# ``Response._start`` counts a response itself that took no more seconds; all fall into the first bucket.
-IN_PASSING = BOUNDS[0] if HAS_GIL else -inf
 SUM = len(BOUNDS) + 1  # the slot of a block's seconds; the one before is for all that took longer
 BLOCK = SUM + 1
 
@@ -114,13 +112,24 @@ def slot_of(name: str) -> int | None:
     return _BY_NAME.get(name)
 
 
-class Tally:
-    """The slots of one row, in ``memory`` of at least ``SIZE`` bytes; by default in some of its own."""
+class Journal(Protocol):
+    """Where requests are counted that are answered at once."""
 
-    def __init__(self, memory: memoryview | None = None) -> None:
+    def sums(self) -> list[float]:
+        """Return what is to be added to each slot but the gauges."""
+
+
+class Tally:
+    """The slots of one row, in ``memory`` of at least ``SIZE`` bytes; by default in some of its own.
+
+    What the ``journal`` has counted is a part of all that is read here.
+    """
+
+    def __init__(self, memory: memoryview | None = None, journal: Journal | None = None) -> None:
         memory = memoryview(bytearray(SIZE)) if memory is None else memory[:SIZE]
         self.counts = memory.cast("Q")
         self.seconds = memory.cast("d")
+        self._journal = journal
         self._lock = Lock()
 
     def count(self, name: str, much: int = 1) -> None:
@@ -160,7 +169,8 @@ class Tally:
 
     def get(self, name: str) -> int:
         """Return a counter or a gauge."""
-        return self.counts[SLOTS[name]]
+        slot = SLOTS[name]
+        return self.counts[slot] if slot >= COUNTED else int(self.values()[slot])
 
     def values(self) -> list[int | float]:
         """Return all that is counted, without gauges.
@@ -172,17 +182,21 @@ class Tally:
         values: list[int | float] = [*counts[:WAITING].tolist(), *waiting]
         for slot in SUMS:
             values[slot] = seconds[slot]
+        if self._journal is not None:
+            for slot, more in enumerate(self._journal.sums()):
+                if more:
+                    values[slot] += more if slot in SUMS else int(more)
         return values
 
     def done(self) -> tuple[int, int, float]:
         """Return the requests that were answered, those answered by 5xx, and their seconds."""
-        counts, seconds = self.counts, self.seconds
+        values = self.values()
         requests = errors = 0
         total = 0.0
         for block in range(0, WAITING, BLOCK):
-            count = sum(counts[block : block + SUM])
+            count = int(sum(values[block : block + SUM]))
             requests += count
-            total += seconds[block + SUM]
+            total += values[block + SUM]
             if block // BLOCK % len(CLASSES) == SERVER_ERROR:
                 errors += count
         return requests, errors, total

@@ -81,6 +81,7 @@ def begin(in_flight, **facts):
     """Have a request in flight, on a thread of its own."""
     request = SimpleNamespace(method="GET", target=facts.pop("target", "/a"), minor=1)
     defaults = {"detached": True, "counted": False, "status": 0, "end": "done", "owes_line": False}
+    defaults["connection"] = SimpleNamespace(base=0.0)
     exchange = Exchange(request=request, client="192.0.2.1", id="", started=1.0, **{**defaults, **facts})
     in_flight.put(exchange, "app", 1)
     return exchange

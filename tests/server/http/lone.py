@@ -35,12 +35,17 @@ class NoPoller:
 class Lone(Client):
     """A client and its connection; the validator is around ``app``, except where it is served ``bare``.
 
-    ``tally`` counts the requests.
+    ``board`` counts the requests.
     """
 
-    def __init__(self, app, *, bare=False, tally=None, **options):
+    def __init__(self, app, *, bare=False, board=None, **options):
         config = make_config(**{"access_log": False, **options})
-        self.gateway = Gateway(app if bare else checked(app), config, tally=tally)
+        self.gateway = Gateway(
+            app if bare else checked(app),
+            config,
+            tally=board and board.tally,
+            in_flight=board and board.in_flight,
+        )
         self.gateway.tell_before_wait(lambda exchange: self._pump())
         self.shutdown = Shutdown()
         self.connections = Connections(

@@ -129,6 +129,8 @@ def bytes_of(part: memoryview) -> bytes:
 class Connection:
     """State of one accepted socket; the headings tell how long each part lives."""
 
+    base = 0.0  # of its words in the journal; see ``shown``
+
     __slots__ = (
         "budget",
         "config",
@@ -148,7 +150,6 @@ class Connection:
         "receiver",
         "repeated",
         "share",
-        "shown",
         "sock",
         "tls",
         "unlogged",
@@ -184,8 +185,6 @@ class Connection:
         # the last request in the access log: (request, status, bytes, what its format keeps)
         self.logged: tuple[RequestHead | None, int, int, Any] = (None, 0, 0, None)
         self.line = NO_LINE
-        # the last request among those in flight, and its text there
-        self.shown: tuple[RequestHead | None, bytes] = (None, b"")
         # the loop's wait for the client
         self.watched = 0  # events the poller reports
         self.deadline = math.inf  # monotonic seconds; inf while an exchange owns the connection
@@ -420,10 +419,6 @@ class Connection:
         """Return the address of a request's client for the logs: the peer, unless a proxy named another."""
         address = request.fields.get("REMOTE_ADDR")
         return self.peer if address is None else address or "unknown"
-
-    def show_as(self, request: RequestHead, text: bytes) -> None:
-        """Keep the text of a request among those in flight, for one that is repeated."""
-        self.shown = (request, text)
 
     # -- the bytes that are kept for a slow client
 

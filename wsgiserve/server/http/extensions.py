@@ -115,6 +115,7 @@ def open_connection(
     *,
     said: ProxyHeader | None = None,
     trusted: bool = False,
+    make: Callable[..., Connection] = Connection,
 ) -> Connection:
     """Make the connection of a socket accepted at ``host`` and ``port``, with its layer of the environ.
 
@@ -129,11 +130,11 @@ def open_connection(
         layer |= proxied_environ(said, ends_tls=certificates is None)
     peer_address = layer["REMOTE_ADDR"]
     if certificates is None:
-        connection = Connection(sock, peer_address, layer, config, receiver, budget)
+        connection = make(sock, peer_address, layer, config, receiver, budget)
     else:
         layer |= {"wsgi.url_scheme": "https", "HTTPS": "on"}
         tls = certificates.wrap(sock, layer.update)
-        connection = Connection(tls, peer_address, layer, config, receiver, budget)
+        connection = make(tls, peer_address, layer, config, receiver, budget)
     layer.update(Extensions(connection).environ())
     return connection
 

@@ -17,18 +17,19 @@ from wsgiserve.server.access_log import MONTHS, AccessLog, output
 from wsgiserve.server.http.environ import Environ, server_environ, with_deadline
 from wsgiserve.server.http.strict import strict
 from wsgiserve.server.in_flight import InFlight
+from wsgiserve.server.journal import unit_of
 from wsgiserve.server.log_lines import Combined, Format, make_format
 from wsgiserve.server.log_pages import Page
 from wsgiserve.server.refusals import RefusalLog
 from wsgiserve.server.sinks import open_sink
 from wsgiserve.server.system import monotonic, wall_clock
-from wsgiserve.server.tally import BLOCK, Tally
+from wsgiserve.server.tally import Tally
 from wsgiserve.version import __version__
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-Start = tuple[Framing, int, bool, int, bytes, int]
+Start = tuple[Framing, int, bool, int, bytes, float]
 
 _MAX_HEADS = 256
 _MAX_STARTS = 256
@@ -61,11 +62,13 @@ class Gateway:
         self.counts = tally is not None  # somebody wants to know what is counted
         self.tally = tally or Tally()
         self.in_flight = in_flight or InFlight()
+        self.journal = self.in_flight.journal
         self.refusals = RefusalLog(self.tally.refuse)
         self.access_log: AccessLog | None = None
         self.log_format: Format = Combined()
         if config.access_log:
             self.access_log, self.log_format = _open_log(config, pages)
+            self.journal.expect_lines()
         # Whether no connection persists behind a response that begins from now on.
         self.parting = config.keep_alive == 0
         self.before_wait: Callable[[Any], None] = _go_on
@@ -106,7 +109,7 @@ class Gateway:
         """Decide on the framing and render all that precedes the body; cache it in ``starts``.
 
         ``announced`` is the body's length if known. Returns (framing, the length to keep to, whether the
-        connection persists, the status, the bytes, where in a tally the status counts or 0 if nowhere).
+        connection persists, the status, the bytes, its unit in the journal or 0.0 if nobody counts).
         """
         # Taken first: nothing is cached for longer than its Date is right.
         epoch, starts = self.epoch, self.starts
@@ -118,9 +121,9 @@ class Gateway:
         elif not minor:
             persistence = b"Connection: keep-alive\r\n"
         data = render_head(head, framing, length, self.date_and_server(head), persistence)
-        block = head.status // 100 * BLOCK if self.counts else 0
         kept_to = (length or 0) if framing == "length" else 0
-        start = (framing, kept_to, persists, head.status, data, block)
+        unit = unit_of(head.status, kept_to) if self.counts else 0.0
+        start = (framing, kept_to, persists, head.status, data, unit)
         if len(starts) < _MAX_STARTS:
             starts[head, announced, method, minor, keep_alive] = start
         if head.content_length is not None and minor and keep_alive and method != "HEAD":

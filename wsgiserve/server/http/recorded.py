@@ -1,8 +1,9 @@
 """Exchanges about which somebody wants to know more: the access log, or who reads the metrics.
 
-A ``CountedExchange`` is counted in the ``tally``, once: when its response is there as a whole, before the
-last bytes leave, or else when it has failed. ``Response._start`` itself counts the fast ones, if all of the
-body is there. A slow one may be given up by another thread, which then counts it; a lock decides which.
+A ``CountedExchange`` is counted once: when its response is there as a whole, before the last bytes leave, or
+else when it has failed. ``Response._start`` counts in the ``journal`` what the leader answers at once; the
+``tally`` counts the rest. A slow one may be given up by another thread, which then counts it; a lock decides
+which. An ``OwingExchange`` has a line in the access log too, so it is not done when it is counted.
 
 A ``RecordedExchange`` knows how long each part took, and why it ended. The clock is read three times more per
 request. So there are such exchanges only for a log that needs them.
@@ -45,22 +46,7 @@ class CountedExchange(Exchange):
     open_ended = False  # the response has begun, and is to be counted once it is whole
     counted_end = "done"  # why it has ended, as far as that is counted
     waited = 0.0  # seconds, for a thread
-
-    def run(self) -> None:
-        """Call the app, for all to see; ``in_flight`` has the rules."""
-        in_flight = self.gateway.in_flight
-        if not self.detached:
-            starts = in_flight.starts
-            if self.request is not in_flight.shown or self.id:
-                in_flight.show(self)
-            starts[0] = self.started
-            if self.detached:  # Deposed meanwhile, so it has another row.
-                starts[0] = 0.0  # type: ignore[unreachable]  # Another thread sets it.
-        Exchange.run(self)  # Looking it up by ``super`` costs more than the call.
-        if not self.detached:
-            in_flight.starts[0] = 0.0
-        elif not self.owes_line:
-            in_flight.settle(self)
+    by_tally = False  # the tally counts it; so if it owes its line, it has a row
 
     def _leave_rest(self) -> None:
         super()._leave_rest()
@@ -87,7 +73,7 @@ class CountedExchange(Exchange):
         with _deciding:
             if self.counted:
                 return
-            self.counted, self.open_ended = True, False
+            self.counted, self.by_tally, self.open_ended = True, True, False
         tally = self.gateway.tally
         tally.count("response_bytes", size)
         tally.request(self.request.method, self.status, monotonic() - self.started)
@@ -163,6 +149,13 @@ class CountedExchange(Exchange):
             self.counted_end = end
         super().lose(end)
         if loses:
+            self._show_no_more()
+
+    def _show_no_more(self) -> None:
+        """It is counted and has its line, unless that waits. If it has a thread, this gives its row back."""
+        if not self.detached:
+            self.gateway.in_flight.take(self)
+        elif not self.owes_line:
             self.gateway.in_flight.settle(self)
 
     def _abandon(self, error: ClientDisconnected) -> None:
@@ -231,6 +224,20 @@ class CountedExchange(Exchange):
         super()._finish()
 
 
+class OwingExchange(CountedExchange):
+    """An exchange that is counted, and then has its line."""
+
+    def run(self) -> None:
+        """Call the app and send its answer."""
+        try:
+            Exchange.run(self)  # Looking it up by ``super`` costs more than the call.
+        finally:
+            if not self.detached:
+                self.gateway.journal.owed[0] = 0.0
+            if self.by_tally or self.detached:
+                self._show_no_more()
+
+
 class RecordedExchange(Exchange):
     """An exchange that takes notes."""
 
@@ -281,13 +288,13 @@ class RecordedExchange(Exchange):
         super()._log()
 
 
-class CountedRecordedExchange(RecordedExchange, CountedExchange):
+class OwingRecordedExchange(RecordedExchange, OwingExchange):
     """An exchange that takes notes and is counted."""
 
     def run(self) -> None:
         """Call the app and send its answer."""
         self.called = monotonic()
-        CountedExchange.run(self)
+        OwingExchange.run(self)
 
 
 class IdentifiedRecordedExchange(IdentifiedExchange, RecordedExchange):
@@ -298,7 +305,11 @@ class IdentifiedCountedExchange(IdentifiedExchange, CountedExchange):
     """An exchange that is counted, and whose request has an id."""
 
 
-class IdentifiedCountedRecordedExchange(IdentifiedExchange, CountedRecordedExchange):
+class IdentifiedOwingExchange(IdentifiedExchange, OwingExchange):
+    """An exchange that is counted and has a line, and whose request has an id."""
+
+
+class IdentifiedOwingRecordedExchange(IdentifiedExchange, OwingRecordedExchange):
     """All of it."""
 
 
@@ -306,16 +317,22 @@ def exchange_type(
     gateway: Gateway, *, request_id: bool = False
 ) -> Callable[[Gateway, Connection, RequestHead], Exchange]:
     """Return the kind of exchanges that a server's log, its metrics and ``--request-id`` need."""
-    recorded = gateway.access_log is not None and gateway.log_format.takes_notes
-    counted = gateway.counts
-    if request_id:
-        kinds = {
-            (False, False): IdentifiedExchange,
-            (True, False): IdentifiedRecordedExchange,
-            (False, True): IdentifiedCountedExchange,
-            (True, True): IdentifiedCountedRecordedExchange,
-        }
-        return partial(kinds[recorded, counted], id_maker())
-    if counted:
-        return CountedRecordedExchange if recorded else CountedExchange
-    return RecordedExchange if recorded else Exchange
+    logs, takes_notes = gateway.access_log is not None, gateway.log_format.takes_notes
+    recorded, counted = logs and takes_notes, gateway.counts
+    kind: type[Exchange]
+    if recorded:
+        kind = OwingRecordedExchange if counted else RecordedExchange
+    elif counted:
+        kind = OwingExchange if logs else CountedExchange
+    else:
+        kind = Exchange
+    return partial(_IDENTIFIED[kind], id_maker()) if request_id else kind
+
+
+_IDENTIFIED: dict[type[Exchange], type[IdentifiedExchange]] = {
+    Exchange: IdentifiedExchange,
+    RecordedExchange: IdentifiedRecordedExchange,
+    CountedExchange: IdentifiedCountedExchange,
+    OwingExchange: IdentifiedOwingExchange,
+    OwingRecordedExchange: IdentifiedOwingRecordedExchange,
+}

@@ -28,9 +28,8 @@ from wsgiserve.server.http.connection import Connection
 from wsgiserve.server.http.file_wrapper import FileSegment, FileWrapper
 from wsgiserve.server.http.gateway import Gateway, Start
 from wsgiserve.server.http.pace import Pace
-from wsgiserve.server.in_flight import STATUS
+from wsgiserve.server.journal import IN_PASSING, METHOD_UNITS
 from wsgiserve.server.system import Lock, monotonic
-from wsgiserve.server.tally import IN_PASSING, OFFSETS, OTHER, RESPONSE_BYTES, SUM
 
 logger = logging.getLogger("wsgiserve")
 
@@ -116,27 +115,25 @@ class Response:
                 announced = known_length
             key = (head, announced, request.method, request.minor, self.keep_alive)
             start = gateway.starts.get(key) or gateway.render_start(*key)
-        self.framing, self.remaining, self.keep_alive, self.status, data, block = start
+        self.framing, self.remaining, self.keep_alive, self.status, data, unit = start
         self.head_sent = True
-        if block:  # Somebody wants to know; see ``CountedExchange`` for the rest.
+        if unit:  # Somebody wants to know; see ``CountedExchange`` for the rest.
             elapsed = monotonic() - self.started
-            if known_length is None or elapsed > IN_PASSING:
+            if known_length is None or elapsed > IN_PASSING or self.detached or unit < 0.0:
                 self._tally(known_length)
             else:
-                tally = gateway.tally
+                journal = gateway.journal
+                at = journal.at
                 try:
-                    block += OFFSETS[request.method]
-                except KeyError:
-                    block += OTHER
-                counts = tally.counts
-                counts[RESPONSE_BYTES] += self.remaining
-                tally.seconds[block + SUM] += elapsed
-                self.counted = True
-                counts[block] += 1
-                if self.detached:
-                    gateway.in_flight.count(self)
+                    word = unit + METHOD_UNITS[request.method] + elapsed
+                    if journal.writes_lines:
+                        journal.owed[0] = journal.words[at]
+                    journal.words[at] = word
+                except (IndexError, KeyError):
+                    self._tally(known_length)
                 else:
-                    gateway.in_flight.starts[0] = STATUS * self.status - self.started
+                    journal.at = at + 1
+                    self.counted = True
         return data
 
     def _start_alone(self, known_length: int | None) -> bytes:
