@@ -180,17 +180,21 @@ def application(environ, start_response):
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
 @pytest.mark.parametrize("kind", ["combined", "json"])
 def test_the_lines_of_a_worker_that_is_killed_are_written(folder, options, kind):
-    """Its last requests come together, and are answered, before a line of them is written."""
+    """Its last requests come together, and are answered, before a line of them is written.
+
+    Some are equal, and so their lines are made in the shorter way.
+    """
     (folder / "killed.py").write_text(KILLED)
     arguments = ["killed", "--access-log", "log", "--log-format", kind, "--workers", "1", *options]
     log, asked = folder / "log", 0
     with serving_program(folder, *arguments) as (program, port):
         for number in range(3):
             with Client(port=port) as client:
-                client.send(b"".join(get(f"/{number}/{count}") for count in range(14)) + get("/kill"))
-                for _ in range(14):
+                requests = [*(get(f"/{number}/{one}") for one in range(14)), *[get(f"/{number}/same")] * 30]
+                client.send(b"".join(requests) + get("/kill"))
+                for _ in requests:
                     assert client.response().status == 200
-                asked += 14
+                asked += len(requests)
                 with suppress(ConnectionResetError):
                     assert client.rest() == b""
             wait_until(lambda: log.exists() and count(log) == asked)  # noqa: B023 - called here
@@ -201,6 +205,7 @@ def test_the_lines_of_a_worker_that_is_killed_are_written(folder, options, kind)
     assert count(log) == asked
     text = log.read_text()
     assert all(f"/{number}/{one}" in text for number in range(3) for one in range(14))
+    assert [text.count(f"/{number}/same") for number in range(3)] == [30] * 3
 
 
 HELD = """

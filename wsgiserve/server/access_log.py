@@ -158,9 +158,9 @@ class AccessLog:
         with self._adding:
             return self._page.add(line)
 
-    def is_due(self) -> bool:
+    def is_due(self, now: float) -> bool:
         """Tell whether lines should be written although there is other work."""
-        return self._page.used() >= MAX_BYTES or monotonic() - self._written >= MAX_SECONDS
+        return self._page.used() >= MAX_BYTES or now - self._written >= MAX_SECONDS
 
     @property
     def pending(self) -> bool:

@@ -19,7 +19,6 @@ import itertools
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
 from json.encoder import encode_basestring_ascii as quoted
 from math import trunc
 from typing import Any, Protocol, TextIO
@@ -37,6 +36,13 @@ MAX_TEXTS = 2400  # characters that are shared out to the texts of such a line
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
 )
+
+
+# Makes the line of a request from the moments when it began, when the app was called, and when its response
+# had left. IndexError if that took long.
+Timed = Callable[[float, float, float], bytes]
+# All of a line but the microseconds at its end, or a function that makes it.
+Plain = tuple[bytes, None] | tuple[None, Timed]
 
 
 class Record(Protocol):
@@ -70,12 +76,8 @@ class Format(Protocol):
     def keep(self, client: str, request: RequestHead, status: int, size: int) -> Any:
         """Return what lines of equal requests have in common."""
 
-    def plain(self, kept: Any) -> Any:
-        """Return what makes their plain lines in this second; None if ``line`` makes them.
-
-        Without ``takes_notes`` that is all but the microseconds. Else it is a function of when the request
-        began, when the app was called, and when the response had left; IndexError if that took long.
-        """
+    def plain(self, kept: Any) -> Plain | None:
+        """Return what makes their plain lines in this second; None if ``line`` makes them."""
 
     def line(self, kept: Any, record: Record, now: float) -> bytes:
         """Return the line of a request that was over ``now``, in monotonic seconds; b"" for none."""
@@ -316,23 +318,23 @@ class Structured(_Clock):
             )
         )
 
-    def plain(self, kept: tuple[bytes, bool]) -> Callable[[float, float, float], bytes] | None:
+    def plain(self, kept: tuple[bytes, bool]) -> Plain | None:
         """Return the function that adds time and durations."""
         facts, has_body = kept
-        return None if has_body else partial(self._plain_line, facts + self._ends["done"])
+        return None if has_body else (None, self._plain_line(facts + self._ends["done"]))
 
-    def _plain_line(self, plain: bytes, started: float, called: float, now: float) -> bytes:
-        """Return the line of a request whose response left at once."""
-        return b"".join(
-            (
-                self._start,
-                self._milliseconds[trunc((now - self._offset) * 1000)],
-                plain,
-                self._waits[trunc((called - started) * 1e6)],
-                self._apps[trunc((now - called) * 1e6)],
-                self._wholes[trunc((now - started) * 1e6)],
-            )
-        )
+    def _plain_line(self, middle: bytes) -> Timed:
+        """Return the function that makes lines in this second; what it needs is in its closure."""
+        start, offset, milliseconds = self._start, self._offset, self._milliseconds
+        waits, apps, wholes, join = self._waits, self._apps, self._wholes, b"".join
+
+        def line(started: float, called: float, now: float) -> bytes:
+            wait = trunc((called - started) * 1e6)
+            app = trunc((now - called) * 1e6)
+            millisecond = milliseconds[trunc((now - offset) * 1000)]
+            return join((start, millisecond, middle, waits[wait], apps[app], wholes[wait + app]))
+
+        return line
 
     def _some(self, record: Record) -> Iterator[str]:
         if record.user != "-":
@@ -432,10 +434,10 @@ class Combined:
         """Return the client, and the middle of a line."""
         return client, line_text(request, status, size)
 
-    def plain(self, kept: tuple[str, str]) -> bytes:
+    def plain(self, kept: tuple[str, str]) -> Plain:
         """Return all but the duration."""
         client, text = kept
-        return f"{client} - -{self._time}{text}".encode()
+        return f"{client} - -{self._time}{text}".encode(), None
 
     def line(self, kept: tuple[str, str], record: Record, now: float) -> bytes:
         """Return a line; with ``--request-id`` it ends with the id."""

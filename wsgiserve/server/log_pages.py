@@ -28,11 +28,10 @@ logger = logging.getLogger("wsgiserve")
 
 SIZE = 1 << 20
 PAIRS = 32  # workers at a time whose pages the supervisor sees
-# The offset up to which lines are written, a number that tells which page was filled first, and whether lines
-# are being written. Then how many lines were lost, which nobody knows yet.
+# Four numbers: the offset up to which lines are written, which page was filled first, whether lines are being
+# written, and how many were lost, which nobody knows yet.
 HEADER = 32
-_WRITING = 16
-_LOST = slice(24, 32)
+_WRITTEN, _ORDER, _WRITING, _LOST = range(4)
 # Tells whether another version of this package has the same pages: raise the first number when they change.
 VERSION = [1, SIZE, PAIRS, HEADER]
 
@@ -56,24 +55,25 @@ class Page:
         self.add = self._memory.write
         self.used = self._memory.tell  # in bytes, with the header
         self._memory.seek(HEADER)  # Memory that nobody has written to costs nothing.
+        self._numbers = memoryview(self._memory)[:HEADER].cast("Q")
 
     def number(self, number: int) -> None:
         """Say that it is filled after pages with lower numbers."""
-        self._memory[8:16] = number.to_bytes(8, "little")
+        self._numbers[_ORDER] = number
 
     @property
     def order(self) -> int:
         """Its number."""
-        return int.from_bytes(self._memory[8:16], "little")
+        return self._numbers[_ORDER]
 
     @property
     def lost(self) -> int:
         """The number of lines that were lost, until that is told."""
-        return int.from_bytes(self._memory[_LOST], "little")
+        return self._numbers[_LOST]
 
     @lost.setter
     def lost(self, count: int) -> None:
-        self._memory[_LOST] = count.to_bytes(8, "little")
+        self._numbers[_LOST] = count
 
     def seal(self) -> None:
         """Let no more lines in."""
@@ -81,40 +81,38 @@ class Page:
 
     def left(self) -> bytes:
         """Return the whole lines that are not written yet."""
-        start = self._written()
-        end = self._memory.find(b"\0", start)
-        data = self._memory[start : SIZE if end < 0 else end]
+        data = self._memory[self._written() : self._end()]
         return data[: data.rfind(b"\n") + 1]  # A process may have been killed as it added one.
+
+    def _end(self) -> int:
+        end = self._memory.find(b"\0", HEADER)
+        return SIZE if end < 0 else end
 
     def begin(self) -> None:
         """Say that lines are being written."""
-        self._memory[_WRITING] = 1
+        self._numbers[_WRITING] = 1
 
     @property
     def begun(self) -> bool:
         """Whether lines were being written."""
-        return self._memory[_WRITING] == 1
+        return self._numbers[_WRITING] == 1
 
     def written(self, count: int) -> None:
         """Say that so many bytes more are written."""
         if count:
-            self._set_written(self._written() + count)
-        self._memory[_WRITING] = 0
+            self._numbers[_WRITTEN] = self._written() + count
+        self._numbers[_WRITING] = 0
 
     def _written(self) -> int:
-        return max(HEADER, int.from_bytes(self._memory[:8], "little"))
-
-    def _set_written(self, offset: int) -> None:
-        self._memory[:8] = offset.to_bytes(8, "little")
+        return max(HEADER, self._numbers[_WRITTEN])
 
     def clear(self) -> None:
         """Forget all lines, and let lines in again."""
-        end = self._memory.find(b"\0", HEADER)
+        end = self._end()
         if end != HEADER:
-            end = SIZE if end < 0 else end
             self._memory[HEADER:end] = bytes(end - HEADER)
-            self._set_written(HEADER)
-        self._memory[_WRITING] = 0
+            self._numbers[_WRITTEN] = HEADER
+        self._numbers[_WRITING] = 0
         self._memory.seek(HEADER)
 
 

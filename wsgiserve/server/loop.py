@@ -192,7 +192,7 @@ class EventLoop:
         """Wait for events; log lines are written before, unless other work waits already."""
         log = self.gateway.access_log
         if log is not None and log.pending:
-            events = [] if log.is_due() else self.poller.poll(0)
+            events = [] if log.is_due(self.gateway.now) else self.poller.poll(0)
             if events:
                 return events
             log.flush()

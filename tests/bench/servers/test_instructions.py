@@ -21,7 +21,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "browser-id": 972,
         "browser-path-id": 1018,
         "varied": 921,
-        "log": 738,
+        "log": 737,
         "post-1k": 816,
         "proxy": 663,
         "proxy-trust": 663,
@@ -29,7 +29,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy-trust-new": 1215,
         "request-id": 761,
         "count": 753,
-        "json": 801,
+        "json": 794,
     },
     (3, 13): {
         "minimal": 610,
@@ -39,7 +39,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "browser-id": 890,
         "browser-path-id": 931,
         "varied": 847,
-        "log": 681,
+        "log": 682,
         "post-1k": 752,
         "proxy": 610,
         "proxy-trust": 610,
@@ -47,7 +47,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy-trust-new": 1105,
         "request-id": 697,
         "count": 697,
-        "json": 735,
+        "json": 730,
     },
 }
 GROWTH = 1.02

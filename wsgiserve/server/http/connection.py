@@ -61,7 +61,12 @@ logger = logging.getLogger("wsgiserve")
 
 Ending = Literal["", "close", "linger", "cut", "reset"]
 
-NO_LINE: tuple[RequestHead | None, object, Any] = (None, None, None)  # see ``Connection.forget_plain_line``
+NO_LINE: tuple[RequestHead | None, object, Any, Any] = (
+    None,
+    None,
+    None,
+    None,
+)  # see ``Connection.forget_plain_line``
 
 
 class Running(Protocol):
@@ -387,13 +392,14 @@ class Connection:
         """Keep what lines of a repeated request have in common."""
         self.logged = (request, status, size, kept)
 
-    def remember_plain_line(self, request: RequestHead, rendered: object, plain: Any) -> None:
+    def remember_plain_line(self, request: RequestHead, rendered: object, plain: Any, timed: Any) -> None:
         """Keep what the line is made from in the simplest case.
 
         That is when a request is repeated and answered with the same rendered head, and its body leaves as a
-        whole and at once. ``forget_plain_line`` is called in all other cases.
+        whole and at once. ``forget_plain_line`` is called in all other cases. The line is ``plain`` and the
+        microseconds, or is made by ``timed``: see ``log_lines.Plain``.
         """
-        self.line = (request, rendered, plain)
+        self.line = (request, rendered, plain, timed)
 
     def forget_plain_line(self) -> None:
         """The line of the exchange that runs will be another one."""

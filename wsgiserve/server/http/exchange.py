@@ -90,6 +90,23 @@ class Exchange(Response):
         if not self.keep_alive or self.reader is not None:
             self._finish()
         if self.gateway.access_log is not None:
+            # Most lines are as the one before, up to their times: see ``Connection.remember_plain_line``.
+            known, rendered, plain, timed = self.connection.line
+            try:
+                if (
+                    known is request
+                    and rendered is self.head.rendered  # type: ignore[union-attr]  # There is a line, hence a head.
+                    and "REMOTE_USER" not in environ
+                ):
+                    if timed is None:
+                        line = plain + MICROSECONDS[trunc((monotonic() - self.started) * 1e6)]
+                    else:
+                        line = timed(self.started, self.called, monotonic())
+                    write = self.gateway.access_log.write  # Called at once: see ``AccessLog``.
+                    write(line)
+                    return
+            except (AttributeError, IndexError, ValueError):
+                pass  # The app gave no head, or it took longer, or there is no room.
             self._end(environ)
 
     def _leave_rest(self) -> None:
@@ -285,22 +302,7 @@ class Exchange(Response):
             connection.receiver.leave_body()
 
     def _end(self, environ: Environ) -> None:
-        """Write the access log's line, once the response has left; most often that is now.
-
-        Most lines are as the one before, up to the duration: see ``Connection.remember_plain_line``.
-        """
-        request, rendered, start = self.connection.line
-        try:
-            if (
-                request is self.request
-                and rendered is self.head.rendered  # type: ignore[union-attr]  # There is a line, hence a head.
-                and "REMOTE_USER" not in environ
-            ):
-                duration = MICROSECONDS[trunc((monotonic() - self.started) * 1e6)]
-                self.gateway.access_log.write(start + duration)  # type: ignore[union-attr]  # ``run`` has looked.
-                return
-        except (AttributeError, IndexError, ValueError):
-            pass  # The app gave no head, or it took longer, or there is no room.
+        """Have a line written that is not a plain one."""
         self.user = environ.get("REMOTE_USER") or "-"
         self._log()
 
@@ -334,16 +336,18 @@ class Exchange(Response):
             kept = format.keep(client, self.request, self.status, size)
             connection.remember_line(self.request, self.status, size, kept)
         line = format.line(kept, self, now)
-        self._remember_plain_line(format.plain(kept))
+        self._remember_plain_line(kept)
         if line:
             log.append(line)
 
-    def _remember_plain_line(self, plain: Any) -> None:
+    def _remember_plain_line(self, kept: Any) -> None:
         """Make the line of an equal request cheap, if there are likely to be some in this second."""
         rendered = self.head.rendered if self.head is not None else None
         usual = self.request.usual and self.end == "done" and not self.id
-        if plain is not None and usual and rendered is not None and rendered[0] is self.gateway.epoch:
-            self.connection.remember_plain_line(self.request, rendered, plain)
+        if usual and rendered is not None and rendered[0] is self.gateway.epoch:
+            plain = self.gateway.log_format.plain(kept)
+            if plain is not None:
+                self.connection.remember_plain_line(self.request, rendered, *plain)
 
     @property
     def received(self) -> int:
@@ -442,10 +446,6 @@ class IdentifiedExchange(Exchange):
         """Call the app with the id in its environ."""
         self.connection.identify(self.id)
         super().run()
-
-    def _end(self, environ: Environ) -> None:
-        self.user = environ.get("REMOTE_USER") or "-"  # The id makes each line another one.
-        self._log()
 
     def _start(self, known_length: int | None) -> bytes:
         start = super()._start(known_length)

@@ -264,22 +264,6 @@ class RecordedExchange(Exchange):
         self.first_byte = monotonic()
         super()._send_answer(status, head, body)
 
-    def _end(self, environ: Environ) -> None:
-        request, rendered, plain = self.connection.line
-        try:
-            if (
-                request is self.request
-                and rendered is self.head.rendered  # type: ignore[union-attr]  # as in ``Exchange._end``
-                and "REMOTE_USER" not in environ
-            ):
-                line = plain(self.started, self.called, monotonic())
-                self.gateway.access_log.write(line)  # type: ignore[union-attr]
-                return
-        except (AttributeError, IndexError, ValueError):
-            pass
-        self.user = environ.get("REMOTE_USER") or "-"
-        self._log()
-
     def _log(self) -> None:
         if self.connection.outgoing:
             self.returned = monotonic()
