@@ -61,12 +61,8 @@ logger = logging.getLogger("wsgiserve")
 
 Ending = Literal["", "close", "linger", "cut", "reset"]
 
-NO_LINE: tuple[RequestHead | None, object, Any, Any] = (
-    None,
-    None,
-    None,
-    None,
-)  # see ``Connection.forget_plain_line``
+# see ``Connection.forget_plain_line``
+NO_LINE: tuple[RequestHead | None, object, Any, Any] = (None, None, None, None)
 
 
 class Running(Protocol):
