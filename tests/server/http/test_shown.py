@@ -73,3 +73,20 @@ def test_more_connections_than_places_share_one_and_give_theirs_back(looking):
     assert journal.take_place() == 0
     first.connections.close()
     assert journal.take_place() > 0
+
+
+def test_a_connection_that_is_handed_over_gives_its_place_back():
+    def app(environ, start_response):
+        environ["wsgiserve.upgrade"]("shout", lambda sock, data: sock.close())
+        return []
+
+    board = make_board()
+    journal = board.in_flight.journal
+    for _ in range(PLACES - 1):
+        journal.take_place()
+    client = Lone(app, bare=True, board=board)
+    client.send(get("/", "Connection: Upgrade", "Upgrade: shout"))
+    assert b"101 Switching Protocols" in client.serve()
+    assert not client.is_open
+    assert journal.take_place() > 0
+    client.close()

@@ -50,9 +50,9 @@ class ShownConnection(Connection):
         if self.place and not exchange.id:
             self.shown = exchange.request
 
-    def close(self) -> None:
-        """End the connection, and drop unsent bytes."""
-        super().close()
+    def forget_exchange(self) -> None:
+        """Serve no more requests; another connection may have the place."""
+        super().forget_exchange()
         if self.place is not None:
             self.journal.give_back(self.place)
             self.place, self.base, self.shown = None, 0.0, None
