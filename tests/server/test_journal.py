@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from wsgiserve.server.journal import (
     Journal,
     unit_of,
 )
-from wsgiserve.server.tally import BLOCK, METHODS, OFFSETS, RESPONSE_BYTES, SUM
+from wsgiserve.server.tally import BLOCK, BOUNDS, METHODS, OFFSETS, RESPONSE_BYTES, SUM
 
 
 @dataclass
@@ -57,12 +58,13 @@ def count(journal, method="GET", status=200, size=5, seconds=0.0001):
     journal.at = at + 1
 
 
+MICROSECONDS = st.integers(0, int(IN_PASSING * 1e6) - 1).map(lambda number: (number + 0.5) / 1e6)
 REQUESTS = st.lists(
     st.tuples(
         st.sampled_from(METHODS[:-1]),
         st.integers(100, 999),
         st.one_of(st.integers(0, 300), st.integers(0, (1 << LENGTH) - 1)),
-        st.floats(0.0, 0.0009),
+        MICROSECONDS,
         st.booleans(),  # Fold behind it.
     ),
     max_size=60,
@@ -78,17 +80,30 @@ def test_whatever_is_counted_adds_up(requests):
     for method, status, length, elapsed, folds in requests:
         count(journal, method, status, length, elapsed)
         block = OFFSETS[method] + status // 100 * BLOCK
-        counts[block] += 1
+        counts[block + bisect_left(BOUNDS, elapsed)] += 1
         seconds[block + SUM] += elapsed
         size += length
         if folds:
             journal.fold()
     sums = Journal(memory).sums()
     assert sums[RESPONSE_BYTES] == size
-    assert {block: sums[block] for block in counts} == counts
+    assert {slot: sums[slot] for slot in counts} == counts
     for slot, spent in seconds.items():
-        assert sums[slot] == pytest.approx(spent, abs=1e-7 * len(requests))
-    assert sum(map(bool, sums)) <= 2 * len(counts) + 1
+        assert sums[slot] == pytest.approx(spent, abs=1.3e-7 * len(requests))
+    assert sum(map(bool, sums)) <= len(counts) + len(seconds) + 1
+
+
+def test_requests_that_wait_for_others_of_their_turn_fall_in_their_buckets(memory):
+    journal = Journal(memory)
+    for seconds in (0.014, 0.0001, 0.004, 0.002, 0.0003):
+        count(journal, seconds=seconds)
+    for _ in range(2):
+        sums = Journal(memory).sums()
+        block = OFFSETS["GET"] + 2 * BLOCK
+        assert sums[block : block + SUM] == [2, 1, 1, 0, 1, *[0] * 9, 0]
+        assert sums[block + SUM] == pytest.approx(0.0204)
+        assert sums[RESPONSE_BYTES] == 25
+        journal.fold()
 
 
 def test_one_store_takes_a_request_out_of_flight_and_counts_it(memory):
@@ -182,8 +197,12 @@ def test_what_does_not_fit_has_no_unit(status, size):
     assert unit_of(999, (1 << LENGTH) - 1) > 0
 
 
-def test_the_seconds_never_reach_into_the_bytes():
-    assert unit_of(0, 1) > IN_PASSING
+@pytest.mark.parametrize("size", [0, (1 << LENGTH) - 2])
+@pytest.mark.parametrize("status", [100, 999])
+def test_the_seconds_never_reach_into_the_bytes(status, size):
+    for unit in METHOD_UNITS.values():
+        word = unit + unit_of(status, size)
+        assert word <= word + IN_PASSING < unit + unit_of(status, size + 1)
 
 
 def test_places_are_given_once_and_taken_back(memory):
