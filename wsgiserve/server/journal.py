@@ -18,8 +18,10 @@ Rules
 - There are two sides, each with words and sums. The generation says which one is valid. Folding writes the
   other side as a whole, then counts the generation up: one store again.
 - Only the leader folds, between two requests. A thread looks whether its exchange is detached, then stores;
-  no call stands between the two, so CPython with the GIL switches to no other thread. Without the GIL nothing
-  is counted in here. A thread that is deposed at this very moment may then hide the next leader's call.
+  no call stands between the two, so CPython with the GIL switches to no other thread. So the stores are not
+  methods in here: see ``ShownConnection.environ_of``, ``Response._start`` and ``OwingExchange.run``. Without
+  the GIL nothing is counted in here. A thread that is deposed at this very moment may then hide the next
+  leader's call.
 - A text is written only while no word names its place. The first ``PLACES`` connections that are open have
   a place of their own. The others share place 0, whose text is written for each request.
 - With an access log, ``owed`` keeps the word of a request that is counted until its line is written.

@@ -1,7 +1,7 @@
 """What one worker counts, in slots of memory that it may share with the supervisor.
 
 A slot is eight bytes: a whole number, or a float for seconds. The supervisor made the memory before the
-worker was forked, and reads it whenever it wants to know. Counting takes no lock, no system call and no
+worker was forked, and reads it whenever it wants to know. Counting takes no system call and no
 message, and what a worker has counted is there after it was killed.
 
 | part | slots |
