@@ -131,6 +131,26 @@ def test_with_an_access_log_a_counted_request_is_shown_until_its_line_is_there(m
         assert seen.leading() is None
 
 
+def test_a_request_whose_line_is_written_while_it_is_read_is_left_out(memory):
+    journal, seen = Journal(memory), Journal(memory)
+    journal.expect_lines()
+    begin(journal, Exchange(), place=3)
+    count(journal)
+    texts = seen._texts
+
+    class Watched:
+        """The texts, which change just before they are read."""
+
+        def __getitem__(self, part):
+            journal.owed[0] = 0.0
+            begin(journal, Exchange(started=6.0), place=3, text=b"next")
+            return texts[part]
+
+    seen._texts = Watched()
+    assert seen.leading() is None
+    assert seen.leading().text.rstrip(b"\0") == b"next"
+
+
 def test_who_is_deposed_leaves_the_words_and_no_other_does(memory):
     journal = Journal(memory)
     first, other = Exchange(), Exchange()  # at the same moment, both at place 0

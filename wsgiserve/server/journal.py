@@ -197,15 +197,17 @@ class Journal:
 
     def leading(self) -> Leading | None:
         """Return the leader's call, or the one that owes its line; one that changes meanwhile is left out."""
+        owed = self.owed[0]
         words, _ = self._read()
-        word, owed = min(words), self.owed[0]
+        word = min(words)
         if word < 0:
             found = self._leading(word, None)
             return found if self._read()[0][words.index(word)] == word else None
         counted = [word for word in words if word]
         if not owed or not counted:
             return None
-        return self._leading(owed, (trunc(counted[-1] * SCALE) >> LENGTH) % STATUSES)
+        found = self._leading(owed, (trunc(counted[-1] * SCALE) >> LENGTH) % STATUSES)
+        return found if self.owed[0] == owed else None
 
     def _leading(self, word: float, status: int | None) -> Leading:
         place, started = divmod(-word, PLACE)
