@@ -202,6 +202,30 @@ def test_request_that_does_not_arrive_has_a_line(serving, monkeypatch, data, ask
     assert of_tally(tally) == of_log([record])
 
 
+@pytest.mark.slow
+def test_a_call_that_hangs_behind_its_whole_response_is_done(serving, gate, monkeypatch):
+    """Its thread is given up all the same."""
+    monkeypatch.setattr(sys, "stdout", log := io.StringIO())
+
+    class Hanging(list):
+        def close(self):
+            gate.opened.wait()
+
+    def app(environ, start_response):
+        start_response("200 OK", [TEXT, ("Content-Length", "6")])
+        return Hanging([b"answer"])
+
+    server = serving(app, access_log="-", log_format="json", request_timeout=0.1)
+    tally = counting(server)
+    with server, Client(server) as client:
+        assert client.ask(get("/a")).body == b"answer"
+        wait_until(lambda: server.snapshot().lost == 1)
+        gate.opened.set()
+        wait_until(lambda: records(log))
+    assert [told(record) for record in records(log)] == [("GET /a", 200, "done")]
+    assert of_tally(tally) == of_log(records(log))
+
+
 def test_requests_that_a_stop_cuts_have_a_line(serving, gate, monkeypatch):
     """One in the app, one that waits for a thread, one whose body and one whose head is arriving."""
     monkeypatch.setattr(sys, "stdout", log := io.StringIO())

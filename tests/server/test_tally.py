@@ -153,6 +153,14 @@ def test_each_response_is_counted_once_before_the_client_has_it(counting, name):
     assert requests(server.tally) == {("GET", 2): 3}
 
 
+@pytest.mark.parametrize(("body", "size"), [(b"abc", 3), (b"abcdefghi", 6)], ids=["shorter", "longer"])
+def test_a_list_that_breaks_its_content_length_counts_what_is_sent(counting, body, size):
+    with counting(answer(body, headers=SIZED)) as server, Client(server) as client:
+        client.send(get())
+        assert client.rest().endswith(body[:size])
+    assert server.tally.get("response_bytes") == size
+
+
 @pytest.mark.parametrize(("method", "counted"), [("HEAD", "HEAD"), ("POST", "POST"), ("BREW", "other")])
 def test_methods_are_told_apart(counting, method, counted):
     with counting(answer(b"abcdef", headers=SIZED)) as server, Client(server) as client:

@@ -28,7 +28,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy-new": 1102,
         "proxy-trust-new": 1215,
         "request-id": 761,
-        "count": 753,
+        "count": 756,
         "json": 794,
     },
     (3, 13): {
@@ -46,7 +46,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "proxy-new": 997,
         "proxy-trust-new": 1105,
         "request-id": 697,
-        "count": 697,
+        "count": 699,
         "json": 730,
     },
 }

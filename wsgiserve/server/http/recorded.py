@@ -62,7 +62,7 @@ class CountedExchange(Exchange):
         if known_length is None:
             self.open_ended = True
         else:
-            self._count(self.remaining)
+            self._count(min(known_length, self.remaining))
 
     @property
     def _is_due(self) -> bool:
@@ -181,7 +181,7 @@ class CountedExchange(Exchange):
         if not self.complete:
             self.end = self.counted_end = "timeout"
             self.gateway.in_flight.end(self, "given up")
-        self.gateway.tally.count("timeout call")
+            self.gateway.tally.count("timeout call")
         if self._is_due:
             self.status = self.status if self.head_sent else 504
             self._count(self.sent)

@@ -119,7 +119,7 @@ class Response:
         self.head_sent = True
         if unit:  # Somebody wants to know; see ``CountedExchange`` for the rest.
             elapsed = monotonic() - self.started
-            if known_length is None or elapsed > IN_PASSING or self.detached or unit < 0.0:
+            if known_length != self.remaining or elapsed > IN_PASSING or self.detached or unit < 0.0:
                 self._tally(known_length)
             else:
                 journal = gateway.journal
