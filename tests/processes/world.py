@@ -229,6 +229,7 @@ class World(Supervisor):
         for channel in self._channels.values():
             self._children.hang_up(channel)
         self.leave()
+        self._shelf.leave()
 
 
 def open_descriptors():

@@ -244,6 +244,7 @@ class Supervisor:
             hook.end()
         self._hooks.clear()
         self.leave()
+        self._shelf.leave()
         self._close_listeners()
         if self._status_files is not None:
             self._status_files.end()

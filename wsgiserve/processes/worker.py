@@ -131,7 +131,10 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
 
     with starting():
         server = Server(recycled(app, config, worn), config=config)
-        pages = birth.shelf.pages(birth.place) if birth.shelf is not None else None
+        pages = None
+        if birth.shelf is not None:
+            pages = birth.shelf.pages(birth.place)
+            birth.shelf.leave()
         row = birth.scoreboard.row(birth.number)
         server.open_shared(birth.listeners, row, alone=config.workers == 1, pages=pages)
     if birth.row:

@@ -190,6 +190,12 @@ class Shelf:
         self._free.append(place)
         return lines
 
+    def leave(self) -> None:
+        """Close the descriptor, at the end, or in a worker that has its pages."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
     def legacy(self) -> dict[str, Any] | None:
         """Return what a program needs that takes this one's place; None if there are no pages."""
         return {"version": VERSION, "descriptor": self._descriptor} if self._descriptor >= 0 else None
