@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from wsgiserve.config.options import FIELDS, GROUPS, Field, flag, kind, shown
+from wsgiserve.config.fields import FIELDS, Field, flag, kind, shown
+from wsgiserve.config.options import GROUPS
 from wsgiserve.migrate import tables
 from wsgiserve.migrate.result import Row
 

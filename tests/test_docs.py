@@ -17,7 +17,7 @@ import wsgiserve.server.console
 import wsgiserve.server.threads.leadership
 from docs import generate
 from tests.test_live import announced_port
-from wsgiserve.config.options import FIELDS, Field
+from wsgiserve.config.fields import FIELDS, Field
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import ConfigError, make_config, refuse_command_options
-from wsgiserve.config.options import FIELDS, from_text, kind
+from wsgiserve.config.fields import FIELDS, from_text, kind
 from wsgiserve.server.console import EXIT_USAGE, fail
 from wsgiserve.server.program import run
 

@@ -10,7 +10,7 @@ import pytest
 from tests.authority import Authority
 from tests.program import APP, run
 from wsgiserve.cli.check import command
-from wsgiserve.config.options import FIELDS
+from wsgiserve.config.fields import FIELDS
 
 HOOKS = """
 class App:

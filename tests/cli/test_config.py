@@ -9,7 +9,7 @@ import pytest
 
 from tests.config.rows import ROWS
 from wsgiserve.cli.config import command
-from wsgiserve.config.options import FIELDS
+from wsgiserve.config.fields import FIELDS
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from tests.cli.conftest import CommandLine
 from tests.files.seaweed import Seaweed
 from tests.program import ROOT, run
 from wsgiserve.cli.files import EXAMPLES, command
-from wsgiserve.config.options import FIELDS, flag
+from wsgiserve.config.fields import FIELDS, flag
 
 COMMAND = [sys.executable, "-X", "dev", "-m", "wsgiserve", "files"]
 ENVIRON = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

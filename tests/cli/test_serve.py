@@ -10,7 +10,8 @@ import pytest
 from tests.program import APP, FREE_PORT, ROOT, Program, serving_program
 from tests.server.client import Client, get
 from wsgiserve.cli.serve import command, server_options
-from wsgiserve.config.options import FIELDS, GROUPS, flag
+from wsgiserve.config.fields import FIELDS, flag
+from wsgiserve.config.options import GROUPS
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.program import APP, ROOT, Program
 from tests.server.client import Client, get
 from wsgiserve.cli import context, serve
 from wsgiserve.cli.serving import read
-from wsgiserve.config.options import FIELDS, flag, kind
+from wsgiserve.config.fields import FIELDS, flag, kind
 
 SWITCHES = [name for name, field in FIELDS.items() if kind(field) == "switch"]
 OFF = [name for name, field in FIELDS.items() if field.metadata["off"]]

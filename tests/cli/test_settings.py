@@ -13,7 +13,7 @@ from tests.config.rows import ROWS
 from tests.program import APP, ROOT, Program, without_coverage
 from tests.server.client import Client, get
 from wsgiserve.cli import settings
-from wsgiserve.config.options import FIELDS, flag, kind
+from wsgiserve.config.fields import FIELDS, flag, kind
 from wsgiserve.config.sources import File
 
 BAD = [name for name, row in ROWS.items() if row.bad]

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from wsgiserve.config import ConfigError, make_config, options
+from wsgiserve.config import ConfigError, fields, make_config
 from wsgiserve.config.elsewhere import COMMAND, FILES, PYTHON
 
-FIELDS = {*options.FIELDS}
+FIELDS = {*fields.FIELDS}
 
 
 @pytest.mark.parametrize("option", PYTHON)

@@ -7,9 +7,10 @@ import re
 import pytest
 
 import wsgiserve
-from wsgiserve.config import Bind, Config, ConfigError, make_config, options, refuse_command_options
-from wsgiserve.config.options import FIELDS
+from wsgiserve.config import Bind, Config, ConfigError, make_config, refuse_command_options
+from wsgiserve.config.fields import FIELDS
 from wsgiserve.config.options import Config as Declared
+from wsgiserve.config.options import keep_until_restart
 
 
 def wrong(**options):
@@ -196,40 +197,15 @@ def test_a_server_in_a_program_has_no_options_of_the_command():
         wsgiserve.Server(lambda environ, start_response: [], workers=2)
 
 
-def declared(name, type, field):
-    """Return an option of a kind that none has yet."""
-    field.name, field.type = name, type
-    return field
-
-
-NAMES = declared("names", "tuple[str, ...]", options._option((), "Names.", "NAME"))
-WHOLE_SECONDS = declared("seconds", "int", options._option(0, "Whole seconds.", "SECONDS", least=0))
-
-
-def test_a_list_of_texts_is_one_or_several():
-    assert options.kind(NAMES) == "list"
-    assert options.checked(NAMES, "a") == ("a",)
-    assert options.checked(NAMES, ["a", "b"]) == ("a", "b")
-    with pytest.raises(ConfigError, match=r"names: \[5\] is not a text; write it in quotes"):
-        options.checked(NAMES, [5])
-
-
-def test_a_time_of_whole_seconds():
-    assert options.kind(WHOLE_SECONDS) == "time"
-    assert repr(options.checked(WHOLE_SECONDS, "2min")) == "120"
-    with pytest.raises(ConfigError, match=r"seconds: 0\.5 is not a whole number of at least 0"):
-        options.checked(WHOLE_SECONDS, "500ms")
-
-
 def test_what_only_a_restart_changes_is_kept_and_named():
     before = make_config(bind=[":1", "unix:a"], workers=2)
-    config, changes = options.keep_until_restart(before, make_config(bind=":2", workers=0, threads=5))
+    config, changes = keep_until_restart(before, make_config(bind=":2", workers=0, threads=5))
     assert config == make_config(bind=[":1", "unix:a"], workers=2, threads=5)
     assert [change.text for change in changes] == [
         "bind stays ':1 unix:a' until a restart, which makes it ':2'",
         "workers stays 2 until a restart, which makes it 0",
     ]
-    assert options.keep_until_restart(before, make_config(bind=[":1", "unix:a"], workers="auto"))[1] == []
+    assert keep_until_restart(before, make_config(bind=[":1", "unix:a"], workers="auto"))[1] == []
 
 
 def test_times_and_sizes_take_units_in_a_program_too():

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from wsgiserve.cli.commands import COMMANDS
-from wsgiserve.config.options import FIELDS
+from wsgiserve.config.fields import FIELDS
 from wsgiserve.migrate import tables
 
 TABLES = ("GUNICORN", "UWSGI", "WAITRESS", "GRANIAN", "MOD_WSGI")

@@ -24,7 +24,7 @@ from wsgiserve.cli.context import read, sources
 from wsgiserve.cli.serve import all_options
 from wsgiserve.cli.settings import Settings
 from wsgiserve.config import Config, ConfigError
-from wsgiserve.config.options import FIELDS
+from wsgiserve.config.fields import FIELDS
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.probe import PROBE_SECONDS, Answer, ask, probe, read_answer, request
 from wsgiserve.server import console, lifespan

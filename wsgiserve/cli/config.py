@@ -16,7 +16,8 @@ from wsgiserve.cli.commands import HELP
 from wsgiserve.cli.context import read, sources
 from wsgiserve.cli.serve import all_options
 from wsgiserve.cli.settings import DEFAULT, Settings
-from wsgiserve.config.options import FIELDS, GROUPS, Field, kind
+from wsgiserve.config.fields import FIELDS, Field, kind
+from wsgiserve.config.options import GROUPS
 from wsgiserve.config.schema import schema
 from wsgiserve.config.units import show_size, show_time
 

@@ -11,7 +11,7 @@ from wsgiserve.cli.commands import COMMANDS, LIKE_SERVING
 from wsgiserve.cli.faults import Misconfigured
 from wsgiserve.cli.settings import Settings, Sources
 from wsgiserve.config import ConfigError
-from wsgiserve.config.options import FIELDS, flag
+from wsgiserve.config.fields import FIELDS, flag
 from wsgiserve.config.sources import PREFIX, Origin, Setting, check_variables
 from wsgiserve.processes import handover
 

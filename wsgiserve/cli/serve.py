@@ -15,7 +15,8 @@ import wsgiserve
 from wsgiserve.cli.commands import COMMANDS, HELP, load
 from wsgiserve.cli.context import read, sources
 from wsgiserve.cli.serving import serve
-from wsgiserve.config.options import FIELDS, GROUPS, Field, flag, from_text, kind, shown
+from wsgiserve.config.fields import FIELDS, Field, flag, from_text, kind, shown
+from wsgiserve.config.options import GROUPS
 from wsgiserve.config.sources import FILE
 
 EXAMPLES = """

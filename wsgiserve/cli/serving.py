@@ -16,7 +16,7 @@ from wsgiserve.cli.apps import find_app, working_folder
 from wsgiserve.cli.commands import COMMANDS
 from wsgiserve.cli.settings import Settings, Sources
 from wsgiserve.config import Config, ConfigError
-from wsgiserve.config.options import FIELDS, flag, from_text, kind
+from wsgiserve.config.fields import FIELDS, flag, from_text, kind
 from wsgiserve.config.sources import PREFIX, Origin, Setting
 from wsgiserve.processes import handover
 from wsgiserve.processes.command import run_command

@@ -1,25 +1,21 @@
-"""The options of the server, each declared once: type, default, texts, group, least value.
+"""The options of the server, each declared once: type, default, texts, group, least value; see ``fields``.
 
 The command line, the environment variables ``WSGISERVE_*``, the table of ``wsgiserve.toml``, its JSON schema,
 ``serve(app, **options)`` and the option reference are made from the fields of :class:`Config`.
-
-A field's ``kind`` follows from its default and its metavar: a metavar SECONDS makes a time and BYTES a size,
-which take units wherever they are given.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import re
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from wsgiserve.config import units
 from wsgiserve.config.binds import Bind, check_rights, parse_bind
 from wsgiserve.config.domains import parse_domains
 from wsgiserve.config.elsewhere import PYTHON
 from wsgiserve.config.errors import ConfigError
+from wsgiserve.config.fields import FIELDS, check_alone, checked, option
 from wsgiserve.config.log_format import check_format
 from wsgiserve.config.trust import Trust
 
@@ -38,67 +34,45 @@ GROUPS = (
     "Limits",
 )
 
-Kind = Literal["switch", "text", "list", "number", "time", "size"]
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+# A path with a query, or a whole URL; nothing that could end a request line or a field.
+_PROBE = re.compile(
+    r"(https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-5]?[0-9]{1,4})?(?=[/?]|$))?(/(?!/)[!-~]*|\?[!-~]*)?"
+)
 
 
-class Field:
-    """An attribute of :class:`Config` as it is declared, and in ``metadata`` the facts about it.
-
-    Config is no dataclass: to generate one of its size takes as long as ten of our modules at each start, and
-    ``dataclasses`` imports ``inspect`` besides.
-    """
-
-    __slots__ = ("default", "metadata", "name", "type")
-
-    def __init__(self, default: Any, metadata: dict[str, Any]) -> None:
-        self.name = self.type = ""  # until the class is there
-        self.default = default
-        self.metadata = metadata
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        """Learn the name and the type; the class keeps the default alone."""
-        self.name = name
-        self.type = owner.__annotations__[name]
-        FIELDS[name] = self
-        setattr(owner, name, self.default)
+def _check_binds(value: tuple[Bind, ...]) -> None:
+    if not value:
+        raise ValueError("name at least one HOST:PORT")
 
 
-FIELDS: dict[str, Field] = {}
+def _check_path(value: str) -> None:
+    if value and not value.startswith("/"):
+        raise ValueError(f"{value!r} is not a path, such as /health")
 
 
-def _option(
-    default: Any,
-    text: str,
-    metavar: str = "",
-    *,
-    more: str = "",
-    group: str = "Requests",
-    least: int | None = None,
-    word: str = "",
-    words: tuple[str, ...] = (),
-    command: bool = False,
-    variable: str = "",
-    restart: bool = False,
-    off: bool = False,
-) -> Any:
-    """Declare an option.
+def _check_paths(value: tuple[str, ...]) -> None:
+    if not all(path.startswith("/") for path in value):
+        raise ValueError(f"{' '.join(value)!r} is not a path, such as /health")
 
-    ``text`` is its help; ``more`` follows it in the reference, in Markdown. ``least`` is the least value of a
-    number, ``word`` a word allowed in its place, such as "auto"; ``words`` are all that a text may be. A
-    ``command`` option is for the command alone, not for ``Server``. ``variable`` is a variable of platforms,
-    such as WEB_CONCURRENCY, which replaces the default. A reload does not change an option with ``restart``.
-    A text with ``off`` may be switched off: ``--no-NAME`` and False are "", True is the default.
-    """
-    facts: dict[str, Any] = {
-        "help": text,
-        "more": more,
-        "metavar": metavar,
-        "group": group,
-        "least": least,
-        "word": word,
-    }
-    facts |= {"words": words, "command": command, "variable": variable, "restart": restart, "off": off}
-    return Field(default, facts)
+
+def _check_directory(value: str) -> None:
+    if not re.fullmatch(r"https://[!-.0-~]+(/[!-~]*)?", value):
+        raise ValueError(f"{value!r} is no URL that begins with https://")
+
+
+def _check_email(value: str) -> None:
+    if value and not re.fullmatch(r"[^@\s,]+@[^@\s,]+", value):
+        raise ValueError(f"{value!r} is no e-mail address")
+
+
+def _check_probe(value: str) -> None:
+    if value and not _PROBE.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is neither a path, such as /health, nor a URL, such as https://shop.example/health"
+        )
 
 
 class Config:
@@ -108,7 +82,7 @@ class Config:
     while it is off, so that who switches it off for once need not change a file.
     """
 
-    app: str = _option(
+    app: str = option(
         "",
         "Serve this app; the argument of the command.",
         "MODULE:NAME",
@@ -116,7 +90,7 @@ class Config:
         group="Basics",
         command=True,
     )
-    bind: tuple[Bind, ...] = _option(
+    bind: tuple[Bind, ...] = option(
         (parse_bind("127.0.0.1:8000"),),
         "Listen on this address; may be given several times. Examples: :8000 (every address), [::1]:8000, "
         "127.0.0.1:0 (any free port), https://:8443, unix:/path, unix:@name, fd://3.",
@@ -129,8 +103,10 @@ class Config:
         group="Basics",
         variable="PORT",
         restart=True,
+        item=parse_bind,
+        check=_check_binds,
     )
-    cert: tuple[str, ...] = _option(
+    cert: tuple[str, ...] = option(
         (),
         "Speak TLS with the certificate in this PEM file. Of several, the client's host name chooses.",
         "FILE",
@@ -139,17 +115,17 @@ class Config:
         group="TLS",
         restart=True,
     )
-    key: tuple[str, ...] = _option(
+    key: tuple[str, ...] = option(
         (),
         "Take the key of each --cert, in the same order, from this file; by default it is in the same file.",
         "FILE",
         group="TLS",
         restart=True,
     )
-    key_passphrase_file: str = _option(
+    key_passphrase_file: str = option(
         "", "Read the passphrase of encrypted keys from this file.", "FILE", group="TLS", restart=True
     )
-    client_ca: str = _option(
+    client_ca: str = option(
         "",
         "Ask clients for a certificate that one of the authorities in this PEM file has signed.",
         "FILE",
@@ -157,14 +133,15 @@ class Config:
         group="TLS",
         restart=True,
     )
-    client_cert: str = _option(
+    client_cert: str = option(
         "required",
         "Refuse clients without a certificate of --client-ca (required), or let the app decide (optional).",
         "MODE",
         group="TLS",
         restart=True,
+        words=("required", "optional"),
     )
-    tls_ciphers: str = _option(
+    tls_ciphers: str = option(
         "",
         "Allow these cipher suites in TLS 1.2, in OpenSSL's words; by default those with forward secrecy and "
         "authenticated encryption.",
@@ -173,14 +150,14 @@ class Config:
         group="TLS",
         restart=True,
     )
-    tls_self_signed: bool = _option(
+    tls_self_signed: bool = option(
         False,
         "Speak TLS with a certificate for localhost and this machine, made anew at each start.",
         more="The start line has its fingerprint. Needs `pip install cryptography`.",
         group="TLS",
         restart=True,
     )
-    hsts: float = _option(
+    hsts: float = option(
         0.0,
         "Tell browsers to use only https, for this long after each visit; 0 is off.",
         "SECONDS",
@@ -189,7 +166,7 @@ class Config:
         least=0,
         restart=True,
     )
-    redirect_http: tuple[Bind, ...] = _option(
+    redirect_http: tuple[Bind, ...] = option(
         (),
         "Listen on this address too, such as :80, and redirect from http to https.",
         "HOST:PORT",
@@ -197,8 +174,9 @@ class Config:
         "answered 400.",
         group="TLS",
         restart=True,
+        item=parse_bind,
     )
-    domain: tuple[str, ...] = _option(
+    domain: tuple[str, ...] = option(
         (),
         "Get a certificate for this name by ACME, and renew it; may be given several times. Listens on "
         "https://:443 and redirects from :80, unless --bind is given.",
@@ -207,32 +185,39 @@ class Config:
         "[on the internet](tls.md#on-the-internet).",
         group="TLS",
         restart=True,
+        parse=parse_domains,
     )
-    acme_email: str = _option(
-        "", "Tell the CA this address, for news about the certificates.", "ADDRESS", group="TLS", restart=True
+    acme_email: str = option(
+        "",
+        "Tell the CA this address, for news about the certificates.",
+        "ADDRESS",
+        group="TLS",
+        restart=True,
+        check=_check_email,
     )
-    acme_directory: str = _option(
+    acme_directory: str = option(
         "https://acme-v02.api.letsencrypt.org/directory",
         "Use the CA with this ACME directory.",
         "URL",
         more="See [another CA](tls.md#another-ca).",
         group="TLS",
         restart=True,
+        check=_check_directory,
     )
-    acme_staging: bool = _option(
+    acme_staging: bool = option(
         False,
         "Use Let's Encrypt's CA for tests: its limits are high, and no browser trusts it.",
         group="TLS",
         restart=True,
     )
-    acme_ca_root: str = _option(
+    acme_ca_root: str = option(
         "",
         "Trust the CA's own web server by this root certificate, for a CA within a company.",
         "FILE",
         group="TLS",
         restart=True,
     )
-    acme_storage: str = _option(
+    acme_storage: str = option(
         "",
         "Keep account and certificates in this folder, which several servers may share. By default it is "
         "wsgiserve/acme in XDG_DATA_HOME or ~/.local/share.",
@@ -241,13 +226,13 @@ class Config:
         group="TLS",
         restart=True,
     )
-    acme_wait: bool = _option(
+    acme_wait: bool = option(
         False,
         "Have PATH/ready of --health-path say 503 until a certificate of the CA is in force.",
         group="TLS",
         restart=True,
     )
-    workers: int | str = _option(
+    workers: int | str = option(
         1,
         "Run this many worker processes; auto runs one per processor. 0 serves without supervisor or reload.",
         "N",
@@ -260,7 +245,7 @@ class Config:
         command=True,
         variable="WEB_CONCURRENCY",
     )
-    threads: int = _option(
+    threads: int = option(
         64,
         "Call the app on at most this many threads at once. Threads start when needed.",
         "N",
@@ -268,7 +253,7 @@ class Config:
         group="Basics",
         least=1,
     )
-    request_timeout: float = _option(
+    request_timeout: float = option(
         0.0,
         "Give up a call of the app after this long: answer 504, or cut the response. 0 is no limit.",
         "SECONDS",
@@ -276,7 +261,7 @@ class Config:
         group="Basics",
         least=0,
     )
-    graceful_timeout: float = _option(
+    graceful_timeout: float = option(
         30.0,
         "Give running requests this long to finish when the server stops or a worker is replaced.",
         "SECONDS",
@@ -284,7 +269,7 @@ class Config:
         group="Basics",
         least=0,
     )
-    pid_file: str = _option(
+    pid_file: str = option(
         "",
         "Write the supervisor's process id to PATH, and its state to PATH.status.",
         "PATH",
@@ -294,14 +279,15 @@ class Config:
         command=True,
         restart=True,
     )
-    health_path: str = _option(
+    health_path: str = option(
         "",
         "Answer health checks without the app: PATH says 200, PATH/ready says 503 once the server stops.",
         "PATH",
         more="See [health](operations.md#health).",
         group="Basics",
+        check=_check_path,
     )
-    access_log: str = _option(
+    access_log: str = option(
         "-",
         "Write one line for each request to FILE; - is standard output. Or to syslog: or journald:.",
         "FILE",
@@ -309,7 +295,7 @@ class Config:
         group="Basics",
         off=True,
     )
-    dev: bool = _option(
+    dev: bool = option(
         False,
         "Develop: reload changed code, show errors in the browser.",
         more="On loopback only. See [development](operations.md#development).",
@@ -317,14 +303,14 @@ class Config:
         command=True,
         restart=True,
     )
-    socket_mode: str = _option(
+    socket_mode: str = option(
         "",
         "Set the mode of Unix sockets, in octal, such as 660. By default the umask decides.",
         "MODE",
         group="Sockets",
         restart=True,
     )
-    socket_owner: str = _option(
+    socket_owner: str = option(
         "",
         "Set the owner of Unix sockets; :GROUP sets only the group.",
         "USER[:GROUP]",
@@ -332,7 +318,7 @@ class Config:
         group="Sockets",
         restart=True,
     )
-    backlog: int = _option(
+    backlog: int = option(
         2048,
         "Let the system hold this many connections that are not accepted yet.",
         "N",
@@ -340,7 +326,7 @@ class Config:
         least=1,
         restart=True,
     )
-    max_connections: int = _option(
+    max_connections: int = option(
         20000,
         "Open at most this many connections. Another closes the longest idle one, or waits in the backlog.",
         "N",
@@ -348,7 +334,7 @@ class Config:
         group="Sockets",
         least=1,
     )
-    keep_alive: float = _option(
+    keep_alive: float = option(
         75.0,
         "Close connections idle for this long. Keep it above a load balancer's timeout, or clients get 502.",
         "SECONDS",
@@ -357,7 +343,7 @@ class Config:
         group="Sockets",
         least=0,
     )
-    max_queue: int = _option(
+    max_queue: int = option(
         1024,
         "Let at most this many requests wait for a thread; answer any more with 503.",
         "N",
@@ -366,7 +352,7 @@ class Config:
         group="Requests",
         least=0,
     )
-    queue_timeout: float = _option(
+    queue_timeout: float = option(
         30.0,
         "Let a request wait at most this long for a thread; then answer 503.",
         "SECONDS",
@@ -374,7 +360,7 @@ class Config:
         group="Requests",
         least=1,
     )
-    strict: bool = _option(
+    strict: bool = option(
         False,
         "Check each call of the app against PEP 3333; log a violation and answer 500.",
         more="A violation that breaks the app on another server is answered 500, or cuts the connection if "
@@ -383,7 +369,7 @@ class Config:
         "development and tests.",
         group="Requests",
     )
-    head_timeout: float = _option(
+    head_timeout: float = option(
         10.0,
         "Answer 408 if a request head takes longer than this to arrive.",
         "SECONDS",
@@ -392,7 +378,7 @@ class Config:
         group="Slow clients",
         least=1,
     )
-    stall_timeout: float = _option(
+    stall_timeout: float = option(
         30.0,
         "Close a transfer that makes no progress for this long.",
         "SECONDS",
@@ -403,7 +389,7 @@ class Config:
         group="Slow clients",
         least=1,
     )
-    min_rate: int = _option(
+    min_rate: int = option(
         240,
         "Close a transfer longer than --stall-timeout that averages less than this a second; 0 is no limit.",
         "BYTES",
@@ -414,7 +400,7 @@ class Config:
         group="Slow clients",
         least=0,
     )
-    max_buffered: int = _option(
+    max_buffered: int = option(
         1 << 28,
         "Keep at most this much of bodies and responses for slow clients; above it, threads wait for them. 0 "
         "is no limit.",
@@ -424,7 +410,7 @@ class Config:
         group="Slow clients",
         least=0,
     )
-    drain_delay: float = _option(
+    drain_delay: float = option(
         0.0,
         "After a stop signal, accept for this long and answer readiness checks with 503.",
         "SECONDS",
@@ -432,14 +418,14 @@ class Config:
         group="Stopping",
         least=0,
     )
-    preload: bool = _option(
+    preload: bool = option(
         False,
         "Import the app once and fork the workers from that process. This saves memory.",
         more="Reloads work as without it. See [preload](operations.md#--preload).",
         group="Workers",
         command=True,
     )
-    probe: str = _option(
+    probe: str = option(
         "",
         "Require an answer below 400 to GET URL, such as https://shop.example/health or /health, before a "
         "new worker serves.",
@@ -449,8 +435,9 @@ class Config:
         "to https is refused.",
         group="Workers",
         command=True,
+        check=_check_probe,
     )
-    hooks: str = _option(
+    hooks: str = option(
         "",
         "Call when_ready, post_fork, worker_exit and on_reload of this module, as far as it has them.",
         "MODULE",
@@ -458,7 +445,7 @@ class Config:
         group="Workers",
         command=True,
     )
-    max_requests: int = _option(
+    max_requests: int = option(
         0,
         "Replace a worker after this many requests, plus up to 10% at random; 0 is never.",
         "N",
@@ -467,7 +454,7 @@ class Config:
         least=0,
         command=True,
     )
-    max_rss: int = _option(
+    max_rss: int = option(
         0,
         "Replace a worker whose resident memory exceeds this; 0 is never.",
         "BYTES",
@@ -475,7 +462,7 @@ class Config:
         least=0,
         command=True,
     )
-    max_lifetime: float = _option(
+    max_lifetime: float = option(
         0.0,
         "Replace a worker after this long, plus up to 10% at random; 0 is never.",
         "SECONDS",
@@ -483,15 +470,16 @@ class Config:
         least=0,
         command=True,
     )
-    trust: str = _option(
+    trust: str = option(
         "",
         "Believe what these proxies say about clients: addresses and networks with commas between, unix for "
         "peers on a Unix socket, * for everyone.",
         "CIDR",
         more="Such as `10.0.0.0/8,::1`. See [behind a proxy](proxies.md).",
         group="Proxies",
+        check=Trust,
     )
-    trust_header: str = _option(
+    trust_header: str = option(
         "x-forwarded",
         "Believe these fields of trusted proxies, x-forwarded or forwarded, and remove the others.",
         "NAME",
@@ -499,7 +487,7 @@ class Config:
         group="Proxies",
         words=("x-forwarded", "forwarded"),
     )
-    forwarded: str = _option(
+    forwarded: str = option(
         "remove",
         "With keep, pass forwarded fields of peers that are not trusted to the app; remove hides them.",
         "ACTION",
@@ -507,35 +495,37 @@ class Config:
         group="Proxies",
         words=("remove", "keep"),
     )
-    proxy_protocol: bool = _option(
+    proxy_protocol: bool = option(
         False,
         "Require the PROXY protocol, version 1 or 2, of each connection; --trust names the proxies.",
         more="See [the PROXY protocol](proxies.md#the-proxy-protocol). Nobody else may connect then.",
         group="Proxies",
     )
-    request_id: bool = _option(
+    request_id: bool = option(
         False,
         "Give each request an id, for the app, the access log and the response; keep the X-Request-ID of a "
         "trusted proxy.",
         more="See [request ids](proxies.md#request-ids).",
         group="Proxies",
     )
-    log_format: str = _option(
+    log_format: str = option(
         "auto",
         "Write the access log as combined, json, logfmt or a template such as '{method} {path} {status}'.",
         "FORMAT",
         more="`auto` is a readable line in a terminal, else `combined`. With `json` and `logfmt`, the "
         "server's log has that format too. See [formats](logs.md#formats).",
         group="Logs",
+        check=check_format,
     )
-    log_skip: tuple[str, ...] = _option(
+    log_skip: tuple[str, ...] = option(
         (),
         "Write no line for requests of PATH, or below it if it ends in a slash; may be given several times.",
         "PATH",
         more="Such as `/health`. The path is compared as it was sent. Answers of 500 and above are written.",
         group="Logs",
+        check=_check_paths,
     )
-    log_sample: int = _option(
+    log_sample: int = option(
         1,
         "Write a line for one of N requests only.",
         "N",
@@ -543,20 +533,21 @@ class Config:
         group="Logs",
         least=1,
     )
-    log_level: str = _option(
+    log_level: str = option(
         "info",
         "Write lines of this level and above to the server's log: debug, info, warning, error, critical.",
         "LEVEL",
         group="Logs",
+        words=LOG_LEVELS,
     )
-    log_config: str = _option(
+    log_config: str = option(
         "",
         "Configure Python's logging by FILE, a dictConfig as TOML or JSON.",
         "FILE",
         more="See [the server's log](logs.md#the-servers-log).",
         group="Logs",
     )
-    slow_log: float = _option(
+    slow_log: float = option(
         0.0,
         "Log each request that runs longer than this, with the stack of its thread; 0 is never.",
         "SECONDS",
@@ -564,7 +555,7 @@ class Config:
         group="Watching",
         least=0,
     )
-    ops_bind: tuple[Bind, ...] = _option(
+    ops_bind: tuple[Bind, ...] = option(
         (),
         "Answer /live, /ready, /metrics and /status at this address; may be given several times.",
         "HOST:PORT",
@@ -573,23 +564,24 @@ class Config:
         group="Watching",
         command=True,
         restart=True,
+        item=parse_bind,
     )
-    ops_verbose: bool = _option(
+    ops_verbose: bool = option(
         False,
         "Show the query of each request in flight at --ops-bind too; queries may have secrets.",
         group="Watching",
         command=True,
     )
-    max_line: int = _option(
+    max_line: int = option(
         8192, "Answer 414 if the request line is longer than this.", "BYTES", group="Limits", least=64
     )
-    max_head: int = _option(
+    max_head: int = option(
         65536, "Answer 431 if the header fields are larger than this.", "BYTES", group="Limits", least=1024
     )
-    max_fields: int = _option(
+    max_fields: int = option(
         100, "Answer 431 if a request has more header fields than this.", "N", group="Limits", least=1
     )
-    max_body: int = _option(
+    max_body: int = option(
         1 << 30,
         "Answer 413 if a request body is larger than this; 0 is no limit.",
         "BYTES",
@@ -628,7 +620,7 @@ class Config:
 
     def _check(self) -> None:
         for name, field in FIELDS.items():
-            _check_alone(field, getattr(self, name))
+            check_alone(field, getattr(self, name))
         if self.dev and self.workers not in (0, 1):
             raise ConfigError("workers", "--dev has one worker, whose frames its debugger knows")
         self._check_worker_options()
@@ -737,151 +729,13 @@ class Config:
                 raise ConfigError("ops_bind", f"{bind} is an address for https; write it without https://")
 
     def _check_unix_options(self) -> None:
-        for option in ("socket_mode", "socket_owner"):
-            if getattr(self, option) and not any(bind.kind == "unix" for bind in self.bind + self.ops_bind):
-                raise ConfigError(option, "there is no socket to set it for; name one with --bind unix:/path")
+        for name in ("socket_mode", "socket_owner"):
+            if getattr(self, name) and not any(bind.kind == "unix" for bind in self.bind + self.ops_bind):
+                raise ConfigError(name, "there is no socket to set it for; name one with --bind unix:/path")
         check_rights(self.socket_mode, self.socket_owner)
 
 
 STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
-
-LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-
-# A path with a query, or a whole URL; nothing that could end a request line or a field.
-_PROBE = re.compile(
-    r"(https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-5]?[0-9]{1,4})?(?=[/?]|$))?(/(?!/)[!-~]*|\?[!-~]*)?"
-)
-
-
-# Sums of a few such times, and moments on the clock, fit what the system and Python take as a timeout.
-LONGEST_SECONDS = 1e9
-
-
-def _check_alone(field: Field, value: Any) -> None:
-    """Check a value of the right type that does not depend on other options."""
-    least, word = field.metadata["least"], field.metadata["word"]
-    if least is not None and not (word and value == word):
-        _check_number(field.name, value, type(field.default), least, word)
-    if field.name == "bind" and not value:
-        raise ConfigError("bind", "name at least one HOST:PORT")
-    if field.name == "log_format":
-        try:
-            check_format(value)
-        except ValueError as error:
-            raise ConfigError("log_format", str(error)) from None
-    if field.name == "log_level" and value not in LOG_LEVELS:
-        raise ConfigError("log_level", f"{value!r} is none of {', '.join(LOG_LEVELS)}")
-    if field.name == "log_skip" and not all(path.startswith("/") for path in value):
-        raise ConfigError("log_skip", f"{' '.join(value)!r} is not a path, such as /health")
-    if field.name == "client_cert" and value not in ("required", "optional"):
-        raise ConfigError("client_cert", f"{value!r} is neither required nor optional")
-    if field.name == "health_path" and value and not value.startswith("/"):
-        raise ConfigError("health_path", f"{value!r} is not a path, such as /health")
-    if field.name == "acme_directory" and not re.fullmatch(r"https://[!-.0-~]+(/[!-~]*)?", value):
-        raise ConfigError("acme_directory", f"{value!r} is no URL that begins with https://")
-    if field.name == "acme_email" and value and not re.fullmatch(r"[^@\s,]+@[^@\s,]+", value):
-        raise ConfigError("acme_email", f"{value!r} is no e-mail address")
-    if field.name == "trust":
-        Trust(value)
-    words = field.metadata["words"]
-    if words and value not in words:
-        raise ConfigError(field.name, f"{value!r} is neither {' nor '.join(words)}")
-    if field.name == "probe" and value and not _PROBE.fullmatch(value):
-        text = f"{value!r} is neither a path, such as /health, nor a URL, such as https://shop.example/health"
-        raise ConfigError("probe", text)
-
-
-def _check_number(name: str, value: object, kind: type, least: int, word: str) -> None:
-    allowed = int if kind is int else (int, float)
-    sound = isinstance(value, allowed) and not isinstance(value, bool) and least <= value < math.inf
-    if sound and kind is float and value > LONGEST_SECONDS:  # type: ignore[operator]  # a number
-        raise ConfigError(name, f"{value!r} is longer than {LONGEST_SECONDS:g} seconds, which is 31 years")
-    if not sound:
-        noun = "whole number" if kind is int else "number"
-        also = f", nor {word!r}" if word else ""
-        raise ConfigError(name, f"{value!r} is not a {noun} of at least {least}{also}")
-
-
-_KINDS: tuple[tuple[type, Kind], ...] = ((bool, "switch"), (str, "text"), (tuple, "list"))
-_UNITS: dict[str, Kind] = {"SECONDS": "time", "BYTES": "size"}
-
-
-def kind(field: Field) -> Kind:
-    """Return the kind of value that an option has."""
-    for its_type, its_kind in _KINDS:
-        if isinstance(field.default, its_type):
-            return its_kind
-    return _UNITS.get(field.metadata["metavar"], "number")
-
-
-def flag(name: str) -> str:
-    """Return the option of the command line, such as ``--keep-alive``."""
-    return "--" + name.replace("_", "-")
-
-
-def shown(field: Field) -> str:
-    """Return the default as people write it; "" for none."""
-    its = kind(field)
-    default: Any = field.default
-    if its == "switch":
-        return "on" if default else "off"
-    if its == "list":
-        return " ".join(map(str, default))
-    return (
-        units.show_time(default)
-        if its == "time"
-        else units.show_size(default)
-        if its == "size"
-        else str(default)
-    )
-
-
-def from_text(field: Field, text: str) -> Any:
-    """Read a number that stands in a command line or a variable. Text that is none is refused later."""
-    if kind(field) == "number":
-        try:
-            return int(text)
-        except ValueError:
-            pass
-    return text
-
-
-def checked(field: Field, value: Any) -> Any:
-    """Return the value that ``Config`` has for one that was given; ConfigError if it is wrong by itself."""
-    value = _resolved(field, value)
-    _check_alone(field, value)
-    return value
-
-
-def _resolved(field: Field, value: Any) -> Any:
-    its = kind(field)
-    if any("\0" in text for text in _texts(value)):
-        raise ConfigError(
-            field.name, f"{value!r} is not possible: no file and no address has a NUL character"
-        )
-    if field.name == "domain":
-        return parse_domains(value)
-    if its == "list":
-        return _parse_list(field, value)
-    if field.metadata["off"]:
-        value = _switched(field, value)
-    if its in ("time", "size") and isinstance(value, str):
-        try:
-            number = units.parse_time(value) if its == "time" else units.parse_size(value)
-        except ValueError as error:
-            raise ConfigError(field.name, str(error)) from None
-        # A time may be declared as whole seconds.
-        return int(number) if isinstance(field.default, int) and number == int(number) else number
-    if its == "switch" and not isinstance(value, bool):
-        raise ConfigError(field.name, f"{value!r} is neither true nor false")
-    if its == "text" and not isinstance(value, str):
-        raise ConfigError(field.name, f"{value!r} is not a text; write it in quotes")
-    return value
-
-
-def _texts(value: Any) -> list[str]:
-    items = value if isinstance(value, list | tuple) else (value,)
-    return [item for item in items if isinstance(item, str)]
 
 
 def make_config(**options: Any) -> Config:
@@ -899,29 +753,6 @@ def make_config(**options: Any) -> Config:
     if options.get("domain") and "bind" not in options:
         options = {"redirect_http": ":80", **options, "bind": "https://:443"}
     return Config(**{name: checked(FIELDS[name], value) for name, value in options.items()})
-
-
-def _switched(field: Field, value: Any) -> Any:
-    """Return a text for a switch, which is a word where the value comes from a variable."""
-    word = str(value).lower()
-    if word in ("false", "off", "no", "0"):
-        return ""
-    return field.default if word in ("true", "on", "yes", "1") else value
-
-
-def _parse_list(field: Field, value: Any) -> tuple[Any, ...]:
-    """Return the items of one text or several; addresses are parsed."""
-    texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
-    are_binds = "Bind" in field.type
-    if not all(isinstance(text, str) for text in texts):
-        wanted = "HOST:PORT, such as 127.0.0.1:8000" if are_binds else "a text; write it in quotes"
-        raise ConfigError(field.name, f"{value!r} is not {wanted}")
-    if not are_binds:
-        return texts
-    try:
-        return tuple(map(parse_bind, texts))
-    except ConfigError as error:
-        raise ConfigError(field.name, error.text) from None
 
 
 class Change(NamedTuple):

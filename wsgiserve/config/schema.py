@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wsgiserve.config import units
-from wsgiserve.config.options import FIELDS, Field, kind
+from wsgiserve.config.fields import FIELDS, Field, kind
 
 
 def schema() -> dict[str, Any]:

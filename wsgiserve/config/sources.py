@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 from wsgiserve.config.elsewhere import PYTHON
 from wsgiserve.config.errors import ConfigError
-from wsgiserve.config.options import FIELDS, checked, from_text
+from wsgiserve.config.fields import FIELDS, checked, from_text
 from wsgiserve.config.reading import read_file
 
 FILE = "wsgiserve.toml"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from wsgiserve.config import ConfigError
-from wsgiserve.config.options import FIELDS, checked
+from wsgiserve.config.fields import FIELDS, checked
 
 
 class Row(NamedTuple):
