@@ -3,7 +3,8 @@
 All servers run at once and take turns with short bursts, so that other work on the machine disturbs all
 alike. A figure is the processor time of a server's process tree, supervisor included, per answer. The ratio
 to the server that counts and logs nothing is taken in each round, between neighbours in time, and the median
-of the rounds' ratios counts: a disturbance spoils one of them.
+of the rounds' ratios counts: a disturbance spoils one of them. Two processes of the same server differ by
+some percent, as their memory lies elsewhere. So all are started anew several times.
 """
 
 from __future__ import annotations
@@ -107,16 +108,20 @@ def row(kind: Kind, times: Sequence[float], nothing: Sequence[float]) -> list[st
 
 
 @click.command()
-@click.option("--rounds", default=15, show_default=True, help="Bursts of each server.")
+@click.option("--starts", default=5, show_default=True, help="Times that each server is started.")
+@click.option("--rounds", default=3, show_default=True, help="Bursts of each server, for each start.")
 @click.option("--seconds", default=1, show_default=True, help="Length of a burst.")
-def main(rounds: int, seconds: int) -> None:
+def main(starts: int, rounds: int, seconds: int) -> None:
     """Measure what metrics and the access log cost in the smallest request there is."""
     if sys.platform != "linux" or wrk.find() is None:
         raise click.ClickException("the benchmarks need Linux and wrk")
     cores = child.pick_cores()
-    with tempfile.TemporaryDirectory(prefix="seeing-") as name, servers(cores, Path(name)) as found:
-        os.sched_setaffinity(0, {cores.load})
-        times = list(zip(*([server.burst(seconds) for server in found] for _ in range(rounds)), strict=True))
+    os.sched_setaffinity(0, {cores.load})
+    bursts = []  # a row for each round
+    for _ in range(starts):
+        with tempfile.TemporaryDirectory(prefix="seeing-") as name, servers(cores, Path(name)) as found:
+            bursts += [[server.burst(seconds) for server in found] for _ in range(rounds)]
+    times = list(zip(*bursts, strict=True))
     rows = [HEADINGS, *(row(kind, its, times[0]) for kind, its in zip(KINDS, times, strict=True))]
     click.echo("\n".join(tables.aligned(rows)))
 

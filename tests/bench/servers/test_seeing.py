@@ -29,7 +29,7 @@ def test_missed_goal_is_named() -> None:
 @pytest.mark.skipif(wrk.find() is None, reason="needs wrk")
 def test_command_prints_a_row_for_each_kind() -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "bench.servers.seeing", "--rounds", "1"],
+        [sys.executable, "-m", "bench.servers.seeing", "--starts", "2", "--rounds", "1"],
         cwd=ROOT,
         capture_output=True,
         text=True,
