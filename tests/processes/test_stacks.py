@@ -24,6 +24,20 @@ def written(file):
     return os.pread(file, 100_000, 0).decode()
 
 
+def printed(script):
+    """Return what a program prints that goes well."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=without_coverage(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
+
+
 def test_an_order_writes_the_stacks_from_the_beginning_of_an_emptied_file(file):
     for _ in range(2):
         os.truncate(file, 0)
@@ -58,16 +72,7 @@ sys.stdout.write(os.pread(file, 100000, 0).decode())
 
 @pytest.mark.skipif(not stacks.CAN_SIGNAL, reason="needs the signal, and its handler")
 def test_a_signal_writes_them_and_does_no_harm_before():
-    done = subprocess.run(
-        [sys.executable, "-c", SIGNALLED],
-        cwd=ROOT,
-        env=without_coverage(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert "in in_here" in done.stdout
+    assert "in in_here" in printed(SIGNALLED)
 
 
 STARTS = """
@@ -92,14 +97,6 @@ sys.stdout.write(os.pread(file, 100000, 0).decode())
 
 @pytest.mark.skipif(not stacks.CAN_SIGNAL, reason="needs the signal, and its handler")
 def test_a_worker_that_starts_writes_them_on_a_signal_until_it_has_started():
-    done = subprocess.run(
-        [sys.executable, "-c", STARTS],
-        cwd=ROOT,
-        env=without_coverage(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert "in in_here" in done.stdout
-    assert done.stdout.endswith("\n\0")
+    stacks_of_it = printed(STARTS)
+    assert "in in_here" in stacks_of_it
+    assert stacks_of_it.endswith("\n\0")

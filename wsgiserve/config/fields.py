@@ -77,9 +77,15 @@ def option(
         "group": group,
         "least": least,
         "word": word,
+        "words": words,
+        "command": command,
+        "variable": variable,
+        "restart": restart,
+        "off": off,
+        "check": check,
+        "parse": parse,
+        "item": item,
     }
-    facts |= {"words": words, "command": command, "variable": variable, "restart": restart, "off": off}
-    facts |= {"check": check, "parse": parse, "item": item}
     return Field(default, facts)
 
 

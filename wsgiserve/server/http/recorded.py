@@ -152,7 +152,7 @@ class CountedExchange(Exchange):
             self._show_no_more()
 
     def _show_no_more(self) -> None:
-        """It is counted and has its line, unless that waits. If it has a thread, this gives its row back."""
+        """It is counted and has its line, unless that waits. If it has a thread, that gives the row back."""
         if not self.detached:
             self.gateway.in_flight.take(self)
         elif not self.owes_line:
