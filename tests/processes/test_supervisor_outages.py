@@ -15,7 +15,7 @@ import pytest
 from bench.harness.child import free_port
 from tests.processes.programs import APP, all_workers, is_alive, serving, who, workers
 from tests.program import ROOT, Program, run, serving_program
-from tests.server.client import SECONDS, refuses, wait_until
+from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from wsgiserve.processes.pid_file import read_status
 
 LINUX_ONLY = pytest.mark.skipif(
@@ -115,6 +115,27 @@ def test_a_supervisor_without_descriptors_supervises_on(folder, options):
         assert who(port)[0] in first
         resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limit)
         wait_until(lambda: len(workers(port)) == 3)
+        code, _, err = program.stop()
+    assert code == 0
+    assert "Traceback" not in err
+
+
+@PRELOAD
+def test_a_request_that_is_cut_as_there_are_no_descriptors_has_its_line(folder, options):
+    arguments = ["--access-log", "log", "--log-format", "{path} {end}", "--ops-bind", "unix:ops", *options]
+    with serving_program(folder, "app", *arguments) as (program, port), Client(port=port) as client:
+        victim = who(port)[0]
+        client.send(get("/slow"))
+        wait_until((folder / "entered").exists)
+        limit = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (3, limit[1]))
+        os.kill(victim, signal.SIGKILL)
+        for line in iter(program.process.stderr.readline, ""):
+            assert "supervising failed" not in line
+            if "the last lines of a worker cannot be logged, which is tried again" in line:
+                break
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limit)
+        wait_until(lambda: (folder / "log").read_text() == "/ done\n/slow cut\n")
         code, _, err = program.stop()
     assert code == 0
     assert "Traceback" not in err

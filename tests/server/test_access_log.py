@@ -18,6 +18,7 @@ from tests.server.apps import TEXT, answer, checked
 from tests.server.client import Client, get
 from tests.server.clock import Clock
 from tests.server.http.lone import Lone
+from tests.server.limits import few_descriptors
 from wsgiserve.config import make_config
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server import access_log
@@ -411,18 +412,19 @@ def test_access_log_of_the_library_goes_to_standard_output(serving, monkeypatch)
 def test_the_supervisor_tells_of_lines_that_a_killed_process_has_lost(caplog):
     shelf = Shelf()
     shelf.fill()
-    pages = shelf.pages(shelf.take(1))
+    pages = shelf.open(shelf.take(1))
     with open("/dev/full", "w") as full:
         log = AccessLog(full, pages=pages)
         for _ in range(3):
             log.append(b"line\n")
         log.flush()
     assert not caplog.messages
-    write_left(shelf.give_back(1), b"", "-")
+    write_left(shelf.left(1), b"", "-")
     assert caplog.messages == ["3 lines of the access log could not be written"]
-    write_left(shelf.give_back(1), b"", "-")
+    shelf.give_back(1)
+    write_left(shelf.left(1), b"", "-")
     shelf.take(1)
-    write_left(shelf.give_back(1), b"", "-")
+    write_left(shelf.left(1), b"", "-")
     assert len(caplog.messages) == 1
 
 
@@ -435,3 +437,18 @@ def test_what_a_killed_process_was_writing_is_not_written_twice(tmp_path):
     assert path.read_bytes().endswith(b"five\none\n")
     write_left(Left(), b"", str(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_last_lines_are_not_written_while_the_system_lacks_descriptors(tmp_path, caplog, more):
+    """Neither to open the log, nor to look what is in it already."""
+    path = tmp_path / "log"
+    path.write_bytes(b"one\n")
+    left = Left(writing=b"one\ntwo\n", lost=3)
+    with few_descriptors(more), pytest.raises(OSError, match="Too many open files"):
+        write_left(left, b"three\n", str(path))
+    assert path.read_bytes() == b"one\n"
+    assert not caplog.messages
+    write_left(left, b"three\n", str(path))
+    assert path.read_bytes() == b"one\ntwo\nthree\n"
+    assert caplog.messages == ["3 lines of the access log could not be written"]

@@ -7,11 +7,12 @@ import signal
 
 import pytest
 
-from wsgiserve.server.log_pages import HEADER, PAIRS, SIZE, Left, Page, Shelf, left_in
+from tests.server.limits import few_descriptors
+from wsgiserve.server.log_pages import HEADER, PAIRS, SIZE, Left, OpenPage, Shelf, left_in
 
 
 def test_a_page_has_its_lines_until_they_are_written():
-    page = Page()
+    page = OpenPage()
     assert (page.used(), page.left()) == (HEADER, b"")
     page.add(b"one\n")
     page.add(b"two\n")
@@ -23,7 +24,7 @@ def test_a_page_has_its_lines_until_they_are_written():
 
 
 def test_a_page_that_is_sealed_takes_no_lines_until_it_is_cleared():
-    page = Page()
+    page = OpenPage()
     page.add(b"one\n")
     page.seal()
     with pytest.raises(ValueError, match="out of range"):
@@ -35,7 +36,7 @@ def test_a_page_that_is_sealed_takes_no_lines_until_it_is_cleared():
 
 
 def test_a_page_is_filled_to_its_end_and_no_further():
-    page, line = Page(), b"x" * 999 + b"\n"
+    page, line = OpenPage(), b"x" * 999 + b"\n"
     count = 0
     while page.used() + len(line) <= SIZE:
         page.add(line)
@@ -52,7 +53,7 @@ def test_a_page_is_filled_to_its_end_and_no_further():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_lines_of_a_process_that_was_killed_are_left():
     """In their order, and without a line that it was about to add."""
-    one, two = Page(), Page()
+    one, two = OpenPage(), OpenPage()
     pid = os.fork()
     if pid == 0:
         try:
@@ -68,7 +69,7 @@ def test_lines_of_a_process_that_was_killed_are_left():
 
 
 def test_lines_that_were_being_written_are_told_apart():
-    one, two = Page(), Page()
+    one, two = OpenPage(), OpenPage()
     one.number(1)
     two.number(2)
     one.add(b"one\ntwo\n")
@@ -85,6 +86,12 @@ def test_lines_that_were_being_written_are_told_apart():
     assert left_in((two, one)) == Left(lines=b"three\n")
 
 
+def taken_back(shelf, worker):
+    left = shelf.left(worker)
+    shelf.give_back(worker)
+    return left
+
+
 def test_a_shelf_has_pages_for_so_many_workers():
     shelf = Shelf()
     assert shelf.take(3) is None
@@ -94,12 +101,12 @@ def test_a_shelf_has_pages_for_so_many_workers():
     assert sorted(places) == list(range(PAIRS))
     assert shelf.take(3) == places[3]
     assert shelf.take(PAIRS) is None
-    assert shelf.pages(shelf.take(PAIRS)) is None
-    shelf.pages(places[7])[0].add(b"one\n")
-    assert shelf.give_back(7) == Left(lines=b"one\n")
-    assert shelf.give_back(7) == Left()
+    assert shelf.open(shelf.take(PAIRS)) is None
+    shelf.open(places[7])[0].add(b"one\n")
+    assert taken_back(shelf, 7) == Left(lines=b"one\n")
+    assert taken_back(shelf, 7) == Left()
     assert shelf.take(PAIRS) == places[7]
-    assert shelf.pages(places[7])[0].left() == b""
+    assert shelf.open(places[7])[0].left() == b""
 
 
 def test_a_program_that_takes_the_place_of_another_has_its_pages():
@@ -108,15 +115,15 @@ def test_a_program_that_takes_the_place_of_another_has_its_pages():
     before.fill()
     for worker in (7, 8, 9):
         before.take(worker)
-    before.pages(before.place(7))[0].add(b"one\n")
+    before.open(before.place(7))[0].add(b"one\n")
     now = Shelf(before.legacy())
     now.adopt(7, before.place(7))
     now.adopt(8, before.place(8))
     now.adopt(6, None)  # It had no pages.
     now.fill()
-    before.pages(before.place(7))[0].add(b"two\n")
-    assert now.give_back(7) == Left(lines=b"two\n")
-    assert now.give_back(6) == Left()
+    before.open(before.place(7))[0].add(b"two\n")
+    assert taken_back(now, 7) == Left(lines=b"two\n")
+    assert taken_back(now, 6) == Left()
     places = [now.take(worker) for worker in range(100, 100 + PAIRS)]
     assert sorted({*places} - {None}) == sorted({*range(PAIRS)} - {before.place(8)})
 
@@ -147,3 +154,32 @@ def test_without_memory_for_pages_workers_do_without(caplog):
     assert shelf.legacy() is None
     (message,) = caplog.messages
     assert message.startswith("a worker that is killed will lose lines of the access log: no memory: ")
+
+
+def test_to_read_what_is_left_takes_no_descriptor(caplog):
+    """A process may have ended as there were none."""
+    shelf = Shelf()
+    shelf.fill()
+    shelf.open(shelf.take(1))[0].add(b"one\n")
+    with few_descriptors():
+        assert taken_back(shelf, 1) == Left(lines=b"one\n")
+        assert shelf.left(1) == Left()
+
+
+def test_pages_of_a_program_that_lacked_memory_for_a_moment_are_read_later(caplog):
+    resource = pytest.importorskip("resource")
+    before = Shelf()
+    before.fill()
+    before.open(before.take(7))[1].add(b"one\n")
+    now = Shelf(before.legacy())
+    now.adopt(7, before.place(7))
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 20, limit[1]))
+    try:
+        now.fill()
+        with pytest.raises(OSError, match="Cannot allocate memory"):
+            now.left(7)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+    assert len(caplog.messages) == 1
+    assert taken_back(now, 7) == Left(lines=b"one\n")

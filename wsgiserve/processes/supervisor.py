@@ -42,10 +42,10 @@ from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt
 from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.hooks import HookProcess, HookServer
+from wsgiserve.processes.last_lines import LastLines
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
-from wsgiserve.server.access_log import write_left
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.log_pages import Shelf
 from wsgiserve.server.scoreboard import Scoreboard
@@ -104,6 +104,7 @@ class Supervisor:
         self._scoreboard = Scoreboard()  # or that of the totals
         self._totals: Totals | None = None  # with the ops endpoint
         self._shelf = Shelf()
+        self._last_lines = LastLines(self._shelf)
         self._status_files = StatusFiles(self.config.pid_file) if self.config.pid_file else None
         self._manager = Manager(os.environ)
         self._look_at = math.inf  # when to look at the certificates again
@@ -164,6 +165,7 @@ class Supervisor:
             ops = [listener for _, listener in for_ops]
         self._listen_for_ops(ops, inheritance.get("counts"))
         self._shelf = Shelf(inheritance.get("shelf"))
+        self._last_lines = LastLines(self._shelf)
         try:
             self._begin_status()
         except (OSError, MemoryError) as error:
@@ -244,8 +246,9 @@ class Supervisor:
             hook.end()
         self._hooks.clear()
         self.leave()
-        self._shelf.leave()
         self._close_listeners()
+        attempt(partial(self._last_lines.finish, time.monotonic()))
+        self._shelf.leave()
         if self._status_files is not None:
             self._status_files.end()
         if self.fleet.hopeless:
@@ -277,6 +280,7 @@ class Supervisor:
 
     def _next_at(self) -> float:
         times = [self.fleet.next_at(time.monotonic()), self._templates.next_at, self._look_at]
+        times.append(self._last_lines.next_at)
         if self._trial is not None:
             times.append(self._trial.ends_at)
         if self._helper is not None:
@@ -316,6 +320,8 @@ class Supervisor:
         attempt(partial(self._templates.kill_late, now))
         if self._trial is not None and now >= self._trial.ends_at:
             self._trial.give_up(now)
+        if now >= self._last_lines.next_at:
+            attempt(partial(self._last_lines.look, now))
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
             attempt(self._look_at_certificates)
@@ -523,7 +529,7 @@ class Supervisor:
         if worker.served and worker.state == "retiring":
             self._judge_end(worker, code)
         self._scoreboard.row(worker.number).leave()
-        attempt(partial(self._write_last_lines, worker))
+        attempt(partial(self._log_last_lines, worker))
         if self._totals is not None:
             self._totals.leave(worker)
         self.fleet.gone(worker, how_it_ended(code), time.monotonic())
@@ -531,11 +537,10 @@ class Supervisor:
         if self._stacks is not None:
             self._stacks.gone(worker)
 
-    def _write_last_lines(self, worker: Worker) -> None:
+    def _log_last_lines(self, worker: Worker) -> None:
         """Write the lines of the access log that a worker has left behind, or could not make any more."""
-        left = self._shelf.give_back(worker.number)
         cut = self._totals.last_lines(worker) if self._totals is not None else b""
-        write_left(left, cut, worker.terms.config.access_log)
+        self._last_lines.add(worker.number, cut, worker.terms.config.access_log, time.monotonic())
 
     def _judge_end(self, worker: Worker, code: int | None) -> None:
         """Log the end of a worker that was to end, unless it was in good order."""
@@ -662,6 +667,7 @@ class Supervisor:
             }
             if self._ops is not None:
                 self._ops.finish()
+            self._last_lines.finish(time.monotonic())
             reexec.execute(estate)
 
     def _is_busy(self) -> bool:

@@ -133,7 +133,7 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
         server = Server(recycled(app, config, worn), config=config)
         pages = None
         if birth.shelf is not None:
-            pages = birth.shelf.pages(birth.place)
+            pages = birth.shelf.open(birth.place)
             birth.shelf.leave()
         row = birth.scoreboard.row(birth.number)
         server.open_shared(birth.listeners, row, alone=config.workers == 1, pages=pages)

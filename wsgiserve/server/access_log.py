@@ -25,8 +25,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from wsgiserve.server.log_pages import HEADER, Left, Page
-from wsgiserve.server.sinks import Sink, open_sink, stream_sink
+from wsgiserve.server.log_pages import HEADER, Left, OpenPage
+from wsgiserve.server.sinks import SHORTAGES, Sink, open_sink, stream_sink
 from wsgiserve.server.system import HAS_GIL, Lock, monotonic
 
 logger = logging.getLogger("wsgiserve")
@@ -90,10 +90,13 @@ def _without_blanks(value: str) -> str:
 
 
 def write_left(left: Left, more: bytes, destination: str) -> None:
-    """Write the lines that a process has left behind, and more, as far as there is room now."""
+    """Write the lines that a process has left behind, and more, as far as there is room now.
+
+    OSError or MemoryError, with nothing written, if the system lacks now what that takes.
+    """
     lines, done = left.writing + left.lines + more, 0
     if not lines:
-        _tell(left.lost)
+        tell_lost(left.lost)
         return
     try:
         sink = open_sink(destination, output())
@@ -105,12 +108,17 @@ def write_left(left: Left, more: bytes, destination: str) -> None:
             sink.close()
     except BrokenPipeError:
         return  # As in ``AccessLog``.
-    except (AttributeError, OSError, ValueError):
-        pass
-    _tell(left.lost + lines.count(b"\n", done))
+    except (AttributeError, OSError, ValueError, MemoryError) as error:
+        may_go_on = isinstance(error, MemoryError) or (
+            isinstance(error, OSError) and error.errno in SHORTAGES
+        )
+        if may_go_on and not done:
+            raise
+    tell_lost(left.lost + lines.count(b"\n", done))
 
 
-def _tell(lost: int) -> None:
+def tell_lost(lost: int) -> None:
+    """Log that lines were lost."""
     if lost:
         logger.warning("%d lines of the access log could not be written", lost)
 
@@ -126,11 +134,11 @@ class AccessLog:
         stream: TextIO | None = None,
         *,
         sink: Sink | None = None,
-        pages: tuple[Page, Page] | None = None,
+        pages: tuple[OpenPage, OpenPage] | None = None,
     ) -> None:
         self._sink = sink or stream_sink(stream or output())
-        self._page, self._spare = pages or (Page(), Page())
-        self._sealed: Page | None = None  # what ``_spare`` was, while its lines are written
+        self._page, self._spare = pages or (OpenPage(), OpenPage())
+        self._sealed: OpenPage | None = None  # what ``_spare`` was, while its lines are written
         self._pages = 0  # that were filled
         self._adding = Lock()  # for the page that lines are added to
         self.write = self._page.add if HAS_GIL else self._write_alone
@@ -183,9 +191,9 @@ class AccessLog:
                 if self.pending and self._has_room:
                     failed = not self._write_page(self._sealed or self._seal(), now)
             lost = self._count_to_tell(now, over=self._has_room and not failed)
-        _tell(lost)
+        tell_lost(lost)
 
-    def _seal(self) -> Page:
+    def _seal(self) -> OpenPage:
         """Have lines added to the other page from now on, and return the one that was filled."""
         self._pages += 1
         self._spare.number(self._pages)
@@ -196,7 +204,7 @@ class AccessLog:
             self._sealed.seal()
         return self._sealed
 
-    def _write_page(self, page: Page, now: float) -> bool:
+    def _write_page(self, page: OpenPage, now: float) -> bool:
         """Write from a sealed page as far as there is room; False if its lines are lost."""
         data, done, failed = page.left(), 0, False
         try:
@@ -243,5 +251,5 @@ class AccessLog:
                 self._lose(page.left().count(b"\n") if page is not None else 0, until)
             lost = self._count_to_tell(until, over=True)
         if self._has_reader:  # Who has left misses nothing.
-            _tell(lost)
+            tell_lost(lost)
         self._sink.close()

@@ -2,7 +2,8 @@
 
 A process that is killed loses what is in its memory, but not these pages: the supervisor made them before the
 fork, and writes what is left in them. They have a descriptor, by which a program that takes the supervisor's
-place (``exec``) goes on with them.
+place (``exec``) goes on with them. It sees all of them through one mapping, made beforehand: that a process
+ends may be due to a lack of descriptors or memory, and reading what it has left must not take any.
 
 Rules
 - Adding a line is one call of C code, so with the GIL any thread may do it without a lock. ValueError if
@@ -19,7 +20,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from wsgiserve.server.memory import memory_file
@@ -34,6 +35,7 @@ HEADER = 32
 _WRITTEN, _ORDER, _WRITING, _LOST = range(4)
 # Tells whether another version of this package has the same pages: raise the first number when they change.
 VERSION = [1, SIZE, PAIRS, HEADER]
+_ZEROS = memoryview(bytes(1 << 16))  # to clear pages with, where there may be no memory for as many anew
 
 
 class Left(NamedTuple):
@@ -48,14 +50,13 @@ class Left(NamedTuple):
 
 
 class Page:
-    """Lines that wait; ``add`` adds one. Its memory is that of a descriptor, or its own."""
+    """The lines of a page, as whoever comes later finds them: at an offset in the memory of a shelf."""
 
-    def __init__(self, descriptor: int = -1, offset: int = 0) -> None:
-        self._memory = mmap.mmap(descriptor, SIZE, offset=offset)
-        self.add = self._memory.write
-        self.used = self._memory.tell  # in bytes, with the header
-        self._memory.seek(HEADER)  # Memory that nobody has written to costs nothing.
-        self._numbers = memoryview(self._memory)[:HEADER].cast("Q")
+    def __init__(self, memory: mmap.mmap, offset: int = 0) -> None:
+        self._memory = memory
+        self._first = offset + HEADER
+        self._past = offset + SIZE
+        self._numbers = memoryview(memory)[offset : self._first].cast("Q")
 
     def number(self, number: int) -> None:
         """Say that it is filled after pages with lower numbers."""
@@ -75,18 +76,14 @@ class Page:
     def lost(self, count: int) -> None:
         self._numbers[_LOST] = count
 
-    def seal(self) -> None:
-        """Let no more lines in."""
-        self._memory.seek(0, 2)
-
     def left(self) -> bytes:
         """Return the whole lines that are not written yet."""
-        data = self._memory[self._written() : self._end()]
+        data = self._memory[self._first - HEADER + self._written() : self._end()]
         return data[: data.rfind(b"\n") + 1]  # A process may have been killed as it added one.
 
     def _end(self) -> int:
-        end = self._memory.find(b"\0", HEADER)
-        return SIZE if end < 0 else end
+        end = self._memory.find(b"\0", self._first, self._past)
+        return self._past if end < 0 else end
 
     def begin(self) -> None:
         """Say that lines are being written."""
@@ -107,17 +104,37 @@ class Page:
         return max(HEADER, self._numbers[_WRITTEN])
 
     def clear(self) -> None:
-        """Forget all lines, and let lines in again."""
+        """Forget all lines."""
         end = self._end()
-        if end != HEADER:
-            self._memory[HEADER:end] = bytes(end - HEADER)
-            self._numbers[_WRITTEN] = HEADER
+        for start in range(self._first, end, len(_ZEROS)):
+            part = _ZEROS[: end - start]
+            self._memory[start : start + len(part)] = part
+        self._numbers[_WRITTEN] = HEADER
         self._numbers[_WRITING] = 0
+
+
+class OpenPage(Page):
+    """A page that lines are added to: ``add`` adds one. Its memory is that of a descriptor, or its own."""
+
+    def __init__(self, descriptor: int = -1, offset: int = 0) -> None:
+        memory = mmap.mmap(descriptor, SIZE, offset=offset)
+        super().__init__(memory)
+        self.add = memory.write
+        self.used = memory.tell  # in bytes, with the header
+        memory.seek(HEADER)  # Memory that nobody has written to costs nothing.
+
+    def seal(self) -> None:
+        """Let no more lines in."""
+        self._memory.seek(0, 2)
+
+    def clear(self) -> None:
+        """Forget all lines, and let lines in again."""
+        super().clear()
         self._memory.seek(HEADER)
 
 
-def left_in(pages: tuple[Page, Page]) -> Left:
-    """Return the lines that a process has left behind."""
+def left_in(pages: Iterable[Page]) -> Left:
+    """Return the lines that a process has left behind in its two pages."""
     first, second = sorted(pages, key=lambda page: page.order)
     lost = first.lost + second.lost
     if first.begun:
@@ -134,7 +151,8 @@ class Shelf:
 
     def __init__(self, left: Mapping[str, Any] | None = None) -> None:
         self._descriptor = -1
-        self._is_refused = False
+        self._memory: mmap.mmap | None = None  # of all pages
+        self._has_warned = False
         self._free: list[int] = []
         self._taken: dict[int, int] = {}  # places by the numbers of workers
         if left and left["version"] == VERSION:
@@ -145,18 +163,27 @@ class Shelf:
 
     def fill(self) -> None:
         """Make the pages, unless they are there. Memory that nobody has written to costs nothing."""
-        if self._descriptor >= 0 or self._is_refused:
-            return
         try:
+            self._map()
+        except OSError as error:
+            if not self._has_warned:
+                logger.warning(
+                    "a worker that is killed will lose lines of the access log: no memory: %s", error
+                )
+            self._has_warned = True
+
+    def _map(self) -> mmap.mmap:
+        """Return the memory of all pages; OSError if the system refuses it."""
+        if self._descriptor < 0:
             self._descriptor = memory_file(PAIRS * 2 * SIZE)
             self._free = list(range(PAIRS))
-        except OSError as error:
-            self._is_refused = True
-            logger.warning("a worker that is killed will lose lines of the access log: no memory: %s", error)
+        if self._memory is None:
+            self._memory = mmap.mmap(self._descriptor, PAIRS * 2 * SIZE)
+        return self._memory
 
     def take(self, worker: int) -> int | None:
         """Return the place of a new worker's pages; None if the shelf is empty."""
-        if worker not in self._taken and self._free:
+        if worker not in self._taken and self._free and self._memory is not None:
             self._taken[worker] = self._free.pop()
         return self._taken.get(worker)
 
@@ -170,28 +197,38 @@ class Shelf:
             self._free.remove(place)
             self._taken[worker] = place
 
-    def pages(self, place: int | None) -> tuple[Page, Page] | None:
-        """Return the pages at a place."""
+    def open(self, place: int | None) -> tuple[OpenPage, OpenPage] | None:
+        """Return the pages at a place, for who adds lines to them. OSError if the system refuses that."""
         if place is None:
             return None
-        first, second = 2 * place * SIZE, (2 * place + 1) * SIZE
-        return Page(self._descriptor, first), Page(self._descriptor, second)
+        first = 2 * place * SIZE
+        return OpenPage(self._descriptor, first), OpenPage(self._descriptor, first + SIZE)
 
-    def give_back(self, worker: int) -> Left:
-        """Take back the pages of a worker that has ended; return the lines that it has left behind."""
-        place = self._taken.pop(worker, None)
-        pages = self.pages(place)
-        if place is None or pages is None:
-            return Left()
-        lines = left_in(pages)
-        for page in pages:
+    def left(self, worker: int) -> Left:
+        """Return the lines that a worker has left behind; they stay until ``give_back``.
+
+        OSError or MemoryError if there is no memory for them now.
+        """
+        pages = self._pages(worker)
+        return left_in(pages) if pages else Left()
+
+    def give_back(self, worker: int) -> None:
+        """Take back the pages of a worker that has ended, and forget their lines."""
+        for page in self._pages(worker):
             page.clear()
             page.lost = 0
-        self._free.append(place)
-        return lines
+        if worker in self._taken:
+            self._free.append(self._taken.pop(worker))
+
+    def _pages(self, worker: int) -> list[Page]:
+        place = self._taken.get(worker)
+        if place is None:
+            return []
+        return [Page(self._map(), (2 * place + side) * SIZE) for side in (0, 1)]
 
     def leave(self) -> None:
         """Close the descriptor, at the end, or in a worker that has its pages."""
+        self._memory = None
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

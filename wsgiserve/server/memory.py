@@ -6,7 +6,10 @@ import os
 
 
 def memory_file(size: int = 0) -> int:
-    """Return the descriptor of memory, or of a file without a name where the system lends no memory so."""
+    """Return the descriptor of memory, or of a file without a name where the system lends no memory so.
+
+    OSError if the system has none.
+    """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("wsgiserve")
     else:
@@ -14,5 +17,9 @@ def memory_file(size: int = 0) -> int:
 
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    os.truncate(descriptor, size)
+    try:
+        os.truncate(descriptor, size)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor

@@ -22,7 +22,7 @@ from wsgiserve.forks import ending_children
 from wsgiserve.server import lifespan, shutdown
 from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.http.gateway import Gateway
-from wsgiserve.server.log_pages import Page
+from wsgiserve.server.log_pages import OpenPage
 from wsgiserve.server.loop import EventLoop
 from wsgiserve.server.scoreboard import Board, Row
 from wsgiserve.server.snapshot import Snapshot
@@ -78,7 +78,7 @@ class Server:
         self._row: Row | None = None  # other processes accept from the listeners too
         self._board: Board | None = None
         self._alone = True  # none serves the app at the same time
-        self._pages: tuple[Page, Page] | None = None  # that outlive the process
+        self._pages: tuple[OpenPage, OpenPage] | None = None  # that outlive the process
         self._process = 0  # whose server it is, once it serves
         # after the end
         self.over = False
@@ -135,7 +135,7 @@ class Server:
         row: Row,
         *,
         alone: bool,
-        pages: tuple[Page, Page] | None = None,
+        pages: tuple[OpenPage, OpenPage] | None = None,
     ) -> None:
         """Use listeners that other processes use too, in place of ``open``; ``alone`` if no other serves.
 

@@ -18,6 +18,7 @@ Rules
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -42,6 +43,7 @@ FIND_BYTES = 1 << 22  # at the end of a file, in which lines of a killed process
 LOOK_SECONDS = 1.0  # between two looks whether a file was renamed
 FILE_MODE = 0o640
 SYSLOG = "/dev/log"
+SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the system, which may be over in a moment
 JOURNALD = "/run/systemd/journal/socket"
 INFO = 6  # the severity of syslog(3)
 DAEMON = 3  # the facility
@@ -59,7 +61,10 @@ class Sink(Protocol):
         """Write some of the lines from ``start`` on; return how many bytes are taken, 0 without room."""
 
     def find(self, lines: bytes) -> int:
-        """Return how many bytes of the lines another process has written; it was killed in the middle."""
+        """Return how many bytes of the lines another process has written; it was killed in the middle.
+
+        OSError if the system lacks what looking takes.
+        """
 
     def wait(self, seconds: float) -> None:
         """Wait for room, at most so long."""
@@ -238,7 +243,9 @@ def _find_in_file(path: str, lines: bytes) -> int:
                 return 0
             file.seek(max(0, status.st_size - len(lines) - FIND_BYTES))
             tail = file.read()
-    except OSError:
+    except OSError as error:
+        if error.errno in SHORTAGES:  # Else what is there would be written twice.
+            raise
         return 0
     # The longest beginning that is there: if one is, so are all shorter ones.
     found = bisect_left(range(1, len(lines) + 1), True, key=lambda size: lines[:size] not in tail)

@@ -19,7 +19,7 @@ from wsgiserve.server.http.strict import strict
 from wsgiserve.server.in_flight import InFlight
 from wsgiserve.server.journal import unit_of
 from wsgiserve.server.log_lines import Combined, Format, make_format
-from wsgiserve.server.log_pages import Page
+from wsgiserve.server.log_pages import OpenPage
 from wsgiserve.server.refusals import RefusalLog
 from wsgiserve.server.sinks import open_sink
 from wsgiserve.server.system import monotonic, wall_clock
@@ -46,7 +46,7 @@ class Gateway:
         config: Config,
         *,
         alone: bool = True,
-        pages: tuple[Page, Page] | None = None,
+        pages: tuple[OpenPage, OpenPage] | None = None,
         tally: Tally | None = None,
         in_flight: InFlight | None = None,
     ) -> None:
@@ -162,7 +162,7 @@ class Gateway:
         return (b"" if head.has_date else self._date_line) + (b"" if head.has_server else _SERVER_LINE)
 
 
-def _open_log(config: Config, pages: tuple[Page, Page] | None) -> tuple[AccessLog, Format]:
+def _open_log(config: Config, pages: tuple[OpenPage, OpenPage] | None) -> tuple[AccessLog, Format]:
     """Return the access log, and the format of its lines; OSError if its file cannot be opened."""
     stream = output()
     terminal = stream if config.access_log == "-" else None
