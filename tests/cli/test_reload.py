@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -82,11 +86,24 @@ def test_a_wrong_pid_file_is_one_plain_line(reload, tmp_path, content, said):
     assert reload() == (2, "", f"wsgiserve: {said.format(path=path)}\n")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may signal every process")
-def test_a_server_of_another_user_is_one_plain_line(reload, tmp_path):
-    (tmp_path / "pid").write_text("1")
-    assert reload() == (
-        2,
-        "",
-        f"wsgiserve: no server to reload: {tmp_path / 'pid'}: Operation not permitted\n",
-    )
+def test_a_server_of_another_user_is_one_plain_line(command_line, another_user):
+    with tempfile.TemporaryDirectory() as folder:  # Others may not look into ``tmp_path``.
+        os.chmod(folder, 0o755)
+        path = Path(folder, "pid")
+        path.write_text(str(another_user))
+        done = command_line("reload", "--pid-file", str(path))
+    assert done == (2, "", f"wsgiserve: no server to reload: {path}: Operation not permitted\n")
+
+
+@pytest.fixture
+def another_user():
+    """Be a user who may not signal a process; return its id."""
+    if os.geteuid():
+        yield 1
+        return
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        os.setresuid(65534, 65534, 0)
+        yield process.pid
+        os.setresuid(0, 0, 0)
+        process.communicate(b"\n")
+    assert process.returncode == 0

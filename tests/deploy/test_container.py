@@ -18,6 +18,7 @@ from threading import Thread
 import pytest
 
 from tests.deploy.engine import Engine, haproxy_base, missing
+from tests.lacking import lacking
 from tests.program import ROOT
 from tests.proxies.front_ends import free_port
 from tests.server.client import SECONDS
@@ -40,9 +41,8 @@ WRITABLE = {"/data", "/tmp", "/var/tmp"}
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    if lacking := missing():
-        text = f"not installed: {', '.join(lacking)}"
-        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+    if programs := missing():
+        lacking(f"not installed: {', '.join(programs)}")
     if os.geteuid():
         pytest.skip("the base image is made of files that root alone may own")
     engine = Engine(tmp_path_factory.mktemp("engine"))
@@ -196,8 +196,7 @@ def project(engine: Engine) -> Iterator[Project]:
         shutil.which("haproxy", path=SYSTEM_PATH) is None
         or shutil.which("iptables", path=SYSTEM_PATH) is None
     ):
-        text = "haproxy or iptables is not installed"
-        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+        lacking("haproxy or iptables is not installed")
     haproxy_base(engine.folder / "proxy")
     engine.image(PROXY, engine.folder / "proxy", "--env=PATH=/usr/local/bin")
     project = Project(engine)

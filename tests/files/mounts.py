@@ -11,8 +11,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.lacking import lacking
 from tests.server.client import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,8 +24,7 @@ def require(*programs: str) -> None:
     if "fusermount3" in programs and not os.access("/dev/fuse", os.W_OK):
         missing.append("/dev/fuse")
     if missing:
-        text = f"missing: {', '.join(missing)}"
-        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+        lacking(f"missing: {', '.join(missing)}")
 
 
 def run(*command: str | Path) -> None:

@@ -7,12 +7,12 @@ desynchronized connection, no poisoned response queue).
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 
+from tests.lacking import lacking
 from tests.proxies.ambiguous import CASES
 from tests.proxies.front_ends import FRONT_ENDS, program_of, running
 from tests.proxies.recording import ANSWER, PATIENCE_SECONDS, Call, Recorder
@@ -71,8 +71,7 @@ class FrontEnd:
 )
 def front_end(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontEnd]:
     if program_of(request.param) is None:
-        missing = f"{FRONT_ENDS[request.param][0]} is not installed"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        lacking(f"{FRONT_ENDS[request.param][0]} is not installed")
     folder = tmp_path_factory.mktemp(request.param)
     with Recorder() as recorder, running(request.param, recorder.port, folder) as port:
         yield FrontEnd(port, recorder)

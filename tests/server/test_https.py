@@ -19,6 +19,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from tests.authority import Authority
+from tests.lacking import lacking
 from tests.protocol.cases import CASES
 from tests.server.apps import checked
 from tests.server.client import SECONDS, Client, get, masked, wait_until
@@ -348,8 +349,9 @@ def test_renegotiation_is_refused(serving_tls, authority):
             process.communicate()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is missing")
 def test_curl(serving_tls, authority):
+    if shutil.which("curl") is None:
+        lacking("curl is not installed")
     with serving_tls(blocks) as server:
         url = f"https://localhost:{server.port}/list?1000000"
         command = [

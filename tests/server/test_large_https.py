@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from tests.authority import Authority
+from tests.lacking import lacking
 from tests.program import serving_program
 
 SIZE = 256 << 20
@@ -38,8 +39,9 @@ def peak(pid):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is missing")
 def test_memory_stays_flat(tmp_path):
+    if shutil.which("curl") is None:
+        lacking("curl is not installed")
     authority = Authority(tmp_path)
     (tmp_path / "app.py").write_text(APP)
     with open(tmp_path / "large", "wb") as file:

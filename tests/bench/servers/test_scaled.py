@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from bench.servers import balancers, scaled
 from bench.servers.scaled import Pace, Seen
 from tests.files.seaweed import program
+from tests.lacking import lacking
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks need Linux")
 
@@ -23,8 +24,7 @@ CLIENTS = {"create": 3, "replace": 2, "read": 3}
 @pytest.fixture
 def installed() -> None:
     if balancers.program_of("haproxy") is None or program() is None:
-        missing = "haproxy or SeaweedFS is not installed"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        lacking("haproxy or SeaweedFS is not installed")
 
 
 @pytest.mark.slow
@@ -53,9 +53,15 @@ def test_a_killed_store_loses_nothing_that_was_acknowledged(tmp_path: Path) -> N
     assert seen.failures.keys() <= {"GET 503", "PUT 503", "GET cut"}  # A read that had begun is cut off.
 
 
-def test_what_was_seen_is_reported_and_drawn(tmp_path: Path) -> None:
-    seen = Seen(1500, 20, Counter({"PUT 502": 2}), ["a"], [], 1.25, [(0.1, "one"), (3.2, "two")], [(1, "x")])
+def test_what_was_seen_is_reported() -> None:
+    seen = Seen(1500, 20, Counter({"PUT 502": 2}), ["a"], [], 1.25, [], [])
     assert scaled.row("killed", [seen, Seen()])[1:] == ["1,500", "20", "2 PUT 502", "1", "0", "1.25 s"]
-    pytest.importorskip("matplotlib")  # It is needed for pictures alone.
+
+
+@pytest.mark.slow
+def test_it_is_drawn(tmp_path: Path) -> None:
+    if find_spec("matplotlib") is None:
+        lacking("matplotlib is not installed")
+    seen = Seen(1500, 20, Counter({"PUT 502": 2}), [], [], 1.25, [(0.1, "one"), (3.2, "two")], [(1, "x")])
     scaled.draw({"killed": seen}, tmp_path / "a.svg")
     assert "each server is killed once" in (tmp_path / "a.svg").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from tests.files.objects.conftest import read
 from tests.files.seaweed import Seaweed
+from tests.lacking import lacking
 from tests.program import ROOT, without_coverage
 from tests.server.client import wait_until
 from wsgiserve.files.objects.address import parse
@@ -106,10 +108,8 @@ def test_no_bucket_no_rights_and_a_wrong_key_are_told_apart(seaweed: Seaweed, ur
 @pytest.mark.slow
 def test_a_wrong_clock_is_told(seaweed: Seaweed, url: str, tmp_path: Path) -> None:
     """Signed with the time of yesterday; the library takes it from the system, hence another process."""
-    import shutil
-
     if not shutil.which("faketime"):
-        pytest.skip("faketime is not installed")
+        lacking("faketime is not installed (Debian package faketime)")
     code = """
 import sys
 from wsgiserve.files.objects.store import ObjectStore

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
+import subprocess
 from contextlib import contextmanager
 
-import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from tests.lacking import lacking
 from tests.program import serving_program
 from tests.server.client import Client, get
 
-PROMTOOL = shutil.which("promtool")
-needs_promtool = pytest.mark.skipif(
-    PROMTOOL is None and "CI" not in os.environ, reason="needs Debian's prometheus"
-)
+
+def promtool(*arguments, **options):
+    """Run Prometheus' own checker."""
+    if shutil.which("promtool") is None:
+        lacking("promtool is not installed (Debian package prometheus)")
+    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, **options)
 
 
 @contextmanager

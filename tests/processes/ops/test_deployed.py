@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import types
 
 import pytest
 
-from tests.processes.ops.scrape import PROMTOOL, needs_promtool
+from tests.processes.ops.scrape import promtool
 from tests.processes.terms import terms
 from tests.program import ROOT
 from wsgiserve.processes.fleet import Fleet
@@ -150,9 +149,7 @@ def test_the_documentation_describes_each_metric_and_no_other(samples):
     assert set(NAME.findall(" ".join(rows))) == metrics(samples)
 
 
-@needs_promtool
 @pytest.mark.parametrize(("kind", "file"), [("rules", "alerts.yml"), ("config", "prometheus.yml")])
 def test_promtool_accepts_the_files(kind, file):
-    command = [PROMTOOL, "check", kind, DEPLOY / file]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    checked = promtool("check", kind, DEPLOY / file)
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import threading
 from collections import Counter
 
 import pytest
 
 import wsgiserve.processes.ops.metrics  # noqa: F401 - what a supervisor serves
-from tests.processes.ops.scrape import PROMTOOL, metrics, needs_promtool, observed, page, requests
+from tests.processes.ops.scrape import metrics, observed, page, promtool, requests
 from tests.processes.programs import is_alive, who
 from tests.program import LOG_LINE
 from tests.server.client import Client, get, wait_until
@@ -236,15 +235,12 @@ def test_recycled_workers_are_counted_by_limit(folder):
         program.stop()
 
 
-@needs_promtool
 def test_promtool_has_nothing_to_say(folder):
     with observed(folder, "--no-access-log") as (program, port, ops):
         who(port)
         _, text = page(ops, "/metrics", "Accept: text/plain;version=0.0.4")
         program.stop()
-    judged = subprocess.run(
-        [PROMTOOL, "check", "metrics"], input=text, capture_output=True, text=True, check=False
-    )
+    judged = promtool("check", "metrics", input=text)
     assert (judged.returncode, judged.stdout, judged.stderr) == (0, "", "")
 
 
