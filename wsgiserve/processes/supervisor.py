@@ -43,6 +43,7 @@ from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.hooks import HookProcess, HookServer
 from wsgiserve.processes.last_lines import LastLines
+from wsgiserve.processes.monitor import Monitor
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
@@ -61,9 +62,6 @@ from wsgiserve.server.sockets.systemd import Manager
 
 if TYPE_CHECKING:
     from wsgiserve.processes.certificates import CertificateHelper
-    from wsgiserve.processes.ops.endpoint import Endpoint
-    from wsgiserve.processes.ops.stacks import Stacks
-    from wsgiserve.processes.ops.totals import Totals
     from wsgiserve.server.sockets.certificates import Certificates
 
 logger = logging.getLogger("wsgiserve")
@@ -92,7 +90,6 @@ class Supervisor:
         self._reread = reread
         self._unchanged: list[str] = []  # of what the last reload was to change
         self.listeners: list[Listener] = []
-        self.ops_listeners: list[Listener] = []
         self._announce = announce
         self._announced = False
         self._say_what_runs = stopping
@@ -101,8 +98,7 @@ class Supervisor:
         self._warned = False  # of an app that loads its code late
         self._cut = False  # requests still ran at the end
         self._terminal = _terminal()
-        self._scoreboard = Scoreboard()  # or that of the totals
-        self._totals: Totals | None = None  # with the ops endpoint
+        self._monitor = Monitor([], Scoreboard())
         self._shelf = Shelf()
         self._last_lines = LastLines(self._shelf)
         self._status_files = StatusFiles(self.config.pid_file) if self.config.pid_file else None
@@ -115,8 +111,6 @@ class Supervisor:
         self._trial: reexec.Trial | None = None
         self._helper: CertificateHelper | None = None
         self._hooks: dict[int, HookProcess] = {}  # by process id
-        self._ops: Endpoint | None = None
-        self._stacks: Stacks | None = None  # with it
 
     @property
     def config(self) -> Config:
@@ -183,20 +177,13 @@ class Supervisor:
             self._status_files.check()
 
     def _listen_for_ops(self, listeners: list[Listener], counts: dict[str, Any] | None = None) -> None:
-        self.ops_listeners = listeners
         if not listeners:
+            if counts is not None:  # The program before had some.
+                os.close(counts["descriptor"])
             return
-        # Servers without the endpoint start faster without these.
-        from wsgiserve.processes.ops.endpoint import Endpoint
-        from wsgiserve.processes.ops.pages import Pages
-        from wsgiserve.processes.ops.stacks import Stacks
-        from wsgiserve.processes.ops.totals import Totals
+        from wsgiserve.processes.ops.monitor import OpsMonitor  # Servers without it start faster.
 
-        self._totals = totals = Totals(counts)
-        self._scoreboard = totals.scoreboard
-        self._stacks = stacks = Stacks(self._send)
-        pages = Pages(self.fleet, totals, self.listeners, stacks)
-        self._ops = Endpoint(self._children, listeners, pages.by_path)
+        self._monitor = OpsMonitor(listeners, self._children, self.fleet, self.listeners, self._send, counts)
 
     def _send(self, worker: Worker, message: dict[str, Any]) -> None:
         """Send an order, but not to a worker that starts, which that would kill (``parent_death``)."""
@@ -214,10 +201,8 @@ class Supervisor:
             worker = self.fleet.adopt(
                 heir["number"], heir["generation"], heir["pid"], heir["serving"], now, heir.get("began", 0)
             )
-            if self._totals is not None:
-                self._totals.adopt(worker, heir.get("row", 0))
+            self._monitor.adopt(worker, heir)
             self._shelf.adopt(worker.number, heir.get("pages"))
-            self._adopt_file(worker, heir.get("stacks", -1))
             if heir.get("cut") is not None:  # A program before this one did not tell it.
                 worker.ended(heir["cut"])
             if heir["foreign"]:
@@ -225,12 +210,6 @@ class Supervisor:
             sock = socket.socket(fileno=heir["channel"])
             talk = partial(self._children.talk, sock, *self._callbacks(worker))
             self._channels[worker] = self._insist(talk)
-
-    def _adopt_file(self, worker: Worker, descriptor: int) -> None:
-        if descriptor >= 0 and self._stacks is not None:
-            self._stacks.adopt(worker, descriptor)
-        elif descriptor >= 0:
-            os.close(descriptor)
 
     def run(self) -> int:
         """Supervise until the last worker has ended; return the exit code, EXIT_NO_APP for a failed start."""
@@ -280,15 +259,11 @@ class Supervisor:
 
     def _next_at(self) -> float:
         times = [self.fleet.next_at(time.monotonic()), self._templates.next_at, self._look_at]
-        times.append(self._last_lines.next_at)
+        times += [self._monitor.next_at, self._last_lines.next_at]
         if self._trial is not None:
             times.append(self._trial.ends_at)
         if self._helper is not None:
             times.append(self._helper.next_at)
-        if self._ops is not None:
-            times.append(self._ops.next_at)
-        if self._stacks is not None:
-            times.append(self._stacks.next_at)
         return min(times)
 
     def _warn_of_threads(self) -> None:
@@ -303,10 +278,7 @@ class Supervisor:
         for hook in self._hooks.values():
             hook.leave()
         self._children.close()
-        if self._ops is not None:
-            self._ops.leave()
-        if self._stacks is not None:
-            self._stacks.leave(but)
+        self._monitor.leave(but)
 
     # -- steps
 
@@ -328,10 +300,7 @@ class Supervisor:
         if self._helper is not None:
             wanted = self.fleet.complete and not self.fleet.stopping
             attempt(partial(self._helper.keep, now, wanted=wanted))
-        if self._ops is not None:
-            attempt(partial(self._ops.look, now))
-        if self._stacks is not None:
-            attempt(partial(self._stacks.look, now))
+        self._monitor.look(now)
         self._report()
 
     def _look_at_certificates(self, *, at_once: bool = False) -> None:
@@ -345,17 +314,16 @@ class Supervisor:
         for level, text in self.fleet.notices:
             logger.log(level, "%s", text)
         self.fleet.notices.clear()
-        if self._totals is not None:
-            for outcome in self.fleet.outcomes:
-                self._totals.count(f"reload {outcome}")
+        for outcome in self.fleet.outcomes:
+            self._monitor.count(f"reload {outcome}")
         self.fleet.outcomes.clear()
         if self.fleet.complete and not self._announced:
             self._announced = True
-            self._announce(self.listeners, self.ops_listeners)
+            self._announce(self.listeners, self._monitor.listeners)
             attempt(partial(self._hook, "when_ready"))
         status = self.fleet.status() | {
             "unchanged": self._unchanged,
-            "ops": [listener.url for listener in self.ops_listeners],
+            "ops": [listener.url for listener in self._monitor.listeners],
         }
         if self._status_files is not None and not self._status_files.write(status):
             self._children.look_again()
@@ -387,7 +355,7 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         def birth(theirs: socket.socket) -> Birth:
-            birth = Birth(theirs, self.listeners, self._scoreboard, worker.number, worker.row)
+            birth = Birth(theirs, self.listeners, self._monitor.scoreboard, worker.number, worker.row)
             return birth._replace(config=worker.terms.config, supervisor=os.getpid(), shelf=self._shelf)
 
         def start(ours: socket.socket, theirs: socket.socket) -> None:
@@ -395,8 +363,7 @@ class Supervisor:
             its = birth(theirs)._replace(place=place, stacks=stacks)
             worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
-        if self._totals is not None:
-            self._totals.enter(worker)
+        self._monitor.enter(worker)
         try:
             if worker.terms.config.access_log:
                 self._shelf.fill()
@@ -413,7 +380,7 @@ class Supervisor:
         The place is None without an access log, the descriptor -1 where nobody can ask for stacks.
         """
         place = self._shelf.take(worker.number) if worker.terms.config.access_log else None
-        return place, self._stacks.open(worker) if self._stacks is not None else -1
+        return place, self._monitor.open_stacks(worker)
 
     def _connect(self, worker: Worker, start: Callable[[socket.socket, socket.socket], object]) -> None:
         """Open a channel to a worker that ``start`` brings into being; OSError if that fails."""
@@ -429,10 +396,7 @@ class Supervisor:
         self.fleet.failed(worker, reason, now)
         self.fleet.gone(worker, "is gone", now)
         self._templates.forget(worker)
-        if self._totals is not None:
-            self._totals.leave(worker)
-        if self._stacks is not None:
-            self._stacks.gone(worker)
+        self._monitor.gone(worker)
 
     # -- messages of workers
 
@@ -458,8 +422,8 @@ class Supervisor:
             worker.acknowledge()
         elif event == "ended":
             worker.ended(message["cut"])
-        elif event == "stacks" and self._stacks is not None:
-            self._stacks.hear(message["serial"])
+        elif event == "stacks":
+            self._monitor.hear(message)
         elif event == "stopping":
             self._count_running(message["running"])
 
@@ -528,18 +492,15 @@ class Supervisor:
             attempt(partial(self._hear, worker, message))
         if worker.served and worker.state == "retiring":
             self._judge_end(worker, code)
-        self._scoreboard.row(worker.number).leave()
+        self._monitor.scoreboard.row(worker.number).leave()
         attempt(partial(self._log_last_lines, worker))
-        if self._totals is not None:
-            self._totals.leave(worker)
+        self._monitor.gone(worker)
         self.fleet.gone(worker, how_it_ended(code), time.monotonic())
         self._templates.forget(worker)
-        if self._stacks is not None:
-            self._stacks.gone(worker)
 
     def _log_last_lines(self, worker: Worker) -> None:
         """Write the lines of the access log that a worker has left behind, or could not make any more."""
-        cut = self._totals.last_lines(worker) if self._totals is not None else b""
+        cut = self._monitor.last_lines(worker)
         self._last_lines.add(worker.number, cut, worker.terms.config.access_log, time.monotonic())
 
     def _judge_end(self, worker: Worker, code: int | None) -> None:
@@ -617,7 +578,7 @@ class Supervisor:
             self._trial.end("the server stops")
 
     def _close_listeners(self) -> None:
-        for listener in [*self.listeners, *self.ops_listeners]:
+        for listener in [*self.listeners, *self._monitor.listeners]:
             attempt(listener.close)
 
     def _begin_reexec(self) -> None:
@@ -650,7 +611,7 @@ class Supervisor:
                     worker,
                     channel,
                     self._templates.has(worker),
-                    self._stacks.descriptor(worker) if self._stacks is not None else -1,
+                    self._monitor.stacks_of(worker),
                     self._shelf.place(worker.number),
                 )
                 for worker, channel in self._channels.items()
@@ -658,15 +619,14 @@ class Supervisor:
             ]
             estate = {
                 "listeners": reexec.sockets(self.listeners),
-                "ops": reexec.sockets(self.ops_listeners),
+                "ops": reexec.sockets(self._monitor.listeners),
                 "workers": heirs,
                 "generation": self.fleet.generation,
                 "latest": self.fleet.latest,
-                "counts": None if self._totals is None else self._totals.legacy(),
+                "counts": self._monitor.legacy(),
                 "shelf": self._shelf.legacy(),
             }
-            if self._ops is not None:
-                self._ops.finish()
+            self._monitor.finish()
             self._last_lines.finish(time.monotonic())
             reexec.execute(estate)
 
