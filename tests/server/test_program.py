@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +143,40 @@ def test_idle_server_ends_at_once(folder):
         assert program.stop(signal.SIGINT)[0] == 0
         assert time.monotonic() - started < 3
         assert idle.rest() == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has signals for a thread of a process")
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_signal_that_comes_without_the_main_thread_is_heeded(folder, workers):
+    """As one does that comes just before the main thread begins to wait, which no test can time."""
+    with serving_program(folder, "app", "--workers", workers, "--no-access-log") as (program, port):
+        with Client(port=port) as client:
+            assert client.ask(get()).status == 200  # So there are other threads.
+        pid = program.process.pid if workers == "0" else serving_process(program.process.pid)
+        wait_until(lambda: sleeps(pid))
+        others = [int(thread) for thread in os.listdir(f"/proc/{pid}/task") if int(thread) != pid]
+        assert ctypes.CDLL(None).tgkill(pid, others[0], signal.SIGTERM) == 0
+        if workers == "1":
+            wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+            assert program.stop()[0] == 0
+        else:
+            assert program.end()[0] == 0
+
+
+def serving_process(supervisor):
+    """Return the process id of the only worker."""
+    (child,) = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    return int(child)
+
+
+def sleeps(pid):
+    """Whether the main thread, which looks every 5 ms as long as requests come, sleeps until the next one."""
+    counts = set()
+    until = time.monotonic() + 0.1
+    while time.monotonic() < until:
+        status = Path(f"/proc/{pid}/task/{pid}/status").read_text()
+        counts.add(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)[1])
+    return len(counts) == 1
 
 
 @pytest.mark.slow

@@ -102,8 +102,8 @@ def test_readiness_is_false_at_once_and_all_else_goes_on(serving):
     ):
         assert (client.ask(get()).body, probe.ask(get(READY)).status) == (b"app", 200)
         port = server.port
-        server.stop()
         stopped = time.monotonic()
+        server.stop()
         response = probe.ask(get(READY))
         assert (response.status, response.body) == (503, b"stopping\n")
         assert probe.ask(get(HEALTH)).status == 200

@@ -206,7 +206,7 @@ class EventLoop:
     def _own_event(self, fd: int) -> None:
         """Accept connections, or read what proxies say of them, or hear the bell.
 
-        The bell says that a connection has closed, or that the server is to stop.
+        The bell says that a connection has closed, that the server is to stop, or that a signal has come.
         """
         listener = self.acceptor.listeners.get(fd)
         if listener is not None:
@@ -216,7 +216,8 @@ class EventLoop:
         elif fd in self.greetings:
             self.greetings.read(fd)
         else:
-            self.poller.bell.silence()
+            if self.poller.bell.silence():
+                self.leadership.alarm.ring()  # The main thread may sleep, and is to call the handler.
             self.acceptor.resume()
             self.acceptor.watch_anew()
         self._due = self._next_due()

@@ -302,7 +302,7 @@ class Server:
         loop.begin()
         if self._stop_asked and loop.shutdown.plan is None:
             self.stop()
-        with ending_children():  # A signal handler of the app may fork.
+        with ending_children(), loop.poller.bell.rung_by_signals():  # A signal handler of the app may fork.
             loop.sentinel.watch()
         self.over = True
         over = leadership.stopped

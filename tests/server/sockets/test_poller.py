@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -63,6 +66,61 @@ def test_a_ring_is_reported_until_it_is_silenced(poller):
     poller.bell.silence()
     assert poller.poll(0) == []
     poller.bell.silence()
+
+
+@pytest.fixture
+def handled():
+    """Have SIGTERM only noted; return the notes."""
+    notes = []
+    before = signal.signal(signal.SIGTERM, lambda *_: notes.append("SIGTERM"))
+    yield notes
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_rings(poller, handled):
+    with poller.bell.rung_by_signals():
+        poller.bell.ring()
+        signal.raise_signal(signal.SIGTERM)
+        assert poller.poll(5) == [(poller.bell.fileno(), READ)]
+        assert poller.bell.silence() is True
+        poller.bell.ring()
+        assert poller.bell.silence() is False
+    signal.raise_signal(signal.SIGTERM)
+    assert poller.poll(0) == []
+    assert handled == ["SIGTERM"] * 2
+
+
+def test_who_is_told_of_signals_already_still_is(poller, handled):
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write)
+    try:
+        with poller.bell.rung_by_signals():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        assert signal.set_wakeup_fd(-1) == write
+    assert os.read(read, 10) == bytes([signal.SIGTERM])
+    assert poller.poll(0) == []
+    os.close(read)
+    os.close(write)
+
+
+def test_a_bell_that_is_closed_is_rung_by_no_signal(handled):
+    """So a descriptor of somebody else gets no bytes."""
+    poller = make_poller()
+    with poller.bell.rung_by_signals():
+        poller.close()
+        assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_off_the_main_thread_a_bell_is_rung_by_no_signal(poller, handled):
+    def enter():
+        with poller.bell.rung_by_signals():
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(enter).result()
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_a_bell_whose_rings_are_not_read_can_be_rung_for_ever(poller):

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import select
 import selectors
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from wsgiserve.server.system import Lock, epoll, socketpair
@@ -41,12 +44,17 @@ class Poller(Protocol):
 
 
 class Bell:
-    """A socket pair that ends a poller's wait; ``ring`` is safe from any thread and in a signal handler."""
+    """A socket pair that ends a poller's wait; ``ring`` is safe from any thread and in a signal handler.
+
+    Python calls signal handlers on the main thread, once that runs. A signal that another thread receives, or
+    the main thread just before it begins to wait, does not end its wait. So Python is to ring as well.
+    """
 
     def __init__(self) -> None:
         self._heard, self._rung = socketpair()
         self._heard.setblocking(False)
         self._rung.setblocking(False)
+        self._has_signals = False
 
     def fileno(self) -> int:
         """Return the descriptor that can be read after a ring."""
@@ -55,19 +63,38 @@ class Bell:
     def ring(self) -> None:
         """End the wait, or the next one."""
         try:
-            self._rung.send(b".")
+            self._rung.send(b"\0")  # No signal has this number.
         except (BlockingIOError, OSError):
             pass  # Enough rings are waiting, or the poller is closed.
 
-    def silence(self) -> None:
-        """Forget the rings so far."""
+    def silence(self) -> bool:
+        """Forget the rings so far; True if there were signals among them."""
         try:
-            self._heard.recv(4096)
+            return any(self._heard.recv(4096))
         except BlockingIOError:
-            pass  # An event is a hint.
+            return False  # An event is a hint.
+
+    @contextmanager
+    def rung_by_signals(self) -> Iterator[None]:
+        """Have signals ring it, on the main thread, unless the app is told of them in the same way."""
+        with suppress(ValueError):  # Another thread.
+            before = signal.set_wakeup_fd(self._rung.fileno(), warn_on_full_buffer=False)
+            self._has_signals = before == -1
+            if not self._has_signals:
+                signal.set_wakeup_fd(before)
+        try:
+            yield
+        finally:
+            self._leave_signals()
+
+    def _leave_signals(self) -> None:
+        if self._has_signals:
+            self._has_signals = False
+            signal.set_wakeup_fd(-1)
 
     def close(self) -> None:
         """Close both ends."""
+        self._leave_signals()  # A child that the app has forked closes it meanwhile.
         self._heard.close()
         self._rung.close()
 
