@@ -89,8 +89,11 @@ def counted(ops):
 
 
 def workers(ops, **wanted):
-    """Return the process ids of the workers that are like this."""
-    found = json.loads(page(ops, "/status.json")[1])["workers"]
+    """Return the process ids of the workers that are like this; [] if an exec came into the way."""
+    try:
+        found = json.loads(page(ops, "/status.json")[1])["workers"]
+    except (ConnectionError, EOFError):
+        return []
     return [one["pid"] for one in found if all(one[name] == value for name, value in wanted.items())]
 
 
