@@ -15,6 +15,7 @@ from wsgiserve.server.tally import (
     BOUNDS,
     CLASSES,
     COUNTED,
+    GRAIN,
     METHODS,
     NAMES,
     SIZE,
@@ -24,6 +25,7 @@ from wsgiserve.server.tally import (
     named,
     request_block,
     slot_of,
+    whole,
 )
 
 
@@ -45,7 +47,13 @@ def test_a_request_is_counted_in_the_first_bucket_that_holds_it(seconds):
     bound = next((bound for bound in BOUNDS if seconds <= bound), inf)
     counted = named(tally.values())
     assert counted.pop(f"GET 2 {bound:g}") == 1
-    assert counted == ({"GET 2 sum": seconds} if seconds else {})
+    assert counted == ({"GET 2 sum": whole(seconds)} if seconds else {})
+
+
+@pytest.mark.parametrize("seconds", [0.0, 4e-7, 6e-7, 0.001, 0.1, 31.0])
+def test_seconds_are_counted_to_the_microsecond(seconds):
+    assert whole(seconds) == pytest.approx(seconds, abs=GRAIN / 2)
+    assert (whole(seconds) / GRAIN).is_integer()
 
 
 def test_no_count_of_several_threads_is_lost():

@@ -16,6 +16,8 @@ request by method, status and duration.
 
 Rules
 - A request is counted before its last bytes are sent: no client has an answer that is not counted.
+- Seconds are whole numbers of ``GRAIN``, so that adding them is exact: the rows of ended workers are added in
+  another order than those of live ones, and a sum that is rounded otherwise would go back by its last digit.
 - The slots of a row belong to one process. Its threads share them, and take a lock to add to one.
   Those that the leader's thread answers at once are counted in the ``journal`` instead, without one.
 - ``VERSION`` tells whether another version of this package has the same slots.
@@ -36,6 +38,7 @@ SERVER_ERROR = 5
 NO_STATUS = 0  # of a request that was cut before it had a response
 CLASSES = range(10)  # of status codes; an app may answer 999
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+GRAIN = 1 / (1 << 20)  # seconds; sums of up to 272 years are exact
 SUM = len(BOUNDS) + 1  # the slot of a block's seconds; the one before is for all that took longer
 BLOCK = SUM + 1
 
@@ -80,6 +83,11 @@ REQUEST_BYTES, RESPONSE_BYTES = SLOTS["request_bytes"], SLOTS["response_bytes"]
 def request_block(method: str, status_class: int) -> int:
     """Return the first slot of the block for a method and a class."""
     return OFFSETS[method] + status_class * BLOCK
+
+
+def whole(seconds: float) -> float:
+    """Return seconds as they are counted."""
+    return round(seconds / GRAIN) * GRAIN
 
 
 def _sums() -> Iterator[int]:
@@ -153,14 +161,14 @@ class Tally:
         slot = block + bisect_left(BOUNDS, seconds)
         with self._lock:
             self.counts[slot] += 1
-            self.seconds[block + SUM] += seconds
+            self.seconds[block + SUM] += whole(seconds)
 
     def wait(self, seconds: float) -> None:
         """Count a request that waited for a thread."""
         slot = WAITING + bisect_left(BOUNDS, seconds)
         with self._lock:
             self.counts[slot] += 1
-            self.seconds[WAITING + SUM] += seconds
+            self.seconds[WAITING + SUM] += whole(seconds)
 
     def set(self, **gauges: int) -> None:
         """Set gauges."""
@@ -185,7 +193,7 @@ class Tally:
         if self._journal is not None:
             for slot, more in enumerate(self._journal.sums()):
                 if more:
-                    values[slot] += more if slot in SUMS else int(more)
+                    values[slot] += whole(more) if slot in SUMS else int(more)
         return values
 
     def done(self) -> tuple[int, int, float]:
@@ -209,7 +217,7 @@ class Tally:
     def add_to(self, slot: int, value: float) -> None:
         """Add to a slot."""
         if slot in SUMS:
-            self.seconds[slot] += value
+            self.seconds[slot] += whole(value)
         else:
             self.counts[slot] += int(value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from tests.processes.terms import terms
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.ops import totals as module
 from wsgiserve.processes.ops.totals import Totals
+from wsgiserve.server.journal import METHOD_UNITS, unit_of
 from wsgiserve.server.tally import named
 
 
@@ -49,6 +51,30 @@ def test_what_a_worker_has_counted_stays_when_it_has_ended(totals):
         assert all(after >= value for after, value in zip(totals.values(), before, strict=True))
     assert named(totals.values()) == {"GET 2 0.5": 3, "GET 2 sum": 1.5, "starts": 3, "end crashed": 3}
     assert totals.gauges()["idle"] == 0
+
+
+def count_on_both_ways(totals, worker, chance):
+    """Count requests of any duration: as a thread of its own does, and as the leader does."""
+    board = totals.board(worker.row)
+    journal = board.in_flight.journal
+    for _ in range(50):
+        board.tally.request("GET", 200, chance.random() / 5)
+        board.tally.wait(chance.random() / 5)
+        journal.words[journal.at] = unit_of(200, 5) + METHOD_UNITS["GET"] + chance.random() / 100
+        journal.at += 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_sum_of_seconds_loses_its_last_digit_as_workers_end(totals, seed):
+    chance = random.Random(seed)
+    workers = [worker(number) for number in range(1, 4)]
+    for each in workers:
+        totals.enter(each)
+        count_on_both_ways(totals, each, chance)
+    for each in chance.sample(workers, 3):
+        before = totals.values()
+        totals.leave(each)
+        assert all(after >= value for after, value in zip(totals.values(), before, strict=True))
 
 
 @pytest.mark.parametrize(
