@@ -7,7 +7,7 @@ message, and what a worker has counted is there after it was killed.
 | part | slots |
 |---|---|
 | requests | a block for each method and status class |
-| waiting | a block for the requests that waited for a thread |
+| waiting | a block for how long requests waited for a thread; most did not wait at all |
 | counters | one slot each, see ``COUNTERS``; they only grow |
 | gauges | one slot each, see ``GAUGES``; set about once a second while there are connections |
 
@@ -16,6 +16,8 @@ request by method, status and duration.
 
 Rules
 - A request is counted before its last bytes are sent: no client has an answer that is not counted.
+- How long a request waited is counted a moment after the request. Both grow only: to count who waited, and
+  read all others as those that did not, would show a request among these for that moment, and take it back.
 - Seconds are whole numbers of ``GRAIN``, so that adding them is exact: the rows of ended workers are added in
   another order than those of live ones, and a sum that is rounded otherwise would go back by its last digit.
 - The slots of a row belong to one process. Its threads share them, and take a lock to add to one.
@@ -164,7 +166,7 @@ class Tally:
             self.seconds[block + SUM] += whole(seconds)
 
     def wait(self, seconds: float) -> None:
-        """Count a request that waited for a thread."""
+        """Count how long a request waited for a thread, once it is counted itself."""
         slot = WAITING + bisect_left(BOUNDS, seconds)
         with self._lock:
             self.counts[slot] += 1
@@ -183,7 +185,7 @@ class Tally:
     def values(self) -> list[int | float]:
         """Return all that is counted, without gauges.
 
-        Read backwards: who waited is counted last, so no reader sees more of these than requests.
+        Read backwards: waiting is counted last, so no reader sees more of it than requests.
         """
         counts, seconds = self.counts, self.seconds
         waiting = counts[WAITING:COUNTED].tolist()
@@ -194,7 +196,15 @@ class Tally:
             for slot, more in enumerate(self._journal.sums()):
                 if more:
                     values[slot] += whole(more) if slot in SUMS else int(more)
+                    if slot < WAITING and slot not in SUMS:
+                        values[WAITING] += int(more)  # These have not waited.
         return values
+
+    def settle(self) -> None:
+        """Count those as not waiting of which an ended worker could not say how long they waited."""
+        values = self.values()
+        waited = sum(values[WAITING : WAITING + SUM])
+        self.counts[WAITING] += self.done()[0] - int(waited)
 
     def done(self) -> tuple[int, int, float]:
         """Return the requests that were answered, those answered by 5xx, and their seconds."""

@@ -62,5 +62,5 @@ def requests(values):
             found[match.groups()] = value
             labels = f'http_request_method="{match[1]}",http_response_status_class="{match[2]}"'
             assert values[f"http_server_request_duration_seconds_count{{{labels}}}"] == value
-    assert values["wsgiserve_request_wait_seconds_count"] == sum(found.values())
+    assert values["wsgiserve_request_wait_seconds_count"] <= sum(found.values())  # A moment later.
     return found

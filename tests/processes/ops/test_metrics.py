@@ -91,6 +91,7 @@ def test_each_request_is_counted_and_logged(folder):
         _, out, _ = program.stop()
     assert load.lost == 0
     assert requests(values) == load.answered
+    assert values["wsgiserve_request_wait_seconds_count"] == load.answered.total()
     assert logged(out) == load.answered
 
 
@@ -123,6 +124,7 @@ def test_nothing_that_was_answered_is_lost_in_reloads_and_killed_workers(folder)
         values = never_less(seen, metrics(ops))
         program.stop()
     answered, counted = load.answered, requests(values)
+    assert values["wsgiserve_request_wait_seconds_count"] == sum(counted.values())
     # A request that a kill cut is counted too: as "none" without an answer, else by its status.
     assert answered.keys() <= counted.keys() <= answered.keys() | {(method, "none") for method, _ in answered}
     extra = {key: counted[key] - answered[key] for key in counted}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import random
@@ -11,7 +12,9 @@ import pytest
 
 from tests.processes.terms import terms
 from wsgiserve.processes.facts import Worker
+from wsgiserve.processes.fleet import Fleet
 from wsgiserve.processes.ops import totals as module
+from wsgiserve.processes.ops.metrics import families
 from wsgiserve.processes.ops.totals import Totals
 from wsgiserve.server.journal import METHOD_UNITS, unit_of
 from wsgiserve.server.tally import named
@@ -49,7 +52,13 @@ def test_what_a_worker_has_counted_stays_when_it_has_ended(totals):
         before = totals.values()
         totals.leave(each)
         assert all(after >= value for after, value in zip(totals.values(), before, strict=True))
-    assert named(totals.values()) == {"GET 2 0.5": 3, "GET 2 sum": 1.5, "starts": 3, "end crashed": 3}
+    assert named(totals.values()) == {
+        "GET 2 0.5": 3,
+        "GET 2 sum": 1.5,
+        "waiting 0.001": 3,
+        "starts": 3,
+        "end crashed": 3,
+    }
     assert totals.gauges()["idle"] == 0
 
 
@@ -75,6 +84,42 @@ def test_no_sum_of_seconds_loses_its_last_digit_as_workers_end(totals, seed):
         before = totals.values()
         totals.leave(each)
         assert all(after >= value for after, value in zip(totals.values(), before, strict=True))
+
+
+def waits(totals):
+    """Return the samples of how long requests waited, by their labels and names."""
+    (family,) = (one for one in families(Fleet(terms()), totals, []) if one.name.endswith("wait_seconds"))
+    return {sample.labels.get("le", sample.suffix): sample.value for sample in family.samples}
+
+
+def test_how_long_requests_waited_never_goes_back(totals):
+    """Whoever looks between the two counts sees a request that has not waited yet."""
+    each = worker(1)
+    totals.enter(each)
+    tally = tally_of(totals, each)
+    tally.request("GET", 200, 0.5)
+    tally.wait(0.0)
+    seen = [waits(totals)]
+    tally.request("GET", 200, 0.5)
+    seen.append(waits(totals))
+    tally.wait(0.2)
+    seen.append(waits(totals))
+    for before, after in itertools.pairwise(seen):
+        assert all(after[name] >= value for name, value in before.items())
+    assert (seen[-1]["0.1"], seen[-1]["0.25"], seen[-1]["_count"]) == (1, 2, 2)
+
+
+def test_each_request_of_an_ended_worker_has_waited_or_not(totals):
+    each = worker(1)
+    totals.enter(each)
+    tally = tally_of(totals, each)
+    tally.request("GET", 200, 0.5)
+    tally.wait(0.2)
+    tally.request("GET", 200, 0.5)  # It was killed before it could go on.
+    begin(totals.board(each.row).in_flight)
+    totals.last_lines(each)
+    totals.leave(each)
+    assert (waits(totals)["0.001"], waits(totals)["_count"]) == (2, 3)
 
 
 @pytest.mark.parametrize(

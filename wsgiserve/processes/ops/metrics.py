@@ -78,13 +78,11 @@ def _of_requests(values: Values) -> Iterator[Family]:
         ],
     )
     waiting = values[WAITING : WAITING + BLOCK]
-    answered = sum(sum(block[:SUM]) for block in blocks.values())
-    at_once = answered - sum(waiting[:SUM])
     yield Family(
         "wsgiserve_request_wait_seconds",
         "histogram",
         "How long requests waited for a thread; most do not wait at all.",
-        histogram(BOUNDS, [waiting[0] + at_once, *waiting[1:SUM]], waiting[SUM], {}),
+        histogram(BOUNDS, waiting[:SUM], waiting[SUM], {}),
     )
     for name, text in (
         ("request_bytes", "Bytes of request bodies."),

@@ -88,6 +88,7 @@ class Totals:
         if self._workers.get(worker.row) is worker:
             del self._workers[worker.row]
             board = self.board(worker.row)
+            board.tally.settle()
             self.base.add(board.tally.values())
             self.board(0).history.absorb(board.history, time.monotonic())
             board.clear()

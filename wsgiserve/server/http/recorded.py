@@ -78,8 +78,7 @@ class CountedExchange(Exchange):
         tally.count("response_bytes", size)
         tally.request(self.request.method, self.status, monotonic() - self.started)
         self.gateway.in_flight.count(self)
-        if self.waited:
-            tally.wait(self.waited)
+        tally.wait(self.waited)
 
     # -- other ways of a response
 
