@@ -23,6 +23,19 @@ def test_a_worker_from_start_to_end():
     assert (worker.state, worker.quiet_at, worker.served) == ("retiring", 0.0, True)
 
 
+def test_a_worker_that_was_told_to_serve_may_have_connections_though_nobody_heard_of_it():
+    worker = Worker(1, 1, terms())
+    worker.ready(1.0)
+    worker.end(2.0, 30.0)
+    assert not worker.called
+    worker = Worker(1, 1, terms())
+    worker.ready(1.0)
+    worker.become("called", 2.0)
+    worker.end(3.0, 30.0)
+    assert (worker.called, worker.served) == (True, False)
+    assert Worker(1, 1, terms(), "serving", served=True).called
+
+
 def test_a_worker_that_is_told_to_end_is_never_ready():
     worker = Worker(1, 1, terms())
     worker.end(1.0, math.inf)

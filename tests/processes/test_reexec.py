@@ -34,6 +34,7 @@ def left(config, ends, monkeypatch):
     """What the program after a re-exec finds in its environment; and the program before is gone."""
     listeners = open_listeners(config)
     worker = Worker(7, 3, terms(), "retiring", 1.0, 1007, served=True, cut=0)
+    worker.wear("max-rss")
     executed = {}
 
     def execve(path, command, environ):
@@ -74,6 +75,7 @@ def test_workers_are_passed_on(left, ends):
         "pid": 1007,
         "serving": False,
         "cut": 0,
+        "worn": "max-rss",
         "foreign": True,
         "row": 0,
         "began": 1.0,

@@ -44,6 +44,7 @@ class Worker:
         self.began = began or since  # its process
         self.pid = pid
         self.row = 0  # of its tally; 0 for none
+        self.called = served  # it was told to serve, so it may have connections
         self.served = served  # it is or was in the state serving
         self.worn = ""  # the first limit that it passed
         self.worn_at = math.inf  # the end of its lifetime
@@ -65,6 +66,7 @@ class Worker:
     def become(self, state: State, now: float) -> None:
         """Change its state."""
         self.state, self.since = state, now
+        self.called = self.called or state == "called"
 
     def ready(self, now: float) -> None:
         """It imported the app, ran the hooks and answered the probe."""

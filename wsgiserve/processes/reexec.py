@@ -76,9 +76,11 @@ def is_trial() -> bool:
 
 
 def heir(
-    worker: Worker, channel: Channel, foreign: bool, stacks: int = -1, pages: int | None = None
+    worker: Worker, channel: Channel | None, foreign: bool, stacks: int = -1, pages: int | None = None
 ) -> dict[str, Any]:
     """Describe a worker for the new program; ``foreign`` if it is not a child of this process.
+
+    Without a ``channel`` it is about to end: it has hung up, but is not reaped yet.
 
     ``stacks`` is the descriptor of the file for the stacks of its threads, -1 for none; ``pages`` the place
     of its log's pages on the shelf.
@@ -89,10 +91,11 @@ def heir(
         "pid": worker.pid,
         "serving": worker.state in ("called", "serving"),
         "cut": worker.cut,
+        "worn": worker.worn,
         "foreign": foreign,
         "row": worker.row,
         "began": worker.began,
-        "channel": channel.fileno(),
+        "channel": -1 if channel is None else channel.fileno(),
         "stacks": stacks,
         "pages": pages,
     }
@@ -114,9 +117,10 @@ def sockets(listeners: Iterable[Listener]) -> list[dict[str, Any]]:
 def execute(estate: dict[str, Any]) -> None:
     """Execute the command in place of this program; return only if the system refuses.
 
-    The estate has ``listeners``, those of the ``ops`` endpoint, the ``workers``, the ``generation`` that
-    serves, even if no worker of it is left at the moment, and the ``latest`` one that was tried. With the ops
-    endpoint it also has the ``counts`` (``ops.totals``), with an access log the ``shelf``.
+    The estate has ``listeners``, those of the ``ops`` endpoint, the ``workers``, how many were ``dropped`` as
+    they do not serve yet, the ``generation`` that serves, even if no worker of it is left at the moment, and
+    the ``latest`` one that was tried. With the ops endpoint it also has the ``counts`` (``ops.totals``), with
+    an access log the ``shelf``.
     """
     environment = handover.environment("inheritance", estate)
     descriptors = _descriptors(estate)
@@ -157,8 +161,8 @@ def _descriptors(estate: Mapping[str, Any]) -> list[int]:
     opened = [*estate.get("listeners", ()), *estate.get("ops", ())]
     opened += [estate[name] for name in ("counts", "shelf") if estate.get(name)]
     heirs = estate.get("workers", ())
-    files = [heir["stacks"] for heir in heirs if heir.get("stacks", -1) >= 0]
-    return [owner["descriptor"] for owner in opened] + [heir["channel"] for heir in heirs] + files
+    own = [heir.get(name, -1) for heir in heirs for name in ("channel", "stacks")]
+    return [owner["descriptor"] for owner in opened] + [descriptor for descriptor in own if descriptor >= 0]
 
 
 def inheritance() -> dict[str, Any]:

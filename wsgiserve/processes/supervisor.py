@@ -158,6 +158,9 @@ class Supervisor:
             _complain_of_reexec(error)
             ops = [listener for _, listener in for_ops]
         self._listen_for_ops(ops, inheritance.get("counts"))
+        if self._totals is not None:
+            for _ in range(inheritance.get("dropped", 0)):
+                self._totals.count("end retired")
         self._shelf = Shelf(inheritance.get("shelf"))
         self._last_lines = LastLines(self._shelf)
         try:
@@ -205,8 +208,13 @@ class Supervisor:
             self._shelf.adopt(worker.number, heir.get("pages"))
             if heir.get("cut") is not None:  # A program before this one did not tell it.
                 worker.ended(heir["cut"])
+            if heir.get("worn"):
+                worker.wear(heir["worn"])
             if heir["foreign"]:
                 self._templates.adopt(worker)
+            if heir["channel"] < 0:
+                self._on_hang_up(worker)
+                continue
             sock = socket.socket(fileno=heir["channel"])
             talk = partial(self._children.talk, sock, *self._callbacks(worker))
             self._channels[worker] = self._insist(talk)
@@ -609,18 +617,19 @@ class Supervisor:
             heirs = [
                 reexec.heir(
                     worker,
-                    channel,
+                    self._channels.get(worker),
                     self._templates.has(worker),
                     self._monitor.stacks_of(worker),
                     self._shelf.place(worker.number),
                 )
-                for worker, channel in self._channels.items()
-                if worker.served or worker.state == "called"
+                for worker in self.fleet.workers.values()
+                if worker.called
             ]
             estate = {
                 "listeners": reexec.sockets(self.listeners),
                 "ops": reexec.sockets(self._monitor.listeners),
                 "workers": heirs,
+                "dropped": len(self.fleet.workers) - len(heirs),
                 "generation": self.fleet.generation,
                 "latest": self.fleet.latest,
                 "counts": self._monitor.legacy(),

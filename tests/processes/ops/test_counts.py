@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import threading
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager, suppress
@@ -52,6 +53,14 @@ def application(environ, start_response):
 """
 
 
+HELD = """
+import os, time
+
+while os.path.exists("hold"):
+    time.sleep(0.005)
+"""
+
+
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "app.py").write_text(APP)
@@ -62,11 +71,18 @@ def records(folder):
     return [json.loads(line) for line in (folder / "log").read_text().splitlines()]
 
 
+def unless_cut(ask, *arguments, **options):
+    """Return what the endpoint says; None if an exec came into the way."""
+    try:
+        return ask(*arguments, **options)
+    except (ConnectionError, EOFError):
+        return None
+
+
 def counted(ops):
     """Return what ``/metrics`` says, as ``agreement`` has it; None if an exec came into the way."""
-    try:
-        values = metrics(ops)
-    except (ConnectionError, EOFError):
+    values = unless_cut(metrics, ops)
+    if values is None:
         return None
     by_class = {
         (method, 0 if status == "none" else int(status[0])): number
@@ -148,11 +164,73 @@ def test_so_are_those_of_a_worker_that_another_program_has_adopted(folder, optio
     with unfinished(folder, *options) as (program, ops):
         (old,) = workers(ops)
         program.process.send_signal(signal.SIGUSR2)
-        wait_until(lambda: counted(ops) and workers(ops, state="retiring") == [old])
+        wait_until(lambda: unless_cut(workers, ops, state="retiring") == [old])
         os.kill(old, signal.SIGKILL)
         wait_until(lambda: counted(ops) == CUT)
         program.stop()
     assert of_log(records(folder)) == CUT
+
+
+def parent_of(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_so_are_those_of_a_worker_that_has_ended_but_is_not_reaped_at_a_reexec(folder):
+    """Its template, which reaps it, is late."""
+    with unfinished(folder, "--preload") as (program, ops):
+        (old,) = workers(ops)
+        template = parent_of(old)
+        os.kill(template, signal.SIGSTOP)
+        os.kill(old, signal.SIGKILL)
+        try:
+            program.process.send_signal(signal.SIGUSR2)
+            wait_until(lambda: old not in (unless_cut(workers, ops) or [old]))
+        finally:
+            os.kill(template, signal.SIGCONT)
+        wait_until(lambda: workers(ops, state="serving"))
+        assert counted(ops) == CUT
+        program.stop()
+    assert of_log(records(folder)) == CUT
+
+
+def balance(values):
+    """Return how many workers were started and have not ended, and how many there are."""
+    ends = sum(number for key, number in values.items() if key.startswith("wsgiserve_worker_ends_total"))
+    alive = sum(number for key, number in values.items() if key.startswith("wsgiserve_workers{"))
+    return values["wsgiserve_worker_starts_total"] - ends, alive
+
+
+def test_a_reexec_is_the_end_of_a_worker_that_starts(folder):
+    (folder / "app.py").write_text(HELD + APP)
+    with observed(folder, "--no-access-log") as (program, _, ops):
+        (folder / "hold").touch()
+        program.process.send_signal(signal.SIGTTIN)
+        wait_until(lambda: workers(ops, state="starting", generation=1))
+        assert balance(metrics(ops)) == (2, 2)
+        program.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: unless_cut(workers, ops, state="starting", generation=2))
+        assert balance(metrics(ops)) == (2, 2)
+        (folder / "hold").unlink()
+        program.stop()
+
+
+def test_why_a_worker_retires_is_known_behind_a_reexec(folder):
+    """It finishes a request while another program takes over."""
+    with observed(folder, "--no-access-log") as (program, port, ops), Client(port=port) as client:
+        (old,) = workers(ops)
+        client.send(get("/wait"))
+        wait_until(lambda: entered(folder))
+        os.kill(old, signal.SIGTERM)
+        wait_until(lambda: workers(ops, state="retiring") == [old])
+        program.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: unless_cut(workers, ops, state="serving", generation=2))
+        (folder / "go").touch()
+        assert client.response().status == 200
+        wait_until(lambda: old not in workers(ops))
+        assert metrics(ops)['wsgiserve_worker_ends_total{cause="SIGTERM"}'] == 1
+        program.stop()
 
 
 def test_a_worker_that_does_not_end_in_time_counts_and_writes_them_itself(folder):
