@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import re
+import signal
 import sys
 import threading
 from contextlib import ExitStack
@@ -21,13 +22,13 @@ from tests.server.http.lone import Lone
 from tests.server.limits import few_descriptors
 from wsgiserve.config import make_config
 from wsgiserve.protocol.receiver import Receiver
-from wsgiserve.server import access_log
+from wsgiserve.server import access_log, sinks
 from wsgiserve.server.access_log import MAX_BYTES, MAX_SECONDS, AccessLog, write_left
 from wsgiserve.server.http import exchange
 from wsgiserve.server.http.extensions import limits
 from wsgiserve.server.log_lines import MAX_TEXT, Combined, line_text
 from wsgiserve.server.log_pages import SIZE, Left, Shelf
-from wsgiserve.server.sinks import MAX_WRITE
+from wsgiserve.server.sinks import MAX_WRITE, UNKNOWN, FileSink
 
 LINE = re.compile(
     r'(\S+) - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:[^]]+\] "([^"]*)" (\d+) (\d+) "[^"]*" "[^"]*" \d+\n'
@@ -118,6 +119,9 @@ class Hanging:
 
     def __init__(self):
         self.data = b""
+
+    def target(self):
+        return UNKNOWN
 
     def write(self, lines, start=0):
         if not self.freed:
@@ -437,6 +441,61 @@ def test_what_a_killed_process_was_writing_is_not_written_twice(tmp_path):
     assert path.read_bytes().endswith(b"five\none\n")
     write_left(Left(), b"", str(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
+
+
+class Dying(FileSink):
+    """A file whose process is killed right behind its second write."""
+
+    has_written = False
+
+    def write(self, lines, start=0):
+        count = super().write(lines, start)
+        if self.has_written:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.has_written = True
+        return count
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("place", ["here", "elsewhere"])
+def test_so_it_is_where_the_file_was_renamed(tmp_path, monkeypatch, moment, place):
+    """It has not seen yet that the file has another name, or is killed before it could."""
+    monkeypatch.setattr(sinks, "LOOK_SECONDS", 3600)
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "log"
+    old = tmp_path / ("log.1" if place == "here" else "elsewhere/log.1")
+    shelf = Shelf()
+    shelf.fill()
+    pages = shelf.open(shelf.take(1))
+    pid = os.fork()
+    if pid == 0:
+        try:
+            log = AccessLog(sink=Dying(str(path)), pages=pages)
+            log.append(b"one\n")
+            log.flush()
+            if moment == "before":
+                path.rename(old)
+            log.append(b"two\n")
+            log.append(b"three\n")
+            log.flush()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    if moment == "after":
+        path.rename(old)
+    write_left(shelf.left(1), b"four\n", str(path))
+    shelf.leave()
+    assert old.read_bytes() == b"one\ntwo\nthree\n"
+    assert path.read_bytes() == b"four\n"
+
+
+def test_the_rest_of_what_it_was_writing_goes_to_the_new_file(tmp_path):
+    path, old = tmp_path / "log", tmp_path / "log.1"
+    old.write_bytes(b"one\ntw")
+    left = Left(writing=b"one\ntwo\n", lines=b"three\n", file=old.stat().st_ino)
+    write_left(left, b"", str(path))
+    assert path.read_bytes() == b"two\nthree\n"
 
 
 @pytest.mark.parametrize("more", [0, 1])

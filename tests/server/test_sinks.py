@@ -188,14 +188,17 @@ def test_a_file_that_was_rotated_is_opened_anew(tmp_path, how, monkeypatch):
     monkeypatch.setattr(sinks, "LOOK_SECONDS", 3600 if how == "told" else 0)
     path, old = tmp_path / "log", tmp_path / "log.1"
     sink = FileSink(str(path))
+    sink.target()
     sink.write(b"one\n")
     if how == "removed":
         path.unlink()
     else:
         path.rename(old)
     if how == "told":
+        sink.target()
         sink.write(b"two\n")
         sink.reopen()
+    sink.target()
     sink.write(b"three\n")
     assert path.read_text() == "three\n"
     if how != "removed":
@@ -209,9 +212,11 @@ def test_a_folder_that_is_gone_costs_no_line(tmp_path, monkeypatch):
     folder.mkdir()
     sink = FileSink(str(folder / "log"))
     os.rename(folder, tmp_path / "moved")
+    sink.target()
     sink.write(b"one\n")
     assert (tmp_path / "moved" / "log").read_text() == "one\n"
     folder.mkdir()
+    sink.target()
     sink.write(b"two\n")
     assert (folder / "log").read_text() == "two\n"
     sink.close()

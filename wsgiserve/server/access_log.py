@@ -101,7 +101,7 @@ def write_left(left: Left, more: bytes, destination: str) -> None:
     try:
         sink = open_sink(destination, output())
         try:
-            done = sink.find(left.writing) if left.writing else 0
+            done = sink.find(left.writing, left.file) if left.writing else 0
             while done < len(lines) and (count := sink.write(lines, done)):
                 done += count
         finally:
@@ -209,7 +209,7 @@ class AccessLog:
         data, done, failed = page.left(), 0, False
         try:
             while done < len(data):
-                page.begin()
+                page.begin(self._sink.target())
                 count = self._sink.write(data, done)
                 page.written(count)
                 if not count:

@@ -11,8 +11,8 @@ Rules
 - A page is filled, then sealed, written and cleared. All but ``add`` is for one thread at a time, and without
   the GIL ``add`` and ``seal`` are too.
 - Behind the lines are zeros, and no line has a zero byte. So whoever finds the page later sees its end.
-- A process marks the page before it writes lines. It may be killed after the write, before it can say how
-  far it came.
+- A process marks the page before it writes lines, by the number of the file. It may be killed after the
+  write, before it can say how far it came.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ logger = logging.getLogger("wsgiserve")
 
 SIZE = 1 << 20
 PAIRS = 32  # workers at a time whose pages the supervisor sees
-# Four numbers: the offset up to which lines are written, which page was filled first, whether lines are being
-# written, and how many were lost, which nobody knows yet.
+# Four numbers: the offset up to which lines are written, which page was filled first, the file that lines are
+# being written to (0 for none), and how many were lost, which nobody knows yet.
 HEADER = 32
 _WRITTEN, _ORDER, _WRITING, _LOST = range(4)
+UNKNOWN = 1  # file, as in ``sinks``
 # Tells whether another version of this package has the same pages: raise the first number when they change.
 VERSION = [1, SIZE, PAIRS, HEADER]
 _ZEROS = memoryview(bytes(1 << 16))  # to clear pages with, where there may be no memory for as many anew
@@ -41,12 +42,14 @@ _ZEROS = memoryview(bytes(1 << 16))  # to clear pages with, where there may be n
 class Left(NamedTuple):
     """The lines that a process has left behind; ``writing`` are those that it was just writing.
 
-    ``lost`` is the number of lines that it could not write, and has not told of.
+    ``lost`` is the number of lines that it could not write, and has not told of. ``file`` is where it was
+    writing to, as ``Sink.target`` returns it.
     """
 
     writing: bytes = b""
     lines: bytes = b""
     lost: int = 0
+    file: int = UNKNOWN
 
 
 class Page:
@@ -85,14 +88,14 @@ class Page:
         end = self._memory.find(b"\0", self._first, self._past)
         return self._past if end < 0 else end
 
-    def begin(self) -> None:
-        """Say that lines are being written."""
-        self._numbers[_WRITING] = 1
+    def begin(self, file: int = UNKNOWN) -> None:
+        """Say that lines are being written, to this file."""
+        self._numbers[_WRITING] = file
 
     @property
-    def begun(self) -> bool:
-        """Whether lines were being written."""
-        return self._numbers[_WRITING] == 1
+    def begun(self) -> int:
+        """The number of the file that lines were being written to; 0 for none."""
+        return self._numbers[_WRITING]
 
     def written(self, count: int) -> None:
         """Say that so many bytes more are written."""
@@ -138,7 +141,7 @@ def left_in(pages: Iterable[Page]) -> Left:
     first, second = sorted(pages, key=lambda page: page.order)
     lost = first.lost + second.lost
     if first.begun:
-        return Left(first.left(), second.left(), lost)
+        return Left(first.left(), second.left(), lost, first.begun)
     return Left(b"", first.left() + second.left(), lost)
 
 

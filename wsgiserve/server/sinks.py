@@ -13,7 +13,8 @@ Rules
   opened once more, by its name below /proc, as an open file of our own. Where that fails, and for other kinds
   of descriptors, ``poll`` tells whether there is room.
 - A process may be killed while it writes. Who writes the rest in its place asks ``find`` first how far it
-  came. A file is read for that. Elsewhere nobody can look; the write counts as done, since it takes no time.
+  came. A file is read for that; ``target`` has told its number (inode), by which it is found although it was
+  renamed meanwhile. Elsewhere nobody can look; the write counts as done, since it takes no time.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the system, which m
 JOURNALD = "/run/systemd/journal/socket"
 INFO = 6  # the severity of syslog(3)
 DAEMON = 3  # the facility
+UNKNOWN = 1  # in place of a file's number; no file has it
 
 try:
     _START_FOLDER = os.getcwd()  # The app may change the folder.
@@ -57,13 +59,16 @@ except OSError:
 class Sink(Protocol):
     """A place for lines."""
 
+    def target(self) -> int:
+        """Be ready to write, and return the number of the file that is written to; UNKNOWN for none."""
+
     def write(self, lines: bytes, start: int = 0) -> int:
         """Write some of the lines from ``start`` on; return how many bytes are taken, 0 without room."""
 
-    def find(self, lines: bytes) -> int:
+    def find(self, lines: bytes, file: int = UNKNOWN) -> int:
         """Return how many bytes of the lines another process has written; it was killed in the middle.
 
-        OSError if the system lacks what looking takes.
+        ``file`` is what ``target`` had told it. OSError if the system lacks what looking takes.
         """
 
     def wait(self, seconds: float) -> None:
@@ -118,6 +123,10 @@ class StreamSink:
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
+    def target(self) -> int:
+        """Return UNKNOWN."""
+        return UNKNOWN
+
     def write(self, lines: bytes, start: int = 0) -> int:
         """Write all lines; without a stream nobody wants them."""
         if self._stream is not None:
@@ -125,7 +134,7 @@ class StreamSink:
             self._stream.flush()
         return len(lines) - start
 
-    def find(self, lines: bytes) -> int:
+    def find(self, lines: bytes, file: int = UNKNOWN) -> int:
         """Return 0: only this process has the stream."""
         return 0
 
@@ -160,6 +169,10 @@ class DescriptorSink:
             self._socket = Socket(fileno=os.dup(descriptor))
             self._send = self._send_to_socket
 
+    def target(self) -> int:
+        """Return UNKNOWN: whoever has the descriptor finds the file by it."""
+        return UNKNOWN
+
     def write(self, lines: bytes, start: int = 0) -> int:
         """Write whole lines: all to a file, else as many bytes as a pipe takes as a whole."""
         if self.is_file:
@@ -169,7 +182,7 @@ class DescriptorSink:
         except BlockingIOError:
             return 0
 
-    def find(self, lines: bytes) -> int:
+    def find(self, lines: bytes, file: int = UNKNOWN) -> int:
         """Look into a file; elsewhere take one write for done."""
         if self.is_file:
             return _find_in_file(f"/proc/self/fd/{self._descriptor}", lines)
@@ -252,6 +265,17 @@ def _find_in_file(path: str, lines: bytes) -> int:
     whole = lines.rfind(b"\n", 0, found) + 1
     torn = tail[tail.rfind(b"\n") + 1 :]
     return whole + len(torn) if lines[whole:].startswith(torn) else whole
+
+
+def _numbered(folder: str, number: int) -> str | None:
+    """Return the path of the file with this number in a folder; None if there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return next((entry.path for entry in entries if entry.inode() == number), None)
+    except OSError as error:
+        if error.errno in SHORTAGES:
+            raise
+        return None
 
 
 def _open_again(descriptor: int) -> int | None:
@@ -337,9 +361,13 @@ class FileSink:
         status = os.fstat(self._file)
         return status.st_dev, status.st_ino
 
+    def target(self) -> int:
+        """Open the file anew if it was rotated; return its number."""
+        self._follow()
+        return self._identity[1] if self._sink.is_file else UNKNOWN
+
     def write(self, lines: bytes, start: int = 0) -> int:
         """Append lines; OSError if the disk is full."""
-        self._follow()
         return self._sink.write(lines, start)
 
     def _follow(self) -> None:
@@ -362,9 +390,20 @@ class FileSink:
             self._file, self._sink = new, DescriptorSink(new)
             self._identity = self._identify()
 
-    def find(self, lines: bytes) -> int:
-        """Return how many bytes of the lines are in the file."""
-        return _find_in_file(self.path, lines) if self._sink.is_file else self._sink.find(lines)
+    def find(self, lines: bytes, file: int = UNKNOWN) -> int:
+        """Return how many bytes of the lines are in the file, which may have another name by now.
+
+        If it is in another folder, or gone, the write counts as done.
+        """
+        if not self._sink.is_file:
+            return self._sink.find(lines)
+        if file in (UNKNOWN, self._identity[1]):
+            return _find_in_file(self.path, lines)
+        renamed = _numbered(os.path.dirname(os.path.realpath(self.path)), file)
+        if renamed is None:
+            return len(lines)
+        # The rest goes to the new file, so a torn line is written anew.
+        return lines.rfind(b"\n", 0, _find_in_file(renamed, lines)) + 1
 
     def wait(self, seconds: float) -> None:
         """Wait for room, if it is no file but a named pipe."""
@@ -387,6 +426,10 @@ class DatagramSink:
         self._path = path
         self._entry = entry
         self._socket: socket.socket | None = None
+
+    def target(self) -> int:
+        """Return UNKNOWN."""
+        return UNKNOWN
 
     def write(self, lines: bytes, start: int = 0) -> int:
         """Send an entry for a line; OSError if nobody listens."""
@@ -412,7 +455,7 @@ class DatagramSink:
             raise
         return sock
 
-    def find(self, lines: bytes) -> int:
+    def find(self, lines: bytes, file: int = UNKNOWN) -> int:
         """Take the first line for sent."""
         return lines.index(b"\n") + 1
 
