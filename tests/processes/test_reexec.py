@@ -171,6 +171,55 @@ def test_a_new_program_takes_over_without_losing_a_connection(service):
     assert len(tally.failures) <= 10  # of the worker that was killed
 
 
+@pytest.mark.slow
+def test_workers_that_a_signal_has_added_stay(service):
+    its = service("--workers", "1")
+    its.new_version()
+    with its.running() as process:
+        process.send_signal(signal.SIGTTIN)
+        wait_until(lambda: len(its.workers()) == 2)
+        for generation in (2, 3):
+            process.send_signal(signal.SIGUSR2)
+            wait_until(lambda generation=generation: its.status()["generation"] == generation)
+            assert len(its.workers()) == 2
+
+
+@pytest.mark.slow
+def test_the_file_may_have_another_number_of_workers(service):
+    its = service()
+    its.new_version()
+    file = its.folder / "wsgiserve.toml"
+    file.write_text("workers = 1\n")
+    with its.running() as process:
+        process.send_signal(signal.SIGTTIN)
+        wait_until(lambda: len(its.workers()) == 2)
+        file.write_text("workers = 3\n")
+        process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: its.status()["generation"] == 2)
+        assert len(its.workers()) == 3
+
+
+def shared_memory(pid):
+    """Count the descriptors of memory that a process has."""
+    folder = f"/proc/{pid}/fd"
+    return sum("memfd:" in os.readlink(f"{folder}/{each}") for each in os.listdir(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_a_program_without_the_ops_endpoint_keeps_no_memory_of_it(service):
+    its = service("--workers", "1")
+    its.new_version()
+    file = its.folder / "wsgiserve.toml"
+    file.write_text("ops_bind = '127.0.0.1:0'\n")
+    with its.running() as process:
+        assert shared_memory(process.pid)
+        file.write_text("")
+        process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: its.status()["generation"] == 2 and its.status()["state"] == "serving")
+        assert shared_memory(process.pid) == 0
+
+
 def test_a_new_program_that_would_not_start_changes_nothing(folder):
     shutil.copytree(ROOT / "wsgiserve", folder / "wsgiserve", ignore=shutil.ignore_patterns("__pycache__"))
     with serving(folder, "app", env={"PYTHONPATH": str(folder)}) as (program, port):

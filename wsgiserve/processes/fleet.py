@@ -179,6 +179,8 @@ class Fleet:
 
     def resize(self, change: int) -> None:
         """Have ``change`` more or fewer workers; at least one stays."""
+        if not change:
+            return
         self.terms, self._next = (
             terms._replace(size=max(1, terms.size + change)) for terms in (self.terms, self._next)
         )

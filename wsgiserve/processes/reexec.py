@@ -119,8 +119,8 @@ def execute(estate: dict[str, Any]) -> None:
 
     The estate has ``listeners``, those of the ``ops`` endpoint, the ``workers``, how many were ``dropped`` as
     they do not serve yet, the ``generation`` that serves, even if no worker of it is left at the moment, and
-    the ``latest`` one that was tried. With the ops endpoint it also has the ``counts`` (``ops.totals``), with
-    an access log the ``shelf``.
+    the ``latest`` one that was tried; the ``size`` that is wanted, and the one that was ``configured``. With
+    the ops endpoint it also has the ``counts`` (``ops.totals``), with an access log the ``shelf``.
     """
     environment = handover.environment("inheritance", estate)
     descriptors = _descriptors(estate)

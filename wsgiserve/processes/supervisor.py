@@ -170,6 +170,8 @@ class Supervisor:
         heirs = inheritance["workers"]
         generation = inheritance.get("generation") or max((heir["generation"] for heir in heirs), default=1)
         self.fleet.resume(generation, inheritance.get("latest") or generation)
+        if inheritance.get("configured") == self.config.workers:  # As for a reload.
+            self.fleet.resize(inheritance["size"] - self.fleet.size)
         self._announced = True
         self._adopt(heirs)
 
@@ -632,6 +634,8 @@ class Supervisor:
                 "dropped": len(self.fleet.workers) - len(heirs),
                 "generation": self.fleet.generation,
                 "latest": self.fleet.latest,
+                "size": self.fleet.size,
+                "configured": self.config.workers,
                 "counts": self._monitor.legacy(),
                 "shelf": self._shelf.legacy(),
             }

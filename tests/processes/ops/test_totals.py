@@ -222,6 +222,8 @@ def test_a_program_with_other_slots_gets_the_totals_by_name(totals, passed_on):
     left = passed_on() | {"version": 1}
     left["totals"] = left["totals"] | {"no longer counted": 7}
     following = Totals(left)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(left["descriptor"])
     adopted = worker(1)
     following.adopt(adopted, each.row)
     assert adopted.row == 0

@@ -12,6 +12,7 @@ after that is lost.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import Any
 
@@ -34,6 +35,7 @@ class Totals:
         self._workers: dict[int, Worker] = {}  # by row
         self.base = self._tally(0)
         if left and not goes_on:
+            os.close(left["descriptor"])
             for name, value in left["totals"].items():
                 slot = slot_of(name)
                 if slot is not None:
