@@ -319,6 +319,13 @@ def test_adopted_workers_retire_behind_the_new():
     assert fleet.plan(1.0) == [("retire", old)]
 
 
+def test_an_adopted_worker_keeps_its_time_to_end():
+    fleet = Fleet(terms(1, 1.0))
+    fleet.resume(3, 3)
+    old = fleet.adopt(7, 3, 1007, False, 10.0, terms=terms(1, 100.0))
+    assert old.kill_at == 110.0 + KILL_MARGIN
+
+
 def test_a_program_behind_a_re_exec_that_adopts_nobody_is_not_hopeless():
     fleet = Fleet(terms(1, GRACE))
     fleet.resume(3, 5)

@@ -69,6 +69,7 @@ def test_workers_are_passed_on(left, ends):
     assert (left["generation"], left["latest"]) == (3, 5)
     (heir,) = left["workers"]
     channel = heir.pop("channel")
+    assert {*heir.pop("options")} == {*reexec.KEPT}
     assert heir == {
         "number": 7,
         "generation": 3,
@@ -86,6 +87,23 @@ def test_workers_are_passed_on(left, ends):
     ends[1].send(event="worn")
     with socket.socket(fileno=channel) as sock:
         assert json.loads(sock.recv(100)) == {"event": "worn"}
+
+
+def test_a_worker_keeps_its_terms(left):
+    """It gives its requests the time that it was told at its start."""
+    (heir,) = left["workers"]
+    heir["options"] |= {"graceful_timeout": 100, "drain_delay": 5, "log_skip": ["/health"]}
+    now = terms()._replace(config=make_config(graceful_timeout=1, threads=3, keep_alive=7))
+    its = reexec.terms_of(heir, now)
+    assert (its.grace, its.config.graceful_timeout, its.config.log_skip) == (105, 100, ("/health",))
+    assert (its.config.threads, its.config.keep_alive) == (terms().config.threads, 7)
+
+
+@pytest.mark.parametrize("options", [{"another": 1}, {"threads": -1}, {}])
+def test_a_worker_that_another_version_has_described_gets_the_terms_of_now(options):
+    now = terms()
+    assert reexec.terms_of({"options": options}, now).config == now.config
+    assert reexec.terms_of({}, now).config == now.config
 
 
 def test_listeners_are_passed_on_with_their_names(left, config, tmp_path):

@@ -139,10 +139,18 @@ class Fleet:
         self.complete = True
 
     def adopt(
-        self, number: int, generation: int, pid: int, serving: bool, now: float, began: float = 0.0
+        self,
+        number: int,
+        generation: int,
+        pid: int,
+        serving: bool,
+        now: float,
+        began: float = 0.0,
+        terms: Terms | None = None,
     ) -> Worker:
-        """Take over a worker of the program before."""
-        worker = Worker(number, generation, self.terms, "serving", now, pid, served=True, began=began)
+        """Take over a worker of the program before, which runs on its own terms."""
+        terms = terms or self.terms
+        worker = Worker(number, generation, terms, "serving", now, pid, served=True, began=began)
         if not serving:
             worker.end(now, worker.terms.grace + KILL_MARGIN)
         self.workers[number] = worker

@@ -28,9 +28,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from wsgiserve.config import ConfigError
 from wsgiserve.processes import handover, signals
 from wsgiserve.processes.channel import Channel
-from wsgiserve.processes.facts import Worker
+from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.parent_death import die_with
 from wsgiserve.processes.spawn import command, flush_output, folder, run_again
 from wsgiserve.server.sockets.listener import Listener, adopt
@@ -41,6 +42,12 @@ TRIAL_SECONDS = 30.0
 # What a new program takes at its start, and no longer, on top of what the old one has.
 MORE_DESCRIPTORS = 4
 MORE_MEMORY = 16 << 20  # bytes of address space
+
+# Options of a worker that its supervisor acts by. The configuration of the new program may have others.
+KEPT = (
+    *("drain_delay", "graceful_timeout", "threads"),
+    *("access_log", "log_format", "log_skip", "log_sample"),
+)
 
 logger = logging.getLogger("wsgiserve")
 
@@ -98,7 +105,19 @@ def heir(
         "channel": -1 if channel is None else channel.fileno(),
         "stacks": stacks,
         "pages": pages,
+        "options": {name: getattr(worker.terms.config, name) for name in KEPT},
     }
+
+
+def terms_of(heir: Mapping[str, Any], terms: Terms) -> Terms:
+    """Return the terms that an adopted worker runs on; those of now if another version has described it."""
+    options = heir.get("options", {})
+    try:
+        kept = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        config = terms.config.replace(**kept)
+    except (ConfigError, TypeError):
+        return terms
+    return terms._replace(grace=config.drain_delay + config.graceful_timeout, config=config)
 
 
 def sockets(listeners: Iterable[Listener]) -> list[dict[str, Any]]:

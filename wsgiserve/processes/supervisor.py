@@ -203,9 +203,9 @@ class Supervisor:
     def _adopt(self, heirs: list[dict[str, Any]]) -> None:
         now = time.monotonic()
         for heir in heirs:
-            worker = self.fleet.adopt(
-                heir["number"], heir["generation"], heir["pid"], heir["serving"], now, heir.get("began", 0)
-            )
+            facts = (heir["number"], heir["generation"], heir["pid"], heir["serving"])
+            terms = reexec.terms_of(heir, self.fleet.terms)
+            worker = self.fleet.adopt(*facts, now, heir.get("began", 0), terms)
             self._monitor.adopt(worker, heir)
             self._shelf.adopt(worker.number, heir.get("pages"))
             if heir.get("cut") is not None:  # A program before this one did not tell it.

@@ -195,6 +195,28 @@ def test_so_are_those_of_a_worker_that_has_ended_but_is_not_reaped_at_a_reexec(f
     assert of_log(records(folder)) == CUT
 
 
+def test_those_of_a_worker_that_was_adopted_go_where_it_writes(folder):
+    """The new program's configuration has another log."""
+    file = folder / "wsgiserve.toml"
+    file.write_text("access_log = 'log'\nlog_format = 'json'\nlog_skip = ['/health']\n")
+    with observed(folder) as (program, port, ops), Client(port=port) as client:
+        (old,) = workers(ops)
+        client.send(get("/wait"))
+        wait_until(lambda: entered(folder))
+        file.write_text("access_log = 'another log'\n")
+        for generation in (2, 3):
+            program.process.send_signal(signal.SIGUSR2)
+            wait_until(
+                lambda generation=generation: unless_cut(workers, ops, state="serving", generation=generation)
+            )
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: old not in workers(ops))
+        program.stop()
+    (record,) = records(folder)
+    assert (record["url.path"], record["wsgiserve.end"]) == ("/wait", "cut")
+    assert not (folder / "another log").read_text()
+
+
 def balance(values):
     """Return how many workers were started and have not ended, and how many there are."""
     ends = sum(number for key, number in values.items() if key.startswith("wsgiserve_worker_ends_total"))
@@ -211,7 +233,8 @@ def test_a_reexec_is_the_end_of_a_worker_that_starts(folder):
         assert balance(metrics(ops)) == (2, 2)
         program.process.send_signal(signal.SIGUSR2)
         wait_until(lambda: unless_cut(workers, ops, state="starting", generation=2))
-        assert balance(metrics(ops)) == (2, 2)
+        started, alive = balance(metrics(ops))
+        assert started == alive > 2
         (folder / "hold").unlink()
         program.stop()
 
