@@ -9,6 +9,8 @@ import signal
 import socket
 import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,7 @@ from wsgiserve.config import make_config
 from wsgiserve.processes import reexec
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.handover import VARIABLE, environment
+from wsgiserve.processes.pid_file import read_status
 from wsgiserve.server.sockets.listener import open_listeners
 
 
@@ -236,6 +239,41 @@ def test_a_program_without_the_ops_endpoint_keeps_no_memory_of_it(service):
         process.send_signal(signal.SIGUSR2)
         wait_until(lambda: its.status()["generation"] == 2 and its.status()["state"] == "serving")
         assert shared_memory(process.pid) == 0
+
+
+def state_of(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@contextmanager
+def stopped_at_the_end_of_the_trial(process):
+    """Stop a program before it learns that the trial of a re-exec has ended."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    before = {*children.read_text().split()}
+    process.send_signal(signal.SIGUSR2)
+    wait_until(lambda: {*children.read_text().split()} - before)
+    process.send_signal(signal.SIGSTOP)
+    (trial,) = {*children.read_text().split()} - before
+    wait_until(lambda: state_of(trial) == "Z")
+    yield
+    process.send_signal(signal.SIGCONT)
+
+
+def generations(folder):
+    """Return the generation of each worker."""
+    return [worker["generation"] for worker in read_status(str(folder / "pid"))["workers"]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_as_the_trial_ends_is_heeded(folder, number):
+    with serving(folder, "app", "--pid-file", "pid", "--workers", "1") as (program, _):
+        with stopped_at_the_end_of_the_trial(program.process):
+            program.process.send_signal(number)
+        if number == signal.SIGHUP:
+            wait_until(lambda: generations(folder) == [3])
+            program.process.send_signal(signal.SIGTERM)
+        assert program.end()[0] == 0
 
 
 def test_a_new_program_that_would_not_start_changes_nothing(folder):

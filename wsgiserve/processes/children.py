@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -43,6 +44,7 @@ class Children:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._signals: signals.SignalReader | None = None
+        self._unheeded: deque[signal.Signals] = deque()  # that were read
         self._again = False
         self._commands: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -52,8 +54,9 @@ class Children:
         reader = self._signals = signals.SignalReader(names)
 
         def on_event() -> None:
-            for number in reader.take():
-                attempt(partial(on_signal, number.name))
+            self._unheeded.extend(reader.take())
+            while self._unheeded:
+                attempt(partial(on_signal, self._unheeded.popleft().name))
 
         self.watch(reader, on_event)
 
@@ -165,6 +168,13 @@ class Children:
         """Stop waiting, at the end or in a forked child; the channels stay open."""
         self.close_signals()
         self._selector.close()
+
+    def send_signals_again(self) -> None:
+        """Have the system keep the signals that nobody has heeded yet, while they are blocked."""
+        if self._signals is not None:
+            self._unheeded.extend(self._signals.take())
+        while self._unheeded:
+            os.kill(os.getpid(), self._unheeded.popleft())
 
     def close_signals(self) -> None:
         """Heed signals no more."""

@@ -7,7 +7,8 @@ as the generation before its own, starts new workers, and retires the adopted on
 ready. So the rules of a reload hold, also if none of the workers is left to adopt. This package and the
 interpreter are loaded anew too. Command line and environment stay.
 
-Signals are blocked from before the exec until the new program is ready for them.
+Signals are blocked from before the exec until the new program is ready for them. Those that have come before,
+and are not heeded yet, are sent again.
 
 A program that lacks the descriptors or the memory that Python takes to start would end, and the service with
 it. So the old one first checks that they are there, and stays if they are not.
@@ -23,7 +24,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -133,8 +134,10 @@ def sockets(listeners: Iterable[Listener]) -> list[dict[str, Any]]:
     ]
 
 
-def execute(estate: dict[str, Any]) -> None:
+def execute(estate: dict[str, Any], keep_signals: Callable[[], object] = lambda: None) -> None:
     """Execute the command in place of this program; return only if the system refuses.
+
+    ``keep_signals`` is called once they are blocked, to send those again that this program will not heed.
 
     The estate has ``listeners``, those of the ``ops`` endpoint, the ``workers``, how many were ``dropped`` as
     they do not serve yet, the ``generation`` that serves, even if no worker of it is left at the moment, and
@@ -146,6 +149,7 @@ def execute(estate: dict[str, Any]) -> None:
     flush_output()
     signals.block()
     try:
+        keep_signals()
         _require_room()
         _set_inheritable(descriptors, True)
         os.chdir(folder() or ".")

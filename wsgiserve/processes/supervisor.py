@@ -641,7 +641,7 @@ class Supervisor:
             }
             self._monitor.finish()
             self._last_lines.finish(time.monotonic())
-            reexec.execute(estate)
+            reexec.execute(estate, self._children.send_signals_again)
 
     def _is_busy(self) -> bool:
         """Tell, also in the log, whether a re-exec has to wait."""
