@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -142,23 +143,49 @@ def test_a_reload_in_which_any_one_step_is_a_death_is_no_outage(monkeypatch, siz
             world.end()
 
 
+def call(world):
+    """Go on until workers are told to serve; return them, before one says that it does."""
+    while not (called := [worker for worker in world.fleet.workers.values() if worker.state == "called"]):
+        world.turn()
+        for name, is_good, act in world.actions():
+            if is_good and name == "worker ready":
+                act()
+    return called
+
+
 def test_a_worker_that_was_called_is_passed_on_by_a_re_exec(monkeypatch):
     """Its channel would end, and it would take that for the end of the supervisor."""
     heirs = []
-    monkeypatch.setattr(reexec, "execute", lambda estate: heirs.extend(estate["workers"]))
+    monkeypatch.setattr(reexec, "execute", lambda estate, keep_signals: heirs.extend(estate["workers"]))
     world = World(monkeypatch, SIZE)
     try:
         world.fleet.reload(world.clock.now)
         world.rest(lambda: len(world.serving()) == SIZE)
         world.serving()[0].die(-9)
         world.clock.sleep(60)
-        while not any(worker.state == "called" for worker in world.fleet.workers.values()):
-            world.turn()
-            for name, is_good, call in world.actions():
-                if is_good and name == "worker ready":
-                    call()
+        call(world)
         trial = SimpleNamespace(fault="")
         world._on_trial(trial, 0)
         assert [heir["serving"] for heir in heirs] == [True] * SIZE
+    finally:
+        world.end()
+
+
+def test_so_is_one_that_retires_before_it_could_say_that_it_serves(monkeypatch):
+    """Another one of its generation has ended at that moment, so that this generation is given up."""
+    heirs = []
+    monkeypatch.setattr(reexec, "execute", lambda estate, keep_signals: heirs.extend(estate["workers"]))
+    world = World(monkeypatch, SIZE)
+    try:
+        world.fleet.reload(world.clock.now)
+        world.rest(lambda: len(world.serving()) == SIZE)
+        world.fleet.reload(world.clock.now)
+        victim, *others = call(world)
+        world._deliver(victim.pid, signal.SIGKILL)
+        while victim.number in world.fleet.workers:
+            world.turn()
+        assert {other.state for other in others} == {"retiring"}
+        world._on_trial(SimpleNamespace(fault=""), 0)
+        assert {heir["number"] for heir in heirs} >= {other.number for other in others}
     finally:
         world.end()
