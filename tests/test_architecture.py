@@ -39,10 +39,13 @@ MAY_IMPORT = {
     f"{SERVER}.errors": set(),
     f"{SERVER}.system": set(),
     f"{SERVER}.refusals": {"wsgiserve.protocol", f"{SERVER}.system"},
-    f"{SERVER}.sinks": {f"{SERVER}.system"},
+    f"{SERVER}.sinks": {f"{SERVER}.errors", f"{SERVER}.system"},
     f"{SERVER}.memory": set(),
     f"{SERVER}.log_pages": {f"{SERVER}.memory"},
-    f"{SERVER}.access_log": {f"{SERVER}.log_pages", f"{SERVER}.sinks", f"{SERVER}.system"},
+    f"{SERVER}.access_log": {
+        *(f"{SERVER}.errors", f"{SERVER}.system"),
+        *(f"{SERVER}.log_pages", f"{SERVER}.sinks"),
+    },
     f"{SERVER}.log_lines": {
         "wsgiserve.config",
         "wsgiserve.protocol",

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import wsgiserve
-from wsgiserve.server.errors import ClientDisconnected, ListenError, RequestTimeout, StartError
+from tests.server.limits import few_descriptors
+from wsgiserve.server.errors import (
+    ClientDisconnected,
+    ListenError,
+    RequestTimeout,
+    StartError,
+    is_shortage,
+)
 
 
 def test_client_that_left_is_an_error_of_input_and_output_and_not_the_app_s():
@@ -36,3 +45,12 @@ def test_address_that_cannot_be_had_has_a_plain_line(other_port):
 
 def test_start_that_failed_has_its_text():
     assert str(StartError("no app\nin here")) == "no app\nin here"
+
+
+def test_a_lack_of_descriptors_or_memory_is_a_shortage():
+    with few_descriptors(), pytest.raises(OSError, match="Too many open files") as caught:
+        os.open(os.devnull, os.O_RDONLY)
+    assert is_shortage(caught.value)
+    assert is_shortage(MemoryError())
+    assert not is_shortage(FileNotFoundError(2, "No such file or directory"))
+    assert not is_shortage(ValueError())

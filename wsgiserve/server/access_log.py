@@ -25,8 +25,9 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from wsgiserve.server.errors import is_shortage
 from wsgiserve.server.log_pages import HEADER, Left, OpenPage
-from wsgiserve.server.sinks import SHORTAGES, Sink, open_sink, stream_sink
+from wsgiserve.server.sinks import Sink, open_sink, stream_sink
 from wsgiserve.server.system import HAS_GIL, Lock, monotonic
 
 logger = logging.getLogger("wsgiserve")
@@ -109,10 +110,7 @@ def write_left(left: Left, more: bytes, destination: str) -> None:
     except BrokenPipeError:
         return  # As in ``AccessLog``.
     except (AttributeError, OSError, ValueError, MemoryError) as error:
-        may_go_on = isinstance(error, MemoryError) or (
-            isinstance(error, OSError) and error.errno in SHORTAGES
-        )
-        if may_go_on and not done:
+        if is_shortage(error) and not done:
             raise
     tell_lost(left.lost + lines.count(b"\n", done))
 

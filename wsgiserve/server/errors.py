@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class ClientDisconnected(ConnectionError):
@@ -51,6 +54,11 @@ class ListenError(OSError):
 
 class StartError(Exception):
     """The app cannot be loaded or started; the text, one line or a traceback, is for the user."""
+
+
+def is_shortage(error: Exception) -> bool:
+    """Whether the system lacks descriptors or memory, which may be over in a moment."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _SHORTAGES)
 
 
 def refused(error: Exception) -> StartError:

@@ -19,7 +19,6 @@ Rules
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import socket
@@ -31,6 +30,7 @@ from contextlib import suppress
 from io import FileIO
 from typing import Protocol, TextIO
 
+from wsgiserve.server.errors import is_shortage
 from wsgiserve.server.system import Socket, monotonic, poll
 
 if sys.platform == "linux":
@@ -44,7 +44,6 @@ FIND_BYTES = 1 << 22  # at the end of a file, in which lines of a killed process
 LOOK_SECONDS = 1.0  # between two looks whether a file was renamed
 FILE_MODE = 0o640
 SYSLOG = "/dev/log"
-SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of the system, which may be over in a moment
 JOURNALD = "/run/systemd/journal/socket"
 INFO = 6  # the severity of syslog(3)
 DAEMON = 3  # the facility
@@ -257,7 +256,7 @@ def _find_in_file(path: str, lines: bytes) -> int:
             file.seek(max(0, status.st_size - len(lines) - FIND_BYTES))
             tail = file.read()
     except OSError as error:
-        if error.errno in SHORTAGES:  # Else what is there would be written twice.
+        if is_shortage(error):  # Else what is there would be written twice.
             raise
         return 0
     # The longest beginning that is there: if one is, so are all shorter ones.

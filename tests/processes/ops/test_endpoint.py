@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 
 from tests.server.client import Client, get, wait_until
+from tests.server.limits import few_descriptors
 from wsgiserve.config import make_config
 from wsgiserve.processes.children import Children
 from wsgiserve.processes.ops import endpoint as module
@@ -278,5 +279,52 @@ def test_it_pauses_where_the_system_refuses_a_connection(served, monkeypatch, ca
         thread.join()
     assert refusing.refused == 1
     assert "cannot accept a connection" in caplog.text
+    children.close()
+    endpoint.leave()
+
+
+def test_without_descriptors_all_listeners_pause_and_go_on_later(tmp_path, caplog, monkeypatch):
+    """Also if clients of several of them come at once."""
+    monkeypatch.setattr(module, "PAUSE", 0.05)
+    children = Children()
+    listeners = open_listeners(make_config(bind=["127.0.0.1:0", f"unix:{tmp_path}/s"]))
+    endpoint = Endpoint(children, listeners, {"/page": lambda head: Answer(b"page\n")})
+    with Client(port=listeners[0].port) as one, socket.socket(socket.AF_UNIX) as two:
+        two.connect(f"{tmp_path}/s")
+        for sock in (one.sock, two):
+            sock.sendall(get("/page"))
+        with few_descriptors():
+            children.wait(time.monotonic() + 20)
+        while len(endpoint._clients) < 2:
+            children.wait(endpoint.next_at)
+            endpoint.look(time.monotonic())
+        endpoint.finish()
+        assert one.response().body == b"page\n"
+        assert two.recv(1000).endswith(b"page\n")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    children.close()
+    endpoint.leave()
+    for listener in listeners:
+        listener.close()
+
+
+def test_a_page_that_takes_a_descriptor_is_not_shown_without(caplog):
+    def page(head):
+        with open(__file__, "rb") as file:
+            return Answer(file.read())
+
+    children, listeners = Children(), open_listeners(make_config(bind="127.0.0.1:0"))
+    endpoint = Endpoint(children, listeners, {"/page": page})
+    with Client(port=listeners[0].port) as client:
+        client.send(get("/page"))
+        with few_descriptors(1):  # for the connection
+            while not endpoint._clients:
+                children.wait(time.monotonic() + 20)
+            endpoint.finish()
+        response = client.response()
+    assert response.status == 503
+    assert response.body == b"503 Service Unavailable: the system lacks what it takes: Too many open files\n"
+    assert "the page /page of the ops endpoint is not shown: Too many open files" in caplog.messages
+    assert not any(record.exc_info for record in caplog.records)
     children.close()
     endpoint.leave()

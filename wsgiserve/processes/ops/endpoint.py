@@ -7,8 +7,9 @@ Rules
 - A client costs the supervisor a few system calls at a time, and memory for one request and one answer.
   Above ``MOST`` connections the oldest one is closed for a new one: it has had the most time.
 - Without clients nothing here is due: ``next_at`` is infinity, and the supervisor is not woken.
-- A page is a function of the request. It must not wait. An exception in it is a 500 and a line in the log.
-  One that has to ask a worker returns ``Later``: a function that is called with where to give the answer.
+- A page is a function of the request. It must not wait. An exception in it is a 500 and a line in the log,
+  a lack of descriptors or memory a 503. One that has to ask a worker returns ``Later``: a function that is
+  called with where to give the answer.
 - On a loopback address ``Host`` must be a name that no stranger can own. Else a page of another site, whose
   name resolves to 127.0.0.1, could have the browser of somebody on this machine read the pages (DNS
   rebinding). Other addresses have names that only their operator knows.
@@ -33,6 +34,7 @@ from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.limits import Limits
 from wsgiserve.protocol.request import RequestHead, RequestReader
 from wsgiserve.protocol.response import error_response, render_head, response_head
+from wsgiserve.server.errors import is_shortage
 from wsgiserve.server.http.gateway import http_date
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.system import wall_clock
@@ -104,32 +106,42 @@ class Endpoint:
 
     def _listen(self) -> None:
         self._resume_at = math.inf
-        for listener in self.listeners:
-            self._children.watch(listener.sock, partial(self._accept, listener.sock))
+        try:
+            for listener in self.listeners:
+                self._children.watch(listener.sock, partial(self._accept, listener.sock))
+        except (OSError, MemoryError):
+            self._pause()
 
     def _pause(self) -> None:
         self._resume_at = time.monotonic() + PAUSE
         for listener in self.listeners:
-            self._children.unwatch(listener.sock)
+            with suppress(KeyError):  # It is not watched, as that has failed.
+                self._children.unwatch(listener.sock)
 
     def _accept(self, listening: socket.socket) -> None:
+        if self._resume_at < math.inf:
+            return  # The system has refused a connection of another listener in the same batch.
         for _ in range(ACCEPTS):
             try:
                 sock, _address = listening.accept()
+                self._take(sock)
             except (BlockingIOError, ConnectionError, InterruptedError):
                 return  # None is there, or it has left.
-            except OSError as error:
-                logger.warning("the ops endpoint cannot accept a connection: %s", error)
+            except (OSError, MemoryError) as error:
                 self._pause()  # Else the same event would come at once, again and again.
+                logger.warning("the ops endpoint cannot accept a connection: %s", _reason(error))
                 return
-            self._take(sock)
 
     def _take(self, sock: socket.socket) -> None:
         if len(self._clients) >= MOST:
             self._close(next(iter(self._clients)))
-        client = _Client(sock, time.monotonic() + SECONDS, self._pages, self._follow)
+        try:
+            client = _Client(sock, time.monotonic() + SECONDS, self._pages, self._follow)
+            self._children.watch(sock, partial(self._on_event, client))
+        except (OSError, MemoryError):
+            sock.close()
+            raise
         self._clients[client] = None
-        self._children.watch(sock, partial(self._on_event, client))
 
     def _on_event(self, client: _Client) -> None:
         if client not in self._clients:
@@ -145,12 +157,16 @@ class Endpoint:
         """Watch for what a client waits for now."""
         if client in self._clients:
             events = selectors.EVENT_WRITE if client.phase == "answer" else selectors.EVENT_READ
-            self._children.unwatch(client.sock)
-            self._children.watch(client.sock, partial(self._on_event, client), events)
+            try:
+                self._children.unwatch(client.sock)
+                self._children.watch(client.sock, partial(self._on_event, client), events)
+            except (OSError, MemoryError):
+                self._close(client)
 
     def _close(self, client: _Client) -> None:
         del self._clients[client]
-        self._children.unwatch(client.sock)
+        with suppress(KeyError):  # It is not watched, as that has failed.
+            self._children.unwatch(client.sock)
         client.sock.close()
 
 
@@ -186,7 +202,7 @@ class _Client:
                     self.phase = "farewell"
         except (BlockingIOError, InterruptedError):
             pass
-        except OSError:
+        except (OSError, MemoryError):
             self.phase = "over"
 
     def _receive(self, data: bytes) -> None:
@@ -237,9 +253,16 @@ def answer_to(head: RequestHead, pages: Mapping[str, Page], is_local: bool) -> A
         return refusal._replace(fields=(("Allow", "GET, HEAD"),))
     try:
         return page(head)
-    except Exception:
+    except Exception as error:
+        if is_shortage(error):
+            logger.warning("the page %s of the ops endpoint is not shown: %s", head.path, _reason(error))
+            return _refusal("503 Service Unavailable", f"the system lacks what it takes: {_reason(error)}")
         logger.critical("the page %s of the ops endpoint failed", head.path, exc_info=True)
         return _refusal("500 Internal Server Error", "the server's log says why")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or "no memory"
 
 
 def _refusal(status: str, text: str) -> Answer:

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.resources import files
+from pkgutil import get_data
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -61,7 +61,11 @@ def _status_json(fleet: Fleet, totals: Totals, head: RequestHead) -> Answer:
 
 
 def _file(name: str, content_type: str, head: RequestHead) -> Answer:
-    return Answer(files("wsgiserve.processes.ops").joinpath("page", name).read_bytes(), content_type)
+    data = get_data(
+        "wsgiserve.processes.ops", f"page/{name}"
+    )  # importlib.resources would import modules now.
+    assert data is not None
+    return Answer(data, content_type)
 
 
 def _stacks(fleet: Fleet, totals: Totals, stacks: Stacks, head: RequestHead) -> Answer | Later:
