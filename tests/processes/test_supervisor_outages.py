@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.harness.child import free_port
+from tests.processes.ops.scrape import observed, page
 from tests.processes.programs import APP, all_workers, is_alive, serving, who, workers
 from tests.program import ROOT, Program, run, serving_program
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
@@ -182,6 +183,19 @@ def test_a_worker_that_lacks_memory_to_start_says_so_in_a_line(folder, options):
     assert code == 0
     assert "ulimit -v" in lines[-1]
     assert "Traceback" not in "".join([*lines, err])
+
+
+@pytest.mark.slow
+def test_stacks_are_shown_by_a_supervisor_with_little_memory(folder):
+    with observed(folder) as (program, _, ops):
+        pid = program.process.pid
+        limit = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (size_of(pid) + (1 << 20), limit[1]))
+        status, text = page(ops, "/stacks")
+        resource.prlimit(pid, resource.RLIMIT_AS, limit)
+        assert (status, text.split()[0]) == (200, "worker")
+        assert "_obey" in text
+        assert program.stop()[0] == 0
 
 
 def template_of(pid):

@@ -181,16 +181,24 @@ class Stacks:
 
     def _finish(self) -> None:
         question = self._questions.popleft()
-        descriptor, text = self.descriptor(question.worker), ""
-        if descriptor >= 0:
-            text = os.pread(descriptor, MOST, 0).decode("utf-8", "replace")
-            os.truncate(descriptor, 0)  # Its memory is free again.
         self.next_at = math.inf
         try:
-            question.give(text)
+            question.give(self._read(self.descriptor(question.worker)))
         finally:
             if self._questions:
                 self._begin()
+
+    def _read(self, descriptor: int) -> str:
+        """Return what a worker has written, "" without memory for it, and free the memory of the file."""
+        if descriptor < 0:
+            return ""
+        try:
+            size = min(MOST, os.fstat(descriptor).st_size)  # Python makes room for all that is asked for.
+            return os.pread(descriptor, size, 0).decode("utf-8", "replace")
+        except (OSError, MemoryError):
+            return ""
+        finally:
+            os.truncate(descriptor, 0)
 
 
 class _Watch:
