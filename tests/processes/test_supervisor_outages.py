@@ -18,6 +18,7 @@ from tests.processes.programs import APP, all_workers, is_alive, serving, who, w
 from tests.program import ROOT, Program, run, serving_program
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from wsgiserve.processes.pid_file import read_status
+from wsgiserve.server.log_pages import PAIRS
 
 LINUX_ONLY = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux kills a process when its channel ends"
@@ -140,6 +141,64 @@ def test_a_request_that_is_cut_as_there_are_no_descriptors_has_its_line(folder, 
         code, _, err = program.stop()
     assert code == 0
     assert "Traceback" not in err
+
+
+def leave_free(pid, count):
+    """Let a process open so many descriptors and no more; return its limit of before."""
+    limit = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = set(map(int, os.listdir(f"/proc/{pid}/fd")))
+    free = [number for number in range(len(used) + count + 1) if number not in used]
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free[count], limit[1]))
+    return limit
+
+
+def descriptors(pid):
+    return {number: os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
+
+
+def test_a_template_that_lacks_one_of_two_descriptors_keeps_none(folder):
+    with observed(folder, "--preload") as (program, port, _):
+        template = template_of(program.process.pid)
+        before = descriptors(template)
+        limit = leave_free(template, 1)
+        os.kill(who(port)[0], signal.SIGKILL)
+        assert any("a worker cannot start" in line for line in iter(program.process.stderr.readline, ""))
+        assert descriptors(template) == before
+        resource.prlimit(template, resource.RLIMIT_NOFILE, limit)
+        assert who(port)[1] == template
+        assert program.stop()[0] == 0
+
+
+DYING = """
+import os, signal
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{os.getpid()} {os.getppid()} v1".encode()]
+"""
+
+
+@PRELOAD
+def test_workers_that_cannot_start_leave_the_others_the_memory_for_their_last_lines(folder, options):
+    replace_app(folder, DYING)
+    arguments = ["--access-log", "log", "--log-format", "{path} {end}", "--pid-file", "pid", *options]
+    with observed(folder, *arguments) as (program, port, _):
+        pid_file, pid = str(folder / "pid"), program.process.pid
+        served = who(port)[0]
+        limit = leave_free(pid, 3 if options else 2)  # for channels; not for the file for stacks
+        for generation in range(2, PAIRS + 3):
+            program.process.send_signal(signal.SIGHUP)
+            assert outcome(pid_file, generation)["outcome"] == "failed"
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+        program.process.send_signal(signal.SIGHUP)
+        assert outcome(pid_file, generation + 1)["outcome"] == "serving"
+        wait_until(lambda: who(port)[0] != served)
+        with Client(port=port) as client:
+            client.send(get("/one") + get("/dies"))
+        wait_until(lambda: (folder / "log").read_text().endswith("/one done\n/dies cut\n"))
+        assert program.stop()[0] == 0
 
 
 @pytest.mark.slow

@@ -98,14 +98,14 @@ class Children:
     ) -> BufferedChannel:
         """Start a child by ``start(ours, theirs)`` and talk to it over this socket pair.
 
-        OSError if the system refuses another process, or what it takes to talk to one.
+        OSError or MemoryError if the system refuses another process, or what it takes to talk to one.
         """
         ours, theirs = socket.socketpair()
         channel = None
         try:
             channel = self.talk(ours, hear, ended)
             start(ours, theirs)
-        except OSError:
+        except (OSError, MemoryError):
             if channel is not None:
                 self.hang_up(channel)
             ours.close()

@@ -133,9 +133,11 @@ def _fork(
     """
     number, parent = birth.number, os.getpid()
     try:
-        if descriptor is None or stacks is None:
+        if descriptor is None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        with Socket(fileno=descriptor) as sock:
+        with Socket(fileno=descriptor) as sock:  # Which closes it, whatever happens.
+            if stacks is None:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             flush_output()
             with signals.blocked(), inherited():
                 pid = fork()
@@ -145,8 +147,10 @@ def _fork(
                 if stacks >= 0:
                     os.set_inheritable(stacks, False)
                 return birth._replace(sock=Socket(fileno=sock.detach()), stacks=stacks)
-    except OSError as error:
-        channel.send(event="refused", number=number, reason=str(error))
+    except (OSError, MemoryError) as error:
+        if os.getpid() != parent:
+            raise
+        channel.send(event="refused", number=number, reason=str(error) or "no memory")
         return None
     finally:
         if os.getpid() == parent and stacks is not None and stacks >= 0:

@@ -373,8 +373,8 @@ class Supervisor:
             its = birth(theirs)._replace(place=place, stacks=stacks)
             worker.born(fork((ours,), its) if CAN_FORK else self._children.keep(spawn(its)))
 
-        self._monitor.enter(worker)
         try:
+            self._monitor.enter(worker)
             if worker.terms.config.access_log:
                 self._shelf.fill()
             if worker.terms.config.preload and CAN_FORK:
@@ -382,7 +382,7 @@ class Supervisor:
             else:
                 self._connect(worker, start)
         except Exception as error:  # noqa: BLE001 - whatever it is, this worker does not start
-            self._lost(worker, f"wsgiserve: the system refuses another process: {error}")
+            self._lost(worker, f"wsgiserve: the system refuses another process: {str(error) or 'no memory'}")
 
     def _provide(self, worker: Worker) -> tuple[int | None, int]:
         """Return the place of a new worker's log pages, and the descriptor of the file for its stacks.
@@ -402,6 +402,7 @@ class Supervisor:
     def _lost(self, worker: Worker, reason: str) -> None:
         """Record a failed start: there is no process."""
         self._hang_up(worker)
+        self._shelf.give_back(worker.number)
         now = time.monotonic()
         self.fleet.failed(worker, reason, now)
         self.fleet.gone(worker, "is gone", now)

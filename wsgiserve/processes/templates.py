@@ -114,7 +114,7 @@ class Templates:
     def fork(self, worker: Worker, birth: Callable[[socket.socket], Birth]) -> None:
         """Have a worker forked by the template of its generation, started if there is none.
 
-        OSError if the system refuses it.
+        OSError or MemoryError if the system refuses it.
         """
         template = self._templates.get(worker.generation)
         if template is None:
@@ -176,9 +176,9 @@ class Templates:
 
         try:
             self._connect(worker, start)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             template.answered()
-            self._lost(worker, f"wsgiserve: the system refuses another process: {error}")
+            self._lost(worker, f"wsgiserve: the system refuses another process: {str(error) or 'no memory'}")
             self._send_order(template)
 
     def _hear(self, template: _Template, message: dict[str, Any]) -> None:
