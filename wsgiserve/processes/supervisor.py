@@ -158,9 +158,8 @@ class Supervisor:
             _complain_of_reexec(error)
             ops = [listener for _, listener in for_ops]
         self._listen_for_ops(ops, inheritance.get("counts"))
-        if self._totals is not None:
-            for _ in range(inheritance.get("dropped", 0)):
-                self._totals.count("end retired")
+        for _ in range(inheritance.get("dropped", 0)):
+            self._monitor.count("end retired")
         self._shelf = Shelf(inheritance.get("shelf"))
         self._last_lines = LastLines(self._shelf)
         try:
@@ -288,6 +287,7 @@ class Supervisor:
         for hook in self._hooks.values():
             hook.leave()
         self._children.close()
+        self._manager.close()
         self._monitor.leave(but)
 
     # -- steps

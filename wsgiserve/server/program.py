@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,19 @@ def serve_here(
     """Serve as ``run`` does, and begin the departure of the process; ``ready`` is called when it serves."""
     log_to_stderr(config)
     descriptors.let_raise()
-    manager = Manager(os.environ)
+    with closing(Manager(os.environ)) as manager:
+        _serve_here(app, config, departure, manager, announcement, port_option, ready)
+
+
+def _serve_here(
+    app: WSGIApplication,
+    config: Config,
+    departure: Departure,
+    manager: Manager,
+    announcement: Callable[[list[Listener]], str],
+    port_option: str,
+    ready: Callable[[], object],
+) -> None:
     server = Server(app, config=config)
     try:
         server.open()

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -140,9 +141,9 @@ def test_a_bad_start_is_never_ready(folder, manager):
 
 @pytest.mark.parametrize("address", ["/no/such/socket", "@nobody", "relative", "vsock:2:1"])
 def test_a_manager_that_is_not_there_is_no_harm(address):
-    manager = Manager({"NOTIFY_SOCKET": address})
-    assert manager.ready("Serving") is None
-    assert manager.alive() is None
+    with closing(Manager({"NOTIFY_SOCKET": address})) as manager:
+        manager.ready("Serving")
+        manager.alive()
 
 
 @pytest.mark.slow
@@ -155,15 +156,29 @@ def test_a_service_without_its_manager_serves(folder):
 
 def test_reloading_has_the_time_that_notify_reload_wants(manager):
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    Manager(manager.env).reloading()
+    with closing(Manager(manager.env)) as ours:
+        ours.reloading()
     first, stamp, status = manager.next()
     assert (first, status) == ("RELOADING=1", "STATUS=Reloading")
     assert before <= int(stamp.removeprefix("MONOTONIC_USEC=")) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def test_a_status_is_one_line(manager):
-    Manager(manager.env).ready("two\nlines")
+    with closing(Manager(manager.env)) as ours:
+        ours.ready("two\nlines")
     assert manager.next() == ["READY=1", "STATUS=two lines"]
+
+
+def test_a_state_that_could_not_be_told_is_told_later(tmp_path):
+    address = str(tmp_path / "late")
+    with closing(Manager({"NOTIFY_SOCKET": address})) as ours:
+        ours.follow("serving", "Serving")
+        with FakeManager(address) as manager:
+            for _ in range(2):
+                ours.follow("serving", "Serving")
+            ours.follow("stopping", "")
+            assert manager.next() == ["READY=1", "STATUS=Serving"]
+            assert manager.next() == ["STOPPING=1", "STATUS=Stopping"]
 
 
 # -- the watchdog
@@ -194,6 +209,26 @@ def test_a_server_without_work_is_alive(folder, manager):
             manager.until("WATCHDOG=1")
             times.append(time.monotonic())
         assert times[-1] - times[0] < 5
+        assert program.stop()[0] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_server_without_descriptors_is_alive(folder, manager, workers):
+    import resource
+
+    env = {**manager.env, "WATCHDOG_USEC": "100000"}
+    with serving_program(folder, "app", "--workers", str(workers), env=env) as (program, _):
+        manager.until("READY=1")
+        limit = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (3, limit[1]))
+        manager.sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.until("what is never said")
+        manager.sock.settimeout(SECONDS)
+        for _ in range(2):
+            manager.until("WATCHDOG=1")
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limit)
         assert program.stop()[0] == 0
 
 

@@ -12,6 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from wsgiserve.server.system import Socket
 
@@ -47,52 +48,73 @@ def watchdog_seconds(environ: Mapping[str, str], pid: int | None = None) -> floa
 
 
 class Manager:
-    """Notify the service manager, if there is one; a notification never raises and never waits."""
+    """Notify the service manager, if there is one; a notification never raises and never waits.
+
+    The socket for it is opened beforehand: a service that is alive may lack descriptors.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
+        self._sock: socket.socket | None = None
+        if self._address:
+            with suppress(OSError):
+                self._open()
         self.beat_seconds = watchdog_seconds(environ, os.getpid()) if self._address else math.inf
         self._followed = ("", "")
 
-    def ready(self, status: str) -> None:
+    def ready(self, status: str) -> bool:
         """The server serves; also the end of a reload."""
-        self._tell("READY=1", f"STATUS={status}")
+        return self._tell("READY=1", f"STATUS={status}")
 
     def follow(self, state: str, status: str) -> None:
         """Notify of a supervisor's state (starting, serving, reloading, stopping), if it has changed."""
         if (state, status) == self._followed:
             return
-        self._followed = (state, status)
+        told = True
         if state == "serving":
-            self.ready(status)
+            told = self.ready(status)
         elif state == "reloading":
-            self.reloading()
+            told = self.reloading()
         elif state == "stopping":
-            self.stopping()
+            told = self.stopping()
+        if told:  # Else again, the next time.
+            self._followed = (state, status)
 
-    def reloading(self) -> None:
+    def reloading(self) -> bool:
         """Say that a reload has begun; ``ready`` ends it. ``Type=notify-reload`` needs the time."""
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={microseconds}", "STATUS=Reloading")
+        return self._tell("RELOADING=1", f"MONOTONIC_USEC={microseconds}", "STATUS=Reloading")
 
-    def stopping(self) -> None:
+    def stopping(self) -> bool:
         """The server is about to end."""
-        self._tell("STOPPING=1", "STATUS=Stopping")
+        return self._tell("STOPPING=1", "STATUS=Stopping")
 
     def alive(self) -> None:
         """Feed the watchdog; called by the loop itself, not by a clock beside it."""
         self._tell("WATCHDOG=1")
 
-    def _tell(self, *lines: str) -> None:
+    def _tell(self, *lines: str) -> bool:
+        """Notify; False if the manager is gone or busy, as serving matters more."""
         if not self._address:
-            return
+            return True
         text = "\n".join(line.replace("\n", " ") for line in lines)
         try:
-            with Socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.setblocking(False)
-                sock.sendto(text.encode(errors="replace"), self._address)
+            sock = self._sock or self._open()
+            sock.sendto(text.encode(errors="replace"), self._address)
         except OSError:
-            pass  # The manager is gone or busy; serving matters more.
+            return False
+        return True
+
+    def _open(self) -> socket.socket:
+        self._sock = Socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.setblocking(False)
+        return self._sock
+
+    def close(self) -> None:
+        """Close the socket, at the end or in a forked child."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
 
 
 def _address(text: str) -> str:
