@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.harness.child import free_port
-from tests.processes.ops.scrape import observed, page
+from tests.processes.ops.scrape import metrics, observed, page, requests
 from tests.processes.programs import APP, all_workers, is_alive, serving, who, workers
 from tests.program import ROOT, Program, run, serving_program
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
@@ -301,6 +301,51 @@ def test_a_re_exec_that_lacks_what_a_program_takes_changes_nothing(folder, lacks
         code, _, err = program.stop()
     assert code == 0
     assert "Traceback" not in err
+
+
+@PRELOAD
+def test_a_re_exec_that_lacks_descriptors_keeps_the_last_lines_of_workers(folder, options):
+    (folder / "sitecustomize.py").write_text(TRIAL_WAITS)
+    replace_app(folder, DYING)
+    arguments = ["--access-log", "log", "--log-format", "{path} {end}", *options]
+    env = {"PYTHONPATH": f"{folder}:{ROOT}"}
+    with serving_program(folder, "app", *arguments, env=env) as (program, port), Client(port=port) as client:
+        pid, lines = program.process.pid, iter(program.process.stderr.readline, "")
+        program.process.send_signal(signal.SIGUSR2)
+        wait_until((folder / "waits").exists)
+        limit = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limit[1]))
+        client.send(get("/one") + get("/dies"))
+        assert any("the last lines of a worker cannot be logged" in line for line in lines)
+        (folder / "go").touch()
+        assert any("re-exec failed, everything goes on as it was: the system lacks" in line for line in lines)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+        wait_until(lambda: (folder / "log").read_text() == "/one done\n")
+        code, _, err = program.stop()
+    assert code == 0
+    assert "could not be written" not in err
+
+
+def test_a_worker_whose_end_its_template_has_not_told_before_the_re_exec_is_counted(folder):
+    (folder / "sitecustomize.py").write_text(TRIAL_WAITS)
+    replace_app(folder, DYING)
+    arguments = ["--preload", "--access-log", "log", "--log-format", "{path} {end}"]
+    env = {"PYTHONPATH": f"{folder}:{ROOT}"}
+    with observed(folder, *arguments, env=env) as (program, port, ops), Client(port=port) as client:
+        pid, worker = program.process.pid, who(port)[0]
+        program.process.send_signal(signal.SIGUSR2)
+        wait_until((folder / "waits").exists)
+        template = next(child for child in children(pid) if worker in children(child))
+        os.kill(template, signal.SIGSTOP)
+        before = len(descriptors(pid))
+        client.send(get("/one") + get("/dies"))
+        wait_until(lambda: len(descriptors(pid)) < before)  # It has hung up.
+        (folder / "go").touch()
+        wait_until(lambda: (folder / "log").read_text() == "/ done\n/one done\n/dies cut\n")
+        assert requests(metrics(ops)) == {("GET", "2xx"): 2, ("GET", "none"): 1}
+        os.kill(template, signal.SIGCONT)
+        wait_until(lambda: who(port)[0] != worker)
+        assert program.stop()[0] == 0
 
 
 @pytest.mark.parametrize("option", ["--max-lifetime", "--graceful-timeout", "--drain-delay", "--keep-alive"])

@@ -255,3 +255,18 @@ def test_a_wrong_configuration_ends_the_start(folder):
         assert (code, out) == (2, "")
         assert err.startswith("wsgiserve: --log-config: logging.toml: Unsupported version")
         assert len(err.splitlines()) == 1
+
+
+def test_records_for_which_there_is_no_memory_are_counted(monkeypatch, tmp_path):
+    def record(text, *arguments):
+        return logging.LogRecord("it", logging.INFO, "", 0, text, arguments, None)
+
+    path = tmp_path / "log"
+    with path.open("w") as stream:
+        monkeypatch.setattr(console, "_kept_err", stream)
+        handler = RecordHandler()
+        for _ in range(2):
+            handler.handle(record("%*d", sys.maxsize // 2, 1))  # No system has that much.
+        handler.handle(record("the last"))
+        handler.close()
+    assert path.read_text() == "2 records of the log could not be written\nthe last\n"

@@ -68,7 +68,7 @@ class Channel:
         try:
             while piece := self.sock.recv(MESSAGE_SIZE):
                 data += piece
-        except OSError:
+        except (OSError, MemoryError):
             pass  # It was cut off, or another process still holds its end and will send nothing.
         return self._messages(data)
 

@@ -139,9 +139,10 @@ class Children:
 
     def last_messages(self, channel: BufferedChannel) -> list[dict[str, Any]]:
         """Return the messages that a child left when it ended, and stop talking to it."""
-        left = channel.rest()
-        self.hang_up(channel)
-        return left
+        try:
+            return channel.rest()
+        finally:
+            self.hang_up(channel)
 
     def keep(self, process: subprocess.Popen[bytes]) -> int:
         """Have ``reap`` wait for a command; return its process id."""

@@ -40,17 +40,22 @@ class LastLines:
                 self._forget_first()
             self.next_at = math.inf
         except (OSError, MemoryError) as error:
-            if math.isinf(self.next_at):
-                logger.error("the last lines of a worker cannot be logged, which is tried again: %s", error)
-            self.next_at = now + SHORT_WAIT
+            is_new, self.next_at = math.isinf(self.next_at), now + SHORT_WAIT
+            if is_new:
+                reason = str(error) or "no memory"
+                logger.error("the last lines of a worker cannot be logged, which is tried again: %s", reason)
+
+    @property
+    def wait(self) -> bool:
+        """Whether lines wait to be written."""
+        return bool(self._waiting)
 
     def finish(self, now: float) -> None:
         """Write what waits for the last time; what cannot be written is lost."""
         self.look(now)
         while self._waiting:
             worker, cut, _ = self._waiting[0]
-            left = self._shelf.left(worker)
-            tell_lost(left.lost + (left.writing + left.lines + cut).count(b"\n"))
+            tell_lost(self._shelf.count_left(worker) + cut.count(b"\n"))
             self._forget_first()
         self.next_at = math.inf
 

@@ -29,6 +29,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,6 +49,7 @@ from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
+from wsgiserve.server.errors import is_shortage
 from wsgiserve.server.log_pages import Shelf
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import (
@@ -107,6 +109,8 @@ class Supervisor:
         # processes
         self._children = Children()
         self._channels: dict[Worker, BufferedChannel] = {}
+        self._steps: deque[Step] = deque()  # that the fleet has planned, and are to be taken
+        self._unsettled: dict[Worker, Callable[[], None]] = {}  # has ended, and what is to be done about it
         self._templates = Templates(self._children, self._connect, self._lost, self._gone, self._provide)
         self._trial: reexec.Trial | None = None
         self._helper: CertificateHelper | None = None
@@ -294,9 +298,11 @@ class Supervisor:
 
     def _act(self) -> None:
         """Take the steps that the fleet plans, and report its state."""
+        self._settle_rest()
+        self._take_steps()
         while steps := self.fleet.plan(time.monotonic()):
-            for step in steps:
-                attempt(partial(self._do, step))
+            self._steps.extend(steps)
+            self._take_steps()
         now = time.monotonic()
         self._templates.keep(() if self.fleet.stopping else (self.fleet.generation, self.fleet.candidate))
         attempt(partial(self._templates.kill_late, now))
@@ -340,6 +346,20 @@ class Supervisor:
         failed = "; the last reload failed" if status["outcome"] == "failed" else ""
         where = ", ".join(listener.url for listener in self.listeners)
         self._manager.follow(status["state"], f"Serving on {where}{failed}")
+
+    def _take_steps(self) -> None:
+        """Take the steps that are due; without memory for one, it is tried again."""
+        while self._steps:
+            step = self._steps[0]
+            try:
+                if step.worker.number in self.fleet.workers:
+                    self._do(step)
+            except MemoryError:
+                self._children.look_again()
+                return
+            except Exception:
+                logger.critical("a step of the supervisor failed: %s", step.deed, exc_info=True)
+            self._steps.popleft()
 
     def _do(self, step: Step) -> None:
         deed, worker = step
@@ -401,13 +421,15 @@ class Supervisor:
 
     def _lost(self, worker: Worker, reason: str) -> None:
         """Record a failed start: there is no process."""
+        self._settle(worker, partial(self._settle_loss, worker, reason))
+
+    def _settle_loss(self, worker: Worker, reason: str) -> None:
         self._hang_up(worker)
         self._shelf.give_back(worker.number)
         now = time.monotonic()
         self.fleet.failed(worker, reason, now)
+        self._forget(worker)
         self.fleet.gone(worker, "is gone", now)
-        self._templates.forget(worker)
-        self._monitor.gone(worker)
 
     # -- messages of workers
 
@@ -496,18 +518,45 @@ class Supervisor:
                 logger.error("the hook %s %s", hook.name, how_it_ended(code))
 
     def _gone(self, worker: Worker, code: int | None) -> None:
-        if worker.number not in self.fleet.workers:
-            return
+        """Record the end of a worker."""
+        self._settle(worker, partial(self._settle_end, worker, code))
+
+    def _settle_end(self, worker: Worker, code: int | None) -> None:
         channel = self._channels.pop(worker, None)
         for message in self._children.last_messages(channel) if channel is not None else ():
             attempt(partial(self._hear, worker, message))
-        if worker.served and worker.state == "retiring":
-            self._judge_end(worker, code)
         self._monitor.scoreboard.row(worker.number).leave()
-        attempt(partial(self._log_last_lines, worker))
-        self._monitor.gone(worker)
+        self._log_last_lines(worker)
+        self._forget(worker)
+        if worker.served and worker.state == "retiring":
+            attempt(partial(self._judge_end, worker, code))
         self.fleet.gone(worker, how_it_ended(code), time.monotonic())
+
+    def _settle(self, worker: Worker, call: Callable[[], None]) -> None:
+        """Do what is to be done about a worker that has ended; where the system lacks that, again later.
+
+        ``call`` may be made anew if it has failed, and takes the worker out of the fleet at last.
+        """
+        if worker.number not in self.fleet.workers:
+            return
+        try:
+            call()
+        except (OSError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            self._unsettled[worker] = call
+            self._children.look_again()
+
+    def _settle_rest(self) -> None:
+        while self._unsettled:
+            worker, call = self._unsettled.popitem()
+            self._settle(worker, call)
+            if worker in self._unsettled:
+                return
+
+    def _forget(self, worker: Worker) -> None:
         self._templates.forget(worker)
+        self._monitor.gone(worker)
 
     def _log_last_lines(self, worker: Worker) -> None:
         """Write the lines of the access log that a worker has left behind, or could not make any more."""
@@ -516,12 +565,12 @@ class Supervisor:
 
     def _judge_end(self, worker: Worker, code: int | None) -> None:
         """Log the end of a worker that was to end, unless it was in good order."""
+        self._cut = self._cut or (bool(self.fleet.stopping) and worker.cut != 0)
         how = how_it_ended(code)
         if worker.cut == 0 and code not in (EXIT_STOPPED, None):
             logger.warning("worker %d had finished its requests, then it %s", worker.pid, how)
         elif worker.cut is None or (worker.cut and not self.fleet.stopping):
             logger.warning("worker %d %s; requests that still ran were cut", worker.pid, how)
-        self._cut = self._cut or (bool(self.fleet.stopping) and worker.cut != 0)
 
     # -- signals
 
@@ -616,7 +665,7 @@ class Supervisor:
         if code != 0:
             how = trial.fault or f"the new program {how_it_ended(code)}"
             logger.error("re-exec failed, everything goes on as it was: %s", how)
-        elif not self._is_busy():
+        elif not self._is_busy() and self._has_settled():
             heirs = [
                 reexec.heir(
                     worker,
@@ -641,8 +690,22 @@ class Supervisor:
                 "shelf": self._shelf.legacy(),
             }
             self._monitor.finish()
-            self._last_lines.finish(time.monotonic())
             reexec.execute(estate, self._children.send_signals_again)
+
+    def _has_settled(self) -> bool:
+        """Do all that workers which have ended have left to do; False, also in the log, if it has to wait.
+
+        One that has hung up has ended, though its template may not have told so yet.
+        """
+        for worker in [worker for worker in self.fleet.workers.values() if worker.served]:
+            if worker not in self._channels:
+                self._gone(worker, None)
+        self._last_lines.look(time.monotonic())
+        if self._unsettled or self._last_lines.wait:
+            reason = "the system lacks what the end of a worker takes"
+            logger.error("re-exec failed, everything goes on as it was: %s", reason)
+            return False
+        return True
 
     def _is_busy(self) -> bool:
         """Tell, also in the log, whether a re-exec has to wait."""

@@ -52,6 +52,7 @@ _HIDDEN = 8 * ROWS * 2  # where it stands how many found no row
 _TEXTS = _HIDDEN + 8 * 2
 SIZE = _TEXTS + ROWS * TEXT
 _STARTS_SIZE = 8 * ROWS
+_NO_STARTS = memoryview(bytes(_STARTS_SIZE)).cast("d")
 
 
 class Request(Protocol):
@@ -277,7 +278,7 @@ class InFlight:
 
     def clear(self) -> None:
         """Empty all rows."""
-        self.starts[:] = memoryview(bytearray(_STARTS_SIZE)).cast("d")
+        self.starts[:] = _NO_STARTS
         self._hidden[0] = self._hidden[1] = 0
         self.journal.forget()
 

@@ -84,6 +84,14 @@ class Page:
         data = self._memory[self._first - HEADER + self._written() : self._end()]
         return data[: data.rfind(b"\n") + 1]  # A process may have been killed as it added one.
 
+    def count_left(self) -> int:
+        """Return the number of these lines, without a copy of them."""
+        count, end = 0, self._end()
+        at = self._first - HEADER + self._written()
+        while (at := self._memory.find(b"\n", at, end) + 1) > 0:
+            count += 1
+        return count
+
     def _end(self) -> int:
         end = self._memory.find(b"\0", self._first, self._past)
         return self._past if end < 0 else end
@@ -214,6 +222,10 @@ class Shelf:
         """
         pages = self._pages(worker)
         return left_in(pages) if pages else Left()
+
+    def count_left(self, worker: int) -> int:
+        """Return how many lines a worker has left behind or lost, also where there is no memory for them."""
+        return sum(page.lost + page.count_left() for page in self._pages(worker))
 
     def give_back(self, worker: int) -> None:
         """Take back the pages of a worker that has ended, and forget their lines."""

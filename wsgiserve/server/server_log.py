@@ -82,6 +82,9 @@ class RecordHandler(logging.Handler):
         """Write a record, or count it; the handler's lock is held."""
         try:
             line = f"{self.format(record)}\n"
+        except MemoryError:
+            self._lost += 1
+            return
         except Exception:  # noqa: BLE001 - as other handlers do
             self.handleError(record)
             return
@@ -97,9 +100,9 @@ class RecordHandler(logging.Handler):
     def _write(self, line: str) -> bool:
         """Write a record; False if there is no room for it."""
         begun = len(self._rest)
-        data, taken = self._rest + line.encode("utf-8", "backslashreplace"), 0
-        self._rest = b""
         try:
+            data, taken = self._rest + line.encode("utf-8", "backslashreplace"), 0
+            self._rest = b""
             while taken < len(data):
                 count = self._sink.write(data, taken)
                 if not count and self._has_room:
@@ -110,7 +113,7 @@ class RecordHandler(logging.Handler):
                     self._rest = data[taken:] if taken > begun else data[taken:begun]
                     break
                 taken += count
-        except (AttributeError, OSError, ValueError):
+        except (AttributeError, OSError, ValueError, MemoryError):
             return False  # It is closed, or nobody reads it, or the disk is full.
         return taken > begun
 

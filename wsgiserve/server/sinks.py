@@ -272,7 +272,7 @@ def _numbered(folder: str, number: int) -> str | None:
         with os.scandir(folder) as entries:
             return next((entry.path for entry in entries if entry.inode() == number), None)
     except OSError as error:
-        if error.errno in SHORTAGES:
+        if is_shortage(error):
             raise
         return None
 

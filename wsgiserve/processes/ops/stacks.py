@@ -120,11 +120,13 @@ class Stacks:
 
     def gone(self, worker: Worker) -> None:
         """A worker has ended."""
-        if self._questions and self._questions[0].worker is worker:
-            self._finish()
-        descriptor = self._files.pop(worker, None)
-        if descriptor is not None:
-            os.close(descriptor)
+        try:
+            if self._questions and self._questions[0].worker is worker:
+                self._finish()
+        finally:
+            descriptor = self._files.pop(worker, None)
+            if descriptor is not None:
+                os.close(descriptor)
 
     def look(self, now: float) -> None:
         """Send the signal if it is time, or look whether it was followed."""

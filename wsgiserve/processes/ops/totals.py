@@ -69,31 +69,39 @@ class Totals:
 
     def last_lines(self, worker: Worker) -> bytes:
         """Count the requests that a worker has left unfinished at its end; return their lines for the log."""
-        return cut_lines(self._cut(worker), worker.terms.config)
-
-    def _cut(self, worker: Worker) -> list[Entry]:
         if self._workers.get(worker.row) is not worker:
-            return []
-        board, now = self.board(worker.row), time.monotonic()
+            return b""
+        board = self.board(worker.row)
         entries = board.in_flight.unwritten()
+        lines = cut_lines(entries, worker.terms.config)  # First: there may be no memory for them now.
+        self._count_cut(board, entries)
+        return lines
+
+    def _count_cut(self, board: Board, entries: list[Entry]) -> None:
+        now = time.monotonic()
         for entry in entries:
             if entry.end == "done":
                 board.tally.end("cut")
             if entry.status is None:
                 board.tally.request(entry.method, NO_STATUS, now - entry.started)
         board.in_flight.clear()
-        return entries
 
     def leave(self, worker: Worker) -> None:
-        """Keep what a worker has counted that has ended."""
-        self.base.count(f"end {worker.cause if worker.cause in ENDS else 'retired'}")
-        if self._workers.get(worker.row) is worker:
-            del self._workers[worker.row]
+        """Keep what a worker has counted that has ended; once, however often it is called."""
+        if not worker.row:
+            self._count_end(worker)
+        elif self._workers.get(worker.row) is worker:
             board = self.board(worker.row)
             board.tally.settle()
-            self.base.add(board.tally.values())
+            values = board.tally.values()  # First: there may be no memory for them now.
+            del self._workers[worker.row]
+            self._count_end(worker)
+            self.base.add(values)
             self.board(0).history.absorb(board.history, time.monotonic())
             board.clear()
+
+    def _count_end(self, worker: Worker) -> None:
+        self.base.count(f"end {worker.cause if worker.cause in ENDS else 'retired'}")
 
     def count(self, name: str) -> None:
         """Count what the supervisor itself has done or seen."""
