@@ -14,7 +14,7 @@ import pytest
 
 from tests.server.client import SECONDS
 from wsgiserve.processes.channel import Channel
-from wsgiserve.processes.children import Children, how_it_ended
+from wsgiserve.processes.children import Calls, Children, how_it_ended
 
 # Threads of other tests may be about to end; the forked children here run a few lines only.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -186,3 +186,28 @@ def test_children_are_reaped_with_their_exit_codes(parent):
 )
 def test_an_exit_code_in_words(code, text):
     assert how_it_ended(code) == text
+
+
+def test_a_call_without_memory_is_made_again_before_those_behind_it():
+    made, calls = [], Calls()
+
+    def takes_much():
+        made.append("much")
+        if len(made) == 1:
+            bytes(sys.maxsize // 2)
+
+    calls.add(takes_much)
+    calls.add(lambda: made.append("next"))
+    assert not calls.make()
+    assert calls.make()
+    assert calls.make()
+    assert made == ["much", "much", "next"]
+
+
+def test_a_call_that_fails_is_logged_and_the_others_are_made(caplog):
+    made, calls = [], Calls()
+    calls.add(lambda: 1 / 0)
+    calls.add(lambda: made.append("next"))
+    assert calls.make()
+    assert made == ["next"]
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from bench.harness.child import free_port
+from tests.processes import no_memory
 from tests.processes.ops.scrape import metrics, observed, page, requests
 from tests.processes.programs import APP, all_workers, is_alive, serving, who, workers
 from tests.program import ROOT, Program, run, serving_program
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
+from wsgiserve.processes.fleet import STABLE
 from wsgiserve.processes.pid_file import read_status
 from wsgiserve.server.log_pages import PAIRS
 
@@ -199,6 +201,31 @@ def test_workers_that_cannot_start_leave_the_others_the_memory_for_their_last_li
             client.send(get("/one") + get("/dies"))
         wait_until(lambda: (folder / "log").read_text().endswith("/one done\n/dies cut\n"))
         assert program.stop()[0] == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_while_there_is_no_memory_is_replaced_and_has_its_lines(folder):
+    pytest.importorskip("_testcapi", reason="a test module of Python's makes allocations fail")
+    replace_app(folder, DYING)
+    (folder / "control").write_text("0")
+    arguments = ["--access-log", "log", "--log-format", "{path} {end}", "--ops-bind", "unix:ops"]
+    command = (no_memory.__file__, "control")
+    with serving_program(folder, "app", "--workers", "2", *arguments, command=command) as (program, port):
+        before, expected = descriptors(program.process.pid), ""
+        for number in [2**power for power in range(14)]:
+            stable = time.monotonic() + STABLE
+            wait_until(lambda stable=stable: time.monotonic() > stable)
+            (folder / "control").write_text(str(number))
+            with Client(port=port) as client:
+                client.send(get("/one") + get("/dies"))
+                expected += "/one done\n/dies cut\n"
+                wait_until(lambda expected=expected: (folder / "log").read_text() == expected)
+            assert (folder / "control").read_text() == "0"
+            wait_until(lambda: len(children(program.process.pid)) == 2)
+        wait_until(lambda: len(descriptors(program.process.pid)) == len(before))
+        code, _, err = program.stop()
+    assert code == 0
+    assert "Traceback" not in err
 
 
 @pytest.mark.slow

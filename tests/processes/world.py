@@ -193,6 +193,9 @@ class World(Supervisor):
         else:
             super()._signal(worker, deed)
 
+    def _runs(self, worker):
+        return any(process.pid == worker.pid for process in self.processes)  # Or it would not be reaped yet.
+
     def turn(self):
         """Let the supervisor do what it does between two waits."""
         self._children.wait(self.clock.now)

@@ -70,8 +70,8 @@ class CertificateHelper:
         self._began = now
         try:
             self._channel = self._children.connect(start, lambda message: None, self._on_hang_up)
-        except OSError as error:
-            self._fail(now, f"cannot start: {error}")
+        except (OSError, MemoryError) as error:
+            self._fail(now, f"cannot start: {str(error) or 'no memory'}")
 
     def _end(self) -> None:
         """End it at once: it may be killed at any moment."""

@@ -4,7 +4,7 @@ The supervisor and the parent of ``--dev`` have one thread each, which waits her
 to a callback on that thread.
 
 Rule: nothing that fails in here, or in a callback, ends the waiting. A failure is logged, and the other
-callbacks are called.
+callbacks are called. Messages and signals come once, so they are kept until there is memory to act on them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ CAN_REAP = hasattr(os, "WNOHANG")
 LONGEST_WAIT = 60.0  # seconds; whatever was missed when the system failed is seen by then
 SHORT_WAIT = 0.1  # where there is nothing to wait for but time, such as for the system to have memory again
 
+FAILED = "supervising failed in one step, and goes on"
+
 logger = logging.getLogger("wsgiserve")
 
 
@@ -46,6 +48,7 @@ class Children:
         self._signals: signals.SignalReader | None = None
         self._unheeded: deque[signal.Signals] = deque()  # that were read
         self._again = False
+        self._calls = Calls()  # for messages and signals
         self._commands: dict[int, subprocess.Popen[bytes]] = {}
 
     def heed(self, on_signal: Callable[[str], object], names: Iterable[str] = signals.NAMES) -> None:
@@ -54,9 +57,18 @@ class Children:
         reader = self._signals = signals.SignalReader(names)
 
         def on_event() -> None:
-            self._unheeded.extend(reader.take())
-            while self._unheeded:
-                attempt(partial(on_signal, self._unheeded.popleft().name))
+            for number in reader.take():
+                self._unheeded.append(number)
+                self._calls.add(heed_next)
+            self._make_calls()
+
+        def heed_next() -> None:
+            number = self._unheeded.popleft()
+            try:
+                on_signal(number.name)
+            except MemoryError:
+                self._unheeded.appendleft(number)
+                raise
 
         self.watch(reader, on_event)
 
@@ -78,7 +90,13 @@ class Children:
         longest = SHORT_WAIT if behind or self._again else LONGEST_WAIT
         self._again = False
         for call in self._events(max(0.0, min(until - time.monotonic(), longest))):
-            attempt(call)
+            if not attempt(call):
+                self.look_again()
+        self._make_calls()
+
+    def _make_calls(self) -> None:
+        if not self._calls.make():
+            self.look_again()
 
     def _channels(self) -> list[BufferedChannel]:
         sources = [key.fileobj for key in self._selector.get_map().values()]
@@ -123,7 +141,8 @@ class Children:
                 return  # Hung up by an event of the same batch.
             messages = channel.receive()
             for message in messages or ():
-                attempt(partial(hear, message))
+                self._calls.add(partial(hear, message))
+            self._make_calls()
             if messages is None:
                 self.hang_up(channel)
                 ended()
@@ -184,8 +203,32 @@ class Children:
             self._signals = None
 
 
-def attempt(call: Callable[[], object]) -> None:
-    """Call; log an exception, which is a fault of ours or of the system, and go on.
+class Calls:
+    """Calls to be made in order; one for which there is no memory is made anew, so it may be made twice."""
+
+    def __init__(self) -> None:
+        self._due: deque[Callable[[], object]] = deque()
+
+    def add(self, call: Callable[[], object]) -> None:
+        """Have it made behind the others."""
+        self._due.append(call)
+
+    def make(self) -> bool:
+        """Make them; False if there is no memory now for those that are left."""
+        while self._due:
+            call = self._due.popleft()
+            try:
+                call()
+            except MemoryError:
+                self._due.appendleft(call)
+                return False
+            except Exception:
+                logger.critical(FAILED, exc_info=True)
+        return True
+
+
+def attempt(call: Callable[[], object]) -> bool:
+    """Call; log an exception, which is a fault of ours or of the system, go on and return False.
 
     Without memory nothing can be logged either; some may be free in a moment.
     """
@@ -193,8 +236,11 @@ def attempt(call: Callable[[], object]) -> None:
         call()
     except MemoryError:
         time.sleep(SHORT_WAIT)
+        return False
     except Exception:
-        logger.critical("supervising failed in one step, and goes on", exc_info=True)
+        logger.critical(FAILED, exc_info=True)
+        return False
+    return True
 
 
 def reap(waitpid: Waitpid | None = None) -> Iterator[tuple[int, int]]:

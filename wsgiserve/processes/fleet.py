@@ -189,10 +189,11 @@ class Fleet:
         """Have ``change`` more or fewer workers; at least one stays."""
         if not change:
             return
-        self.terms, self._next = (
+        terms, following = (
             terms._replace(size=max(1, terms.size + change)) for terms in (self.terms, self._next)
         )
-        self._note(logging.INFO, f"{self.size} workers are wanted")
+        self._note(logging.INFO, f"{terms.size} workers are wanted")
+        self.terms, self._next = terms, following
 
     def stop(self) -> None:
         """End all workers; a second call cuts running requests."""

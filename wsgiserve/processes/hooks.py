@@ -25,6 +25,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -85,7 +86,7 @@ def _call(module: str, name: str, *arguments: object) -> None:
 
 
 class HookProcess:
-    """A process that calls one hook; OSError if the system refuses it."""
+    """A process that calls one hook; OSError, MemoryError or SubprocessError if the system refuses it."""
 
     def __init__(self, config: Config, name: str, server: HookServer) -> None:
         self.name = name
@@ -99,7 +100,8 @@ class HookProcess:
                 "log_config": config.log_config and at_start(config.log_config),
             },
         }
-        with theirs:
+        with theirs, ExitStack() as closing:
+            closing.callback(self._ours.close)
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __name__, json.dumps(facts)],
                 cwd=folder(),
@@ -107,6 +109,7 @@ class HookProcess:
                 pass_fds=[theirs.fileno()] if os.name == "posix" else (),
                 preexec_fn=partial(die_with, theirs) if os.name == "posix" else None,
             )
+            closing.pop_all()
 
     def end(self) -> None:
         """Kill the process, as the supervisor ends; or let go of one that has ended."""

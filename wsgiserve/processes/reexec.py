@@ -54,14 +54,18 @@ logger = logging.getLogger("wsgiserve")
 
 
 class Trial:
-    """The command, run on trial; OSError if the system refuses another process."""
+    """The command, run on trial; OSError, MemoryError or SubprocessError if the system refuses a process."""
 
     def __init__(self) -> None:
         self._ours, theirs = socket.socketpair()
-        with theirs:
-            self.process = run_again(
-                "trial", 1, [theirs.fileno()], subprocess.DEVNULL, partial(die_with, theirs)
-            )
+        try:
+            with theirs:
+                self.process = run_again(
+                    "trial", 1, [theirs.fileno()], subprocess.DEVNULL, partial(die_with, theirs)
+                )
+        except (OSError, MemoryError, subprocess.SubprocessError):
+            self.close()
+            raise
         self.ends_at = time.monotonic() + TRIAL_SECONDS
         self.fault = ""  # for which it was ended
 
@@ -70,10 +74,14 @@ class Trial:
         self.ends_at = now + TRIAL_SECONDS  # To try again then.
         self.end(f"the new program did not start within {TRIAL_SECONDS:g} s")
 
+    def close(self) -> None:
+        """Let go of it; if it runs, it ends."""
+        self._ours.close()
+
     def end(self, fault: str) -> None:
         """Kill it."""
         self.fault = fault
-        self._ours.close()
+        self.close()
         with suppress(OSError):  # ``Popen.kill`` would reap it, and the supervisor never learn of its end.
             os.kill(self.process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
@@ -154,11 +162,12 @@ def execute(estate: dict[str, Any], keep_signals: Callable[[], object] = lambda:
         _set_inheritable(descriptors, True)
         os.chdir(folder() or ".")
         os.execve(sys.executable, command(), environment)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         with suppress(OSError):
             _set_inheritable(descriptors, False)
         signals.unblock()
-        logger.error("re-exec failed, everything goes on as it was: %s", error)
+        reason = str(error) or "no memory"
+        logger.error("re-exec failed, everything goes on as it was: %s", reason)
 
 
 def _require_room() -> None:

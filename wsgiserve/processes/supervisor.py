@@ -27,9 +27,9 @@ import math
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,7 +39,7 @@ from wsgiserve.config.binds import parse_bind
 from wsgiserve.config.options import keep_until_restart
 from wsgiserve.processes import handover, reexec
 from wsgiserve.processes.channel import BufferedChannel
-from wsgiserve.processes.children import CAN_REAP, SHORT_WAIT, Children, attempt, how_it_ended
+from wsgiserve.processes.children import CAN_REAP, FAILED, SHORT_WAIT, Calls, Children, attempt, how_it_ended
 from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.fleet import Deed, Fleet, Step
 from wsgiserve.processes.hooks import HookProcess, HookServer
@@ -109,7 +109,7 @@ class Supervisor:
         # processes
         self._children = Children()
         self._channels: dict[Worker, BufferedChannel] = {}
-        self._steps: deque[Step] = deque()  # that the fleet has planned, and are to be taken
+        self._steps, self._ends = Calls(), Calls()  # planned by the fleet; of processes
         self._unsettled: dict[Worker, Callable[[], None]] = {}  # has ended, and what is to be done about it
         self._templates = Templates(self._children, self._connect, self._lost, self._gone, self._provide)
         self._trial: reexec.Trial | None = None
@@ -256,8 +256,9 @@ class Supervisor:
 
     def _take_turn(self) -> None:
         self._children.wait(self._next_at())
-        attempt(self._reap)
-        attempt(self._act)
+        for deed in (self._reap, self._act):
+            if not attempt(deed):
+                self._children.look_again()
 
     def _insist(self, call: Callable[[], T]) -> T:
         """Call until the system does not refuse: workers serve, and would end with their supervisor."""
@@ -299,10 +300,12 @@ class Supervisor:
     def _act(self) -> None:
         """Take the steps that the fleet plans, and report its state."""
         self._settle_rest()
-        self._take_steps()
+        if self._make(self._steps):
+            self._look_for_lost()
         while steps := self.fleet.plan(time.monotonic()):
-            self._steps.extend(steps)
-            self._take_steps()
+            for step in steps:
+                self._steps.add(partial(self._do, step))
+            self._make(self._steps)
         now = time.monotonic()
         self._templates.keep(() if self.fleet.stopping else (self.fleet.generation, self.fleet.candidate))
         attempt(partial(self._templates.kill_late, now))
@@ -347,22 +350,17 @@ class Supervisor:
         where = ", ".join(listener.url for listener in self.listeners)
         self._manager.follow(status["state"], f"Serving on {where}{failed}")
 
-    def _take_steps(self) -> None:
-        """Take the steps that are due; without memory for one, it is tried again."""
-        while self._steps:
-            step = self._steps[0]
-            try:
-                if step.worker.number in self.fleet.workers:
-                    self._do(step)
-            except MemoryError:
-                self._children.look_again()
-                return
-            except Exception:
-                logger.critical("a step of the supervisor failed: %s", step.deed, exc_info=True)
-            self._steps.popleft()
+    def _make(self, calls: Calls) -> bool:
+        """Make calls; False if some are left, which are made again soon."""
+        if calls.make():
+            return True
+        self._children.look_again()
+        return False
 
     def _do(self, step: Step) -> None:
         deed, worker = step
+        if worker.number not in self.fleet.workers:
+            return
         if deed == "start":
             self._start(worker)
         elif deed == "terminate" or deed == "kill":
@@ -376,7 +374,7 @@ class Supervisor:
             try:
                 os.kill(worker.pid, number)
             except ProcessLookupError:
-                pass  # It has ended, and will be reaped.
+                pass  # It has ended; its template will tell.
         elif (channel := self._channels.get(worker)) is not None:
             # Its template has not reported its process id yet. A worker whose channel has ended ends.
             channel.sock.shutdown(socket.SHUT_RDWR)
@@ -498,13 +496,15 @@ class Supervisor:
 
     def _reap(self) -> None:
         for pid, code in self._children.reap():
-            attempt(partial(self._on_end, pid, code))
+            self._ends.add(partial(self._on_end, pid, code))
+        self._make(self._ends)
 
     def _on_end(self, pid: int, code: int) -> None:
         """A child has ended, or an orphan that this process adopted."""
         trial = self._trial
         if trial is not None and trial.process.pid == pid:
             self._trial = None
+            trial.close()
             self._on_trial(trial, code)
         for worker in [worker for worker in self.fleet.workers.values() if worker.pid == pid]:
             self._gone(worker, code)
@@ -541,11 +541,14 @@ class Supervisor:
             return
         try:
             call()
-        except (OSError, MemoryError) as error:
-            if not is_shortage(error):
-                raise
-            self._unsettled[worker] = call
-            self._children.look_again()
+        except Exception as error:
+            if is_shortage(error):
+                self._unsettled[worker] = call
+                self._children.look_again()
+                return
+            logger.critical(FAILED, exc_info=True)
+            if worker.number in self.fleet.workers:
+                self.fleet.gone(worker, "is gone", time.monotonic())
 
     def _settle_rest(self) -> None:
         while self._unsettled:
@@ -553,6 +556,27 @@ class Supervisor:
             self._settle(worker, call)
             if worker in self._unsettled:
                 return
+
+    def _look_for_lost(self) -> None:
+        """Find the workers of whose end, or failed start, nobody will tell: there was no memory for that."""
+        for worker in list(self.fleet.workers.values()):
+            channel = self._channels.get(worker)
+            if (channel is not None and channel.fileno() >= 0) or worker in self._unsettled:
+                continue
+            if worker.pid and not self._runs(worker):
+                self._gone(worker, None)
+            elif not worker.pid and not self._templates.has(worker):
+                self._lost(worker, "wsgiserve: the system refuses another process: no memory")
+
+    def _runs(self, worker: Worker) -> bool:
+        """Whether there is its process, also if it has ended and waits for its parent."""
+        if not CAN_REAP:
+            return True
+        try:
+            os.kill(worker.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _forget(self, worker: Worker) -> None:
         self._templates.forget(worker)
@@ -607,8 +631,8 @@ class Supervisor:
             server = HookServer(os.getpid(), tuple(listener.url for listener in self.listeners))
             try:
                 hook = HookProcess(self.config, name, server)
-            except OSError as error:
-                logger.error("the hook %s cannot run: %s", name, error)
+            except (OSError, MemoryError, subprocess.SubprocessError) as error:
+                logger.error("the hook %s cannot run: %s", name, str(error) or "no memory")
                 return
             self._hooks[self._children.keep(hook.process)] = hook
 
@@ -618,8 +642,8 @@ class Supervisor:
         try:
             terms = self._reread()
             config, changes = keep_until_restart(before, terms.config)
-        except ConfigError as error:
-            self.fleet.refuse(f"wsgiserve: {error}")
+        except (ConfigError, MemoryError) as error:
+            self.fleet.refuse(f"wsgiserve: {str(error) or 'no memory'}")
             return
         self._unchanged = [change.text for change in changes]
         for text in self._unchanged:
@@ -633,9 +657,9 @@ class Supervisor:
         for listener in self.listeners:  # First: who connects after the workers have left would wait in vain.
             attempt(listener.leave)
         attempt(self._templates.leave)
-        self.fleet.stop()
         if self._trial is not None:
             self._trial.end("the server stops")
+        self.fleet.stop()  # At last: a second call cuts what runs.
 
     def _close_listeners(self) -> None:
         for listener in [*self.listeners, *self._monitor.listeners]:
@@ -647,24 +671,23 @@ class Supervisor:
         logger.info("re-exec: the new program is checked")
         try:
             _, changes = keep_until_restart(self.config, self._reread().config)
-        except ConfigError as error:
-            logger.error("re-exec failed, everything goes on as it was: %s", error)
+        except (ConfigError, MemoryError) as error:
+            _complain_of_no_reexec(str(error) or "no memory")
             return
         # It opens other sockets; all else of that kind would be left behind by this program.
         fixed = [change.text for change in changes if change.option not in ("bind", "ops_bind")]
         if fixed:
-            logger.error("re-exec failed, everything goes on as it was: %s", "; ".join(fixed))
+            _complain_of_no_reexec("; ".join(fixed))
             return
         try:
             self._trial = reexec.Trial()
             self._children.keep(self._trial.process)
-        except OSError as error:
-            logger.error("re-exec failed, everything goes on as it was: %s", error)
+        except (OSError, MemoryError, subprocess.SubprocessError) as error:
+            _complain_of_no_reexec(str(error) or "no memory")
 
     def _on_trial(self, trial: reexec.Trial, code: int) -> None:
         if code != 0:
-            how = trial.fault or f"the new program {how_it_ended(code)}"
-            logger.error("re-exec failed, everything goes on as it was: %s", how)
+            _complain_of_no_reexec(trial.fault or f"the new program {how_it_ended(code)}")
         elif not self._is_busy() and self._has_settled():
             heirs = [
                 reexec.heir(
@@ -702,8 +725,7 @@ class Supervisor:
                 self._gone(worker, None)
         self._last_lines.look(time.monotonic())
         if self._unsettled or self._last_lines.wait:
-            reason = "the system lacks what the end of a worker takes"
-            logger.error("re-exec failed, everything goes on as it was: %s", reason)
+            _complain_of_no_reexec("the system lacks what the end of a worker takes")
             return False
         return True
 
@@ -713,6 +735,10 @@ class Supervisor:
         if busy:
             logger.warning("re-exec: not now, the workers are being replaced or stopped")
         return busy
+
+
+def _complain_of_no_reexec(reason: str) -> None:
+    logger.error("re-exec failed, everything goes on as it was: %s", reason)
 
 
 def _complain_of_reexec(error: Exception) -> None:

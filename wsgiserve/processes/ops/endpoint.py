@@ -108,7 +108,8 @@ class Endpoint:
         self._resume_at = math.inf
         try:
             for listener in self.listeners:
-                self._children.watch(listener.sock, partial(self._accept, listener.sock))
+                with suppress(KeyError):  # It is watched, as to pause has failed.
+                    self._children.watch(listener.sock, partial(self._accept, listener.sock))
         except (OSError, MemoryError):
             self._pause()
 
@@ -164,9 +165,9 @@ class Endpoint:
                 self._close(client)
 
     def _close(self, client: _Client) -> None:
-        del self._clients[client]
         with suppress(KeyError):  # It is not watched, as that has failed.
             self._children.unwatch(client.sock)
+        del self._clients[client]
         client.sock.close()
 
 
