@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 
 import pytest
 
 from tests.program import FREE_PORT, Program, serving_program
 from tests.server.client import Client, get
+from wsgiserve.processes.pid_file import read_status
 from wsgiserve.server import departure  # noqa: F401 - imported by the programs
 
 APP = """
@@ -44,6 +46,15 @@ if KEPT_BY == "os._exit":
 if KEPT_BY == "full output":
     atexit.register(lambda: sys.stdout.write("lost"))
     atexit.register(lambda: os.dup2(os.open("/dev/full", os.O_WRONLY), 1))
+
+if KEPT_BY == "much to free":
+    def busy():
+        while True:
+            time.sleep(0.001)
+
+    for _ in range(4):
+        threading.Thread(target=busy, daemon=True).start()
+    MUCH = [{number: [number]} for number in range(200000)]
 
 application = App()
 
@@ -177,3 +188,18 @@ def test_behind_run_the_program_is_its_own(folder):
     with Program(folder, "goes_on.py", command=(), env={"KEPT_BY": "nothing"}) as program:
         program.port()
         assert program.stop() == (5, "after\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_threads_end_without_descriptors(folder, workers):
+    import resource
+
+    arguments = ["--workers", str(workers), "--pid-file", "pid"] if workers else ["--workers", "0"]
+    with serving(folder, "much to free", *arguments) as (program, _):
+        pid = read_status(str(folder / "pid"))["workers"][0]["pid"] if workers else program.process.pid
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, 3))
+        code, _, err = program.stop()
+    assert code == 0
+    assert "Fatal" not in err
+    assert "SIGABRT" not in err

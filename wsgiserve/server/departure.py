@@ -8,6 +8,9 @@ All of this is the app's code, and may hang. It must not keep a process that ser
 Either way the exit code is that of serving. A thread of ours waits for the time and for signals, since the
 main thread may be in a library that returns for no signal. Python stops that thread when it begins to take
 itself apart; from then on the signal handler ends the process, until the app's exit handlers have run.
+
+How Python before 3.14 stops threads takes a library that glibc loads only then. Without the descriptor or the
+memory for it the process would abort, so it is loaded at the start.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 
 from wsgiserve.server import console
 from wsgiserve.server.system import get_ident, monotonic, socketpair, start_thread
@@ -47,6 +51,7 @@ class Departure:
         self._heard, self._bell = socketpair()
         self._bell.setblocking(False)
         _departures.add(self)
+        _load_the_end_of_threads()
 
     def hurry(self) -> None:
         """End the process at once, or as soon as it has served; from any thread and in a signal handler."""
@@ -162,6 +167,14 @@ class Departure:
         """Tell where the main thread is; "" if no Python code runs there."""
         frame = sys._current_frames().get(self._main)
         return f", at {frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+
+
+def _load_the_end_of_threads() -> None:
+    if sys.platform == "linux" and sys.version_info < (3, 14):
+        with suppress(ImportError, OSError, MemoryError):  # It is not glibc.
+            from _ctypes import dlopen
+
+            dlopen("libgcc_s.so.1", os.RTLD_NOW)
 
 
 def _leave_in_child() -> None:
