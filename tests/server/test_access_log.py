@@ -27,7 +27,7 @@ from wsgiserve.server.access_log import MAX_BYTES, MAX_SECONDS, AccessLog, write
 from wsgiserve.server.http import exchange
 from wsgiserve.server.http.extensions import limits
 from wsgiserve.server.log_lines import MAX_TEXT, Combined, line_text
-from wsgiserve.server.log_pages import SIZE, Left, Shelf
+from wsgiserve.server.log_pages import SIZE, Left, OpenPage, Shelf
 from wsgiserve.server.sinks import MAX_WRITE, UNKNOWN, FileSink
 
 LINE = re.compile(
@@ -511,3 +511,23 @@ def test_last_lines_are_not_written_while_the_system_lacks_descriptors(tmp_path,
     write_left(left, b"three\n", str(path))
     assert path.read_bytes() == b"one\ntwo\nthree\n"
     assert caplog.messages == ["3 lines of the access log could not be written"]
+
+
+def test_lines_wait_while_there_is_no_memory_for_a_copy_of_them(tmp_path, caplog):
+    class Scarce(OpenPage):
+        lacks_memory = True
+
+        def left(self):
+            return bytes(sys.maxsize // 2) if self.lacks_memory else super().left()
+
+    page = Scarce()
+    with (tmp_path / "log").open("w") as stream:
+        log = AccessLog(stream, pages=(page, OpenPage()))
+        log.append(b"one\n")
+        log.flush()
+        assert log.pending
+        log.append(b"two\n")
+        page.lacks_memory = False
+        log.close()
+    assert (tmp_path / "log").read_text() == "one\ntwo\n"
+    assert not caplog.messages

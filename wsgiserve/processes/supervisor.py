@@ -561,12 +561,13 @@ class Supervisor:
         """Find the workers of whose end, or failed start, nobody will tell: there was no memory for that."""
         for worker in list(self.fleet.workers.values()):
             channel = self._channels.get(worker)
-            if (channel is not None and channel.fileno() >= 0) or worker in self._unsettled:
+            is_known = channel is not None and channel.fileno() >= 0
+            if is_known or worker in self._unsettled or self._templates.has(worker):
                 continue
-            if worker.pid and not self._runs(worker):
-                self._gone(worker, None)
-            elif not worker.pid and not self._templates.has(worker):
+            if not worker.pid:
                 self._lost(worker, "wsgiserve: the system refuses another process: no memory")
+            elif not self._runs(worker):
+                self._gone(worker, None)
 
     def _runs(self, worker: Worker) -> bool:
         """Whether there is its process, also if it has ended and waits for its parent."""

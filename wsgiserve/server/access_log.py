@@ -204,8 +204,9 @@ class AccessLog:
 
     def _write_page(self, page: OpenPage, now: float) -> bool:
         """Write from a sealed page as far as there is room; False if its lines are lost."""
-        data, done, failed = page.left(), 0, False
+        data, done, failed = b"", 0, False
         try:
+            data = page.left()
             while done < len(data):
                 page.begin(self._sink.target())
                 count = self._sink.write(data, done)
@@ -215,6 +216,9 @@ class AccessLog:
                     return True
                 done += count
                 self._has_reader = True
+        except MemoryError:  # There may be room for a copy of the lines in a moment.
+            self._has_room = False
+            return True
         except (AttributeError, OSError, ValueError) as error:  # No reader, a full disk.
             self._has_reader = not isinstance(error, BrokenPipeError)
             self._lose(data.count(b"\n", done), now)

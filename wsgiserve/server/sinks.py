@@ -385,8 +385,13 @@ class FileSink:
         self._is_old = False
         with suppress(OSError):  # The folder is gone, or not ours: the old file is better than none.
             new = self._open()
+            try:
+                sink = DescriptorSink(new)
+            except (OSError, MemoryError):
+                os.close(new)
+                raise
             self.close()
-            self._file, self._sink = new, DescriptorSink(new)
+            self._file, self._sink = new, sink
             self._identity = self._identify()
 
     def find(self, lines: bytes, file: int = UNKNOWN) -> int:
