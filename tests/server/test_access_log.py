@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 from contextlib import ExitStack
@@ -27,8 +28,8 @@ from wsgiserve.server.access_log import MAX_BYTES, MAX_SECONDS, AccessLog, write
 from wsgiserve.server.http import exchange
 from wsgiserve.server.http.extensions import limits
 from wsgiserve.server.log_lines import MAX_TEXT, Combined, line_text
-from wsgiserve.server.log_pages import SIZE, Left, OpenPage, Shelf
-from wsgiserve.server.sinks import MAX_WRITE, UNKNOWN, FileSink
+from wsgiserve.server.log_pages import SIZE, Left, OpenPage, Shelf, left_in
+from wsgiserve.server.sinks import MAX_WRITE, UNKNOWN, FileSink, open_sink
 
 LINE = re.compile(
     r'(\S+) - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:[^]]+\] "([^"]*)" (\d+) (\d+) "[^"]*" "[^"]*" \d+\n'
@@ -511,6 +512,24 @@ def test_last_lines_are_not_written_while_the_system_lacks_descriptors(tmp_path,
     write_left(left, b"three\n", str(path))
     assert path.read_bytes() == b"one\ntwo\nthree\n"
     assert caplog.messages == ["3 lines of the access log could not be written"]
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
+def test_lines_for_syslog_wait_while_there_is_no_descriptor_for_its_socket(tmp_path, caplog):
+    path = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(path)
+        syslog.settimeout(20)
+        pages = OpenPage(), OpenPage()
+        log = AccessLog(sink=open_sink(f"syslog:{path}", None), pages=pages)
+        log.append(b"one\n")
+        with few_descriptors():
+            log.flush()
+            assert log.pending
+        assert left_in(pages) == Left(lines=b"one\n"), "who finds it knows that it was not being written"
+        log.close()
+        assert syslog.recv(100).endswith(b": one")
+    assert not caplog.messages
 
 
 def test_lines_wait_while_there_is_no_memory_for_a_copy_of_them(tmp_path, caplog):

@@ -11,9 +11,10 @@ Rules
   part of a line that a repeated request shares with the one before is kept per connection, as heads are.
 - Any thread adds lines. With the GIL, to look up ``write`` and call it is one step, so it is the page's own.
   Without, it takes a lock: else a line could reach a page that was sealed and cleared meanwhile.
-- A request never waits for the log. Lines for which there is no room are kept until two pages are full; from
-  then on lines are dropped. Those and lines that cannot be written, as on a full disk, are counted. The count
-  is logged once writing works again, and now and then before.
+- A request never waits for the log. Lines for which there is no room, or the system lacks descriptors or
+  memory, are kept until two pages are full; from then on lines are dropped. Those and lines that cannot be
+  written, as on a full disk, are counted. The count is logged once writing works again, and now and then
+  before.
 - Standard output is looked up once, by the command before it imports the app, which may redirect it.
 """
 
@@ -28,7 +29,7 @@ from typing import TextIO
 from wsgiserve.server.errors import is_shortage
 from wsgiserve.server.log_pages import HEADER, Left, OpenPage
 from wsgiserve.server.sinks import Sink, open_sink, stream_sink
-from wsgiserve.server.system import HAS_GIL, Lock, monotonic
+from wsgiserve.server.system import HAS_GIL, Lock, monotonic, sleep
 
 logger = logging.getLogger("wsgiserve")
 
@@ -148,6 +149,7 @@ class AccessLog:
         self._lost = 0
         self._lost_since = 0.0
         self._has_room = True
+        self._is_short = False  # The system lacks what writing takes; so there is no room now.
 
     def append(self, line: bytes) -> None:
         """Add a line, or count it as lost if there is no room for it."""
@@ -184,7 +186,7 @@ class AccessLog:
             if not self.pending or (not self._has_room and now < self._written + RETRY_SECONDS):
                 return
             self._written = now
-            failed, self._has_room = False, True
+            failed, self._has_room, self._is_short = False, True, False
             for _ in range(2):  # Others may add lines all the time.
                 if self.pending and self._has_room:
                     failed = not self._write_page(self._sealed or self._seal(), now)
@@ -216,10 +218,11 @@ class AccessLog:
                     return True
                 done += count
                 self._has_reader = True
-        except MemoryError:  # There may be room for a copy of the lines in a moment.
-            self._has_room = False
-            return True
-        except (AttributeError, OSError, ValueError) as error:  # No reader, a full disk.
+        except (AttributeError, OSError, ValueError, MemoryError) as error:  # No reader, a full disk.
+            if is_shortage(error):
+                page.written(0)
+                self._has_room, self._is_short = False, True
+                return True
             self._has_reader = not isinstance(error, BrokenPipeError)
             self._lose(data.count(b"\n", done), now)
             failed = True
@@ -245,7 +248,10 @@ class AccessLog:
         until = monotonic() + LAST_SECONDS
         self.flush()
         while self.pending and (left := until - monotonic()) > 0:
-            self._sink.wait(left)
+            if self._is_short:
+                sleep(RETRY_SECONDS)
+            else:
+                self._sink.wait(left)
             self._has_room = True
             self.flush()
         with self._lock:
