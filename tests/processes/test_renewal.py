@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 
 import pytest
@@ -78,6 +79,26 @@ def test_changed_files_take_effect_in_the_same_workers(folder, authority, argume
         code, _, errors = program.stop()
         assert code == 0
         assert errors.count("new certificates are in force for localhost, second.example\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
+def test_a_worker_without_descriptors_uses_changed_files_once_it_has_some(folder, authority):
+    import resource
+
+    path = authority.pair("localhost")
+    with serving(folder, "app", "--cert", path) as (program, port):
+        with TLSClient(port, authority.client()) as client:
+            pid = client.worker()
+        limit = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limit[1]))
+        renew(authority, path, "second.example")
+        assert any(
+            "new certificates are in force" in line for line in iter(program.process.stderr.readline, "")
+        )
+        wait_until(lambda: len(names(port, authority)) == 2, PATIENCE)  # The first one has the limit raised.
+        with TLSClient(port, authority.client()) as client:
+            assert client.worker() == pid
+        assert program.stop()[0] == 0
 
 
 def test_a_bad_pair_is_one_line_and_the_old_one_goes_on(folder, authority):

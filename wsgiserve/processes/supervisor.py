@@ -112,6 +112,7 @@ class Supervisor:
         self._steps, self._ends = Calls(), Calls()  # planned by the fleet; of processes
         self._unsettled: dict[Worker, Callable[[], None]] = {}  # has ended, and what is to be done about it
         self._templates = Templates(self._children, self._connect, self._lost, self._gone, self._provide)
+        self._behind: set[Worker] = set()  # that could not read changed certificates
         self._trial: reexec.Trial | None = None
         self._helper: CertificateHelper | None = None
         self._hooks: dict[int, HookProcess] = {}  # by process id
@@ -325,9 +326,12 @@ class Supervisor:
     def _look_at_certificates(self, *, at_once: bool = False) -> None:
         """Use certificates whose files have changed, here for workers to come, and in all workers."""
         certificates = certificates_of(self.listeners)
-        if certificates is not None and (certificates.refresh() if at_once else certificates.look()):
-            for worker in self._channels:
-                self._send(worker, {"order": "refresh"})
+        if certificates is None:
+            return
+        changed = certificates.refresh() if at_once else certificates.look()
+        for worker in self._channels if changed else self._behind:
+            self._send(worker, {"order": "refresh"})
+        self._behind.clear()
 
     def _report(self) -> None:
         for level, text in self.fleet.notices:
@@ -438,6 +442,8 @@ class Supervisor:
             worker.ready(now)
             if certificates_of(self.listeners) is not None:  # They may have changed as it started.
                 self._send(worker, {"order": "refresh"})
+        elif event == "behind":
+            self._behind.add(worker)
         elif event == "lazy":
             self._warn_of_laziness()
         elif event == "serving":

@@ -6,6 +6,7 @@ message                                    order
 ``ready``, or ``failed`` with a reason     ``serve``, once all workers of its generation are ready
 ``lazy``: it imports code with its first request
 ``serving``: it accepts connections        ``refresh``: use changed certificates
+``behind``: it lacks what reading them takes
 ``turns``: its loop runs, for the watchdog ``look``: a worker is gone; accept what waited for it
 ``worn``, and which limit it passed        ``retire``: finish; others take new connections
                                            ``reopen``: open the access log's file anew
@@ -147,6 +148,8 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
     def refresh() -> None:
         if certificates is not None:
             certificates.refresh(quietly=True)  # The supervisor has said what there is to say.
+            if certificates.is_behind:
+                channel.send(event="behind")
 
     refresh()  # They may have changed since a template was forked.
     server.on_worn_out(lambda lost: worn("request-timeout"))

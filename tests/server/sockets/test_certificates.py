@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from tests.authority import Authority
+from tests.server.limits import few_descriptors
 from wsgiserve.acme.settings import Settings
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.server.sockets.certificates import Certificates, make_certificates
@@ -221,6 +222,22 @@ def test_changed_files_take_effect_and_a_bad_pair_does_not(authority, caplog):
         f"the certificates in force stay so: there is no certificate in {path}; a file in PEM has a line "
         "-----BEGIN …CERTIFICATE-----",
     ]
+    assert names(shake_hands(certificates, authority.client(), "b.example")) == ["b.example"]
+
+
+def test_changed_files_are_looked_at_again_that_the_system_lacks_descriptors_for(authority, caplog):
+    path = authority.pair("a.example")
+    certificates = make_certificates(make_config(cert=path))
+    renew(authority, path, "b.example")
+    with few_descriptors():
+        for _ in range(3):
+            assert not certificates.look()
+    assert certificates.is_behind
+    assert caplog.messages == [
+        f"the certificates in force stay so, and are looked at again: cannot read {path}: Too many open files"
+    ]
+    assert certificates.look()
+    assert not certificates.is_behind
     assert names(shake_hands(certificates, authority.client(), "b.example")) == ["b.example"]
 
 

@@ -7,7 +7,8 @@ that fits the name. A renewed pair gets a context of its own and is tried in a h
 Only when all pairs are good they take the place of those before, by one assignment.
 
 Rules
-- A pair that cannot be used is an error at the start. Later it is one log line, and nothing changes.
+- A pair that cannot be used is an error at the start. Later it is one log line, and nothing changes. What the
+  system lacks descriptors or memory for is tried again.
 - Everything may be called from any thread.
 - Nothing may raise in a callback of a handshake: Python would print a traceback. It raises on its own where a
   client's name for us is not ASCII; ``_UnraisableHook`` is for that.
@@ -31,6 +32,7 @@ from wsgiserve.acme.answers import answer
 from wsgiserve.acme.settings import Settings, prepare
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.reading import read_file
+from wsgiserve.server.errors import is_shortage
 from wsgiserve.server.sockets.addresses import own_addresses
 from wsgiserve.server.sockets.tls import TLSSocket
 from wsgiserve.server.system import Lock
@@ -76,11 +78,15 @@ class Certificate(NamedTuple):
 
 
 class PairError(Exception):
-    """A pair cannot be used; ``option`` tells by whose fault."""
+    """A pair cannot be used; ``option`` tells by whose fault.
 
-    def __init__(self, option: str, text: str) -> None:
+    ``passes`` if the system only lacks the descriptors or the memory for it now.
+    """
+
+    def __init__(self, option: str, text: str, *, passes: bool = False) -> None:
         super().__init__(text)
         self.option = option
+        self.passes = passes
 
 
 class InForce:
@@ -139,6 +145,7 @@ class Certificates:
         self._base = self._make_base()
         self._challenge_base = self._make_challenge_base()
         self._challenge: tuple[object, ssl.SSLContext] | None = None  # that was asked for last
+        self.is_behind = False  # The files have changed, and the system lacks what reading them takes.
         self._stamps = self._seen = self._look()
         self.in_force = self._load(lenient=True)
 
@@ -158,32 +165,51 @@ class Certificates:
 
         To be called every second or so: certificate and key are rarely written in one moment.
         """
-        stamps = self._look()
+        try:
+            stamps = self._look()
+        except OSError as error:
+            self._lack(error)
+            return False
         settled, self._seen = stamps == self._seen, stamps
         return settled and self.refresh()
 
     def refresh(self, *, quietly: bool = False) -> bool:
         """Use files that have changed; True if other certificates are in force now.
 
-        What cannot be used is logged once, and all stays as it was. ``quietly`` logs nothing.
+        What cannot be used is logged once, and all stays as it was. ``quietly`` logs nothing. If the system
+        only lacks what reading them takes, ``is_behind``, and the next call tries it again.
         """
         with self._lock:
-            stamps = self._look()
-            if stamps == self._stamps:
-                return False
-            self._stamps = stamps
             try:
+                stamps = self._look()
+                if stamps == self._stamps:
+                    self.is_behind = False
+                    return False
                 self.in_force = self._load()
-            except PairError as error:
+            except (PairError, OSError, MemoryError) as error:
+                if not isinstance(error, PairError) or error.passes:
+                    self._lack(error, quietly=quietly)
+                    return False
+                self._stamps, self.is_behind = stamps, False
                 if not quietly:
                     logger.error("the certificates in force stay so: %s", error)
                 return False
+            self._stamps, self.is_behind = stamps, False
         if not quietly:
             names = (name for certificate in self.in_force.certificates for name in certificate.names)
             logger.info("new certificates are in force for %s", ", ".join(names))
             for certificate in self.in_force.certificates:
                 warn_of_dates(certificate)
         return True
+
+    def _lack(self, error: Exception, *, quietly: bool = False) -> None:
+        """Note that changed files are to be looked at again."""
+        if not isinstance(error, PairError) and not is_shortage(error):
+            raise error
+        was_behind, self.is_behind = self.is_behind, True
+        if not (was_behind or quietly):
+            reason = str(error) or "no memory"
+            logger.error("the certificates in force stay so, and are looked at again: %s", reason)
 
     def _look(self) -> Stamps:
         stamps = {}
@@ -441,7 +467,8 @@ def _read(path: str, option: str, mark: str, noun: str) -> str:
     try:
         text = read_file(path).decode("latin-1")
     except OSError as error:
-        raise PairError(option, f"cannot read {path}: {error.strerror}") from None
+        text = f"cannot read {path}: {error.strerror}"
+        raise PairError(option, text, passes=is_shortage(error)) from None
     if mark not in text:
         raise PairError(option, f"there is no {noun} in {path}; a file in PEM has a line -----BEGIN …{mark}")
     return text
@@ -455,7 +482,8 @@ def _passphrase(config: Config, pair: Pair) -> str:
         return read_file(path).decode().removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise PairError("key_passphrase_file", f"cannot read {path}: {reason}") from None
+        text = f"cannot read {path}: {reason}"
+        raise PairError("key_passphrase_file", text, passes=is_shortage(error)) from None
 
 
 def _reason(error: ssl.SSLError) -> str:
