@@ -17,7 +17,7 @@ from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from wsgiserve.processes.channel import Channel
 
 WORKER = """
-import json, socket, sys
+import json, os, signal, socket, sys
 from wsgiserve.config import make_config
 from wsgiserve.processes.spawn import Birth, imported
 from wsgiserve.processes.worker import work
@@ -43,16 +43,23 @@ class App:
     def shutdown(self):
         print("shutdown", flush=True)
 
+def terminated(event, arguments):
+    # The server opens its log, while its handler of the signal is in force.
+    if event == "open" and arguments[0] == options["access_log"]:
+        os.kill(os.getpid(), signal.SIGTERM)
+
 def load():
     if "no app" in sys.argv:
         raise StartError("no app here")
+    if "terminated" in sys.argv:
+        sys.addaudithook(terminated)
     return App()
 
 birth = Birth(
     socket.socket(fileno=channel), [Listener(socket.socket(fileno=listener), "127.0.0.1")], Scoreboard(), 1
 )
-options = json.loads(sys.argv[3])
-sys.exit(work(birth, load, make_config(access_log=False, **options), lambda: None))
+options = {"access_log": False, **json.loads(sys.argv[3])}
+sys.exit(work(birth, load, make_config(**options), lambda: None))
 """
 
 
@@ -180,6 +187,11 @@ def test_a_worker_that_is_not_needed_runs_its_hooks_and_ends(worker, order):
         its.order(order)
     else:
         its.channel.close()
+    assert its.end() == (0, "startup\nshutdown\n", "")
+
+
+def test_a_worker_that_is_terminated_as_its_server_is_made_waits_for_no_order(worker, tmp_path):
+    its = worker("terminated", access_log=str(tmp_path / "access.log"))
     assert its.end() == (0, "startup\nshutdown\n", "")
 
 

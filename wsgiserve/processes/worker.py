@@ -97,7 +97,7 @@ def work(
 
 
 class _NotCalled(Exception):
-    """Another order than ``serve`` came first, or the channel has ended."""
+    """Another order than ``serve`` came first, or SIGTERM, or the channel has ended."""
 
 
 def _loads_lazily() -> bool:
@@ -158,6 +158,8 @@ def _serve(app: WSGIApplication, config: Config, birth: Birth, channel: Channel,
     def ready() -> None:
         for number in signals.existing(("SIGINT", "SIGTERM")):  # As they were: this is no server yet.
             signal.signal(number, signals.ignore if number == signal.SIGINT else signal.SIG_DFL)
+        if server.stop_asked:  # By SIGTERM, just before: a supervisor that sent it gives no more orders.
+            raise _NotCalled
         try:
             start_thread(
                 _obey, birth, channel, server, departure, first, config, refresh, name="wsgiserve-channel"

@@ -87,6 +87,11 @@ class Server:
         self.hurried = False  # it was to end at once
 
     @property
+    def stop_asked(self) -> bool:
+        """Whether it is to stop, perhaps before it has begun to serve."""
+        return self._stop_asked
+
+    @property
     def urls(self) -> list[str]:
         """One URL for each address, with the real port; [] before ``open`` and after the end.
 
