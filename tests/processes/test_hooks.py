@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
+import traceback
 
 import pytest
 
@@ -79,16 +81,20 @@ def test_each_hook_is_called_in_its_process(folder, preload):
     assert {row[0] for row in notes(folder, "worker_exit")} == {row[0] for row in notes(folder, "post_fork")}
     assert "INFO hook when_ready" in err
     assert "INFO hook worker_exit" in err
+    assert err.count("INFO hook post_fork") == 4
 
 
 @pytest.mark.slow
 def test_in_one_process_all_of_them_run_there(folder):
-    with serving_program(folder, "app", "--workers", "0", "--hooks", "shop_hooks") as (program, _):
+    with serving_program(folder, "app", "--workers", "0", "--hooks", "shop_hooks") as (program, port):
         pid = program.process.pid
         wait_until(lambda: notes(folder, "when_ready"))
-        assert program.stop()[0] == 0
-    for name in ("post_fork", "when_ready", "worker_exit"):
-        assert [row[0] for row in notes(folder, name)] == [pid]
+        code, _, err = program.stop()
+    assert code == 0
+    url = f"http://127.0.0.1:{port}"
+    for name, address in (("post_fork", "http://127.0.0.1:0"), ("when_ready", url), ("worker_exit", url)):
+        assert [(row[0], row[2]) for row in notes(folder, name)] == [(pid, [address])]
+        assert f"INFO hook {name}" in err
     assert notes(folder, "on_reload") == []
 
 
@@ -131,8 +137,8 @@ def test_a_failing_post_fork_or_no_module_is_a_failed_start(folder):
         assert (code, out) == (3, "")
         assert "--hooks shop_hooks: post_fork failed" in err
     code, _, err = run(folder, "app", "--hooks", "no_hooks")
-    assert code == 3
-    assert "No module named 'no_hooks'" in err
+    assert (code, err.count("\n")) == (3, 1)
+    assert "--hooks no_hooks: no module named 'no_hooks' here" in err
 
 
 @pytest.mark.slow
@@ -168,5 +174,26 @@ def test_without_a_module_or_a_function_nothing_is_called(tmp_path, monkeypatch,
     assert call_logged("few_hooks", "worker_exit", server, worker)
     assert not call_logged("few_hooks", "when_ready", server)
     assert caplog.messages == ["the hook when_ready of few_hooks raised"]
-    with pytest.raises(StartError, match="--hooks none_such: post_fork failed"):
-        post_fork("none_such", server, worker)
+    frames = traceback.extract_tb(caplog.records[0].exc_info[2])
+    assert [frame.name for frame in frames] == ["when_ready"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "no module named 'shop_hooks' here; looked in this folder and in sys.path"),
+        (
+            "def post_frok(server, worker): ...",
+            "it has no function when_ready, on_reload, post_fork or worker_exit",
+        ),
+        ("import none_such", "post_fork failed\nTraceback"),
+    ],
+)
+def test_a_module_that_is_none_of_hooks_is_a_failed_start(tmp_path, monkeypatch, text, reason):
+    if text is not None:
+        (tmp_path / "shop_hooks.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "shop_hooks", raising=False)
+    with pytest.raises(StartError) as caught:
+        post_fork("shop_hooks", HookServer(1, ()), HookWorker(2, 1))
+    assert str(caught.value).startswith(f"wsgiserve: --hooks shop_hooks: {reason}")

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 
 import pytest
 
@@ -17,7 +18,14 @@ from tests.program import APP, Program, run, serving_program
 from tests.server.client import Client, get, wait_until
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.server import console, server_log
-from wsgiserve.server.server_log import RecordFormatter, RecordHandler, configure, log_to_stderr, stop_logging
+from wsgiserve.server.server_log import (
+    RecordFormatter,
+    RecordHandler,
+    configure,
+    log_meanwhile,
+    log_to_stderr,
+    stop_logging,
+)
 
 logger = logging.getLogger("wsgiserve")
 
@@ -102,6 +110,8 @@ def test_a_traceback_is_one_line(capfd, begin, kind):
 TALKATIVE = """
 import threading, warnings
 
+warnings.warn("at the import", UserWarning)
+
 class Bad:
     def __del__(self):
         raise RuntimeError("no end")
@@ -118,15 +128,17 @@ def application(environ, start_response):
 
 
 @pytest.mark.slow
-def test_what_python_says_itself_is_a_record_too(tmp_path):
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_what_python_says_itself_is_a_record_too(tmp_path, workers):
     (tmp_path / "app.py").write_text(TALKATIVE)
-    with serving_program(tmp_path, "app", "--log-format", "json", "--workers", "0") as (program, port):
+    with serving_program(tmp_path, "app", "--log-format", "json", "--workers", workers) as (program, port):
         with Client(port=port) as client:
             assert client.ask(get()).status == 200
         code, out, err = program.stop()
     assert code == 0
     assert [json.loads(line)["http.response.status_code"] for line in out.splitlines()] == [200]
-    warning, thread, ignored = map(json.loads, err.splitlines())
+    early, warning, thread, ignored = map(json.loads, err.splitlines())
+    assert "UserWarning: at the import" in early["body"]
     assert "UserWarning: an old\nfunction" in warning["body"]
     assert (warning["logger"], warning["severity_text"]) == ("py.warnings", "WARNING")
     assert thread["body"] == "an exception ended counter"
@@ -138,6 +150,21 @@ def test_hooks_that_an_app_has_set_stay(begin):
     threading.excepthook = hook = print
     begin(log_format="json")
     assert threading.excepthook is hook
+
+
+def test_what_an_app_sets_while_it_is_imported_stays(begin, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", server_log._show_warning)
+    begin()
+    logger.handlers.clear()
+    before = sys.unraisablehook
+    with log_meanwhile(make_config(log_format="json")):
+        assert warnings.showwarning is server_log._on_warning
+        logging.captureWarnings(True)
+        theirs = warnings.showwarning
+        threading.excepthook = print
+    assert warnings.showwarning is theirs
+    assert (threading.excepthook, sys.unraisablehook) == (print, before)
+    assert (logger.handlers, logging.getLogger("py.warnings").handlers) == ([], [])
 
 
 def test_a_reader_that_hangs_costs_records_and_their_count_is_told(monkeypatch):

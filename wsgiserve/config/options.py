@@ -54,8 +54,18 @@ def _check_path(value: str) -> None:
 
 
 def _check_paths(value: tuple[str, ...]) -> None:
-    if not all(path.startswith("/") for path in value):
-        raise ValueError(f"{' '.join(value)!r} is not a path, such as /health")
+    for path in value:
+        if not path.startswith("/"):
+            raise ValueError(f"{path!r} is not a path, such as /health")
+        if "?" in path:
+            raise ValueError(f"{path!r} has a query, which is not compared; write {path.partition('?')[0]}")
+
+
+def _check_module(value: str) -> None:
+    if value and not all(part.isidentifier() for part in value.split(".")):
+        raise ValueError(f"{value!r} is not the name of a module, such as shop.hooks")
+    if value.endswith(".py"):
+        raise ValueError(f"{value!r} is a file; name the module: {value.removesuffix('.py')}")
 
 
 def _check_directory(value: str) -> None:
@@ -444,6 +454,7 @@ class Config:
         more="See [hooks](logs.md#hooks).",
         group="Workers",
         command=True,
+        check=_check_module,
     )
     max_requests: int = option(
         0,

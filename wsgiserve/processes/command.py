@@ -11,11 +11,12 @@ import atexit
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Config, ConfigError
+from wsgiserve.config.binds import Bind
 from wsgiserve.processes import handover
 from wsgiserve.processes.facts import Terms
 from wsgiserve.processes.hooks import HookServer, HookWorker, call_logged, post_fork
@@ -31,7 +32,7 @@ from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError, StartError
 from wsgiserve.server.program import require_logs, serve_here, switch_threads_often
 from wsgiserve.server.server import STOP_SIGNALS
-from wsgiserve.server.server_log import log_to_stderr, stop_logging
+from wsgiserve.server.server_log import log_meanwhile, log_to_stderr, stop_logging
 from wsgiserve.server.sockets import descriptors
 from wsgiserve.server.system import monotonic
 
@@ -59,17 +60,32 @@ def run_command(load: Load, config: Config, reread: Reread) -> None:
     except ConfigError as error:
         console.fail_for_option(error)
     departure = Departure(STOP_SIGNALS)
-    server = HookServer(os.getpid(), tuple(bind.text for bind in config.bind))
+    server = HookServer(os.getpid(), tuple(_url(bind, config) for bind in config.bind))
     worker = HookWorker(os.getpid(), 1)
+
+    def ready(urls: Sequence[str]) -> None:
+        nonlocal server
+        server = server._replace(address=tuple(urls))  # with the ports that the system has chosen
+        call_logged(config.hooks, "when_ready", server)
+
     try:
-        console.exit_without_app(partial(post_fork, config.hooks, server, worker))
-        ready = partial(call_logged, config.hooks, "when_ready", server)
-        serve_here(console.exit_without_app(partial(load, config)), config, departure, ready=ready)
+        with log_meanwhile(config):
+            console.exit_without_app(partial(post_fork, config.hooks, server, worker))
+            app = console.exit_without_app(partial(load, config))
+        serve_here(app, config, departure, ready=ready)
         call_logged(config.hooks, "worker_exit", server, worker)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else console.EXIT_NO_APP
         departure.begin(code, monotonic(), hurried=False)  # The app may have started threads.
         raise
+
+
+def _url(bind: Bind, config: Config) -> str:
+    """Return the URL of an address that is not open yet."""
+    if bind.kind != "tcp":
+        return bind.text
+    host = f"[{bind.name}]" if ":" in bind.name else bind.name or "127.0.0.1"
+    return f"{'https' if config.is_secure(bind) else 'http'}://{host}:{bind.number}"
 
 
 def _terms(config: Config) -> Terms:
@@ -123,7 +139,8 @@ def _load(load: Load, config: Config) -> WSGIApplication:
         server_log.configure(config)
     except ConfigError as error:
         raise StartError(f"wsgiserve: --log-config: {error.text}") from None
-    return load(config)
+    with log_meanwhile(config):
+        return load(config)
 
 
 def _supervise(supervisor: Supervisor) -> int:

@@ -40,6 +40,7 @@ from wsgiserve.server.sinks import at_start
 
 logger = logging.getLogger("wsgiserve")
 
+NAMES = ("when_ready", "on_reload", "post_fork", "worker_exit")
 _OPTIONS = ("log_format", "log_level")  # that the process of a hook needs
 
 
@@ -60,29 +61,46 @@ class HookWorker(NamedTuple):
 
 
 def post_fork(module: str, server: HookServer, worker: HookWorker) -> None:
-    """Call the hook in a worker, if there is one; StartError if it raises or the module is not found."""
+    """Call the hook in a worker, if there is one; StartError if it raises or there are no hooks."""
     try:
         _call(module, "post_fork", server, worker)
     except BaseException as error:  # noqa: BLE001 - SystemExit is a reason like any other
-        raise StartError(f"wsgiserve: --hooks {module}: post_fork failed\n{tracebacks.text(error)}") from None
+        raise StartError(f"wsgiserve: --hooks {module}: {_reason(module, error)}") from None
+
+
+def _reason(module: str, error: BaseException) -> str:
+    if isinstance(error, _NoHooksError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+        return f"no module named {error.name!r} here; looked in this folder and in sys.path"
+    return f"post_fork failed\n{tracebacks.text(error)}"
 
 
 def call_logged(module: str, name: str, *arguments: object) -> bool:
     """Call a hook, if there is one; log its exception and return False."""
     try:
         _call(module, name, *arguments)
-    except Exception:
-        logger.exception("the hook %s of %s raised", name, module)
+    except Exception as error:
+        theirs = tracebacks.theirs(error.__traceback__)
+        logger.error("the hook %s of %s raised", name, module, exc_info=(type(error), error, theirs))
         return False
     return True
 
 
+class _NoHooksError(Exception):
+    """A module has none of the hooks."""
+
+
 def _call(module: str, name: str, *arguments: object) -> None:
-    if module:
-        hook = getattr(importlib.import_module(module), name, None)
-        if hook is not None:
-            with ending_children():
-                hook(*arguments)
+    if not module:
+        return
+    its = importlib.import_module(module)
+    if not any(hasattr(its, each) for each in NAMES):  # Of a misspelled one nobody would learn otherwise.
+        raise _NoHooksError(f"it has no function {', '.join(NAMES[:-1])} or {NAMES[-1]}")
+    hook = getattr(its, name, None)
+    if hook is not None:
+        with ending_children():
+            hook(*arguments)
 
 
 class HookProcess:

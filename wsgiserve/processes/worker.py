@@ -53,6 +53,7 @@ from wsgiserve.server.console import EXIT_CUT, EXIT_NO_APP, EXIT_STOPPED
 from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import StartError, refused, starting
 from wsgiserve.server.server import Server
+from wsgiserve.server.server_log import log_meanwhile
 from wsgiserve.server.sockets.listener import Listener, certificates_of
 from wsgiserve.server.sockets.systemd import watchdog_seconds
 from wsgiserve.server.system import SimpleQueue, monotonic, sleep, start_thread
@@ -76,7 +77,8 @@ def work(
     worker = HookWorker(os.getpid(), birth.number)
     try:
         with starting():
-            hooks.post_fork(config.hooks, server, worker)
+            with log_meanwhile(config):
+                hooks.post_fork(config.hooks, server, worker)
             app = imported(load) if birth.app is None else birth.app
             prepare()
             lifespan.checked_startup(app)

@@ -74,9 +74,12 @@ def serve_here(
     departure: Departure,
     announcement: Callable[[list[Listener]], str] = console.where,
     port_option: str = console.BIND_OPTION,
-    ready: Callable[[], object] = bool,
+    ready: Callable[[list[str]], object] = bool,
 ) -> None:
-    """Serve as ``run`` does, and begin the departure of the process; ``ready`` is called when it serves."""
+    """Serve as ``run`` does, and begin the departure of the process.
+
+    ``ready`` is called with the URLs when it serves.
+    """
     log_to_stderr(config)
     descriptors.let_raise()
     with closing(Manager(os.environ)) as manager:
@@ -112,7 +115,7 @@ def _serve_here(
             attendant.start()
         console.announce(announcement(server.listeners))
         manager.ready(f"Serving on {', '.join(server.urls)}")
-        ready()
+        ready(server.urls)
 
     def stopping(running: int) -> None:
         manager.stopping()

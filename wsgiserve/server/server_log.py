@@ -16,8 +16,10 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.reading import read_file
@@ -29,6 +31,7 @@ LINE_FORMATS = ("json", "logfmt")
 
 logger = logging.getLogger("wsgiserve")
 _warnings = logging.getLogger("py.warnings")
+_show_warning = warnings.showwarning  # before any app changes it
 
 
 class RecordFormatter(logging.Formatter):
@@ -153,23 +156,57 @@ def log_beside(config: Config) -> None:
         log_to_stderr(config)
 
 
+@contextmanager
+def log_meanwhile(config: Config) -> Iterator[None]:
+    """Log to standard error while the app is imported, when it may configure logging its own way."""
+    handler = log_to_stderr(config)
+    try:
+        yield
+    finally:
+        if handler is not None:
+            stop_logging(handler)
+
+
 def stop_logging(handler: logging.Handler) -> None:
-    """Undo ``log_to_stderr``: the app may configure logging its own way."""
+    """Undo ``log_to_stderr``, but for what the app has put in its place."""
     logger.removeHandler(handler)
-    _warnings.removeHandler(handler)
+    if handler in _warnings.handlers:
+        _warnings.removeHandler(handler)
+        _warnings.propagate = True
+    if warnings.showwarning is _on_warning:
+        warnings.showwarning = _show_warning
+    if threading.excepthook is _on_thread:
+        threading.excepthook = threading.__excepthook__
+    if sys.unraisablehook is _on_unraisable:
+        sys.unraisablehook = sys.__unraisablehook__
     handler.close()
 
 
 def _take_the_rest(handler: logging.Handler) -> None:
     """Have records made of what Python itself writes to standard error, where nobody has changed that."""
-    if not _warnings.hasHandlers():
-        logging.captureWarnings(True)
+    if not _warnings.hasHandlers() and warnings.showwarning is _show_warning:
+        warnings.showwarning = _on_warning
         _warnings.addHandler(handler)
         _warnings.propagate = False
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _on_thread
     if sys.unraisablehook is sys.__unraisablehook__:
         sys.unraisablehook = _on_unraisable
+
+
+def _on_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Log a warning, as ``logging.captureWarnings`` has it; that cannot tell whether the app called it."""
+    if file is not None or not _warnings.hasHandlers():
+        _show_warning(message, category, filename, lineno, file, line)
+    else:
+        _warnings.warning("%s", warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def _on_thread(arguments: threading.ExceptHookArgs) -> None:
