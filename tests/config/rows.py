@@ -58,6 +58,7 @@ def _word(text: str, *words: str) -> Row:
 NO_SLASH = "'health' is not a path, such as /health"
 NO_URL = "'health' is neither a path, such as /health, nor a URL, such as https://shop.example/health"
 NO_NETWORK = "'localhost' is not an address or a network; write for example 10.0.0.0/8, ::1, unix or *"
+NO_LOG = "'sylog:' is neither syslog: nor journald:; write ./sylog: for a file of that name"
 UNIX = ("--bind", "unix:s")
 DOMAIN = ("--domain", "shop.example")
 NO_DOT = "has no dot; a CA knows names of the whole internet alone, such as shop.example"
@@ -105,7 +106,7 @@ ROWS = {
     "graceful_timeout": _time(30.0, "2min", 120.0),
     "pid_file": _text("shop.pid", "", ""),
     "health_path": _text("/health", "health", NO_SLASH),
-    "access_log": _text("shop.log", "", "")._replace(default="-"),
+    "access_log": _text("shop.log", "sylog:", NO_LOG)._replace(default="-"),
     "dev": _switch(False),
     "socket_mode": _text("660", "rw", "'rw' is not a mode in octal digits, such as 660", *UNIX),
     "socket_owner": _text(":0", "no-such-user", "there is no user 'no-such-user' here", *UNIX),
@@ -122,7 +123,7 @@ ROWS = {
     "drain_delay": _time(0.0),
     "preload": _switch(False),
     "probe": _text("https://shop.example/health", "health", NO_URL),
-    "hooks": _text("shop.hooks", "", ""),
+    "hooks": _text("shop.hooks", "a/b.py", "'a/b.py' is not the name of a module, such as shop.hooks"),
     "max_requests": _count(0, 0),
     "max_rss": _size(0),
     "max_lifetime": _time(0.0, "1d", 86400.0),

@@ -183,6 +183,21 @@ def test_an_option_that_means_nothing_without_another_is_refused(given, text):
     assert wrong(**given) == (next(iter(given)), text)
 
 
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"log_skip": "/a?b"}, "'/a?b' has a query, which is not compared; write /a"),
+        ({"hooks": "hooks.py"}, "'hooks.py' is a file; name the module: hooks"),
+        (
+            {"access_log": "Syslog:"},
+            "'Syslog:' is neither syslog: nor journald:; write ./Syslog: for a file of that name",
+        ),
+    ],
+)
+def test_what_looks_right_and_would_do_something_else_is_refused(given, text):
+    assert wrong(**given) == (next(iter(given)), text)
+
+
 @pytest.mark.parametrize("option", [{"log_skip": "/health"}, {"log_sample": 9}, {"log_format": "{path}"}])
 def test_what_is_about_the_access_log_may_stay_while_that_is_off(option):
     assert make_config(access_log=False, **option).access_log == ""

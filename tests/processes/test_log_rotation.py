@@ -83,7 +83,8 @@ def test_sigusr1_opens_the_log_of_a_single_process_anew(folder):
 def test_a_log_that_cannot_be_written_is_told_at_the_start(folder):
     for workers in ("0", "1"):
         for destination, why in [
-            ("no/log", "No such file or directory"),
+            ("no/log", "there is no folder no; make it, or choose another one"),
+            ("syslog:app.py", "it is no socket"),
             ("syslog:no/log", "No such file or directory"),
             (".", "Is a directory"),
         ]:

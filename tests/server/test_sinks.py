@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import re
@@ -23,6 +24,7 @@ from wsgiserve.server.sinks import (
     StreamSink,
     journald_entry,
     open_sink,
+    reason,
     stream_sink,
     syslog_entry,
 )
@@ -408,7 +410,9 @@ def test_a_daemon_that_is_started_anew_is_found_again(daemon, tmp_path):
 
 
 def test_the_usual_sockets():
-    assert (sinks.SYSLOG, sinks.JOURNALD) == ("/dev/log", "/run/systemd/journal/socket")
+    assert sinks.SOCKETS == {"syslog": "/dev/log", "journald": "/run/systemd/journal/socket"}
+    missing = FileNotFoundError(errno.ENOENT, "No such file or directory")
+    assert reason(missing, "syslog:") == "cannot write syslog:/dev/log: No such file or directory"
     assert select.PIPE_BUF == sinks.MAX_WRITE
 
 

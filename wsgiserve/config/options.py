@@ -68,6 +68,13 @@ def _check_module(value: str) -> None:
         raise ValueError(f"{value!r} is a file; name the module: {value.removesuffix('.py')}")
 
 
+def _check_destination(value: str) -> None:
+    if re.fullmatch("[A-Za-z]+:", value) and value not in ("syslog:", "journald:"):
+        raise ValueError(
+            f"{value!r} is neither syslog: nor journald:; write ./{value} for a file of that name"
+        )
+
+
 def _check_directory(value: str) -> None:
     if not re.fullmatch(r"https://[!-.0-~]+(/[!-~]*)?", value):
         raise ValueError(f"{value!r} is no URL that begins with https://")
@@ -304,6 +311,7 @@ class Config:
         more="`syslog:PATH` and `journald:PATH` name another socket. See [logs](logs.md).",
         group="Basics",
         off=True,
+        check=_check_destination,
     )
     dev: bool = option(
         False,

@@ -23,7 +23,7 @@ from wsgiserve.server.departure import Departure
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.server import STOP_SIGNALS, Server, restore_handlers
 from wsgiserve.server.server_log import log_to_stderr
-from wsgiserve.server.sinks import check_destination
+from wsgiserve.server.sinks import check_destination, reason
 from wsgiserve.server.sockets import descriptors
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.sockets.systemd import Manager, inherited_descriptors
@@ -150,8 +150,7 @@ def require_logs(config: Config) -> None:
     try:
         check_destination(config.access_log)
     except OSError as error:
-        text = f"cannot write {config.access_log}: {error.strerror}"
-        raise ConfigError("access_log", text) from None
+        raise ConfigError("access_log", reason(error, config.access_log)) from None
 
 
 def _reopen_on_signal(server: Server) -> None:

@@ -28,6 +28,7 @@ from wsgiserve.server.sinks import at_start, stream_sink
 
 WAIT_SECONDS = 0.1  # for room, once
 LINE_FORMATS = ("json", "logfmt")
+TABLES = ("formatters", "filters", "handlers", "loggers", "root", "incremental", "disable_existing_loggers")
 
 logger = logging.getLogger("wsgiserve")
 _warnings = logging.getLogger("py.warnings")
@@ -248,4 +249,9 @@ def _parsed(path: str, data: bytes) -> dict[str, Any]:
         settings = tomllib.loads(data.decode())
     if not isinstance(settings, dict):
         raise ValueError("it is no table; see logging.config.dictConfig")
+    for name in settings.keys() - {"version", *TABLES}:  # They may be there, for cfg:// to name.
+        import difflib  # No right file needs it.
+
+        for meant in difflib.get_close_matches(name, TABLES, 1, 0.8):
+            raise ValueError(f"{name!r} means nothing to logging; did you mean {meant!r}?")
     return settings

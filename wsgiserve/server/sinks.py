@@ -43,8 +43,7 @@ PIPE_SIZE = 1 << 20  # what any user may ask for; a reader that lags for a momen
 FIND_BYTES = 1 << 22  # at the end of a file, in which lines of a killed process are looked for
 LOOK_SECONDS = 1.0  # between two looks whether a file was renamed
 FILE_MODE = 0o640
-SYSLOG = "/dev/log"
-JOURNALD = "/run/systemd/journal/socket"
+SOCKETS = {"syslog": "/dev/log", "journald": "/run/systemd/journal/socket"}
 INFO = 6  # the severity of syslog(3)
 DAEMON = 3  # the facility
 UNKNOWN = 1  # in place of a file's number; no file has it
@@ -86,9 +85,9 @@ def open_sink(destination: str, stream: TextIO | None) -> Sink:
         return stream_sink(stream)
     kind, _, path = destination.partition(":")
     if kind == "syslog":
-        return DatagramSink(path or SYSLOG, syslog_entry)
+        return DatagramSink(path or SOCKETS[kind], syslog_entry)
     if kind == "journald":
-        return DatagramSink(path or JOURNALD, journald_entry)
+        return DatagramSink(path or SOCKETS[kind], journald_entry)
     return FileSink(at_start(destination))
 
 
@@ -110,10 +109,22 @@ def stream_sink(stream: TextIO | None) -> Sink:
 def check_destination(destination: str) -> None:
     """Raise OSError if ``--access-log`` names what cannot be written to."""
     kind, _, path = destination.partition(":")
-    if kind in ("syslog", "journald"):
-        os.stat(path or (SYSLOG if kind == "syslog" else JOURNALD))
+    if kind in SOCKETS:
+        if not stat.S_ISSOCK(os.stat(path or SOCKETS[kind]).st_mode):
+            raise OSError(errno.ENOTSOCK, "it is no socket")
     elif destination not in ("", "-"):
         open_sink(destination, None).close()
+
+
+def reason(error: OSError, destination: str) -> str:
+    """Say in a line why ``--access-log`` cannot be written to."""
+    folder = os.path.dirname(destination)
+    why = error.strerror
+    if destination in ("syslog:", "journald:"):
+        destination += SOCKETS[destination[:-1]]
+    elif isinstance(error, FileNotFoundError) and folder and ":" not in folder and not os.path.isdir(folder):
+        why = f"there is no folder {folder}; make it, or choose another one"
+    return f"cannot write {destination}: {why}"
 
 
 class StreamSink:

@@ -93,6 +93,18 @@ def test_all_addresses_or_none(opening):
     assert connects(taken.port)
 
 
+@pytest.mark.parametrize("first", ["127.0.0.1:{}", "0.0.0.0:{}", "unix:{}"])
+def test_an_address_that_is_in_the_way_of_another_one_is_named(opening, first, tmp_path):
+    (free,) = opening("127.0.0.1:0")
+    free.close()
+    name = tmp_path / "s" if "unix" in first else free.port
+    first, second = first.format(name), f"unix:{name}" if "unix" in first else f"127.0.0.1:{name}"
+    with pytest.raises(
+        ListenError, match=f"listen on {second}: this server has {first} too; choose another p"
+    ):
+        opening(first, second)
+
+
 @pytest.mark.parametrize(
     ("bind", "reason", "other_port"),
     [

@@ -28,6 +28,7 @@ _SO_BINDTOIFINDEX = 62
 # The system gives devices the smallest free numbers, and looks for none with this one.
 _NO_DEVICE = 2**31 - 1
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
+_WILDCARDS = {"", "0.0.0.0", "::"}
 _open_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 _inherited = False
 
@@ -82,7 +83,7 @@ class Listener:
     @property
     def where(self) -> str:
         """``url``, and in words every other address, for a person to read."""
-        if self.host in ("", "0.0.0.0", "::"):
+        if self.host in _WILDCARDS:
             return f"{self.url} and every other address of this machine"
         return self.url
 
@@ -301,7 +302,8 @@ def _open(bind: Bind, config: Config) -> Listener:
         else:
             sock, file = unix.listen(path, backlog, config.socket_mode, config.socket_owner)
     except OSError as error:
-        raise ListenError(f"cannot listen on {bind}: {unix.reason(error, path)}") from error
+        twin = _twin(bind, config) if isinstance(error, ListenError) else ""
+        raise ListenError(f"cannot listen on {bind}: {twin or unix.reason(error, path)}") from error
     sock.setblocking(False)
     foreign = bind.kind == "fd"
     return Listener(sock, _host(sock) if foreign else "", file, foreign=foreign, bind=bind.text)
@@ -338,10 +340,27 @@ def _open_tcp(bind: Bind, config: Config) -> Listener:
         address = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]
         return Listener(_listen(address[0], address[4], backlog, v6only=True), host, bind=bind.text)
     except (OSError, UnicodeError) as error:
-        other_port = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, *_FORBIDDEN)
-        text = f"cannot listen on {bind}: {_reason(error)}"
+        number = getattr(error, "errno", None)
+        other_port = number in (errno.EADDRINUSE, *_FORBIDDEN)
+        twin = _twin(bind, config) if number == errno.EADDRINUSE else ""
+        text = f"cannot listen on {bind}: {twin or _reason(error)}"
         redirects = bind in config.redirect_http
         raise ListenError(text, other_port=other_port, redirects=redirects) from error
+
+
+def _twin(bind: Bind, config: Config) -> str:
+    """Say which other address of this server is in the way; "" if it is none of them."""
+    others = [*config.addresses, *config.ops_bind]
+    if bind in others:
+        others.remove(bind)
+    for other in others:
+        if (other.kind, other.number) != (bind.kind, bind.number):
+            continue
+        names = {bind.name, other.name}
+        if len(names) == 1 or (bind.kind == "tcp" and names & _WILDCARDS):
+            noun = "port" if bind.kind == "tcp" else "path"
+            return f"this server has {other} too; choose another {noun}"
+    return ""
 
 
 def _listen(family: int, address: object, backlog: int, *, v6only: bool) -> socket.socket:
