@@ -63,7 +63,11 @@ def test_the_status_file_tells_where_it_is(folder):
         ),
         (("--pid-file", "none"), 1, "no server to ask: none.status has no status; is it running?"),
         (("--pid-file", "pid"), 2, "the server has no ops endpoint; start it with --ops-bind 127.0.0.1:9000"),
-        (("--ops-bind", "unix:none"), 1, "the ops endpoint at unix:none does not answer: No such file"),
+        (
+            ("--ops-bind", "unix:none"),
+            1,
+            "the ops endpoint at unix:none does not answer: No such file or directory; does",
+        ),
     ],
 )
 def test_who_finds_none_is_told_in_one_line(folder, command_line, arguments, code, said):
@@ -89,6 +93,21 @@ def test_another_server_is_told_apart(folder):
     said = pytest.raises(NoAnswerError, match=r"answers 404: \\x1b\[31mno such page$")
     with Server(application, bind=url), said:
         ask(url, "/status.json")
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"requests": 3}'])
+@pytest.mark.parametrize("command", [["status"], ["status", "--json"], ["stacks"]], ids=" ".join)
+def test_a_server_that_has_every_page_is_told_apart(folder, command_line, command, body):
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [body]
+
+    with Server(application, port=0) as server:
+        where = f"127.0.0.1:{server.port}"
+        code, out, err = command_line(*command, "--ops-bind", where)
+    assert (code, out) == (1, "")
+    why = "is no ops endpoint; name the --ops-bind of the server, not its --bind"
+    assert err == f"wsgiserve: the server at http://{where} {why}\n"
 
 
 def test_one_that_speaks_no_http_is_told_apart(folder):

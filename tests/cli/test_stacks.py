@@ -29,5 +29,8 @@ def test_one_worker_is_asked_by_its_process_id(tmp_path, command_line):
 
 
 def test_a_process_id_is_a_number(command_line):
-    assert command_line("stacks", "none")[0] == 2
+    for given in ("none", "0"):
+        code, _, err = command_line("stacks", given)
+        assert code == 2
+        assert err.startswith(f"wsgiserve: pid: '{given}' is no process id, such as 4711.")
     assert command.name == "stacks"

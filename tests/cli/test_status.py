@@ -15,7 +15,7 @@ import pytest
 from tests.processes.ops.glass import glass
 from tests.program import ROOT, without_coverage
 from tests.server.client import SECONDS, wait_until
-from wsgiserve.cli.status import CLEAR, age, lines
+from wsgiserve.cli.status import CLEAR, age, fit, lines
 
 REQUEST = {
     "pid": 12,
@@ -54,12 +54,28 @@ def test_a_status_is_two_tables():
     assert lines(STATUS) == [
         "serving, generation 3; 1 request is in flight",
         "",
-        "WORKER  STATE    GENERATION  AGE      MEMORY  CONNECTIONS  BUSY     WAITING",
-        "12      serving  3           2 d 7 h  64 MiB  7            1 of 64  0",
+        "WORKER  STATE    GEN  AGE      MEMORY  CONNS  BUSY     WAITING",
+        "12      serving  3    2 d 7 h  64 MiB  7      1 of 64  0",
         "",
         "AGE         PHASE  WORKER  CLIENT     REQUEST",
         "1 min 30 s  app    12      192.0.2.1  GET /\\x9bslow [x1]",
     ]
+
+
+def test_a_busy_worker_fits_into_80_columns():
+    busy = {"pid": 4194303, "state": "retiring", "generation": 100, "age": 86340, "memory": 1000 << 20}
+    numbers = {"connections": 20000, "busy": 128, "threads": 128, "waiting": 65536}
+    assert max(map(len, lines(STATUS | {"workers": [WORKER | busy | numbers]}))) <= 80
+
+
+def test_what_has_no_room_in_a_terminal_is_seen_to_be_cut():
+    shown = ["a" * 20, "b" * 21, "c", "d"]
+    assert fit(shown, 20, 4) == ["a" * 20, "b" * 17 + "...", "c", "d"]
+    assert fit(shown, 80, 3) == [
+        *shown[:2],
+        "... and 2 more lines; a larger terminal shows them",
+    ]
+    assert fit(shown, 2, 0) == ["..."]
 
 
 def test_what_else_there_is_to_say():

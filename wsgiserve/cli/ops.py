@@ -30,6 +30,15 @@ class NoAnswerError(Exception):
     """The endpoint does not answer; the text says why."""
 
 
+class StrangerError(NoAnswerError):
+    """Another server answers at this URL."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"the server at {url} is no ops endpoint; name the --ops-bind of the server, not its --bind"
+        )
+
+
 def address_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that tell where the endpoint is."""
     add_pid_file = click.option(
@@ -102,7 +111,9 @@ def ask(url: str, path: str) -> bytes:
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise NoAnswerError(f"the ops endpoint at {url} does not answer: {reason(error)}") from None
+        raise NoAnswerError(
+            f"the ops endpoint at {url} does not answer: {reason(error)}; does its server run?"
+        ) from None
     finally:
         connection.close()
     if response.status != http.client.OK:

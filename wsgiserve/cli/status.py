@@ -7,19 +7,28 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from wsgiserve.cli.commands import HELP
-from wsgiserve.cli.ops import EXIT_NO_ANSWER, NoAnswerError, address_options, ask, find, printable
+from wsgiserve.cli.ops import (
+    EXIT_NO_ANSWER,
+    NoAnswerError,
+    StrangerError,
+    address_options,
+    ask,
+    find,
+    printable,
+)
 from wsgiserve.server.console import fail
 
 PERIOD = 1.0
 CLEAR = "\x1b[H\x1b[J"
 MIB = 1 << 20
 Row = tuple[str, ...]
-WORKER: Row = ("WORKER", "STATE", "GENERATION", "AGE", "MEMORY", "CONNECTIONS", "BUSY", "WAITING")
+# So short that the numbers of a busy worker fit into 80 columns.
+WORKER: Row = ("WORKER", "STATE", "GEN", "AGE", "MEMORY", "CONNS", "BUSY", "WAITING")
 REQUEST: Row = ("AGE", "PHASE", "WORKER", "CLIENT", "REQUEST")
 
 
@@ -40,21 +49,39 @@ def command(ops_bind: str | None, pid_file: str | None, once: bool, as_json: boo
             return
     try:
         body = ask(url, "/status.json")
+        status = _parse(body, url)
     except NoAnswerError as error:
         fail(str(error), EXIT_NO_ANSWER)
-    click.echo(body.decode() if as_json else "\n".join(lines(json.loads(body))), nl=not as_json)
+    click.echo(body.decode() if as_json else "\n".join(lines(status)), nl=not as_json)
+
+
+def _parse(body: bytes, url: str) -> dict[str, Any]:
+    try:
+        status = json.loads(body)
+        lines(status)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise StrangerError(url) from None
+    return cast(dict[str, Any], status)
 
 
 def _live(url: str) -> None:
     while True:
         try:
-            shown = lines(json.loads(ask(url, "/status.json")))
+            shown = lines(_parse(ask(url, "/status.json"), url))
         except NoAnswerError as error:
             shown = [f"wsgiserve: {error}"]
         size = shutil.get_terminal_size()
-        sys.stdout.write(CLEAR + "\n".join(line[: size.columns] for line in shown[: size.lines - 1]))
+        sys.stdout.write(CLEAR + "\n".join(fit(shown, size.columns, size.lines - 1)))
         sys.stdout.flush()
         time.sleep(PERIOD)
+
+
+def fit(shown: list[str], columns: int, rows: int) -> list[str]:
+    """Cut lines to what a terminal has room for, so that one sees what is cut."""
+    if len(shown) > rows:
+        kept = max(0, rows - 1)
+        shown = [*shown[:kept], f"... and {len(shown) - kept} more lines; a larger terminal shows them"]
+    return [line if len(line) <= columns else f"{line[: max(0, columns - 3)]}..." for line in shown]
 
 
 def lines(status: dict[str, Any]) -> list[str]:
