@@ -17,6 +17,7 @@ import wsgiserve.server.console
 import wsgiserve.server.threads.leadership
 from docs import generate
 from tests.test_live import announced_port
+from wsgiserve.cli.commands import COMMANDS
 from wsgiserve.config.fields import FIELDS, Field
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +36,11 @@ DOCUMENTS = [
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_commands_are_named():
+    (words,) = re.findall(r"The words (.*?) are commands", REFERENCE, re.DOTALL)
+    assert tuple(re.findall("`(.+?)`", words)) == COMMANDS
 
 
 def without_date(text: str) -> str:

@@ -20,7 +20,7 @@ from wsgiserve.cli.ops import (
 from wsgiserve.server.console import fail
 
 
-class ProcessId(click.ParamType):
+class ProcessId(click.ParamType[int]):
     """The number of a process."""
 
     name = "process id"

@@ -51,6 +51,10 @@ HURRY_SECONDS = 2.0
 _ENDINGS: dict[State, Deed] = {"starting": "terminate", "ready": "stop", "called": "retire"}
 
 
+def _count(workers: int) -> str:
+    return "1 worker" if workers == 1 else f"{workers} workers"
+
+
 class Step(NamedTuple):
     """One thing for the supervisor to do."""
 
@@ -121,7 +125,7 @@ class Fleet:
         self.latest += 1
         self._attempt, self.reason, self._began = "starting", "", now
         if self.generation:
-            self._note(logging.INFO, f"reload: generation {self.latest} starts, {self._next.size} workers")
+            self._note(logging.INFO, f"reload: generation {self.latest} starts, {_count(self._next.size)}")
 
     def refuse(self, reason: str) -> None:
         """Let a reload fail before it starts a worker; a first start goes on."""
@@ -192,7 +196,8 @@ class Fleet:
         terms, following = (
             terms._replace(size=max(1, terms.size + change)) for terms in (self.terms, self._next)
         )
-        self._note(logging.INFO, f"{terms.size} workers are wanted")
+        verb = "is" if terms.size == 1 else "are"
+        self._note(logging.INFO, f"{_count(terms.size)} {verb} wanted")
         self.terms, self._next = terms, following
 
     def stop(self) -> None:

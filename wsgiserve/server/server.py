@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiserve import starting
 from wsgiserve.config import Config, ConfigError, make_config, refuse_command_options
 from wsgiserve.forks import ending_children
-from wsgiserve.server import lifespan, shutdown, sinks
+from wsgiserve.server import lifespan, shutdown
 from wsgiserve.server.errors import StartError, refused
 from wsgiserve.server.http.gateway import Gateway
 from wsgiserve.server.log_pages import OpenPage
@@ -260,7 +260,7 @@ class Server:
             )
         except OSError as error:
             self._close_listeners()
-            text = f"wsgiserve: --access-log: {sinks.reason(error, self.config.access_log)}"
+            text = f"wsgiserve: --access-log: cannot write {self.config.access_log}: {error.strerror}"
             raise StartError(text) from error
         except MemoryError as error:
             self._close_listeners()

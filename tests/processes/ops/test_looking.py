@@ -173,7 +173,7 @@ def test_the_last_ten_minutes_are_kept_without_a_reader_and_across_a_reload(tmp_
         assert seen.status()["workers"][0]["pid"] != worker["pid"] == before
         history = seen.status()["history"]
         assert sum(history["requests"]) == 20
-        assert {len(values) for name, values in history.items() if name != "seconds"} == {60}
+        assert {len(values) for name, values in history.items() if name not in ("seconds", "elapsed")} == {60}
 
 
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
@@ -223,6 +223,27 @@ def test_a_stack_begins_and_ends_in_the_app():
     theirs = '  File "/srv/app.py", line 3 in view'
     assert in_app(f"{theirs}\n{ours}\n{theirs}") == theirs
     assert in_app(f"{ours}\n{theirs}") == f"{ours}\n{theirs}"
+
+
+def test_the_page_tells_rates_of_seconds_that_have_just_begun_and_reasons_as_they_are(browser, tmp_path):
+    def shown(history, reason=""):
+        more = {"history": status["history"] | history, "reason": reason}
+        return browser.execute_script(
+            "show(arguments[0]);"
+            "return [...document.querySelectorAll('#graphs b, #problem')].map(e => e.innerText)",
+            status | more,
+        )
+
+    with glass(tmp_path) as seen:
+        browser.get(f"http://127.0.0.1:{seen.ops}/status")
+        browser.find_element(By.ID, "pause").click()
+        status = seen.status()
+        steady = [400.0] * 59
+        assert shown({"requests": [*steady, 20.0], "elapsed": 0.5})[1] == "40 now, at most 40"
+        assert shown({"requests": [*steady, 200.0], "elapsed": 5})[1] == "40 now, at most 40"
+        assert shown({"errors": [*steady, 100.0], "elapsed": 5})[2] == "20 now, at most 40"
+        reason = 'Traceback:\n  File "app.py"\n    1 / 0'
+        assert shown({}, reason)[0] == f"The last reload failed: {reason}"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.processes.terms import terms
+from tests.program import ROOT
 from wsgiserve.processes.fleet import Fleet
 from wsgiserve.processes.ops.status import history, memory, status
 from wsgiserve.processes.ops.totals import Totals
@@ -71,6 +72,16 @@ def test_a_failed_reload_has_its_reason(fleet, totals):
     assert status(fleet, totals)["reason"] == "wsgiserve: no"
 
 
+def test_each_member_stands_in_the_docs(fleet, totals):
+    page = (ROOT / "docs/status.md").read_text("utf-8")
+    entry = Entry(time.monotonic(), 1, "app", "192.0.2.1", "GET", "/", "")
+    totals.board(fleet.workers[1].row).in_flight.show_clients([entry])
+    said = status(fleet, totals)
+    names = {*said["requests"][0], *said["workers"][0], *said["history"], *said}
+    speak_for_themselves = {"version", "generation", "state"}
+    assert [name for name in names - speak_for_themselves if f"`{name}`" not in page] == []
+
+
 def test_history_is_the_sum_of_all_workers_with_the_present_last(fleet, totals):
     now = 100_000.0 * SECONDS
     boards = [totals.board(worker.row) for worker in fleet.workers.values()]
@@ -83,3 +94,4 @@ def test_history_is_the_sum_of_all_workers_with_the_present_last(fleet, totals):
     assert said["requests"][-3:] == [0, 8, 1]
     assert (said["spent"][-1], said["connections"][-1], said["seconds"]) == (0.5, 9, SECONDS)
     assert len(said["requests"]) == 60
+    assert [history(totals, now + more)["elapsed"] for more in (0, 2.54, SECONDS)] == [0, 2.5, 0]

@@ -92,4 +92,9 @@ def history(totals: Totals, now: float) -> dict[str, Any]:
     buckets = totals.history(now)
     rows = [buckets.get(number, (0.0,) * len(FIELDS)) for number in range(current - BUCKETS + 2, current + 1)]
     columns = zip(FIELDS, zip(*rows, strict=True), strict=True)
-    return {"seconds": SECONDS, **{field: [round(value, 3) for value in values] for field, values in columns}}
+    elapsed = round(now % SECONDS, 1)  # of the last values, which grow
+    return {
+        "seconds": SECONDS,
+        "elapsed": elapsed,
+        **{field: [round(value, 3) for value in values] for field, values in columns},
+    }

@@ -4,6 +4,7 @@
 
 const PERIOD = 1000; // milliseconds
 const OLD = 5; // seconds: a request of this age is marked
+const SETTLED = 3; // seconds: of so many a rate can be told
 const element = (id) => document.getElementById(id);
 let paused = false;
 let timer = 0;
@@ -104,9 +105,17 @@ function unique(rows) {
   return rows;
 }
 
+// The last values are of seconds that have just begun. A rate of too few of them would only be noise.
+function perSecond(values, { seconds, elapsed }) {
+  const rates = values.map((value) => value / seconds);
+  const last = rates.length - 1;
+  rates[last] = elapsed < SETTLED ? rates[last - 1] : values[last] / elapsed;
+  return rates;
+}
+
 const GRAPHS = [
-  { title: "Requests per second", values: (h) => h.requests.map((value) => value / h.seconds) },
-  { title: "Server errors per second", values: (h) => h.errors.map((value) => value / h.seconds), kind: "bad" },
+  { title: "Requests per second", values: (h) => perSecond(h.requests, h) },
+  { title: "Server errors per second", values: (h) => perSecond(h.errors, h), kind: "bad" },
   {
     title: "Mean time, ms",
     values: (h) => h.spent.map((value, at) => (h.requests[at] ? (value / h.requests[at]) * 1000 : 0)),
@@ -122,7 +131,7 @@ function graph({ title, values, kind = "" }, history) {
   const now = points[points.length - 1];
   const figure = make("figure");
   const caption = make("figcaption", title);
-  caption.append(make("b", most < 1e-6 ? "0" : `${number(now)}, at most ${number(most)}`));
+  caption.append(make("b", most < 1e-6 ? "0" : `${number(now)} now, at most ${number(most)}`));
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
   svg.setAttribute("viewBox", "0 0 100 40");
