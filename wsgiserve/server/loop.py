@@ -91,7 +91,7 @@ class EventLoop:
         self._idle_until = 0.0  # the deadline of connections that become idle in this turn
         self._alive: Callable[[], object] | None = None  # wants to hear that the loop turns
         self._look_after: Callable[[], object] | None = None  # does what is to be done about once a second
-        self._shows_more = False  # connections were open when it was called last, and may be gone
+        self._shows_more = False  # there were connections or lost threads at its last call, and may be fewer
         self._beat_seconds = inf
         self._next_beat = inf
         self._sweep_seconds = SWEEP_SECONDS
@@ -325,9 +325,13 @@ class EventLoop:
     def _next_due(self) -> float:
         if self.shutdown.reached("emptying") and not self._emptied:
             return 0.0
-        busy = self._is_busy() or self.shutdown.plan is not None or self._shows_more
+        shows = self._look_after is not None and (self._shows_more or self._has_lost_threads())
+        busy = self._is_busy() or self.shutdown.plan is not None or shows
         sweep = self._next_sweep if busy else self._next_beat
         return min(sweep, self.acceptor.resume_at, self.shutdown.next_at())
+
+    def _has_lost_threads(self) -> bool:
+        return bool(self.leadership.calls.written_off)
 
     def _is_busy(self) -> bool:
         return bool(self.connections.by_fd or self.greetings)
@@ -340,7 +344,7 @@ class EventLoop:
             self._alive()
         if self._look_after is not None:
             self._look_after()
-            self._shows_more = self._is_busy()
+            self._shows_more = self._is_busy() or self._has_lost_threads()
         self._serve_behind(self.leadership.shed_overdue())
         if self._emptied:
             self._close_idle()  # A thread may have given one back that did not know of the stop.

@@ -250,6 +250,17 @@ def test_a_worker_that_cannot_start_and_a_refused_reload_are_counted(folder):
         program.stop()
 
 
+def test_a_thread_that_comes_back_is_not_lost_any_more_though_no_client_is_there(folder):
+    os.mkfifo(folder / "held")
+    (folder / "app.py").write_text("def application(environ, start_response): open('held').close()\n")
+    with observed(folder, "--no-access-log", "--request-timeout", "0.2s") as (_, port, ops):
+        with Client(port=port) as client:
+            assert client.ask(get()).status == 504
+        wait_until(lambda: metrics(ops)["wsgiserve_threads_lost"] == 1)
+        (folder / "held").open("w").close()
+        wait_until(lambda: metrics(ops)["wsgiserve_threads_lost"] == 0)
+
+
 def test_recycled_workers_are_counted_by_limit(folder):
     with observed(folder, "--no-access-log", "--max-requests", "5") as (program, port, ops):
         for _ in range(12):
