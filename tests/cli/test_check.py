@@ -125,6 +125,20 @@ def test_for_a_domain_the_ca_is_not_asked(folder):
     assert not [path for path in (folder / "storage").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
+def test_the_hooks_of_a_worker_are_called(folder):
+    (folder / "their_hooks.py").write_text(
+        "def when_ready(server): 1 / 0\n"
+        "def post_fork(server, worker): print('forked', server.address[0].startswith('http://127.0.0.1:'))\n"
+        "def worker_exit(server, worker): print('ended', worker.age)\n"
+    )
+    code, out, err = run(folder, "check", "--hooks", "their_hooks", "--bind", "127.0.0.1:0")
+    assert (code, err) == (0, "")
+    assert (
+        out.index("forked True") < out.index("app: ") < out.index("ended 1") < out.index("This would serve")
+    )
+
+
 BAD = [
     (2, ["--cert", "missing.pem"], "--cert: cannot read missing.pem: No such file or directory"),
     (2, ["--threads", "0"], "--threads: 0 is not a whole number of at least 1"),
@@ -133,6 +147,12 @@ BAD = [
     (3, ["hooks:down"], "the app answered GET / with 500"),
     (4, ["--bind", "256.0.0.1:0"], "cannot listen on 256.0.0.1:0: "),
     (4, ["--ops-bind", "256.0.0.1:0"], "--ops-bind: cannot listen on 256.0.0.1:0: "),
+    (
+        4,
+        ["--bind", "unix:s", "--ops-bind", "unix:s"],
+        "--ops-bind: cannot listen on unix:s: this server has unix:s",
+    ),
+    (3, ["--hooks", "missing"], "--hooks missing: no module named 'missing' here"),
 ]
 
 

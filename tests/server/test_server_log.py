@@ -261,7 +261,7 @@ def test_a_process_beside_the_server_tells_of_a_configuration_that_is_gone(tmp_p
         ("bad.json", "[1]", "bad.json: it is no table"),
         ("bad.json", "{", "bad.json: Expecting property name"),
         ("bad.toml", "version = 2", "bad.toml: Unsupported version"),
-        ("bad.toml", "[handler.h]", "bad.toml: 'handler' means nothing to logging; did you mean 'handlers'?"),
+        ("bad.toml", "[handler.h]", "bad.toml: 'handler' means nothing to logging; write 'handlers'"),
         ("bad.toml", "[root]\nhandlers = ['none']", "bad.toml: Unable to configure root logger"),
         ("bad.toml", "[handlers.h]\nclass = 'no.such'", "bad.toml: Unable to configure handler 'h'"),
     ],

@@ -1,17 +1,19 @@
 """``wsgiserve check [MODULE:NAME]``: do all that a start does, without serving anybody.
 
 It reads the configuration and certificates, listens, imports the app, runs its start-up hooks, answers one
-request of its own through the whole stack, and runs the shutdown hooks. Each step is a line on standard
-output. The first one that fails is the end, with the error and the exit code that a start would have; an
-answer of 500 or above is such a failure.
+request of its own through the whole stack, and runs the shutdown hooks; a worker's ``--hooks`` are called
+around. Each step is a line on standard output. The first one that fails is the end, with the error and the
+exit code that a start would have; an answer of 500 or above is such a failure.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -25,6 +27,7 @@ from wsgiserve.cli.serve import all_options
 from wsgiserve.cli.settings import Settings
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.fields import FIELDS
+from wsgiserve.processes.hooks import HookServer, HookWorker, call_logged, post_fork
 from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.probe import PROBE_SECONDS, Answer, ask, probe, read_answer, request
 from wsgiserve.server import console, lifespan
@@ -80,26 +83,33 @@ def _check(settings: Settings) -> None:
     # Its own request comes without a proxy, and nobody waits for its end.
     its = config.replace(access_log="", drain_delay=0.0, proxy_protocol=False)
     server = Server(_never, config=its)
-    try:
-        for listener in open_for_ops(config):
-            listener.close()
-        server.open()
-    except ConfigError as error:  # such as a certificate that cannot be read
-        console.fail_for_option(error)
-    except ListenError as error:
-        console.fail_to_listen(error)
-    console.announce(f"addresses: {', '.join(listener.where for listener in server.listeners)}")
-    try:
+    with ExitStack() as closing:
+        try:
+            server.open()
+            closing.callback(_close, server.listeners)
+            closing.callback(
+                _close, open_for_ops(config)
+            )  # While the others are open: they may be in the way.
+        except ConfigError as error:  # such as a certificate that cannot be read
+            console.fail_for_option(error)
+        except ListenError as error:
+            console.fail_to_listen(error)
+        console.announce(f"addresses: {', '.join(listener.where for listener in server.listeners)}")
         _check_app(server, settings)
-    finally:
-        for listener in server.listeners:  # Its end has closed them, if it came to a request.
-            listener.close()
     console.announce("This would serve.")
+
+
+def _close(listeners: list[Listener]) -> None:
+    for listener in listeners:
+        listener.close()
 
 
 def _check_app(server: Server, settings: Settings) -> None:
     config = settings.config
     sys.path.insert(0, working_folder())
+    module = "" if config.dev else config.hooks
+    around = (HookServer(os.getpid(), tuple(server.urls)), HookWorker(os.getpid(), 1))
+    console.exit_without_app(partial(post_fork, module, *around))
     began = time.monotonic()
     app = console.exit_without_app(partial(find_app, config.app))
     console.exit_without_app(partial(lifespan.checked_startup, app))
@@ -109,6 +119,7 @@ def _check_app(server: Server, settings: Settings) -> None:
         console.exit_without_app(partial(_ask, server, app, settings))
     finally:
         lifespan.shutdown(app)
+        call_logged(module, "worker_exit", *around)
 
 
 def _describe(settings: Settings) -> str:

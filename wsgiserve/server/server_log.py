@@ -253,5 +253,5 @@ def _parsed(path: str, data: bytes) -> dict[str, Any]:
         import difflib  # No right file needs it.
 
         for meant in difflib.get_close_matches(name, TABLES, 1, 0.8):
-            raise ValueError(f"{name!r} means nothing to logging; did you mean {meant!r}?")
+            raise ValueError(f"{name!r} means nothing to logging; write {meant!r}")
     return settings
