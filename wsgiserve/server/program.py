@@ -93,7 +93,7 @@ def _serve_here(
     manager: Manager,
     announcement: Callable[[list[Listener]], str],
     port_option: str,
-    ready: Callable[[], object],
+    ready: Callable[[list[str]], object],
 ) -> None:
     server = Server(app, config=config)
     try:

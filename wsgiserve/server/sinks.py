@@ -19,6 +19,7 @@ Rules
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
