@@ -263,3 +263,14 @@ def test_a_channel_to_a_worker_that_cannot_be_opened_is_a_lost_worker(case):
     case.say(event="ready")
     reason = "wsgiserve: the system refuses another process: [Errno 24] Too many open files"
     assert case.events == [("lost", 1, reason)]
+
+
+def test_a_template_whose_end_was_missed_is_over_when_it_is_to_be_killed(case):
+    case.start(1)
+    case.templates.cancel(next(iter(case.templates._workers)))
+    case.templates.keep(())
+    case.sleeper.kill()
+    case.sleeper.wait()  # Reaped, and nobody tells the templates.
+    assert not case.templates.over
+    case.templates.kill_late(case.templates.next_at)
+    assert case.templates.over

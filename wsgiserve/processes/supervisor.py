@@ -377,8 +377,8 @@ class Supervisor:
             number = signal.SIGTERM if deed == "terminate" else getattr(signal, "SIGKILL", signal.SIGTERM)
             try:
                 os.kill(worker.pid, number)
-            except ProcessLookupError:
-                pass  # It has ended; its template will tell.
+            except ProcessLookupError:  # Its template has told nothing, or there was no memory to hear it.
+                self._gone(worker, None)
         elif (channel := self._channels.get(worker)) is not None:
             # Its template has not reported its process id yet. A worker whose channel has ended ends.
             channel.sock.shutdown(socket.SHUT_RDWR)

@@ -241,10 +241,12 @@ class Templates:
 
     def kill_late(self, now: float) -> None:
         """Kill the templates that do not end."""
-        for pid, kill_at in self._ending.items():
-            if now >= kill_at:
-                self._ending[pid] = now + END_SECONDS
+        for pid in [pid for pid, kill_at in self._ending.items() if now >= kill_at]:
+            self._ending[pid] = now + END_SECONDS
+            try:
                 os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:  # It was reaped, when there was no memory to note it.
+                del self._ending[pid]
 
     @property
     def over(self) -> bool:
