@@ -53,6 +53,7 @@ def test_a_worker_is_counted_and_its_file_closed(made):
     assert counted(monitor) == {
         "GET 2 0.5": 1,
         "GET 2 sum": 0.5,
+        "waiting 0.001": 1,
         "starts": 1,
         "end crashed": 1,
         "reload serving": 1,
