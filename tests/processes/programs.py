@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 from tests.program import serving_program
 from tests.server.client import Client, get, wait_until
 
@@ -85,3 +89,12 @@ def is_alive(pid):
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):  # The second if it ends while it is read.
         return False
+
+
+def descriptors(pid):
+    """Return what a process has open, by number; without what it closes at this moment."""
+    files = {}
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            files[int(link.name)] = os.readlink(link)
+    return files

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bench.servers.load import load
-from tests.processes.programs import serving, who
+from tests.processes.programs import descriptors, serving, who
 from tests.processes.terms import terms
 from tests.program import ROOT
 from tests.server.client import SECONDS, wait_until
@@ -222,8 +222,7 @@ def test_the_file_may_have_another_number_of_workers(service):
 
 def shared_memory(pid):
     """Count the descriptors of memory that a process has."""
-    folder = f"/proc/{pid}/fd"
-    return sum("memfd:" in os.readlink(f"{folder}/{each}") for each in os.listdir(folder))
+    return sum("memfd:" in file for file in descriptors(pid).values())
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import pytest
 from bench.harness.child import free_port
 from tests.processes import no_memory
 from tests.processes.ops.scrape import metrics, observed, page, requests
-from tests.processes.programs import APP, all_workers, is_alive, serving, who, workers
+from tests.processes.programs import APP, all_workers, descriptors, is_alive, serving, who, workers
 from tests.program import ROOT, Program, run, serving_program
 from tests.server.client import SECONDS, Client, get, refuses, wait_until
 from wsgiserve.processes.fleet import STABLE
@@ -152,10 +152,6 @@ def leave_free(pid, count):
     free = [number for number in range(len(used) + count + 1) if number not in used]
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (free[count], limit[1]))
     return limit
-
-
-def descriptors(pid):
-    return {number: os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
 
 
 def test_a_template_that_lacks_one_of_two_descriptors_keeps_none(folder):

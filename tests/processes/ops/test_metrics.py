@@ -7,14 +7,13 @@ import re
 import signal
 import threading
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 import wsgiserve.processes.ops.metrics  # noqa: F401 - what a supervisor serves
 from tests.processes.ops.scrape import metrics, observed, page, promtool, requests
 from tests.processes.programs import is_alive, who
-from tests.program import LOG_LINE, serving_program
+from tests.program import LOG_LINE
 from tests.server.client import Client, get, wait_until
 
 pytestmark = pytest.mark.slow
@@ -167,26 +166,6 @@ def test_totals_stay_through_a_reexec(folder):
         wait_until(lambda: metrics(ops)['wsgiserve_worker_ends_total{cause="retired"}'] == 1)
         assert requests(metrics(ops)) == {("GET", "2xx"): 11}
         program.stop()
-
-
-def test_a_program_without_the_endpoint_keeps_nothing_of_it(folder):
-    """It was taken out of the configuration before the re-exec."""
-    settings = folder / "wsgiserve.toml"
-    settings.write_text('ops_bind = "127.0.0.1:0"\naccess_log = ""\n')
-    with serving_program(folder, "app") as (program, port):
-        pid, before = program.process.pid, who(port)
-        assert memory_files(pid)
-        settings.write_text('access_log = ""\n')
-        program.process.send_signal(signal.SIGUSR2)
-        wait_until(lambda: who(port)[0] != before[0])
-        wait_until(lambda: not is_alive(before[0]))
-        assert memory_files(pid) == []
-        assert program.stop()[0] == 0
-
-
-def memory_files(pid):
-    """Return what a process has open of files in memory."""
-    return [name for name in map(os.readlink, Path(f"/proc/{pid}/fd").glob("*")) if "memfd" in name]
 
 
 def through_a_reexec(ops):
