@@ -129,6 +129,8 @@ def test_a_request_that_is_cut_as_there_are_no_descriptors_has_its_line(folder, 
     arguments = ["--access-log", "log", "--log-format", "{path} {end}", "--ops-bind", "unix:ops", *options]
     with serving_program(folder, "app", *arguments) as (program, port), Client(port=port) as client:
         victim = who(port)[0]
+        # A client may have its answer before there is the line.
+        wait_until(lambda: (folder / "log").read_text() == "/ done\n")
         client.send(get("/slow"))
         wait_until((folder / "entered").exists)
         limit = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)

@@ -87,9 +87,8 @@ def _check(settings: Settings) -> None:
         try:
             server.open()
             closing.callback(_close, server.listeners)
-            closing.callback(
-                _close, open_for_ops(config)
-            )  # While the others are open: they may be in the way.
+            # While the others are open, which may be in the way:
+            closing.callback(_close, open_for_ops(config))
         except ConfigError as error:  # such as a certificate that cannot be read
             console.fail_for_option(error)
         except ListenError as error:

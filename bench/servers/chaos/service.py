@@ -180,7 +180,7 @@ class Service:
     def wanted(self) -> int:
         """Return how many workers the supervisor wants, by its log: signals that come at once are one."""
         text = self.errors.read_text(errors="replace")
-        said = re.findall(r"starts, (\d+) workers|(\d+) workers are wanted", text)
+        said = re.findall(r"starts, (\d+) workers?|(\d+) workers? (?:is|are) wanted", text)
         return int("".join(said[-1])) if said else self.base
 
     def settle(self) -> bool:
