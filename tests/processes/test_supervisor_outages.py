@@ -107,10 +107,7 @@ def test_a_first_start_without_descriptors_says_so(folder):
 def test_a_supervisor_without_descriptors_supervises_on(folder, options):
     with serving(folder, "app", "--workers", "2", *options) as (program, port):
         first = all_workers(port, 2)
-        limit = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
-        used = set(map(int, os.listdir(f"/proc/{program.process.pid}/fd")))
-        first_free = next(number for number in range(len(used) + 1) if number not in used)
-        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (first_free, limit[1]))
+        limit = leave_free(program.process.pid, 0)
         for number in (signal.SIGTTIN, signal.SIGHUP, signal.SIGUSR2):
             program.process.send_signal(number)
         victim = min(first)

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -49,25 +49,23 @@ def command(ops_bind: str | None, pid_file: str | None, once: bool, as_json: boo
             return
     try:
         body = ask(url, "/status.json")
-        status = _parse(body, url)
+        shown = _lines_of(body, url)
     except NoAnswerError as error:
         fail(str(error), EXIT_NO_ANSWER)
-    click.echo(body.decode() if as_json else "\n".join(lines(status)), nl=not as_json)
+    click.echo(body.decode() if as_json else "\n".join(shown), nl=not as_json)
 
 
-def _parse(body: bytes, url: str) -> dict[str, Any]:
+def _lines_of(body: bytes, url: str) -> list[str]:
     try:
-        status = json.loads(body)
-        lines(status)
+        return lines(json.loads(body))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise StrangerError(url) from None
-    return cast(dict[str, Any], status)
 
 
 def _live(url: str) -> None:
     while True:
         try:
-            shown = lines(_parse(ask(url, "/status.json"), url))
+            shown = _lines_of(ask(url, "/status.json"), url)
         except NoAnswerError as error:
             shown = [f"wsgiserve: {error}"]
         size = shutil.get_terminal_size()

@@ -17,6 +17,7 @@ from wsgiserve.acme.launch import pause_after, start_helper
 from wsgiserve.acme.settings import Settings
 from wsgiserve.processes.channel import BufferedChannel
 from wsgiserve.processes.children import CAN_REAP, Children, how_it_ended
+from wsgiserve.server.errors import reason_of
 
 logger = logging.getLogger("wsgiserve")
 
@@ -71,7 +72,7 @@ class CertificateHelper:
         try:
             self._channel = self._children.connect(start, lambda message: None, self._on_hang_up)
         except (OSError, MemoryError) as error:
-            self._fail(now, f"cannot start: {str(error) or 'no memory'}")
+            self._fail(now, f"cannot start: {reason_of(error)}")
 
     def _end(self) -> None:
         """End it at once: it may be killed at any moment."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 from wsgiserve.server.console import EXIT_USAGE, complain, fail
+from wsgiserve.server.errors import reason_of
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ def insist(call: Callable[[], T], error: type[Exception]) -> T:
         except (error, MemoryError) as reason:
             if not has_replaced():
                 raise
-            complain(f"wsgiserve: {str(reason) or 'no memory'}; this is tried again")
+            complain(f"wsgiserve: {reason_of(reason)}; this is tried again")
             time.sleep(AGAIN_SECONDS)
 
 

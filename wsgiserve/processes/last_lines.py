@@ -12,6 +12,7 @@ from collections import deque
 
 from wsgiserve.processes.children import SHORT_WAIT
 from wsgiserve.server.access_log import tell_lost, write_left
+from wsgiserve.server.errors import reason_of
 from wsgiserve.server.log_pages import Shelf
 
 logger = logging.getLogger("wsgiserve")
@@ -42,7 +43,7 @@ class LastLines:
         except (OSError, MemoryError) as error:
             is_new, self.next_at = math.isinf(self.next_at), now + SHORT_WAIT
             if is_new:
-                reason = str(error) or "no memory"
+                reason = reason_of(error)
                 logger.error("the last lines of a worker cannot be logged, which is tried again: %s", reason)
 
     @property

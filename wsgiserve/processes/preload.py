@@ -30,7 +30,7 @@ from wsgiserve.processes import parent_death, signals
 from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.children import reap
 from wsgiserve.processes.spawn import Birth, flush_output, imported, lost_threads
-from wsgiserve.server.errors import StartError, starting
+from wsgiserve.server.errors import StartError, reason_of, starting
 from wsgiserve.server.sockets.listener import inherited
 from wsgiserve.server.system import Socket, fork, waitpid
 
@@ -150,7 +150,7 @@ def _fork(
     except (OSError, MemoryError) as error:
         if os.getpid() != parent:
             raise
-        channel.send(event="refused", number=number, reason=str(error) or "no memory")
+        channel.send(event="refused", number=number, reason=reason_of(error))
         return None
     finally:
         if os.getpid() == parent and stacks is not None and stacks >= 0:

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ from wsgiserve.processes.channel import Channel
 from wsgiserve.processes.facts import Terms, Worker
 from wsgiserve.processes.parent_death import die_with
 from wsgiserve.processes.spawn import command, flush_output, folder, run_again
+from wsgiserve.server.errors import reason_of
 from wsgiserve.server.sockets.listener import Listener, adopt
 from wsgiserve.server.sockets.unix import SocketFile
 
@@ -58,14 +59,12 @@ class Trial:
 
     def __init__(self) -> None:
         self._ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                self.process = run_again(
-                    "trial", 1, [theirs.fileno()], subprocess.DEVNULL, partial(die_with, theirs)
-                )
-        except (OSError, MemoryError, subprocess.SubprocessError):
-            self.close()
-            raise
+        with theirs, ExitStack() as closing:
+            closing.callback(self.close)
+            self.process = run_again(
+                "trial", 1, [theirs.fileno()], subprocess.DEVNULL, partial(die_with, theirs)
+            )
+            closing.pop_all()
         self.ends_at = time.monotonic() + TRIAL_SECONDS
         self.fault = ""  # for which it was ended
 
@@ -166,8 +165,12 @@ def execute(estate: dict[str, Any], keep_signals: Callable[[], object] = lambda:
         with suppress(OSError):
             _set_inheritable(descriptors, False)
         signals.unblock()
-        reason = str(error) or "no memory"
-        logger.error("re-exec failed, everything goes on as it was: %s", reason)
+        complain(reason_of(error))
+
+
+def complain(reason: str) -> None:
+    """Log why there is no re-exec."""
+    logger.error("re-exec failed, everything goes on as it was: %s", reason)
 
 
 def _require_room() -> None:

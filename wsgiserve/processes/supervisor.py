@@ -49,7 +49,7 @@ from wsgiserve.processes.pid_file import StatusFiles
 from wsgiserve.processes.spawn import Birth, fork, lost_threads, spawn
 from wsgiserve.processes.templates import Templates
 from wsgiserve.server.console import EXIT_CUT, EXIT_INTERRUPTED, EXIT_NO_APP, EXIT_STOPPED
-from wsgiserve.server.errors import is_shortage
+from wsgiserve.server.errors import is_shortage, reason_of
 from wsgiserve.server.log_pages import Shelf
 from wsgiserve.server.scoreboard import Scoreboard
 from wsgiserve.server.sockets.listener import (
@@ -404,7 +404,7 @@ class Supervisor:
             else:
                 self._connect(worker, start)
         except Exception as error:  # noqa: BLE001 - whatever it is, this worker does not start
-            self._lost(worker, f"wsgiserve: the system refuses another process: {str(error) or 'no memory'}")
+            self._lost(worker, f"wsgiserve: the system refuses another process: {reason_of(error)}")
 
     def _provide(self, worker: Worker) -> tuple[int | None, int]:
         """Return the place of a new worker's log pages, and the descriptor of the file for its stacks.
@@ -639,7 +639,7 @@ class Supervisor:
             try:
                 hook = HookProcess(self.config, name, server)
             except (OSError, MemoryError, subprocess.SubprocessError) as error:
-                logger.error("the hook %s cannot run: %s", name, str(error) or "no memory")
+                logger.error("the hook %s cannot run: %s", name, reason_of(error))
                 return
             self._hooks[self._children.keep(hook.process)] = hook
 
@@ -650,7 +650,7 @@ class Supervisor:
             terms = self._reread()
             config, changes = keep_until_restart(before, terms.config)
         except (ConfigError, MemoryError) as error:
-            self.fleet.refuse(f"wsgiserve: {str(error) or 'no memory'}")
+            self.fleet.refuse(f"wsgiserve: {reason_of(error)}")
             return
         self._unchanged = [change.text for change in changes]
         for text in self._unchanged:
@@ -679,22 +679,22 @@ class Supervisor:
         try:
             _, changes = keep_until_restart(self.config, self._reread().config)
         except (ConfigError, MemoryError) as error:
-            _complain_of_no_reexec(str(error) or "no memory")
+            reexec.complain(reason_of(error))
             return
         # It opens other sockets; all else of that kind would be left behind by this program.
         fixed = [change.text for change in changes if change.option not in ("bind", "ops_bind")]
         if fixed:
-            _complain_of_no_reexec("; ".join(fixed))
+            reexec.complain("; ".join(fixed))
             return
         try:
             self._trial = reexec.Trial()
             self._children.keep(self._trial.process)
         except (OSError, MemoryError, subprocess.SubprocessError) as error:
-            _complain_of_no_reexec(str(error) or "no memory")
+            reexec.complain(reason_of(error))
 
     def _on_trial(self, trial: reexec.Trial, code: int) -> None:
         if code != 0:
-            _complain_of_no_reexec(trial.fault or f"the new program {how_it_ended(code)}")
+            reexec.complain(trial.fault or f"the new program {how_it_ended(code)}")
         elif not self._is_busy() and self._has_settled():
             heirs = [
                 reexec.heir(
@@ -732,7 +732,7 @@ class Supervisor:
                 self._gone(worker, None)
         self._last_lines.look(time.monotonic())
         if self._unsettled or self._last_lines.wait:
-            _complain_of_no_reexec("the system lacks what the end of a worker takes")
+            reexec.complain("the system lacks what the end of a worker takes")
             return False
         return True
 
@@ -742,10 +742,6 @@ class Supervisor:
         if busy:
             logger.warning("re-exec: not now, the workers are being replaced or stopped")
         return busy
-
-
-def _complain_of_no_reexec(reason: str) -> None:
-    logger.error("re-exec failed, everything goes on as it was: %s", reason)
 
 
 def _complain_of_reexec(error: Exception) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 from wsgiserve.processes.children import Children
 from wsgiserve.processes.facts import Worker
 from wsgiserve.processes.spawn import Birth, fork
+from wsgiserve.server.errors import reason_of
 
 END_SECONDS = 5.0  # for the atexit functions of the app
 
@@ -178,7 +179,7 @@ class Templates:
             self._connect(worker, start)
         except (OSError, MemoryError) as error:
             template.answered()
-            self._lost(worker, f"wsgiserve: the system refuses another process: {str(error) or 'no memory'}")
+            self._lost(worker, f"wsgiserve: the system refuses another process: {reason_of(error)}")
             self._send_order(template)
 
     def _hear(self, template: _Template, message: dict[str, Any]) -> None:

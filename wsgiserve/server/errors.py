@@ -61,6 +61,11 @@ def is_shortage(error: Exception) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _SHORTAGES)
 
 
+def reason_of(error: Exception) -> str:
+    """Return the text of an error; a MemoryError has none."""
+    return str(error) or "no memory"
+
+
 def refused(error: Exception) -> StartError:
     """Return the error of a process that is about to serve, for what the system refuses it."""
     return StartError(

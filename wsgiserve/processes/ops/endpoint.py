@@ -34,7 +34,7 @@ from wsgiserve.protocol.errors import RemoteProtocolError
 from wsgiserve.protocol.limits import Limits
 from wsgiserve.protocol.request import RequestHead, RequestReader
 from wsgiserve.protocol.response import error_response, render_head, response_head
-from wsgiserve.server.errors import is_shortage
+from wsgiserve.server.errors import is_shortage, reason_of
 from wsgiserve.server.http.gateway import http_date
 from wsgiserve.server.sockets.listener import Listener
 from wsgiserve.server.system import wall_clock
@@ -263,7 +263,7 @@ def answer_to(head: RequestHead, pages: Mapping[str, Page], is_local: bool) -> A
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or "no memory"
+    return (error.strerror if isinstance(error, OSError) else None) or reason_of(error)
 
 
 def _refusal(status: str, text: str) -> Answer:

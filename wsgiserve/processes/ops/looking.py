@@ -61,9 +61,8 @@ def _status_json(fleet: Fleet, totals: Totals, head: RequestHead) -> Answer:
 
 
 def _file(name: str, content_type: str, head: RequestHead) -> Answer:
-    data = get_data(
-        "wsgiserve.processes.ops", f"page/{name}"
-    )  # importlib.resources would import modules now.
+    # importlib.resources would import modules now.
+    data = get_data("wsgiserve.processes.ops", f"page/{name}")
     assert data is not None
     return Answer(data, content_type)
 

@@ -32,7 +32,7 @@ from wsgiserve.acme.answers import answer
 from wsgiserve.acme.settings import Settings, prepare
 from wsgiserve.config import Config, ConfigError
 from wsgiserve.config.reading import read_file
-from wsgiserve.server.errors import is_shortage
+from wsgiserve.server.errors import is_shortage, reason_of
 from wsgiserve.server.sockets.addresses import own_addresses
 from wsgiserve.server.sockets.tls import TLSSocket
 from wsgiserve.server.system import Lock
@@ -208,7 +208,7 @@ class Certificates:
             raise error
         was_behind, self.is_behind = self.is_behind, True
         if not (was_behind or quietly):
-            reason = str(error) or "no memory"
+            reason = reason_of(error)
             logger.error("the certificates in force stay so, and are looked at again: %s", reason)
 
     def _look(self) -> Stamps:
