@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from wsgiserve.config import ConfigError, make_config, refuse_command_options
+from wsgiserve.config.binds import host_port
 from wsgiserve.config.fields import FIELDS, from_text, kind
 from wsgiserve.server.console import EXIT_USAGE, fail
 from wsgiserve.server.program import run
@@ -39,7 +40,7 @@ def _read(texts: Mapping[str, str]) -> dict[str, Any]:
     texts = dict(texts)
     if "host" in texts or "port" in texts:
         host, port = texts.pop("host", "127.0.0.1"), texts.pop("port", "8000")
-        texts["bind"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        texts["bind"] = host_port(host, port)
     options = {name: _value(name, text) for name, text in texts.items()}
     try:
         refuse_command_options(options)

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from wsgiserve.config.binds import is_loopback
+from wsgiserve.config import binds
 from wsgiserve.server.console import EXIT_USAGE, fail
 from wsgiserve.server.sockets.addresses import own_addresses
 
@@ -29,9 +29,9 @@ def choose_address(
             note(
                 "only this machine is served, as anybody could write; let others in by --auth or --bind ADDR"
             )
-    elif writable and not auth and not is_loopback(bind):
+    elif writable and not auth and not binds.is_loopback(bind):
         note("warning: whoever can reach this address may write here; --auth asks for a password")
-    if auth and not secure and not is_loopback(bind):
+    if auth and not secure and not binds.is_loopback(bind):
         note("warning: without TLS the password can be read on its way; add --tls-self-signed or --cert FILE")
     return bind
 
@@ -40,14 +40,14 @@ def host_port(bind: str, port: int) -> str:
     """Join an address and a port, as ``--bind`` of the server takes them."""
     if bind == "::":  # IPv4 too, as http.server does it
         return f":{port}"
-    return f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
+    return binds.host_port(bind, port)
 
 
 def urls(bind: str, port: int, scheme: str = "http") -> list[str]:
     """Return the URL for this machine, and after it those for other devices, if they can reach it."""
     if bind in ("", "::", "0.0.0.0"):
         elsewhere = own_addresses(only_ipv4=bind == "0.0.0.0")
-        hosts = ["localhost", *(address for address in elsewhere if not is_loopback(address))]
+        hosts = ["localhost", *(address for address in elsewhere if not binds.is_loopback(address))]
     else:
         hosts = [bind]
     return [f"{scheme}://{host_port(host, port)}/" for host in hosts]

@@ -16,7 +16,7 @@ from wsgiserve.cli.apps import working_folder
 from wsgiserve.cli.faults import Misconfigured
 from wsgiserve.cli.health import connect, reason
 from wsgiserve.config import ConfigError
-from wsgiserve.config.binds import Bind, parse_bind
+from wsgiserve.config.binds import Bind, host_port, parse_bind
 from wsgiserve.config.sources import FILE, find_file
 from wsgiserve.processes.pid_file import read_status
 from wsgiserve.server.console import EXIT_USAGE, fail
@@ -100,7 +100,7 @@ def _url(bind: Bind) -> str:
     if bind.kind == "fd" or not bind.number:
         return ""
     host = EVERYWHERE.get(bind.name, bind.name)
-    return f"http://{f'[{host}]' if ':' in host else host}:{bind.number}"
+    return f"http://{host_port(host, bind.number)}"
 
 
 def ask(url: str, path: str) -> bytes:

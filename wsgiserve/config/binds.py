@@ -101,6 +101,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def host_port(host: str, port: int | str) -> str:
+    """Join a host and a port, as URLs and addresses have them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def check_rights(mode: str, owner: str) -> None:
     """Check a mode, and an owner as in ``user_and_group``; ConfigError if one is wrong."""
     if mode and not re.fullmatch("0?[0-7]{3}", mode):

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Config, ConfigError
-from wsgiserve.config.binds import Bind
+from wsgiserve.config.binds import Bind, host_port
 from wsgiserve.processes import handover
 from wsgiserve.processes.facts import Terms
 from wsgiserve.processes.hooks import HookServer, HookWorker, call_logged, post_fork
@@ -84,8 +84,8 @@ def _url(bind: Bind, config: Config) -> str:
     """Return the URL of an address that is not open yet."""
     if bind.kind != "tcp":
         return bind.text
-    host = f"[{bind.name}]" if ":" in bind.name else bind.name or "127.0.0.1"
-    return f"{'https' if config.is_secure(bind) else 'http'}://{host}:{bind.number}"
+    scheme = "https" if config.is_secure(bind) else "http"
+    return f"{scheme}://{host_port(bind.name or '127.0.0.1', bind.number)}"
 
 
 def _terms(config: Config) -> Terms:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsgiserve import starting
 from wsgiserve.config import Config, ConfigError, make_config, refuse_command_options
+from wsgiserve.config.binds import host_port
 from wsgiserve.forks import ending_children
 from wsgiserve.server import lifespan, shutdown
 from wsgiserve.server.errors import StartError, refused
@@ -365,7 +366,7 @@ def _make_config(host: str, port: int, options: dict[str, Any]) -> Config:
     if options.get("domain"):
         text = "is for programs: the command, and app.run(); name the files of a certificate with cert"
         raise ConfigError("domain", text)
-    options.setdefault("bind", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    options.setdefault("bind", host_port(host, port))
     options.setdefault("access_log", False)  # A library writes nothing that was not asked for.
     return make_config(**options)
 

@@ -15,7 +15,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from wsgiserve.config import Bind, Config
-from wsgiserve.config.binds import is_loopback, parse_bind
+from wsgiserve.config.binds import host_port, is_loopback, parse_bind
 from wsgiserve.server.errors import ListenError
 from wsgiserve.server.sockets import unix
 from wsgiserve.server.system import Socket, kind_of
@@ -78,7 +78,7 @@ class Listener:
             return f"unix:{self._path}"
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         scheme = "http" if self.certificates is None else "https"
-        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+        return f"{scheme}://{host_port(host, self.port)}"
 
     @property
     def where(self) -> str:
