@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tests.server.limits import few_descriptors
+from tests.server.descriptors import few_descriptors
 from wsgiserve.processes.last_lines import LastLines
 from wsgiserve.server.log_pages import Shelf
 

@@ -153,39 +153,38 @@ def call(world):
     return called
 
 
-def test_a_worker_that_was_called_is_passed_on_by_a_re_exec(monkeypatch):
+@pytest.fixture
+def passing_on(monkeypatch):
+    """Return a world whose workers serve, and the workers that a re-exec passes on."""
+    heirs = []
+    monkeypatch.setattr(reexec, "execute", lambda estate, keep_signals: heirs.extend(estate["workers"]))
+    world = World(monkeypatch, SIZE)
+    try:
+        world.fleet.reload(world.clock.now)
+        world.rest(lambda: len(world.serving()) == SIZE)
+        yield world, heirs
+    finally:
+        world.end()
+
+
+def test_a_worker_that_was_called_is_passed_on_by_a_re_exec(passing_on):
     """Its channel would end, and it would take that for the end of the supervisor."""
-    heirs = []
-    monkeypatch.setattr(reexec, "execute", lambda estate, keep_signals: heirs.extend(estate["workers"]))
-    world = World(monkeypatch, SIZE)
-    try:
-        world.fleet.reload(world.clock.now)
-        world.rest(lambda: len(world.serving()) == SIZE)
-        world.serving()[0].die(-9)
-        world.clock.sleep(60)
-        call(world)
-        trial = SimpleNamespace(fault="")
-        world._on_trial(trial, 0)
-        assert [heir["serving"] for heir in heirs] == [True] * SIZE
-    finally:
-        world.end()
+    world, heirs = passing_on
+    world.serving()[0].die(-9)
+    world.clock.sleep(60)
+    call(world)
+    world._on_trial(SimpleNamespace(fault=""), 0)
+    assert [heir["serving"] for heir in heirs] == [True] * SIZE
 
 
-def test_so_is_one_that_retires_before_it_could_say_that_it_serves(monkeypatch):
+def test_so_is_one_that_retires_before_it_could_say_that_it_serves(passing_on):
     """Another one of its generation has ended at that moment, so that this generation is given up."""
-    heirs = []
-    monkeypatch.setattr(reexec, "execute", lambda estate, keep_signals: heirs.extend(estate["workers"]))
-    world = World(monkeypatch, SIZE)
-    try:
-        world.fleet.reload(world.clock.now)
-        world.rest(lambda: len(world.serving()) == SIZE)
-        world.fleet.reload(world.clock.now)
-        victim, *others = call(world)
-        world._deliver(victim.pid, signal.SIGKILL)
-        while victim.number in world.fleet.workers:
-            world.turn()
-        assert {other.state for other in others} == {"retiring"}
-        world._on_trial(SimpleNamespace(fault=""), 0)
-        assert {heir["number"] for heir in heirs} >= {other.number for other in others}
-    finally:
-        world.end()
+    world, heirs = passing_on
+    world.fleet.reload(world.clock.now)
+    victim, *others = call(world)
+    world._deliver(victim.pid, signal.SIGKILL)
+    while victim.number in world.fleet.workers:
+        world.turn()
+    assert {other.state for other in others} == {"retiring"}
+    world._on_trial(SimpleNamespace(fault=""), 0)
+    assert {heir["number"] for heir in heirs} >= {other.number for other in others}

@@ -15,13 +15,14 @@ def descriptors():
 
 
 @contextmanager
-def no_descriptor_left():
-    """Let this process have no more descriptors than it has, nor raise its limit."""
+def few_descriptors(more=0):
+    """Let this process open so many descriptors more, and not raise its limit."""
     may_raise, limit._may_raise = limit._may_raise, False  # A test may have run a program of ours in here.
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    free = [os.dup(0) for _ in range(more + 1)]
+    for descriptor in free:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], limits[1]))
     try:
         yield
     finally:

@@ -19,8 +19,8 @@ from tests.program import LOG_LINE
 from tests.server.apps import TEXT, answer, checked
 from tests.server.client import Client, get
 from tests.server.clock import Clock
+from tests.server.descriptors import few_descriptors
 from tests.server.http.lone import Lone
-from tests.server.limits import few_descriptors
 from wsgiserve.config import make_config
 from wsgiserve.protocol.receiver import Receiver
 from wsgiserve.server import access_log, sinks

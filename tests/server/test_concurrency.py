@@ -19,7 +19,7 @@ import pytest
 from tests.server.apps import TEXT, Blocks, Gate, answer, checked
 from tests.server.client import Client, get, refuses, wait_until
 from tests.server.deposing import ask_fast, depose
-from tests.server.descriptors import no_descriptor_left
+from tests.server.descriptors import few_descriptors
 from wsgiserve.server.system import HAS_GIL
 
 # -- fast and slow
@@ -217,7 +217,7 @@ def test_deposed_connection_does_not_make_room_when_descriptors_run_out(serving,
     with serving(checked(gate)) as server, Client(server) as client, socket.socket() as waiting:
         depose(server, gate, client)
         wait_until(lambda: server.snapshot().connections == 1)
-        with no_descriptor_left():
+        with few_descriptors():
             waiting.connect(("127.0.0.1", server.port))
             wait_until(lambda: server.snapshot().accepting == "short" or not server.snapshot().connections)
         assert "cannot accept connections for a second" in log.text

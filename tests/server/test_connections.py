@@ -12,7 +12,7 @@ import pytest
 from tests.server.apps import answer, checked
 from tests.server.client import SECONDS, get, wait_until
 from tests.server.conftest import UncheckedConfig
-from tests.server.descriptors import no_descriptor_left
+from tests.server.descriptors import few_descriptors
 from wsgiserve.server import shutdown, system
 from wsgiserve.server.connections import EVICTED_PART, LINGER_SECONDS, Connections
 from wsgiserve.server.http.gateway import Gateway
@@ -441,7 +441,7 @@ def test_no_descriptor_is_left_for_an_overdue_answer(new_table, log):
     client, connection = table.connect(get())
     exchange = table.begin(connection)
     table.connections.unwatch(exchange)
-    with no_descriptor_left():
+    with few_descriptors():
         give_answer = table.connections.take_over(exchange)
     give_answer()
     assert "cannot answer a request that took too long: [Errno 24]" in log.text

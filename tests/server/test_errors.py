@@ -7,7 +7,7 @@ import os
 import pytest
 
 import wsgiserve
-from tests.server.limits import few_descriptors
+from tests.server.descriptors import few_descriptors
 from wsgiserve.server.errors import (
     ClientDisconnected,
     ListenError,

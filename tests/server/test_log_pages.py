@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.server.limits import few_descriptors
+from tests.server.descriptors import few_descriptors
 from wsgiserve.server.log_pages import HEADER, PAIRS, SIZE, Left, OpenPage, Shelf, left_in
 
 

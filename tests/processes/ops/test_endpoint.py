@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from tests.server.client import Client, get, wait_until
-from tests.server.limits import few_descriptors
+from tests.server.descriptors import few_descriptors
 from wsgiserve.config import make_config
 from wsgiserve.processes.children import Children
 from wsgiserve.processes.ops import endpoint as module

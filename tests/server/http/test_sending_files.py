@@ -12,7 +12,7 @@ import pytest
 
 from tests.server.apps import TEXT, checked, connections
 from tests.server.client import Client, get, wait_until
-from tests.server.descriptors import no_descriptor_left
+from tests.server.descriptors import few_descriptors
 from tests.server.http.lone import Lone
 from wsgiserve.server.http.file_wrapper import FileError, FileSegment, FileWrapper
 
@@ -139,7 +139,7 @@ def test_file_is_sent_and_closed_though_no_descriptor_is_left(serving, tmp_path)
     with serving(sending(lambda: file)) as server, Client(server, receive_buffer=4096) as client:
         client.ask(get("/", method="HEAD"))
         file = open_file()
-        with no_descriptor_left():
+        with few_descriptors():
             client.send(get())
             body = client.response().body
         assert body == large.read_bytes()

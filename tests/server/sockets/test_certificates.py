@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from tests.authority import Authority
-from tests.server.limits import few_descriptors
+from tests.server.descriptors import few_descriptors
 from wsgiserve.acme.settings import Settings
 from wsgiserve.config import ConfigError, make_config
 from wsgiserve.server.sockets.certificates import Certificates, make_certificates
